@@ -1,0 +1,155 @@
+"""From a file to a model's input: open, seek to the window, decode, mix down, resample.
+
+Training and service read audio through this one module, so that they hear the same samples.
+WAV, AIFF, FLAC, MP3 and Ogg Vorbis go through libsndfile; what it cannot open (AAC in MP4 or
+ADTS, Opus, WebM, ALAC, WMA) goes through FFmpeg's libraries, held to those containers and to
+local files. Only the windows that are asked for are decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+import soxr
+
+from models.av_reader import AvReader
+from models.card import AudioInput
+from models.errors import AudioTooShort, NotFinite, SilentAudio, UnsupportedLayout
+from models.sndfile_reader import SndfileReader
+from models.window import Samples, WindowChoice, repeat_to_length, window_starts
+
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
+MAX_CHANNELS = 8
+# Below -80 dB of full scale nothing but dither is left of a 16-bit recording.
+SILENCE_PEAK = 1e-4
+# Read on both sides of a window, so that the resampler's edges fall outside it.
+MARGIN_S = 0.02
+
+
+class Reader(Protocol):
+    """An open audio file; `n_frames` and `read` count in samples at the file's own rate."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+    n_frames: int
+
+    def read(self, start: int, count: int) -> Samples:
+        """Mono float32 samples [start, start + count), fewer at the end of the audio."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """What a file is, as it came."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The model's input: `samples` is float32, shape (n_windows, window_samples), in [-1, 1]."""
+
+    facts: AudioFacts
+    starts_s: tuple[float, ...]
+    samples: Samples
+
+
+def open_audio(path: Path) -> Reader:
+    """Open with libsndfile, or with FFmpeg what that cannot read.
+
+    Raises
+    ------
+    NotAudio, NoAudioStream, TruncatedAudio, UnsupportedLayout
+    """
+    reader: Reader = SndfileReader.open(path) or AvReader(path)
+    try:
+        _check_layout(reader)
+    except UnsupportedLayout:
+        reader.__exit__(None, None, None)
+        raise
+    return reader
+
+
+def _check_layout(reader: Reader) -> None:
+    if not MIN_SAMPLE_RATE <= reader.sample_rate <= MAX_SAMPLE_RATE:
+        raise UnsupportedLayout(
+            f"the sample rate is {reader.sample_rate} Hz, "
+            f"read are {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz",
+            value=reader.sample_rate,
+            limit=MIN_SAMPLE_RATE if reader.sample_rate < MIN_SAMPLE_RATE else MAX_SAMPLE_RATE,
+        )
+    if not 1 <= reader.channels <= MAX_CHANNELS:
+        raise UnsupportedLayout(
+            f"the audio has {reader.channels} channels, read are 1 to {MAX_CHANNELS}",
+            value=reader.channels,
+            limit=MAX_CHANNELS,
+        )
+
+
+def read_windows(
+    path: Path, audio: AudioInput, choice: WindowChoice, *, max_windows: int = 60
+) -> Windows:
+    """Decode the chosen windows of a file as a model's card wants them.
+
+    Raises
+    ------
+    AudioError
+        The subclass says which: see `models.errors`.
+    """
+    with open_audio(path) as reader:
+        facts = AudioFacts(
+            codec=reader.codec,
+            sample_rate=reader.sample_rate,
+            channels=reader.channels,
+            duration_s=reader.n_frames / reader.sample_rate,
+        )
+        starts = window_starts(choice, facts.duration_s, audio, max_windows)
+        samples = np.stack(list(_read_each(reader, audio, starts)))
+    return Windows(facts, starts, samples)
+
+
+def _read_each(reader: Reader, audio: AudioInput, starts: tuple[float, ...]) -> Iterator[Samples]:
+    margin = round(MARGIN_S * reader.sample_rate)
+    count = round(audio.window_s * reader.sample_rate)
+    for start_s in starts:
+        start = round(start_s * reader.sample_rate)
+        before = min(margin, start)
+        mono = reader.read(start - before, before + count + margin)
+        if mono.size <= before:
+            raise AudioTooShort("there are no samples in the window", value=0, limit=1)
+        _check_level(mono)
+        skip = round(before * audio.sample_rate / reader.sample_rate)
+        window = resample(mono, reader.sample_rate, audio.sample_rate)[skip:]
+        yield np.clip(repeat_to_length(window, audio.window_samples), -1.0, 1.0)
+
+
+def _check_level(mono: Samples) -> None:
+    peak = float(np.abs(mono).max())
+    if not np.isfinite(peak):  # the maximum of anything with NaN in it is NaN
+        raise NotFinite("the audio holds NaN or infinite samples")
+    if peak < SILENCE_PEAK:
+        raise SilentAudio(
+            f"the window peaks at {peak:.2g} of full scale, the least is {SILENCE_PEAK:g}",
+            value=peak,
+            limit=SILENCE_PEAK,
+        )
+
+
+def resample(mono: Samples, source_rate: int, target_rate: int) -> Samples:
+    """Band-limited resampling (soxr, HQ); float32, shape (n,) -> (n · target / source,)."""
+    if source_rate == target_rate:
+        return mono
+    return np.asarray(soxr.resample(mono, source_rate, target_rate, quality="HQ"), np.float32)

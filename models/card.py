@@ -1,0 +1,121 @@
+"""The card of a bundle: every fact of a model that its users may rely on."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["encoder", "classifier", "regressor"]
+Precision = Literal["float32", "float16", "int8"]
+Scalar = str | int | float | bool | None
+
+# What a graph of each kind must put out.
+OUTPUTS: dict[Kind, frozenset[str]] = {
+    "encoder": frozenset({"embedding", "features"}),
+    "classifier": frozenset({"probabilities", "embedding", "features"}),
+    "regressor": frozenset({"values", "embedding", "features"}),
+}
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tensor(Part):
+    """One input or output; `shape` is without the batch axis, which is always first and free."""
+
+    name: str
+    shape: tuple[Annotated[int, Field(gt=0)], ...]
+    meaning: str
+
+
+class Graph(Part):
+    """One ONNX file of the bundle."""
+
+    file: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
+    precision: Precision
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    opset: Annotated[int, Field(gt=0)]
+
+
+class AudioInput(Part):
+    """How audio becomes the graph's input: mono float32 in [-1, 1] at `sample_rate` Hz."""
+
+    sample_rate: Annotated[int, Field(gt=0)]
+    window_s: Annotated[float, Field(gt=0)]
+    short_audio: Literal["repeat"]
+    min_audio_s: Annotated[float, Field(gt=0)]
+
+    @property
+    def window_samples(self) -> int:
+        return round(self.sample_rate * self.window_s)
+
+
+class Data(Part):
+    """One data set that the weights were trained on."""
+
+    name: str
+    use: str
+    licence: str
+
+
+class Provenance(Part):
+    """Where the weights come from and how good they were when measured."""
+
+    method: str
+    teacher: str | None = None
+    data: tuple[Data, ...]
+    seed: int
+    hyperparameters: dict[str, Scalar]
+    code_version: str
+    metrics: dict[str, Scalar]
+    split: str
+    created: date
+
+
+class Card(Part):
+    """`card.json`: schema version 1.
+
+    Its digest covers the graphs too, since it states theirs: see `models.bundle.Bundle.digest`.
+    """
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    version: str
+    kind: Kind
+    task: str
+    labels: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    audio: AudioInput
+    input: Tensor
+    outputs: tuple[Tensor, ...]
+    graphs: Annotated[tuple[Graph, ...], Field(min_length=1)]
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        shapes = {tensor.name: tensor.shape for tensor in self.outputs}
+        missing = OUTPUTS[self.kind] - shapes.keys()
+        if missing:
+            raise ValueError(f"a {self.kind} needs the outputs {sorted(missing)}")
+        if self.input.name != "waveform" or self.input.shape != (self.audio.window_samples,):
+            raise ValueError(f"the input must be waveform, shape ({self.audio.window_samples},)")
+        if self.kind == "classifier" and shapes["probabilities"] != (len(self.labels),):
+            raise ValueError("a classifier needs one label a probability")
+        if self.kind == "regressor" and shapes["values"] != (len(self.targets),):
+            raise ValueError("a regressor needs one target a value")
+        if not any(graph.precision == "float32" for graph in self.graphs):
+            raise ValueError("one graph must be float32")
+        return self
+
+    def graph(self, precision: Precision = "float32") -> Graph:
+        """The graph of that precision; a `KeyError` where the bundle has none."""
+        for graph in self.graphs:
+            if graph.precision == precision:
+                return graph
+        raise KeyError(precision)
+
+    def output_shape(self, name: str) -> tuple[int, ...]:
+        return next(tensor.shape for tensor in self.outputs if tensor.name == name)

@@ -1,0 +1,90 @@
+"""Which stretch of an audio a model hears."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.card import AudioInput
+from models.errors import AudioTooLong, AudioTooShort, WindowOutside
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WindowChoice:
+    """What was asked for: the middle, the start, all consecutive windows, or an offset."""
+
+    mode: Literal["middle", "start", "all", "offset"] = "middle"
+    offset_s: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> WindowChoice:
+        """Read `middle`, `start`, `all` or a number of seconds; a `ValueError` for the rest."""
+        if text == "middle" or text == "start" or text == "all":
+            return cls(text)
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
+            raise ValueError(f"window must be middle, start, all or seconds, not {text!r}")
+        return cls("offset", float(text))
+
+    def __str__(self) -> str:
+        return f"{self.offset_s:g}" if self.mode == "offset" else self.mode
+
+
+def window_starts(
+    choice: WindowChoice, duration_s: float, audio: AudioInput, max_windows: int
+) -> tuple[float, ...]:
+    """Start of each window in seconds; one window unless all are asked for.
+
+    Audio no longer than a window has one, at 0. With `all`, a last stretch shorter than half a
+    window is left out, and a longer one is covered by a window that ends with the audio.
+
+    Raises
+    ------
+    AudioTooShort, AudioTooLong, WindowOutside
+    """
+    if duration_s < audio.min_audio_s:
+        raise AudioTooShort(
+            f"the audio lasts {duration_s:.4g} s, the least is {audio.min_audio_s:g} s",
+            value=duration_s,
+            limit=audio.min_audio_s,
+        )
+    last = max(0.0, duration_s - audio.window_s)
+    if choice.mode == "offset":
+        if choice.offset_s > max(0.0, duration_s - audio.min_audio_s):
+            raise WindowOutside(
+                f"offset {choice.offset_s:g} s leaves too little of {duration_s:.4g} s of audio",
+                value=choice.offset_s,
+                limit=duration_s,
+            )
+        return (choice.offset_s,)
+    if choice.mode == "start":
+        return (0.0,)
+    if choice.mode == "middle":
+        return (last / 2,)
+    whole, rest = divmod(duration_s, audio.window_s)
+    count = max(1, int(whole) + (rest >= audio.window_s / 2))
+    if count > max_windows:
+        raise AudioTooLong(
+            f"the audio has {count} windows, at most {max_windows} are read",
+            value=count,
+            limit=max_windows,
+        )
+    return tuple(min(index * audio.window_s, last) for index in range(count))
+
+
+def repeat_to_length(samples: Samples, length: int) -> Samples:
+    """Short audio, repeated from its start until it fills the window.
+
+    Parameters
+    ----------
+    samples : float32, shape (n,) with n ≥ 1; returned as shape (length,)
+    """
+    if samples.size >= length:
+        return samples[:length]
+    return np.tile(samples, math.ceil(length / samples.size))[:length]

@@ -1,0 +1,1 @@
+"""Offline: listening logs and audio in, a verified bundle out."""

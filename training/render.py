@@ -1,0 +1,105 @@
+"""MIDI → audio by FluidSynth, for logs whose songs come as scores and not as recordings."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from training.errors import MissingTool, RenderFailed
+
+SOUNDFONTS = (
+    Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
+    Path("/usr/share/soundfonts/FluidR3_GM.sf2"),
+)
+# FluidSynth's interpolation does not band-limit, so render above the rate that is kept.
+RENDER_RATE = 32_000
+TIMEOUT_S = 60
+MIN_PEAK = 1e-3
+
+
+def find_soundfont(soundfont: Path | None = None) -> Path:
+    """The sound font to render with, after a check that FluidSynth is there too.
+
+    Raises
+    ------
+    MissingTool
+        Where the program or the sound font is not installed.
+    """
+    if shutil.which("fluidsynth") is None:
+        raise MissingTool("fluidsynth", "apt-get install fluidsynth fluid-soundfont-gm")
+    for path in (soundfont,) if soundfont else SOUNDFONTS:
+        if path.is_file():
+            return path
+    where = str(soundfont or SOUNDFONTS[0])
+    raise MissingTool(where, "apt-get install fluid-soundfont-gm, or name one with --soundfont")
+
+
+def render_file(
+    midi: Path, target: Path, soundfont: Path, *, sample_rate: int, max_seconds: float
+) -> None:
+    """Render one MIDI file to mono FLAC, cut to `max_seconds` so that reverb tails stay out.
+
+    Raises
+    ------
+    RenderFailed
+        Where FluidSynth fails, takes over a minute or renders silence.
+    """
+    command = ["fluidsynth", "-ni", "-q", "-o", "synth.dynamic-sample-loading=1"]
+    command += ["-T", "raw", "-O", "s16", "-r", str(RENDER_RATE), "-F", "-"]
+    try:
+        done = subprocess.run(
+            [*command, str(soundfont), str(midi)], capture_output=True, timeout=TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RenderFailed(midi, f"took over {TIMEOUT_S} s") from error
+    if done.returncode != 0:
+        message = done.stderr.decode(errors="replace").strip()[-200:]
+        raise RenderFailed(midi, f"fluidsynth exit {done.returncode}: {message}")
+    stereo = np.frombuffer(done.stdout, "<i2").reshape(-1, 2)[: int(max_seconds * RENDER_RATE)]
+    mono = (stereo[:, 0].astype(np.float32) + stereo[:, 1]) / 65536
+    if mono.size == 0 or np.abs(mono).max() < MIN_PEAK:
+        raise RenderFailed(midi, "rendered to silence")
+    audio = soxr.resample(mono, RENDER_RATE, sample_rate)
+    # Renamed when whole: a run that was stopped leaves no half file to be taken for done.
+    part = target.with_suffix(".part")
+    soundfile.write(part, audio, sample_rate, subtype="PCM_16", format="FLAC")
+    part.replace(target)
+
+
+def render(
+    midi_files: list[Path],
+    out: Path,
+    *,
+    soundfont: Path | None = None,
+    sample_rate: int = 16_000,
+    max_seconds: float = 34.0,
+    workers: int = 2,
+) -> Iterator[tuple[Path, str | None]]:
+    """Render many files in parallel, skipping what is already there.
+
+    Yields
+    ------
+    midi, reason : each file as it is done, with why it failed (None where it did not).
+    """
+    font = find_soundfont(soundfont)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def work(midi: Path) -> None:
+        target = out / f"{midi.stem}.flac"
+        if not target.exists():
+            render_file(midi, target, font, sample_rate=sample_rate, max_seconds=max_seconds)
+
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = {pool.submit(work, midi): midi for midi in midi_files}
+        for job in as_completed(jobs):
+            error = job.exception()
+            if error is not None and not isinstance(error, RenderFailed):
+                raise error
+            yield jobs[job], str(error) if error else None
