@@ -11,6 +11,7 @@ from typing import Self
 import av
 import av.error
 import numpy as np
+from av.audio.stream import AudioStream
 
 from models.errors import CorruptAudio, NoAudioStream, NotAudio, TruncatedAudio
 from models.window import Samples
@@ -18,7 +19,7 @@ from models.window import Samples
 # No playlists, no `concat`, no network: a file may name other files only where a demuxer lets it.
 DEMUXERS = "mov,mp4,m4a,matroska,webm,ogg,aac,flac,mp3,wav,w64,aiff,caf,asf"
 OPEN_OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
-# Opus wants 80 ms to settle after a seek (RFC 7845, section 4.6), AAC two packets (46 ms at 44.1 kHz).
+# After a seek Opus settles in 80 ms (RFC 7845, section 4.6), AAC in two packets (46 ms).
 PREROLL_S = 0.16
 # Containers round durations, and encoders pad: what may be missing at the end of a whole file.
 SLACK_S = 1.0
@@ -66,7 +67,7 @@ class AvReader:
         self.n_frames = int(duration_s * self.sample_rate)
 
     def _duration_s(self) -> float:
-        """What the container states, checked against its last packets; else the last packet's end."""
+        """What the container states, held against its last packets; else the last packet's end."""
         stated_s = 0.0
         if self._container.format.name in UNINDEXED:
             pass
@@ -137,20 +138,20 @@ class AvReader:
         planar = av.AudioResampler(format="fltp")
         for packet in self._packets():
             try:
-                frames = packet.decode()
+                frames = self._stream.codec_context.decode(packet)
             except av.error.InvalidDataError:
                 continue  # one damaged packet is a gap, which `read` counts
             for frame in frames:
-                if frame.pts is None:
+                if frame.pts is None or frame.time_base is None:
                     continue
-                seconds = (frame.pts * frame.time_base) - self._origin * self._time_base
+                seconds = frame.pts * frame.time_base - self._origin * self._time_base
                 position = round(seconds * self.sample_rate)
                 for block in planar.resample(frame):
                     channels = block.to_ndarray()  # (channels, n)
                     yield position, channels.sum(0) / np.float32(channels.shape[0])
                     position += channels.shape[1]
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[av.Packet[AudioStream]]:
         try:
             yield from self._container.demux(self._stream)
         except av.error.FFmpegError:
@@ -160,7 +161,10 @@ class AvReader:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self._container.close()
 

@@ -14,26 +14,29 @@ from models.card import AudioInput
 from models.errors import AudioTooLong, AudioTooShort, WindowOutside
 
 Samples = NDArray[np.float32]
+Mode = Literal["middle", "start", "all", "offset"]
+NAMED: dict[str, Mode] = {"middle": "middle", "start": "start", "all": "all"}
 
 
 @dataclass(frozen=True)
 class WindowChoice:
     """What was asked for: the middle, the start, all consecutive windows, or an offset."""
 
-    mode: Literal["middle", "start", "all", "offset"] = "middle"
+    mode: Mode = "middle"
     offset_s: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> WindowChoice:
         """Read `middle`, `start`, `all` or a number of seconds; a `ValueError` for the rest."""
-        if text == "middle" or text == "start" or text == "all":
-            return cls(text)
+        if mode := NAMED.get(text):
+            return cls(mode)
         if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
             raise ValueError(f"window must be middle, start, all or seconds, not {text!r}")
         return cls("offset", float(text))
 
     def __str__(self) -> str:
-        return f"{self.offset_s:g}" if self.mode == "offset" else self.mode
+        # All digits: `:g` keeps six, and two offsets would share a cache key.
+        return repr(self.offset_s) if self.mode == "offset" else self.mode
 
 
 def window_starts(

@@ -17,3 +17,54 @@ class MissingTool(TrainingError):
 class RenderFailed(TrainingError):
     def __init__(self, midi: Path, reason: str) -> None:
         super().__init__(f"{midi.name}: {reason}")
+
+
+class ParityFailed(TrainingError):
+    def __init__(self, output: str, error: float, limit: float) -> None:
+        super().__init__(
+            f"{output}: ONNX differs from torch by {error:.2e} of its scale, at most {limit:.0e}; "
+            "nothing was written"
+        )
+
+
+class BadLogs(TrainingError):
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+
+
+class MissingInput(TrainingError):
+    def __init__(self, path: Path, command: str) -> None:
+        super().__init__(f"{path} is missing or incomplete; make it with `{command}`")
+
+
+class BadManifest(TrainingError):
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+
+
+class OtherManifest(TrainingError):
+    def __init__(self, out: Path) -> None:
+        super().__init__(
+            f"{out} holds the windows of another manifest; choose another --out, or delete it"
+        )
+
+
+class NothingToTrain(TrainingError):
+    def __init__(self, part: str, n_tracks: int) -> None:
+        super().__init__(
+            f"no window for the part {part!r}: of its {n_tracks} prepared tracks none has an item "
+            "with a factor; check that item ids are the same in the logs and the manifest"
+        )
+
+
+class NothingToEvaluate(TrainingError):
+    def __init__(self, n_clips: int, min_listeners: int) -> None:
+        super().__init__(
+            f"none of the {n_clips} held-out clips is of an item with {min_listeners} or more "
+            "listeners in the logs; lower --min-listeners, or hold out more"
+        )
+
+
+class MissingMidi(TrainingError):
+    def __init__(self, source: Path, reason: str) -> None:
+        super().__init__(f"{source} is neither a folder of .mid files nor an archive: {reason}")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tarfile
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
-from training.errors import MissingTool, RenderFailed
+from training.errors import MissingMidi, MissingTool, RenderFailed
 
 SOUNDFONTS = (
     Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
@@ -39,6 +42,21 @@ def find_soundfont(soundfont: Path | None = None) -> Path:
             return path
     where = str(soundfont or SOUNDFONTS[0])
     raise MissingTool(where, "apt-get install fluid-soundfont-gm, or name one with --soundfont")
+
+
+@contextmanager
+def midi_files(source: Path) -> Iterator[list[Path]]:
+    """The .mid files of a folder, or of a .tar archive that is unpacked for as long as needed."""
+    if source.is_dir():
+        yield sorted(source.rglob("*.mid"))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with tarfile.open(source) as archive:
+                archive.extractall(folder, filter="data")
+        except (OSError, tarfile.TarError) as error:
+            raise MissingMidi(source, str(error)) from error
+        yield sorted(Path(folder).rglob("*.mid"))
 
 
 def render_file(

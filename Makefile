@@ -1,0 +1,71 @@
+# The two commands: `make serve` and `make test`. The rest is for those who train or measure.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# `make model`: the data, and where its stages write.
+DATA ?= ../shared/data
+RUN ?= runs/model
+BUNDLE ?= models/cf-estimator
+GPU := $(shell nvidia-smi -L 2>/dev/null | head -1)
+WIDTH ?= $(if $(GPU),128,32)
+TRAIN := $(BIN)/tasteprint-train
+LOGS := $(DATA)/lastfm-hetrec2011/user_artists.csv
+FOLD ?= 0
+
+.PHONY: serve test check format model bench redis train-install clean
+
+serve: $(VENV)/serve.done
+	@$(BIN)/tasteprint-serve
+
+test: $(VENV)/all.done redis
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: $(VENV)/all.done
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/all.done
+	$(BIN)/python -m benchmarks.embed
+
+# From logs and MIDI to the shipped bundle; each stage goes on where it was stopped.
+model: $(VENV)/all.done
+	$(TRAIN) render --midi $(DATA)/midi-excerpts/midi.tar.xz --out $(RUN)/audio
+	$(TRAIN) prepare --manifest $(DATA)/midi-excerpts/tracks.csv --audio $(RUN)/audio \
+		--item-column artist_id --artist-column artist --out $(RUN)/prepared
+	$(TRAIN) split --prepared $(RUN)/prepared --fold $(FOLD) --out $(RUN)/split.csv
+	$(TRAIN) factorize --logs $(LOGS) --item-column artist_id --split $(RUN)/split.csv \
+		--out $(RUN)/factors
+	$(TRAIN) estimator --prepared $(RUN)/prepared --factors $(RUN)/factors \
+		--split $(RUN)/split.csv --out $(RUN)/estimator --width $(WIDTH) \
+		--crop-s 7.5 --cosine-schedule --max-epochs 30 --precision bf16-mixed
+	$(TRAIN) evaluate --run $(RUN)/estimator --prepared $(RUN)/prepared \
+		--factors $(RUN)/factors --logs $(LOGS) --item-column artist_id --out $(RUN)/evaluation
+	$(TRAIN) export --run $(RUN)/estimator --prepared $(RUN)/prepared \
+		--evaluation $(RUN)/evaluation --data training/shipped_data.json --out $(BUNDLE)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The service alone: no torch.
+$(VENV)/serve.done: pyproject.toml | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/all.done: pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[train,dev]'
+	@touch $@ $(VENV)/serve.done
+
+# A real Redis for the tests, from Debian where that can be.
+redis:
+	@command -v redis-server >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server; } \
+	|| { echo "The tests need redis-server: sudo apt-get install redis-server"; exit 1; }
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

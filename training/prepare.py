@@ -1,0 +1,180 @@
+"""Audio files and a manifest -> memory-mapped int16 windows, and a record of what was done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.audio import read_windows
+from models.card import AudioInput
+from models.errors import AudioError
+from models.window import WindowChoice
+from training.errors import BadManifest, MissingInput, OtherManifest
+
+WINDOWS, LOG, SOURCE = "windows.npy", "log.jsonl", "source.json"
+FULL_SCALE = 32767
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """`windows` int16, shape (n_rows, window_samples); `tracks`, one row a usable window.
+
+    `tracks` has the manifest's columns and `row` (into `windows`), `duration_s`, `codec`, `cut`
+    and `padded`.
+    """
+
+    windows: NDArray[np.int16]
+    tracks: pd.DataFrame
+
+    @classmethod
+    def load(cls, folder: Path) -> Prepared:
+        try:
+            windows = np.load(folder / WINDOWS, mmap_mode="r")
+            tracks = pd.read_csv(folder / "tracks.csv", dtype={"item_id": str, "track_id": str})
+        except FileNotFoundError as error:
+            raise MissingInput(folder, "tasteprint-train prepare") from error
+        return cls(windows, tracks)
+
+    def waveforms(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Float windows in [-1, 1], shape (len(rows), window_samples)."""
+        return np.asarray(self.windows[rows], np.float32) / np.float32(FULL_SCALE)
+
+
+def read_manifest(
+    path: Path,
+    audio: Path,
+    *,
+    track_column: str = "track_id",
+    item_column: str = "item_id",
+    artist_column: str | None = None,
+) -> pd.DataFrame:
+    """The manifest with the columns `track_id`, `item_id`, `artist` and `path` made sure of.
+
+    Without a `path` column a track's file is `<audio>/<track_id>.*`; without artists, each item
+    is its own.
+
+    Raises
+    ------
+    BadManifest
+        Where a column is missing, or a track id is there twice.
+    """
+    try:
+        manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise BadManifest(path, str(error)) from error
+    wanted = [track_column, item_column, *filter(None, [artist_column])]
+    missing = [column for column in wanted if column not in manifest]
+    if missing:
+        raise BadManifest(
+            path, f"has no column {', '.join(missing)}, only {', '.join(manifest.columns)}"
+        )
+    artist = manifest[artist_column or item_column]
+    manifest = manifest.assign(
+        track_id=manifest[track_column], item_id=manifest[item_column], artist=artist
+    )
+    twice = manifest["track_id"][manifest["track_id"].duplicated()]
+    if len(twice):
+        raise BadManifest(path, f"the track id {twice.iloc[0]!r} is there twice")
+    if "path" in manifest:
+        manifest["path"] = [str(audio / name) for name in manifest["path"]]
+    else:
+        files = {file.stem: str(file) for file in sorted(audio.iterdir()) if file.is_file()}
+        manifest["path"] = [files.get(track, "") for track in manifest["track_id"]]
+    return manifest
+
+
+def prepare(
+    manifest: pd.DataFrame, out: Path, audio: AudioInput, *, workers: int = 2
+) -> Iterator[dict[str, Any]]:
+    """Decode the middle window of each track; what an earlier run did is not done again.
+
+    Yields
+    ------
+    One record a track as it is done: `track_id`, `row`, and either `reason` (why it was refused)
+    or `duration_s`, `codec`, `cut`, `padded`. They are all in `log.jsonl` too; `tracks.csv` and
+    `refused.csv` are written at the end.
+
+    Raises
+    ------
+    OtherManifest
+        Where `out` holds windows of another manifest.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    windows, done = _open(manifest, out, audio)
+
+    def work(row: int, track_id: str, path: str) -> dict[str, Any]:
+        return {"track_id": track_id, "row": row} | _read_into(windows[row], path, audio)
+
+    todo = manifest.reset_index(drop=True)[["track_id", "path"]].itertuples()
+    with ThreadPoolExecutor(workers) as pool, (out / LOG).open("a") as log:
+        jobs = [
+            pool.submit(work, row, track, path) for row, track, path in todo if track not in done
+        ]
+        yield from done.values()
+        for job in as_completed(jobs):
+            record = job.result()
+            windows.flush() if record["row"] % 500 == 0 else None
+            log.write(json.dumps(record) + "\n")
+            log.flush()
+            done[record["track_id"]] = record
+            yield record
+    windows.flush()
+    _write_tables(manifest, pd.DataFrame(done.values()), out)
+
+
+def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str, Any]:
+    if not path or not Path(path).is_file():
+        return {"reason": "there is no such file"}
+    try:
+        windows = read_windows(Path(path), audio, WindowChoice())
+    except AudioError as error:
+        return {"reason": str(error)}
+    row[:] = np.rint(windows.samples[0] * FULL_SCALE).astype(np.int16)
+    return {
+        "duration_s": round(windows.facts.duration_s, 3),
+        "codec": windows.facts.codec,
+        "cut": windows.facts.duration_s > audio.window_s,
+        "padded": windows.facts.duration_s < audio.window_s,
+    }
+
+
+def _open(
+    manifest: pd.DataFrame, out: Path, audio: AudioInput
+) -> tuple[np.memmap[Any, np.dtype[np.int16]], dict[str, dict[str, Any]]]:
+    """The array to fill and the records of an earlier run on the same manifest."""
+    listing = manifest[["track_id", "path"]].to_csv(index=False)
+    source = {
+        "manifest_sha256": hashlib.sha256(listing.encode()).hexdigest(),
+        "audio": audio.model_dump(),
+    }
+    shape = (len(manifest), audio.window_samples)
+    if (out / SOURCE).exists():
+        if json.loads((out / SOURCE).read_text()) != source:
+            raise OtherManifest(out)
+        lines = (out / LOG).read_text().splitlines() if (out / LOG).exists() else []
+        records = [json.loads(line) for line in lines if line.endswith("}")]
+        return np.lib.format.open_memmap(out / WINDOWS, "r+"), {
+            record["track_id"]: record for record in records
+        }
+    windows = np.lib.format.open_memmap(out / WINDOWS, "w+", np.int16, shape)
+    (out / SOURCE).write_text(json.dumps(source, indent=2) + "\n")
+    return windows, {}
+
+
+def _write_tables(manifest: pd.DataFrame, records: pd.DataFrame, out: Path) -> None:
+    if "reason" not in records:
+        records["reason"] = np.nan
+    kept = records[records["reason"].isna()].drop(columns="reason")
+    tracks = manifest.drop(columns="path").merge(kept, on="track_id").sort_values("row")
+    tracks.to_csv(out / "tracks.csv", index=False)
+    refused = records[records["reason"].notna()][["track_id", "reason"]]
+    refused.sort_values("track_id").to_csv(out / "refused.csv", index=False)

@@ -1,0 +1,56 @@
+"""Artist-disjoint parts: no artist's sound or listeners on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from training.errors import MissingInput
+
+PARTS = ("train", "validation", "test")
+
+
+def split_by_artist(
+    tracks: pd.DataFrame,
+    *,
+    n_folds: int = 5,
+    fold: int = 0,
+    validation: float = 0.1,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Deal the artists into folds; one fold is the test, a share of the rest validates.
+
+    Parameters
+    ----------
+    tracks : with the columns `track_id`, `item_id`, `artist`
+    validation : share of the artists outside the test fold
+
+    Returns
+    -------
+    Those columns and `part`: `train`, `validation` or `test`.
+    """
+    artists = np.array(sorted(tracks["artist"].unique()))
+    np.random.default_rng(seed).shuffle(artists)
+    test = set(artists[fold::n_folds])
+    rest = [artist for artist in artists if artist not in test]
+    held = set(rest[: round(validation * len(rest))])
+    split = tracks[["track_id", "item_id", "artist"]].copy()
+    split["part"] = [
+        "test" if artist in test else "validation" if artist in held else "train"
+        for artist in split["artist"]
+    ]
+    return split
+
+
+def items_of(split: pd.DataFrame, parts: Sequence[str]) -> set[str]:
+    return set(split.loc[split["part"].isin(parts), "item_id"])
+
+
+def load_split(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype=str)
+    except FileNotFoundError as error:
+        raise MissingInput(path, "tasteprint-train split") from error
