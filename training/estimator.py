@@ -7,6 +7,8 @@ best validation loss. Ours are the options: unit-normalised targets, crops, a co
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -159,6 +161,9 @@ def train(
     NothingToTrain
         Where a part has no window whose item has a factor.
     """
+    # Lightning's hints and advertisements; its progress bar and its errors stay.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
     L.seed_everything(settings.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
     out.mkdir(parents=True, exist_ok=True)

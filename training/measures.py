@@ -112,7 +112,7 @@ def recommendation_measures(
     top = np.lexsort((tie_break, -scores), axis=1)[:, :k]
     hits = np.take_along_axis(relevant, top, 1)  # (n_users, k), best first
     possible = np.minimum(relevant.sum(1), k)
-    discount = 1 / np.log2(np.arange(2, k + 2))
+    discount = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
     ideal = np.cumsum(discount)[possible - 1]
     return {
         f"recall_at_{k}": hits.sum(1) / possible,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +94,7 @@ def read_manifest(
 
 def prepare(
     manifest: pd.DataFrame, out: Path, audio: AudioInput, *, workers: int = 2
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any]]:
     """Decode the middle window of each track; what an earlier run did is not done again.
 
     Yields
@@ -122,7 +122,6 @@ def prepare(
         yield from done.values()
         for job in as_completed(jobs):
             record = job.result()
-            windows.flush() if record["row"] % 500 == 0 else None
             log.write(json.dumps(record) + "\n")
             log.flush()
             done[record["track_id"]] = record
