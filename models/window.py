@@ -30,7 +30,7 @@ class WindowChoice:
         """Read `middle`, `start`, `all` or a number of seconds; a `ValueError` for the rest."""
         if mode := NAMED.get(text):
             return cls(mode)
-        if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text):
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
             raise ValueError(f"window must be middle, start, all or seconds, not {text!r}")
         return cls("offset", float(text))
 

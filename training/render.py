@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from numpy.typing import NDArray
 
 from training.errors import MissingMidi, MissingTool, RenderFailed
 
@@ -69,18 +70,7 @@ def render_file(
     RenderFailed
         Where FluidSynth fails, takes over a minute or renders silence.
     """
-    command = ["fluidsynth", "-ni", "-q", "-o", "synth.dynamic-sample-loading=1"]
-    command += ["-T", "raw", "-O", "s16", "-r", str(RENDER_RATE), "-F", "-"]
-    try:
-        done = subprocess.run(
-            [*command, str(soundfont), str(midi)], capture_output=True, timeout=TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired as error:
-        raise RenderFailed(midi, f"took over {TIMEOUT_S} s") from error
-    if done.returncode != 0:
-        message = done.stderr.decode(errors="replace").strip()[-200:]
-        raise RenderFailed(midi, f"fluidsynth exit {done.returncode}: {message}")
-    stereo = np.frombuffer(done.stdout, "<i2").reshape(-1, 2)[: int(max_seconds * RENDER_RATE)]
+    stereo = _synthesise(midi, soundfont)[: int(max_seconds * RENDER_RATE)]
     mono = (stereo[:, 0].astype(np.float32) + stereo[:, 1]) / 65536
     if mono.size == 0 or np.abs(mono).max() < MIN_PEAK:
         raise RenderFailed(midi, "rendered to silence")
@@ -89,6 +79,25 @@ def render_file(
     part = target.with_suffix(".part")
     soundfile.write(part, audio, sample_rate, subtype="PCM_16", format="FLAC")
     part.replace(target)
+
+
+def _synthesise(midi: Path, soundfont: Path) -> NDArray[np.int16]:
+    """Stereo at `RENDER_RATE`, shape (n, 2)."""
+    # Through a file: FluidSynth writes blocks of 256 bytes, slow to read from a pipe.
+    with tempfile.NamedTemporaryFile(suffix=".raw") as raw:
+        command = ["fluidsynth", "-ni", "-q", "-o", "synth.dynamic-sample-loading=1"]
+        command += ["-T", "raw", "-O", "s16", "-r", str(RENDER_RATE), "-F", raw.name]
+        try:
+            done = subprocess.run(
+                [*command, str(soundfont), str(midi)], capture_output=True, timeout=TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RenderFailed(midi, f"took over {TIMEOUT_S} s") from error
+        if done.returncode != 0:
+            message = done.stderr.decode(errors="replace").strip()[-200:]
+            raise RenderFailed(midi, f"fluidsynth exit {done.returncode}: {message}")
+        samples = np.fromfile(raw.name, "<i2")
+    return samples[: samples.size // 2 * 2].reshape(-1, 2)
 
 
 def render(

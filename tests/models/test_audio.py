@@ -1,0 +1,119 @@
+"""Every format is read from the right place, at the right rate and level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.audio import open_audio, read_windows
+from models.card import AudioInput
+from models.errors import NotAudio, NotFinite, SilentAudio, UnsupportedLayout
+from models.window import Samples, WindowChoice
+from tests.sounds import FORMATS, golden, write
+
+AUDIO = AudioInput(sample_rate=16_000, window_s=2, short_audio="repeat", min_audio_s=0.5)
+RATE = 44_100
+
+
+@pytest.fixture(scope="module")
+def clicks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Ten seconds of a soft chord with a burst at 5 s, in every format."""
+    folder = tmp_path_factory.mktemp("clicks")
+    sound = 0.3 * golden(10)
+    sound[5 * RATE : 5 * RATE + RATE // 20] += 0.5 * np.sin(np.arange(RATE // 20) / 3)[:, None]
+    return {kind: write(folder / f"clicks.{kind}", sound) for kind in FORMATS}
+
+
+def onset_s(window: Samples) -> float:
+    return int(np.argmax(np.abs(window) > 0.35)) / 16_000
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_seek_lands_within_ten_milliseconds(clicks: dict[str, Path], kind: str) -> None:
+    # From the start nothing is sought; an encoder's own delay is in there too.
+    whole = AUDIO.model_copy(update={"window_s": 10.0})
+    burst_s = onset_s(read_windows(clicks[kind], whole, WindowChoice("start")).samples[0])
+    assert burst_s == pytest.approx(5, abs=0.03)
+    for offset in ("4.123", "4.5"):
+        window = read_windows(clicks[kind], AUDIO, WindowChoice.parse(offset)).samples[0]
+        assert float(offset) + onset_s(window) == pytest.approx(burst_s, abs=0.010)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_window_is_the_same_as_cut_from_the_whole(clicks: dict[str, Path], kind: str) -> None:
+    whole = AUDIO.model_copy(update={"window_s": 10.0})
+    everything = read_windows(clicks[kind], whole, WindowChoice("start")).samples[0]
+    middle = read_windows(clicks[kind], AUDIO, WindowChoice.parse("4.5")).samples[0]
+    cut = everything[int(4.5 * 16_000) :][: middle.size]
+    assert np.corrcoef(cut, middle)[0, 1] > 0.995
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_facts_of_a_file_are_stated(clicks: dict[str, Path], kind: str) -> None:
+    facts = read_windows(clicks[kind], AUDIO, WindowChoice()).facts
+    assert facts.channels == 2
+    assert facts.sample_rate == (48_000 if kind in {"opus", "webm"} else RATE)
+    assert facts.duration_s == pytest.approx(10, abs=0.1)
+    assert facts.codec
+
+
+@pytest.mark.parametrize("sample_rate", [4_000, 8_000, 11_025, 16_000, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize("channels", [1, 2, 8])
+def test_any_rate_and_channel_count_is_mixed_down(
+    tmp_path: Path, sample_rate: int, channels: int
+) -> None:
+    seconds = np.arange(3 * sample_rate) / sample_rate
+    tone = 0.5 * np.sin(2 * np.pi * 440 * seconds, dtype=np.float32)
+    levels = np.linspace(1, 0.5, channels, dtype=np.float32)
+    path = write(tmp_path / "tone.wav", tone[:, None] * levels, sample_rate)
+    heard = read_windows(path, AUDIO, WindowChoice()).samples[0]
+    assert heard.shape == (32_000,)
+    assert heard.std() == pytest.approx(0.5 / np.sqrt(2) * levels.mean(), rel=0.01)
+    assert int(np.abs(np.fft.rfft(heard)).argmax()) == 880  # half-hertz bins
+
+
+def test_all_windows_cover_the_audio(clicks: dict[str, Path]) -> None:
+    windows = read_windows(clicks["wav"], AUDIO, WindowChoice.parse("all"))
+    assert windows.starts_s == (0, 2, 4, 6, 8)
+    assert windows.samples.shape == (5, 32_000)
+
+
+def test_levels_beyond_full_scale_are_clipped(tmp_path: Path) -> None:
+    path = write(tmp_path / "loud.wav", 20 * golden(3), subtype="FLOAT")
+    assert np.abs(read_windows(path, AUDIO, WindowChoice()).samples).max() == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    sound = golden(3)
+    sound[RATE] = value
+    with pytest.raises(NotFinite):
+        read_windows(write(tmp_path / "x.wav", sound, subtype="FLOAT"), AUDIO, WindowChoice())
+
+
+def test_silence_and_odd_layouts_are_refused_with_the_limit(tmp_path: Path) -> None:
+    silence = write(tmp_path / "silence.wav", np.zeros((RATE * 3, 2), np.float32))
+    with pytest.raises(SilentAudio) as silent:
+        read_windows(silence, AUDIO, WindowChoice())
+    assert silent.value.limit == 1e-4
+    with pytest.raises(UnsupportedLayout, match="1000 Hz"):
+        open_audio(write(tmp_path / "slow.wav", golden(3, 1_000), 1_000))
+    with pytest.raises(UnsupportedLayout, match="9 channels"):
+        open_audio(write(tmp_path / "wide.wav", golden(3, 8_000, 9), 8_000))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXTINF:10,\n/etc/hostname\n",
+        "ffconcat version 1.0\nfile /etc/hostname\n",
+        "<?xml version='1.0'?><MPD><BaseURL>http://127.0.0.1:9/</BaseURL></MPD>",
+    ],
+)
+def test_a_file_that_names_others_reaches_nothing(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.m4a"
+    path.write_text(text)
+    with pytest.raises(NotAudio):
+        open_audio(path)

@@ -1,0 +1,109 @@
+"""A bundle that does not hold what it promises is refused, with its name and the reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import pytest
+from pydantic import ValidationError
+
+from models.bundle import Bundle, bundle_folders, read, verify_session
+from models.card import Card
+from models.errors import BundleError
+from tests.bundles import graph_bytes, write_bundle
+
+SHIPPED = Path(__file__).parents[2] / "models"
+
+
+def open_session(bundle: Bundle) -> ort.InferenceSession:
+    path = bundle.path(bundle.card.graph())
+    return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def edit(bundle: Bundle, **changes: Any) -> None:
+    card = json.loads(bundle.card_bytes) | changes
+    (bundle.folder / "card.json").write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize("folder", bundle_folders(SHIPPED), ids=lambda folder: folder.name)
+def test_every_shipped_bundle_holds(folder: Path) -> None:
+    bundle = read(folder)
+    verify_session(bundle.card, open_session(bundle))
+    assert bundle.card.name == folder.name
+    assert all(data.licence for data in bundle.card.provenance.data)
+
+
+def test_a_changed_graph_is_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path, "levels")
+    bundle.path(bundle.card.graph()).write_bytes(graph_bytes() + b"\0")
+    with pytest.raises(BundleError, match=r"levels: model\.onnx is not the file") as refused:
+        read(bundle.folder)
+    assert str(refused.value.limit).endswith(bundle.card.graph().sha256)
+
+
+def test_a_missing_graph_or_card_is_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path, "levels")
+    bundle.path(bundle.card.graph()).unlink()
+    with pytest.raises(BundleError, match=r"model\.onnx is missing"):
+        read(bundle.folder)
+    with pytest.raises(BundleError, match=r"no readable card\.json"):
+        read(tmp_path / "nowhere")
+
+
+def test_an_unknown_field_is_refused_by_name(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path, "levels")
+    edit(bundle, sample_rate=8_000)
+    with pytest.raises(BundleError, match="schema at sample_rate"):
+        read(bundle.folder)
+
+
+def test_the_digest_changes_with_card_and_graph(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path, "levels")
+    assert read(bundle.folder).digest == bundle.digest
+    edit(bundle, version="1.0.1")
+    assert read(bundle.folder).digest != bundle.digest
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (graph_bytes(outputs=("embedding",)), "no output features"),
+        (graph_bytes(broken=True), "not finite"),
+    ],
+)
+def test_a_graph_that_breaks_its_card_is_refused(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    bundle = write_bundle(tmp_path, "levels", content)
+    with pytest.raises(BundleError, match=reason):
+        verify_session(bundle.card, open_session(bundle))
+
+
+def test_a_shape_that_differs_from_the_card_is_refused(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path, "levels")
+    outputs = json.loads(bundle.card_bytes)["outputs"]
+    outputs[1]["shape"] = [5]
+    edit(bundle, outputs=outputs)
+    changed = read(bundle.folder)
+    with pytest.raises(BundleError, match="features has another shape"):
+        verify_session(changed.card, open_session(changed))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"kind": "classifier"}, "probabilities"),
+        ({"input": {"name": "waveform", "shape": [3], "meaning": ""}}, "8000"),
+        ({"name": "../up"}, "pattern"),
+        ({"graphs": []}, "at least 1"),
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused(
+    tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    card = json.loads(write_bundle(tmp_path, "levels").card_bytes) | change
+    with pytest.raises(ValidationError, match=reason):
+        Card.model_validate(card)
