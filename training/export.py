@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
@@ -23,10 +24,11 @@ from torch import Tensor, nn
 from models import bundle
 from models.card import AudioInput, Card, Data, Graph, Provenance, Scalar
 from models.card import Tensor as TensorCard
+from models.errors import BundleError
 from training.errors import ParityFailed
 from training.estimator import load_network
 from training.mel import SAMPLE_RATE, ConvMelSpectrogram
-from training.networks.cf_estimator import EMBEDDING_DIM, CFEstimator
+from training.networks.cf_estimator import EMBEDDING_DIM, WIDTHS, CFEstimator
 from training.prepare import Prepared
 from training.report import read_measures
 from training.split import load_split
@@ -71,6 +73,7 @@ def to_onnx(network: CFEstimator) -> bytes:
             encoder,
             (example,),
             dynamo=True,
+            optimize=False,  # onnxruntime does, and so the weights keep their names
             opset_version=OPSET,
             input_names=["waveform"],
             output_names=["embedding", "features"],
@@ -88,6 +91,29 @@ def to_onnx(network: CFEstimator) -> bytes:
     for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def load_network_from_bundle(source: bundle.Bundle) -> CFEstimator:
+    """The network of an exported encoder, its weights read back from the graph by name.
+
+    Raises
+    ------
+    BundleError
+        Where the graph does not hold a CF estimator.
+    """
+    width = source.card.output_shape("features")[0]
+    network = CFEstimator(width) if width in WIDTHS else None
+    graph = onnx.load(source.path(source.card.graph())).graph
+    found = {tensor.name: tensor for tensor in graph.initializer}
+    names = set(network.state_dict()) if network else set()
+    counted = {name for name in names if not name.endswith("num_batches_tracked")}
+    if network is None or not {f"network.{name}" for name in counted} <= found.keys():
+        raise BundleError(f"bundle {source.card.name}: its graph is not of a CF estimator")
+    weights = {name: onnx.numpy_helper.to_array(found[f"network.{name}"]) for name in counted}
+    network.load_state_dict(
+        {name: torch.tensor(weight) for name, weight in weights.items()}, strict=False
+    )
+    return network.eval()
 
 
 def check_parity(

@@ -79,6 +79,7 @@ class ConvMelSpectrogram(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         padded = functional.pad(waveform, PADDING).unsqueeze(1)
         spectrum = functional.conv1d(padded, self.basis, stride=HOP_LENGTH)  # (B, 2 · bins, T)
-        real, imaginary = spectrum.chunk(2, dim=1)
+        bins = N_FFT // 2 + 1
+        real, imaginary = spectrum[:, :bins], spectrum[:, bins:]
         power = functional.conv1d(real * real + imaginary * imaginary, self.mel)  # (B, M, T)
         return to_decibels(power).unsqueeze(1)

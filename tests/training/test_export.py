@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 
 from models import bundle
 from models.card import Provenance
+from models.errors import BundleError
+from tests.bundles import write_bundle
 from training.errors import ParityFailed
-from training.export import WaveformEncoder, check_parity, export_encoder, to_onnx
+from training.export import (
+    WaveformEncoder,
+    check_parity,
+    export_encoder,
+    load_network_from_bundle,
+    to_onnx,
+)
 from training.networks.cf_estimator import CFEstimator
 
 PROVENANCE = Provenance(
@@ -73,6 +81,18 @@ def test_the_graph_says_nothing_of_the_machine_it_came_from(graph: bytes) -> Non
     onnx.checker.check_model(onnx.load_from_string(graph))
     assert str(Path(__file__).parents[2]).encode() not in graph
     assert b"site-packages" not in graph
+
+
+def test_weights_are_read_back_from_the_bundle(
+    network: CFEstimator, clips: NDArray[np.float32], tmp_path: Path
+) -> None:
+    written, _ = export_encoder(network, tmp_path / "model", clips[:1], PROVENANCE, name="model")
+    again = load_network_from_bundle(written)
+    for name, weight in network.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(again.state_dict()[name], weight, atol=0, rtol=0)
+    with pytest.raises(BundleError, match="not of a CF estimator"):
+        load_network_from_bundle(write_bundle(tmp_path, "levels"))
 
 
 def test_the_bundle_written_is_one_that_is_accepted(
