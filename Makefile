@@ -14,7 +14,7 @@ TRAIN := $(BIN)/tasteprint-train
 LOGS := $(DATA)/lastfm-hetrec2011/user_artists.csv
 FOLD ?= 0
 
-.PHONY: serve test check format model bench redis train-install clean
+.PHONY: serve test train-install format bench model redis clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
@@ -25,11 +25,14 @@ test: $(VENV)/all.done redis
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+train-install: $(VENV)/all.done
+
 format: $(VENV)/all.done
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/all.done
+	$(PIP) --editable '.[train,dev,bench]'
 	$(BIN)/python -m benchmarks.embed
 
 # From logs and MIDI to the shipped bundle; each stage goes on where it was stopped.

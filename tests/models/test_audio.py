@@ -67,7 +67,7 @@ def test_any_rate_and_channel_count_is_mixed_down(
     seconds = np.arange(3 * sample_rate) / sample_rate
     tone = 0.5 * np.sin(2 * np.pi * 440 * seconds, dtype=np.float32)
     levels = np.linspace(1, 0.5, channels, dtype=np.float32)
-    path = write(tmp_path / "tone.wav", tone[:, None] * levels, sample_rate)
+    path = write(tmp_path / "tone.wav", np.outer(tone, levels).astype(np.float32), sample_rate)
     heard = read_windows(path, AUDIO, WindowChoice()).samples[0]
     assert heard.shape == (32_000,)
     assert heard.std() == pytest.approx(0.5 / np.sqrt(2) * levels.mean(), rel=0.01)

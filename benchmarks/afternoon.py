@@ -1,0 +1,35 @@
+"""The server that one would write in an afternoon: FastAPI, `librosa.load`, torch eager.
+
+The same weights as the service's, and the same answer. Run by `uvicorn benchmarks.afternoon:app`.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import librosa
+import numpy as np
+import torch
+from fastapi import FastAPI, UploadFile
+
+from models.bundle import read
+from training.export import WINDOW, load_network_from_bundle
+from training.mel import MelSpectrogram
+
+BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
+
+app = FastAPI()
+mel = MelSpectrogram()
+network = load_network_from_bundle(read(BUNDLE))
+
+
+@app.post("/embed")
+def embed(file: UploadFile) -> dict[str, list[float]]:
+    audio, _ = librosa.load(io.BytesIO(file.file.read()), sr=WINDOW.sample_rate, mono=True)
+    missing = max(0, WINDOW.window_samples - len(audio))
+    start = (len(audio) + missing - WINDOW.window_samples) // 2
+    window = np.pad(audio, (0, missing), mode="wrap")[start : start + WINDOW.window_samples]
+    with torch.inference_mode():
+        embedding, features = network(mel(torch.from_numpy(window)[None]))
+    return {"embedding": embedding[0].tolist(), "features": features[0].tolist()}

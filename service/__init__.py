@@ -1,0 +1,1 @@
+"""The service: audio in, the models' answers out, over HTTP."""

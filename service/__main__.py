@@ -1,0 +1,100 @@
+"""`tasteprint-serve`: listen, say what is really used, and end cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from models.errors import TasteprintError
+from service.app import create_app
+from service.errors import CannotStart
+from service.pipeline import Pipeline
+from service.settings import Settings
+
+
+def main() -> None:
+    """Run the service as `TASTEPRINT_*` says; see the README for every setting."""
+    try:
+        settings = Settings()
+        logging.basicConfig(format="%(levelname)s %(message)s")
+        logging.getLogger("tasteprint").setLevel(settings.log_level.upper())
+        listener = listen(settings.host, settings.port)
+        app = create_app(settings)
+    except ValidationError as error:
+        sys.exit(f"tasteprint-serve: bad settings\n{_explain(error)}")
+    except TasteprintError as error:
+        sys.exit(f"tasteprint-serve: {error.title}: {error}")
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has ended cleanly and passes it on
+        Server(app, settings).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which says what this service uses once it listens."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self._pipeline: Pipeline = app.state.pipeline
+        config = uvicorn.Config(
+            app,
+            log_level="info" if settings.access_log else "warning",
+            access_log=settings.access_log,
+            timeout_graceful_shutdown=round(settings.shutdown_s),
+            server_header=False,
+        )
+        super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            print(banner(sockets[0], self._pipeline), flush=True)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket, bound before the slow part of the start.
+
+    Raises
+    ------
+    CannotStart
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise CannotStart(
+            f"cannot listen on {host}:{port} ({error.strerror})",
+            remedy="end what listens there, or set TASTEPRINT_PORT (0 takes a free one)",
+        ) from error
+
+
+def banner(listener: socket.socket, pipeline: Pipeline) -> str:
+    """Where it listens, and what it really uses."""
+    host, port = listener.getsockname()[:2]
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    models = pipeline.models
+    lines = [f"Tasteprint listens on http://{where} (docs at /docs)"]
+    for name, model in models.loaded.items():
+        width = model.card.output_shape("features")[0]
+        digest = model.bundle.digest[:12]
+        lines.append(
+            f"  model    {name} {model.card.version} {digest}, F = {width}, on {model.provider}"
+        )
+    lines += [f"  refused  {name}: {reason}" for name, reason in models.refused.items()]
+    lines.append(f"  cache    {pipeline.cache.describe()}")
+    lines.append(f"  decoders {pipeline.settings.decode_workers} processes")
+    return "\n".join(lines)
+
+
+def _explain(error: ValidationError) -> str:
+    return "\n".join(
+        f"  TASTEPRINT_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
+        for each in error.errors()
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Batch: whatever waits when a model is free goes in one run, up to a cap. No timers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.window import Samples
+from service.errors import InferenceFailed, InferenceTimeout, Unavailable
+from service.session import Model, Outputs
+
+
+@dataclass(frozen=True)
+class Waiter:
+    """A window, shape (window_samples,), and who waits for its answer since when."""
+
+    window: Samples
+    answer: asyncio.Future[Inferred]
+    since: float
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """One window's outputs by name, each without the batch axis, and what they took."""
+
+    outputs: Outputs
+    queue_ms: float
+    infer_ms: float
+
+
+class Batcher:
+    """The queue before one model. Every waiter gets an answer or an error, whatever fails.
+
+    On a CPU a run of several windows takes longer than one after another (their activations do
+    not fit its caches), so there the cap is 1: see `session.Model.max_batch`.
+    """
+
+    def __init__(self, model: Model, timeout_s: float) -> None:
+        self._model = model
+        self._timeout_s = timeout_s
+        self._waiting: deque[Waiter] = deque()
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"infer-{model.card.name}")
+        self._worker = asyncio.create_task(self._work())
+
+    async def run(self, window: Samples) -> Inferred:
+        """One window's answer, shape (window_samples,) in.
+
+        Raises
+        ------
+        InferenceFailed, InferenceTimeout, Unavailable
+        """
+        if self._worker.done():
+            raise Unavailable("the service is stopping")
+        waiter = Waiter(window, asyncio.get_running_loop().create_future(), time.perf_counter())
+        self._waiting.append(waiter)
+        self._arrived.set()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await waiter.answer
+        except TimeoutError as error:  # the future is cancelled by now: `_take` drops the waiter
+            raise InferenceTimeout(
+                f"the model did not answer within {self._timeout_s:g} s", limit=self._timeout_s
+            ) from error
+
+    async def _work(self) -> None:
+        while True:
+            await self._arrived.wait()
+            batch = self._take()
+            if batch:
+                await self._answer(batch)
+
+    def _take(self) -> list[Waiter]:
+        """The longest waiting ones, up to the cap, without those that have left."""
+        batch: list[Waiter] = []
+        while self._waiting and len(batch) < self._model.max_batch:
+            waiter = self._waiting.popleft()
+            if not waiter.answer.done():
+                batch.append(waiter)
+        if not self._waiting:
+            self._arrived.clear()
+        return batch
+
+    async def _answer(self, batch: list[Waiter]) -> None:
+        started = time.perf_counter()
+        windows = [waiter.window for waiter in batch]
+        try:
+            loop = asyncio.get_running_loop()
+            outputs = await loop.run_in_executor(self._thread, _run, self._model, windows)
+        except Exception as error:  # the worker must outlive it, and every waiter must hear of it
+            _fail(batch, InferenceFailed(f"the model failed on this audio: {error}"))
+            return
+        except asyncio.CancelledError:
+            _fail(batch, Unavailable("the service is stopping"))
+            raise
+        infer_ms = 1e3 * (time.perf_counter() - started)
+        for row, waiter in enumerate(batch):
+            mine = {name: values[row] for name, values in outputs.items()}
+            _settle(waiter, Inferred(mine, 1e3 * (started - waiter.since), infer_ms))
+
+    async def close(self) -> None:
+        self._worker.cancel()
+        await asyncio.gather(self._worker, return_exceptions=True)
+        _fail(list(self._waiting), Unavailable("the service is stopping"))
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _run(model: Model, windows: list[Samples]) -> Outputs:
+    return model.run(np.stack(windows))  # n of (window_samples,) -> (n, window_samples)
+
+
+def _settle(waiter: Waiter, inferred: Inferred) -> None:
+    if waiter.answer.done():
+        return
+    if all(np.isfinite(values).all() for values in inferred.outputs.values()):
+        waiter.answer.set_result(inferred)
+    else:
+        waiter.answer.set_exception(InferenceFailed("the model's answer is not finite"))
+
+
+def _fail(waiters: list[Waiter], error: Exception) -> None:
+    for waiter in waiters:
+        if not waiter.answer.done():
+            waiter.answer.set_exception(error)

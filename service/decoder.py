@@ -1,0 +1,152 @@
+"""One decoder process, seen from the service: start, one job at a time, kill."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from pathlib import Path
+
+import numpy as np
+
+import models
+from models import errors as audio_errors
+from models.audio import AudioFacts, Windows
+from models.errors import AudioError, CorruptAudio
+from service import errors
+from service.decoder_messages import ANSWER, READY, Decoded, Job, Refused
+from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
+from service.settings import Settings
+from service.spool import Spool
+
+ROOT = Path(models.__file__).parent.parent
+# What a process dies of by its own doing; SIGKILL and the like come from outside.
+OWN_FAULTS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+START_TIMEOUT_S = 60.0
+
+
+class Decoder:
+    """A running decoder process. After a failure that is not the file's it is not `alive`."""
+
+    def __init__(self, process: Process, timeout_s: float) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+        self._timeout_s = timeout_s
+        self._samples = Spool()
+
+    @classmethod
+    async def start(cls, settings: Settings) -> Decoder:
+        """Start a process and wait until it takes jobs.
+
+        Raises
+        ------
+        DecoderLost
+        """
+        arguments = [str(settings.decode_memory_bytes), str(settings.decode_timeout_s)]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "service.decoder_process", *arguments),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,  # libmpg123 prints what it thinks of a file
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C is the service's to handle
+        )
+        decoder = cls(process, settings.decode_timeout_s)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                started = await decoder._stdout.readline() == READY
+        except TimeoutError:
+            started = False
+        if not started:
+            code = await decoder.stop()
+            raise DecoderLost(f"a decoder process did not start (status {code})", value=code)
+        return decoder
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None and not self._stdout.at_eof()
+
+    @property
+    def samples_path(self) -> Path:
+        """Where the process is to put the samples."""
+        return self._samples.path
+
+    async def decode(self, job: Job) -> Windows:
+        """Have one file decoded.
+
+        Raises
+        ------
+        AudioError
+            Also where the file takes the process down or too long.
+        DecoderLost
+            Where the process was ended from outside.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._ask(job)
+        except TimeoutError as error:
+            await self.stop()
+            raise DecodeTimeout(
+                f"decoding took over {self._timeout_s:g} s", limit=self._timeout_s
+            ) from error
+        except asyncio.CancelledError:
+            await self.stop()  # else its late answer would be taken for the next job's
+            raise
+        if isinstance(answer, Refused):
+            raise _error(answer)
+        return await self._collect(answer, job)
+
+    async def _ask(self, job: Job) -> Decoded | Refused:
+        try:
+            self._stdin.write(job.line())
+            await self._stdin.drain()
+            return ANSWER.validate_json(await self._stdout.readline())
+        except (OSError, ValueError) as error:  # an end, or an answer that is none
+            raise await self._cause_of_death() from error
+
+    async def _cause_of_death(self) -> AudioError | DecoderLost:
+        code = await self.stop()
+        if -code in OWN_FAULTS:
+            name = signal.Signals(-code).name
+            return DecoderCrashed(f"the decoder died on this file ({name})", value=name)
+        return DecoderLost(f"the decoder ended during this request (status {code})", value=code)
+
+    async def _collect(self, done: Decoded, job: Job) -> Windows:
+        shape = (len(done.starts_s), job.audio.window_samples)
+        try:
+            content = await asyncio.to_thread(self._samples.take, 4 * shape[0] * shape[1])
+        except EOFError as error:
+            await self.stop()
+            raise DecoderLost("the decoder delivered less than it said") from error
+        samples = np.frombuffer(content, np.float32).reshape(shape)
+        facts = AudioFacts(done.codec, done.sample_rate, done.channels, done.duration_s)
+        return Windows(facts, tuple(done.starts_s), samples)
+
+    async def stop(self) -> int:
+        """Kill the process and wait for its end; its exit status, negative for a signal."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()  # without effect on one that has ended
+        code = await self._process.wait()
+        self._stdin.close()
+        self._samples.close()
+        return code
+
+
+def _environment() -> dict[str, str]:
+    """Without the service's settings, which hold Redis's password; NumPy needs no threads."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("TASTEPRINT_")}
+    path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
+    return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def _error(refused: Refused) -> AudioError:
+    """The error that the process met, by its class's name; only audio errors have one."""
+    name = refused.error
+    kind = getattr(audio_errors, name, None) or getattr(errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, AudioError)):
+        kind = CorruptAudio
+    return kind(refused.detail, value=refused.value, limit=refused.limit, remedy=refused.remedy)

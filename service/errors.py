@@ -1,0 +1,153 @@
+"""What a request or a start can meet, and the one table from error to HTTP status."""
+
+from __future__ import annotations
+
+import re
+
+from models.errors import AudioError, BundleError, NotAudio, TasteprintError
+
+
+class ServiceError(TasteprintError):
+    """The service's own errors; those of audio and bundles are in `models.errors`."""
+
+    title = "Service error"
+
+
+class BadUpload(ServiceError):
+    """The request's body is not one audio file."""
+
+    title = "Bad upload"
+    remedy = "send one file: curl -F file=@song.mp3, or --data-binary @song.mp3 with its type"
+
+
+class BadMultipart(BadUpload):
+    title = "Malformed multipart body"
+
+
+class WrongField(BadUpload):
+    title = "Wrong field name"
+    remedy = "name the multipart field `file`: curl -F file=@song.mp3"
+
+
+class NoFile(BadUpload):
+    title = "No file in the request"
+
+
+class TooManyFiles(BadUpload):
+    title = "More than one file"
+    remedy = "send one file a request"
+
+
+class EmptyUpload(BadUpload):
+    title = "Empty file"
+    remedy = "send a file that holds audio"
+
+
+class UnsupportedBody(BadUpload):
+    title = "Unsupported content type"
+
+
+class UploadTooLarge(BadUpload):
+    title = "File too large"
+    remedy = "send a shorter or a compressed file"
+
+
+class UploadTimeout(BadUpload):
+    title = "Upload stalled"
+    remedy = "send the file again over a steadier connection"
+
+
+class BadQuery(ServiceError):
+    title = "Bad query"
+
+
+class UnknownParameter(BadQuery):
+    title = "Unknown query parameter"
+
+
+class InvalidParameter(BadQuery):
+    title = "Invalid query parameter"
+
+
+class UnknownModel(ServiceError):
+    title = "Unknown model"
+    remedy = "GET /models lists them"
+
+
+class Busy(ServiceError):
+    """Too much work or too many bytes are held already; answered at once."""
+
+    title = "Too busy"
+    remedy = "try again after the seconds that Retry-After states"
+
+
+class DecodeTimeout(AudioError):
+    title = "Decoding took too long"
+    remedy = "encode the file again from its source"
+
+
+class DecoderCrashed(AudioError):
+    title = "The file crashed its decoder"
+    remedy = "encode the file again from its source"
+
+
+class DecoderOutOfMemory(AudioError):
+    title = "Decoding needs too much memory"
+    remedy = "convert the file, for example to 44100 Hz stereo"
+
+
+class Unavailable(ServiceError):
+    """Not the request's fault, and worth another try."""
+
+    title = "Unavailable"
+    remedy = "try again after the seconds that Retry-After states"
+
+
+class DecoderLost(Unavailable):
+    title = "Decoder lost"
+
+
+class InferenceTimeout(Unavailable):
+    title = "The model did not answer in time"
+
+
+class InferenceFailed(ServiceError):
+    title = "The model failed"
+    remedy = "report it with the model's digest and the audio's sha256"
+
+
+class CannotStart(ServiceError):
+    """The service does not start."""
+
+    title = "Cannot start"
+
+
+# Looked up along the class's bases: the nearest entry holds.
+STATUS: dict[type[TasteprintError], int] = {
+    BadUpload: 400,
+    EmptyUpload: 422,
+    UnsupportedBody: 415,
+    UploadTooLarge: 413,
+    UploadTimeout: 408,
+    UnknownParameter: 400,
+    InvalidParameter: 422,
+    UnknownModel: 404,
+    AudioError: 422,
+    NotAudio: 415,
+    Busy: 429,
+    Unavailable: 503,
+    InferenceFailed: 500,
+    BundleError: 500,
+    TasteprintError: 500,
+}
+RETRY_AFTER_S = {429: 1, 503: 2}
+
+
+def status_of(error: TasteprintError) -> int:
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def type_of(name: str) -> str:
+    """The problem's `type`: `NotAudio` -> `urn:tasteprint:not-audio`."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+    return f"urn:tasteprint:{words}"

@@ -1,0 +1,116 @@
+"""Every error as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from models.errors import TasteprintError
+from service.answers import Problem
+from service.errors import RETRY_AFTER_S, InvalidParameter, UnknownParameter, status_of, type_of
+
+MEDIA_TYPE = "application/problem+json"
+# Nginx's status for it; nobody is there to read it.
+CLIENT_LEFT = 499
+
+log = logging.getLogger("tasteprint")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error, also the framework's own, as a problem."""
+    app.add_exception_handler(TasteprintError, _on_own)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_left)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def answer(error: TasteprintError) -> Response:
+    status = status_of(error)
+    if status >= 500:
+        log.error("%s: %s", type(error).__name__, error)
+    problem = Problem(
+        type=type_of(type(error).__name__),
+        title=error.title,
+        status=status,
+        detail=error.detail,
+        value=error.value,
+        limit=error.limit,
+        remedy=error.remedy or None,
+    )
+    headers = {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
+    return _send(problem, headers)
+
+
+def _send(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    content = problem.model_dump(exclude_none=True)
+    return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
+
+
+async def _on_own(request: Request, error: Exception) -> Response:
+    assert isinstance(error, TasteprintError)
+    return answer(error)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return answer(_query_error(error.errors(), _known_parameters(request)))
+
+
+def _known_parameters(request: Request) -> str:
+    route = request.scope.get("route")
+    schema = request.app.openapi()["paths"].get(getattr(route, "path", ""), {})
+    operation = schema.get(request.method.lower(), {})
+    known = (each["name"] for each in operation.get("parameters", []) if each["in"] == "query")
+    return ", ".join(known) or "none"
+
+
+def _query_error(errors: Sequence[Any], known: str) -> TasteprintError:
+    first = errors[0]
+    name, given = str(first["loc"][-1])[:64], str(first.get("input"))[:64]
+    if first["type"] == "extra_forbidden":
+        return UnknownParameter(
+            f"there is no query parameter {name!r}",
+            value=name,
+            limit=known,
+            remedy=f"known are: {known}",
+        )
+    reason = str(first["msg"]).removeprefix("Value error, ")
+    return InvalidParameter(f"{name}: {reason}", value=given, remedy="see /docs")
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    remedy = "see /docs for the routes there are" if error.status_code in {404, 405} else None
+    detail = f"{request.method} {request.url.path}: {error.detail}"
+    problem = Problem(
+        type="about:blank", title=title, status=error.status_code, detail=detail, remedy=remedy
+    )
+    return _send(problem, dict(error.headers or {}))
+
+
+async def _on_left(request: Request, error: Exception) -> Response:
+    log.debug("a client left during its upload")
+    return Response(status_code=CLIENT_LEFT)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    # Starlette raises it on, and uvicorn logs it with its traceback.
+    problem = Problem(
+        type="urn:tasteprint:bug",
+        title="Internal error",
+        status=500,
+        detail="the service met an error that it does not know",
+        remedy="report it with the service's log of this moment",
+    )
+    return _send(problem)

@@ -1,0 +1,83 @@
+"""Readiness: a short sound goes through a real decoder and every model's real queue."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import wave
+
+import numpy as np
+
+from models.errors import TasteprintError
+from service.answers import Readiness, RefusedModel
+from service.errors import Unavailable
+from service.flight import Flights
+from service.pipeline import Pipeline
+from service.spool import Spool
+from service.timing import Timing
+
+PROBE_TIMEOUT_S = 10.0
+
+
+class Probe:
+    """Proves that the service answers; probes that come at the same time share one."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._flights: Flights[float] = Flights()
+        self._sound = probe_sound()
+
+    async def ready(self) -> Readiness:
+        """What a load balancer may rely on.
+
+        Raises
+        ------
+        Unavailable
+            Where the probe fails or takes longer than 10 s.
+        """
+        running = self._flights.find("probe") or self._flights.start("probe", self._run())
+        pipeline = self._pipeline
+        return Readiness(
+            status="ready",
+            probe_ms=await asyncio.shield(running),
+            providers={name: model.provider for name, model in pipeline.models.loaded.items()},
+            cache=pipeline.cache.describe(),
+            refused=[
+                RefusedModel(name=name, reason=reason)
+                for name, reason in pipeline.models.refused.items()
+            ],
+        )
+
+    async def _run(self) -> float:
+        timing = Timing()
+        try:
+            with timing.stage("probe"):
+                async with asyncio.timeout(PROBE_TIMEOUT_S):
+                    await self._through_every_model()
+        except TasteprintError as error:
+            raise Unavailable(f"the probe failed: {error}") from error
+        except TimeoutError as error:
+            raise Unavailable("the probe got no answer in time", limit=PROBE_TIMEOUT_S) from error
+        return round(timing.stages_ms["probe"], 2)
+
+    async def _through_every_model(self) -> None:
+        for model in self._pipeline.models.loaded.values():
+            with Spool() as spool:
+                spool.write(self._sound)
+                windows = await self._pipeline.decoders.decode(
+                    spool.path, model.card.audio, "middle"
+                )
+            await self._pipeline.infer(model, windows, Timing())
+
+    async def close(self) -> None:
+        await self._flights.close()
+
+
+def probe_sound() -> bytes:
+    """One second of quiet noise as a WAV."""
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 16_000)
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes((noise * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()

@@ -1,0 +1,94 @@
+"""Every fact of a deployment, read once from `TASTEPRINT_*` and passed down."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, RedisDsn
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+import models
+
+MODELS_DIR = Path(models.__file__).parent
+MiB = 1 << 20
+
+
+def cores() -> int:
+    """Cores that this process may use: fewer than the machine's where it is confined."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+class Settings(BaseSettings):
+    """The defaults need nothing: no Redis, no GPU, no configuration."""
+
+    model_config = SettingsConfigDict(env_prefix="TASTEPRINT_", frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="`debug` adds a line for each computation."
+    )
+    access_log: bool = Field(default=True, description="Log a line for each request.")
+    shutdown_s: float = Field(
+        default=10.0, gt=0, description="What running requests get to finish in."
+    )
+
+    models_dir: Path = Field(
+        default=MODELS_DIR, description="Folder of bundles, one folder a bundle."
+    )
+    default_model: str = Field(
+        default="cf-estimator", description="Model of a request that names none."
+    )
+    require_gpu: bool = Field(default=False, description="Refuse to start where CUDA is not used.")
+    infer_threads: int = Field(
+        default=0, ge=0, description="CPU threads of a model; 0 takes every core."
+    )
+    infer_timeout_s: float = Field(
+        default=30.0, gt=0, description="Longest a window may wait for its model and its answer."
+    )
+    max_batch: int = Field(
+        default=16, ge=1, description="Most windows in one run on a GPU; on a CPU it is always one."
+    )
+    max_windows: int = Field(
+        default=60, ge=1, description="Most windows of one file with `window=all`."
+    )
+
+    max_upload_bytes: int = Field(
+        default=100 * MiB, ge=1, description="Largest file that is taken."
+    )
+    max_held_bytes: int = Field(
+        default=1024 * MiB, ge=1, description="Most bytes of uploads held in memory at a time."
+    )
+    upload_timeout_s: float = Field(
+        default=30.0, gt=0, description="Longest silence of a client that is uploading."
+    )
+    max_in_flight: int = Field(
+        default=64, ge=1, description="Most computations at a time; beyond it the answer is 429."
+    )
+
+    decode_workers: int = Field(default_factory=cores, ge=1, description="Decoder processes.")
+    decode_timeout_s: float = Field(default=20.0, gt=0, description="Longest decoding of one file.")
+    decode_memory_bytes: int = Field(
+        default=2048 * MiB, ge=512 * MiB, description="Address space of a decoder process."
+    )
+
+    redis_url: RedisDsn | None = Field(
+        default=None, description="Cache in this Redis; without it, in the process."
+    )
+    redis_timeout_ms: int = Field(
+        default=50, ge=1, description="Longest wait for Redis, each time."
+    )
+    redis_pause_s: float = Field(
+        default=1.0, ge=0, description="How long Redis is left alone after it failed."
+    )
+    cache_entries: int = Field(
+        default=10_000,
+        ge=0,
+        description="Answers kept in the process; 0 keeps none. Redis has its own limit.",
+    )
+    cache_ttl_s: int = Field(default=7 * 24 * 3600, ge=1, description="How long an answer is kept.")

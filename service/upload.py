@@ -1,0 +1,131 @@
+"""Upload: one file out of a request's body, hashed and bounded while it streams."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+
+from python_multipart.multipart import parse_options_header
+from starlette.requests import Request
+
+from service.admit import HeldBytes
+from service.errors import EmptyUpload, NoFile, UnsupportedBody, UploadTimeout, UploadTooLarge
+from service.multipart import FilePart
+from service.settings import Settings
+from service.spool import Spool
+
+# Raw bodies; a missing type is taken as bytes (RFC 9110, section 8.3).
+RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
+# Boundaries and part headers, which Content-Length counts and the file does not.
+MULTIPART_OVERHEAD = 16 << 10
+
+
+class Upload:
+    """A received file: bytes in anonymous memory and their SHA-256. Close it once it is decoded."""
+
+    def __init__(self, limit: int, held: HeldBytes) -> None:
+        self._limit, self._held = limit, held
+        self._hash = hashlib.sha256()
+        self.spool = Spool()
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Take in a piece of the file.
+
+        Raises
+        ------
+        UploadTooLarge, Busy
+        """
+        if self.spool.size + len(data) > self._limit:
+            raise _too_large(self._limit)
+        self._held.take(len(data))
+        self._hash.update(data)
+        self.spool.write(data)
+
+    def close(self) -> None:
+        if not self.spool.closed:
+            self._held.give(self.spool.size)
+            self.spool.close()
+
+
+async def receive(request: Request, settings: Settings, held: HeldBytes) -> Upload:
+    """The request's one file; whatever else it holds is refused.
+
+    Raises
+    ------
+    BadUpload
+        The subclass says which.
+    Busy
+        Where too many bytes of other uploads are held.
+    """
+    if _has_no_body(request):
+        raise NoFile("the request has no body")
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    multipart = kind == b"multipart/form-data"
+    if not multipart and kind and not kind.decode("latin-1").startswith(RAW_TYPES):
+        raise _unsupported(kind.decode("latin-1"))
+    allowed = settings.max_upload_bytes + (MULTIPART_OVERHEAD if multipart else 0)
+    if int(request.headers.get("content-length", 0)) > allowed:
+        raise _too_large(settings.max_upload_bytes)
+    upload = Upload(settings.max_upload_bytes, held)
+    try:
+        chunks = _chunks(request, settings.upload_timeout_s)
+        if multipart:
+            await _receive_part(chunks, options.get(b"boundary", b""), upload)
+        else:
+            await _receive_raw(chunks, upload)
+        if not upload.spool.size:
+            raise EmptyUpload("the file has no bytes", value=0, limit=1)
+    except BaseException:  # also where the client leaves: its bytes leave with it
+        upload.close()
+        raise
+    return upload
+
+
+async def _receive_part(chunks: AsyncIterator[bytes], boundary: bytes, upload: Upload) -> None:
+    part = FilePart(boundary, upload.write)
+    async for chunk in chunks:
+        part.feed(chunk)
+    part.finish()
+
+
+async def _receive_raw(chunks: AsyncIterator[bytes], upload: Upload) -> None:
+    async for chunk in chunks:
+        upload.write(chunk)
+
+
+async def _chunks(request: Request, timeout_s: float) -> AsyncIterator[bytes]:
+    stream = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(timeout_s):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise UploadTimeout(f"nothing came for {timeout_s:g} s", limit=timeout_s) from error
+        if chunk:
+            yield chunk
+
+
+def _has_no_body(request: Request) -> bool:
+    """Neither a length nor chunks nor a type: a POST of nothing, not of an empty file."""
+    headers = request.headers
+    framed = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return not framed and "content-type" not in headers
+
+
+def _too_large(limit: int) -> UploadTooLarge:
+    return UploadTooLarge(f"the file is larger than {limit} bytes", limit=limit)
+
+
+def _unsupported(kind: str) -> UnsupportedBody:
+    return UnsupportedBody(
+        f"a body of type {kind} is not read",
+        value=kind,
+        limit="multipart/form-data, audio/*, video/*, application/octet-stream",
+    )

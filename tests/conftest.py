@@ -1,0 +1,33 @@
+"""What tests share: synthesised files in every format, and one running service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import Service, running
+from tests.sounds import FORMATS, golden, write
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The golden clip by format: 34 s, so that the middle 30 s are not all of it."""
+    folder = tmp_path_factory.mktemp("clips")
+    sound = golden(34.0)
+    return {kind: write(folder / f"golden.{kind}", sound) for kind in FORMATS}
+
+
+@pytest.fixture(scope="session")
+def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds, quick to decode."""
+    return write(tmp_path_factory.mktemp("short") / "short.wav", golden(3.0, 16_000, 1), 16_000)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service with the shipped models, without Redis; files up to 20 MB."""
+    output = tmp_path_factory.mktemp("service") / "log"
+    with running(output, decode_workers=2, max_upload_bytes=20 << 20) as service:
+        yield service

@@ -1,0 +1,149 @@
+"""A decoder that crashes, hangs or is killed costs its own request and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from models.audio import Windows, read_windows
+from models.errors import NotAudio
+from models.window import WindowChoice
+from service.decode import DecodePool
+from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
+from service.settings import Settings
+from tests.bundles import AUDIO
+from tests.running import Service, decoders_of, wait_until
+from tests.sounds import golden, write
+
+
+def with_pool(scenario: Callable[[DecodePool], Awaitable[None]], **settings: object) -> None:
+    async def run() -> None:
+        pool = DecodePool(Settings.model_validate({"decode_workers": 1, **settings}))
+        await pool.start()
+        try:
+            await scenario(pool)
+        finally:
+            await pool.close()
+
+    asyncio.run(run())
+    assert not decoders()
+
+
+def decoders() -> list[int]:
+    return decoders_of(os.getpid())
+
+
+async def stuck(pool: DecodePool, path: Path) -> asyncio.Task[Windows]:
+    """A decoding that has begun and does not go on."""
+    os.kill(decoders()[0], signal.SIGSTOP)
+    task = asyncio.create_task(pool.decode(path, AUDIO, "middle"))
+    await asyncio.sleep(0)  # runs the task up to where it waits for the answer
+    return task
+
+
+def test_samples_are_those_that_training_reads(short_clip: Path) -> None:
+    async def scenario(pool: DecodePool) -> None:
+        for window in ("middle", "all", "start"):
+            there = await pool.decode(short_clip, AUDIO, window)
+            here = read_windows(short_clip, AUDIO, WindowChoice.parse(window))
+            assert (there.samples == here.samples).all()
+            assert (there.facts, there.starts_s) == (here.facts, here.starts_s)
+
+    with_pool(scenario)
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [
+        (signal.SIGKILL, DecoderLost),
+        (signal.SIGTERM, DecoderLost),
+        (signal.SIGSEGV, DecoderCrashed),
+        (signal.SIGABRT, DecoderCrashed),
+    ],
+)
+def test_a_decoder_that_dies_costs_its_own_request(
+    short_clip: Path, how: signal.Signals, error: type[Exception]
+) -> None:
+    async def scenario(pool: DecodePool) -> None:
+        task = await stuck(pool, short_clip)
+        (decoder,) = decoders()
+        os.kill(decoder, how)
+        os.kill(decoder, signal.SIGCONT)
+        with pytest.raises(error):
+            await task
+        windows = await pool.decode(short_clip, AUDIO, "middle")
+        assert windows.samples.shape == (1, AUDIO.window_samples)
+        assert decoders() != [decoder]
+
+    with_pool(scenario)
+
+
+def test_a_stuck_decoder_is_killed_in_time(short_clip: Path) -> None:
+    async def scenario(pool: DecodePool) -> None:
+        task = await stuck(pool, short_clip)
+        with pytest.raises(DecodeTimeout):
+            await task
+        await pool.decode(short_clip, AUDIO, "middle")
+
+    with_pool(scenario, decode_timeout_s=0.5)
+
+
+def test_a_decoding_that_is_cancelled_leaves_no_late_answer(
+    short_clip: Path, tmp_path: Path
+) -> None:
+    other = write(tmp_path / "other.wav", golden(2.0, 8_000, 1), 8_000)
+
+    async def scenario(pool: DecodePool) -> None:
+        task = await stuck(pool, short_clip)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        windows = await pool.decode(other, AUDIO, "middle")
+        assert windows.facts.sample_rate == 8_000
+
+    with_pool(scenario)
+
+
+def test_many_deaths_leave_no_files_open(short_clip: Path) -> None:
+    async def die(pool: DecodePool) -> None:
+        task = await stuck(pool, short_clip)
+        os.kill(decoders()[0], signal.SIGKILL)
+        with pytest.raises(DecoderLost):
+            await task
+        await pool.decode(short_clip, AUDIO, "middle")
+
+    async def scenario(pool: DecodePool) -> None:
+        await die(pool)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(3):
+            await die(pool)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+    with_pool(scenario)
+
+
+def test_an_error_keeps_its_kind_and_its_facts(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("no audio")
+
+    async def scenario(pool: DecodePool) -> None:
+        (decoder,) = decoders()
+        with pytest.raises(NotAudio) as caught:
+            await pool.decode(path, AUDIO, "middle")
+        assert caught.value.remedy
+        assert decoders() == [decoder]
+
+    with_pool(scenario)
+
+
+def test_a_decoder_killed_while_idle_costs_nobody(service: Service, tmp_path: Path) -> None:
+    before = service.decoders()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not set(before) & set(service.decoders()), "they are gone")
+    for seed in (70, 71, 72):
+        service.embedding(write(tmp_path / f"{seed}.wav", golden(2.0, seed=seed)))

@@ -1,0 +1,148 @@
+"""A real Redis: used, shared, stopped, hung, restarted; the service goes on through all of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from redis.exceptions import RedisError
+
+from service.redis_cache import PREFIX
+from tests.running import Service, running, wait_until
+from tests.sounds import golden, write
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class RedisServer:
+    """A redis-server that keeps nothing on disk and can be stopped and started again."""
+
+    program: str
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port)
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen([self.program, *options], stdout=subprocess.DEVNULL)
+        wait_until(self.answers, "Redis answers")
+
+    def answers(self) -> bool:
+        try:
+            with self.client as client:
+                return bool(client.ping())
+        except RedisError:
+            return False
+
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stored(self) -> list[bytes]:
+        with self.client as client:
+            return list(client.scan_iter(PREFIX + "*"))
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    server = RedisServer(program, free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def cached(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A service whose only cache is that Redis."""
+    output = tmp_path_factory.mktemp("redis") / "log"
+    url = f"redis://127.0.0.1:{redis_server.port}/0"
+    settings = {"redis_url": url, "redis_pause_s": 0.1, "decode_workers": 1}
+    # Generous, as this machine may be busy; the hung Redis below costs it once.
+    with running(output, redis_timeout_ms=1000, **settings) as service:
+        yield service
+
+
+def test_the_banner_names_redis_but_no_password(tmp_path: Path) -> None:
+    url = f"redis://user:secret@127.0.0.1:{free_port()}/0"
+    with running(tmp_path / "log", redis_url=url, decode_workers=1) as service:
+        service.embedding(write(tmp_path / "a.wav", golden(1.0)))
+        assert "Redis at 127.0.0.1:" in service.log()
+        assert "secret" not in service.log()
+
+
+def test_redis_is_used(redis_server: RedisServer, cached: Service, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", golden(2.0, seed=80))
+    first, second = cached.embedding(path), cached.embedding(path)
+    assert (first.pop("cached"), second.pop("cached")) == (False, True)
+    assert first == second
+    (key,) = redis_server.stored()
+    assert first["audio"]["sha256"] in key.decode()
+    with redis_server.client as client:
+        assert client.ttl(key) > 0
+
+
+def test_a_damaged_entry_is_computed_again(
+    redis_server: RedisServer, cached: Service, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.wav", golden(2.0, seed=81))
+    first = cached.embedding(path)
+    (key,) = (key for key in redis_server.stored() if first["audio"]["sha256"] in key.decode())
+    with redis_server.client as client:
+        client.set(key, b"\x80\x04damaged")
+    assert cached.embedding(path) == first
+    assert cached.embedding(path)["cached"] is True
+
+
+def test_redis_stopped_and_started_again(
+    redis_server: RedisServer, cached: Service, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.wav", golden(2.0, seed=82))
+    first = cached.embedding(path)
+    redis_server.stop()
+    assert cached.embedding(path) == first  # computed again, nobody failed
+    assert cached.embedding(path)["cached"] is False
+    assert "not answering" in cached.http.get("/readyz").json()["cache"]
+    redis_server.start()
+    wait_until(lambda: bool(cached.embedding(path)["cached"]), "Redis is used again")
+    assert redis_server.stored()
+    assert "answers again" in cached.log()
+
+
+def test_a_hung_redis_fails_no_request(
+    redis_server: RedisServer, cached: Service, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.wav", golden(2.0, seed=83))
+    os.kill(redis_server.pid(), signal.SIGSTOP)
+    try:
+        assert cached.embedding(path)["cached"] is False
+    finally:
+        os.kill(redis_server.pid(), signal.SIGCONT)
+    wait_until(lambda: bool(cached.embedding(path)["cached"]), "Redis is used again")
+    assert "Traceback" not in cached.log()
