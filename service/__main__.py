@@ -17,6 +17,8 @@ from service.errors import CannotStart
 from service.pipeline import Pipeline
 from service.settings import Settings
 
+BACKLOG = 1024
+
 
 def main() -> None:
     """Run the service as `TASTEPRINT_*` says; see the README for every setting."""
@@ -62,13 +64,19 @@ def listen(host: str, port: int) -> socket.socket:
     CannotStart
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named, as asyncio turns Nagle's delay off (40 ms an answer) only where it is.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as error:
+        listener.close()
         raise CannotStart(
             f"cannot listen on {host}:{port} ({error.strerror})",
             remedy="end what listens there, or set TASTEPRINT_PORT (0 takes a free one)",
         ) from error
+    return listener
 
 
 def banner(listener: socket.socket, pipeline: Pipeline) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.bundle import read
+from service.__main__ import listen
 from service.settings import MODELS_DIR
 from tests.running import is_decoder, launch, running, wait_until
 
@@ -54,6 +55,12 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in said
     assert "TASTEPRINT_PORT" in said
     assert "Traceback" not in said
+
+
+def test_answers_are_not_delayed_by_nagle() -> None:
+    """asyncio sets TCP_NODELAY only on connections of a listener that names its protocol."""
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 @pytest.mark.parametrize(
