@@ -11,15 +11,21 @@ import numpy as np
 import soundfile
 
 from models.errors import CorruptAudio, TruncatedAudio
+from models.mp3 import measure
 from models.window import Samples
 
-# libsndfile takes twice as long as FFmpeg for Opus.
-LEFT_TO_FFMPEG = {"OPUS"}
+# libsndfile takes twice as long as FFmpeg for Opus, and guesses the length of layers I and II.
+LEFT_TO_FFMPEG = {"OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II"}
+MP3 = "MPEG_LAYER_III"
 UNKNOWN_LENGTH = 1 << 60
 # "RIFF : 1000 (should be 600)": the header promises more bytes than the file holds. Encoders that
 # write to a pipe put the largest number there, and their files are whole.
 PROMISE = re.compile(r"(?:RIFF|FORM|data|SSND)\s*:\s*(\d+) \(should be (\d+)\)")
 STREAMED = 0x7FFF_0000
+# Of what a Xing header promises: some tools trim a frame and leave the header as it was.
+MAX_MISSING = 0.005
+# libsndfile's guess of an MP3's length is off by this much at most where it can seek by it.
+GUESS_SLACK = 0.001
 
 
 class SndfileReader:
@@ -51,11 +57,33 @@ class SndfileReader:
             return None
         reader = cls(file)
         try:
-            reader._check_whole()
+            if file.subtype != MP3:
+                reader._check_whole()
+            elif not reader._measure_mp3(path):
+                file.close()
+                return None
         except TruncatedAudio:
             file.close()
             raise
         return reader
+
+    def _measure_mp3(self, path: Path) -> bool:
+        """Hold libsndfile's length against the frame headers; False where it cannot seek by it."""
+        length = measure(path)
+        if length.promised_frames is None:
+            if length.missing_bytes:
+                raise TruncatedAudio(
+                    f"the file ends {length.missing_bytes} bytes before its last frame does",
+                    value=length.missing_bytes,
+                    limit=0,
+                )
+            # A guess that is too low cannot be sought beyond: variable bit rate, no Xing header.
+            reachable, self.n_frames = self.n_frames, length.n_frames
+            return 0 < length.n_frames <= reachable * (1 + GUESS_SLACK)
+        if length.n_frames < length.promised_frames * (1 - MAX_MISSING):
+            raise _ends_early(length.promised_frames / self.sample_rate)
+        self.n_frames = min(self.n_frames, length.n_frames)
+        return True
 
     def _check_whole(self) -> None:
         for promised, held in PROMISE.findall(self._file.extra_info):
@@ -71,11 +99,7 @@ class SndfileReader:
         except soundfile.LibsndfileError:
             last = 0
         if last == 0:
-            seconds = self.n_frames / self.sample_rate
-            raise TruncatedAudio(
-                f"the header promises {seconds:.2f} s of audio, the file ends before that",
-                limit=round(seconds, 2),
-            )
+            raise _ends_early(self.n_frames / self.sample_rate)
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
@@ -98,6 +122,13 @@ class SndfileReader:
         at: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+def _ends_early(promised_s: float) -> TruncatedAudio:
+    return TruncatedAudio(
+        f"the header promises {promised_s:.2f} s of audio, the file ends before that",
+        limit=round(promised_s, 2),
+    )
 
 
 def mix_down(frames: np.ndarray, full_scale: int) -> Samples:

@@ -15,6 +15,8 @@ from tests.sounds import FORMATS, golden, write
 
 AUDIO = AudioInput(sample_rate=16_000, window_s=2, short_audio="repeat", min_audio_s=0.5)
 RATE = 44_100
+# Real files, where the project lies beside them.
+ORIGINALS = Path(__file__).parents[3] / "shared" / "data" / "originals"
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +119,16 @@ def test_a_file_that_names_others_reaches_nothing(tmp_path: Path, text: str) -> 
     path.write_text(text)
     with pytest.raises(NotAudio):
         open_audio(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(ORIGINALS.glob("*.*"))
+    or [pytest.param(None, marks=pytest.mark.skip(reason="no real files beside the project"))],
+    ids=lambda path: path.name if path else "none",
+)
+def test_files_as_users_have_them_are_read(path: Path) -> None:
+    window = AUDIO.model_copy(update={"window_s": 30.0})
+    windows = read_windows(path, window, WindowChoice())
+    assert windows.samples.shape == (1, 480_000)
+    assert windows.facts.duration_s > 5
