@@ -4,15 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# `make model`: the data, and where its stages write.
+# `make model`: the data, and where its stages write. A run of its own for each fold and width.
 DATA ?= ../shared/data
-RUN ?= runs/model
 BUNDLE ?= models/cf-estimator
 GPU := $(shell nvidia-smi -L 2>/dev/null | head -1)
 WIDTH ?= $(if $(GPU),128,32)
 TRAIN := $(BIN)/tasteprint-train
 LOGS := $(DATA)/lastfm-hetrec2011/user_artists.csv
 FOLD ?= 0
+SHARED := runs/model
+RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
 .PHONY: serve test train-install format bench model redis clean
 
@@ -37,19 +38,19 @@ bench: $(VENV)/all.done
 
 # From logs and MIDI to the shipped bundle; each stage goes on where it was stopped.
 model: $(VENV)/all.done
-	$(TRAIN) render --midi $(DATA)/midi-excerpts/midi.tar.xz --out $(RUN)/audio
-	$(TRAIN) prepare --manifest $(DATA)/midi-excerpts/tracks.csv --audio $(RUN)/audio \
-		--item-column artist_id --artist-column artist --out $(RUN)/prepared
-	$(TRAIN) split --prepared $(RUN)/prepared --fold $(FOLD) --out $(RUN)/split.csv
+	$(TRAIN) render --midi $(DATA)/midi-excerpts/midi.tar.xz --out $(SHARED)/audio
+	$(TRAIN) prepare --manifest $(DATA)/midi-excerpts/tracks.csv --audio $(SHARED)/audio \
+		--item-column artist_id --artist-column artist --out $(SHARED)/prepared
+	$(TRAIN) split --prepared $(SHARED)/prepared --fold $(FOLD) --out $(RUN)/split.csv
 	$(TRAIN) factorize --logs $(LOGS) --item-column artist_id --split $(RUN)/split.csv \
 		--out $(RUN)/factors
-	$(TRAIN) estimator --prepared $(RUN)/prepared --factors $(RUN)/factors \
+	$(TRAIN) estimator --prepared $(SHARED)/prepared --factors $(RUN)/factors \
 		--split $(RUN)/split.csv --out $(RUN)/estimator --width $(WIDTH) \
-		--crop-s 7.5 --cosine-schedule --max-epochs 30 --precision bf16-mixed
-	$(TRAIN) evaluate --run $(RUN)/estimator --prepared $(RUN)/prepared \
+		--crop-s 7.5 --cosine-schedule --max-epochs 20 --precision bf16-mixed
+	$(TRAIN) evaluate --run $(RUN)/estimator --prepared $(SHARED)/prepared \
 		--factors $(RUN)/factors --logs $(LOGS) --item-column artist_id --out $(RUN)/evaluation
-	$(TRAIN) export --run $(RUN)/estimator --prepared $(RUN)/prepared \
-		--evaluation $(RUN)/evaluation --data training/shipped_data.json --out $(BUNDLE)
+	$(TRAIN) export --run $(RUN)/estimator --prepared $(SHARED)/prepared \
+		--factors $(RUN)/factors --evaluation $(RUN)/evaluation --data training/shipped_data.json --out $(BUNDLE)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -61,8 +61,8 @@ def _start_worker() -> None:
     _audio = bundle.card.audio
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    path = bundle.path(bundle.card.graph())
-    _session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    content = bundle.graph_bytes(bundle.card.graph())
+    _session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _embed_in_process(path: Path) -> None:

@@ -8,7 +8,6 @@ local files. Only the windows that are asked for are decoded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -120,29 +119,41 @@ def read_windows(
             duration_s=reader.n_frames / reader.sample_rate,
         )
         starts = window_starts(choice, facts.duration_s, audio, max_windows)
-        samples = np.stack(list(_read_each(reader, audio, starts)))
-    return Windows(facts, starts, samples)
+        heard, quietest = [], []
+        for start_s in starts:
+            try:
+                heard.append((start_s, _read_window(reader, audio, start_s)))
+            except SilentAudio as silent:  # of several windows the silent ones are left out
+                quietest.append(silent)
+    if not heard:
+        raise quietest[0]
+    return Windows(facts, tuple(start for start, _ in heard), np.stack([w for _, w in heard]))
 
 
-def _read_each(reader: Reader, audio: AudioInput, starts: tuple[float, ...]) -> Iterator[Samples]:
-    margin = round(MARGIN_S * reader.sample_rate)
+def _read_window(reader: Reader, audio: AudioInput, start_s: float) -> Samples:
+    """The window that starts there, shape (window_samples,)."""
+    start = round(start_s * reader.sample_rate)
     count = round(audio.window_s * reader.sample_rate)
-    for start_s in starts:
-        start = round(start_s * reader.sample_rate)
-        before = min(margin, start)
-        mono = reader.read(start - before, before + count + margin)
-        if mono.size <= before:
-            raise AudioTooShort("there are no samples in the window", value=0, limit=1)
-        _check_level(mono)
-        skip = round(before * audio.sample_rate / reader.sample_rate)
-        window = resample(mono, reader.sample_rate, audio.sample_rate)[skip:]
-        yield np.clip(repeat_to_length(window, audio.window_samples), -1.0, 1.0)
+    margin = round(MARGIN_S * reader.sample_rate)
+    before = min(margin, start)
+    mono = reader.read(start - before, before + count + margin)
+    if mono.size <= before:
+        raise AudioTooShort("there are no samples in the window", value=0, limit=1)
+    _check_finite(mono)
+    _check_level(mono[before : before + count])
+    skip = round(before * audio.sample_rate / reader.sample_rate)
+    window = resample(mono, reader.sample_rate, audio.sample_rate)[skip:]
+    return np.clip(repeat_to_length(window, audio.window_samples), -1.0, 1.0)
+
+
+def _check_finite(mono: Samples) -> None:
+    # One number for all: a sum with NaN or infinity in it is not finite.
+    if not np.isfinite(mono.sum(dtype=np.float64)):
+        raise NotFinite("the audio holds NaN or infinite samples")
 
 
 def _check_level(mono: Samples) -> None:
     peak = float(np.abs(mono).max())
-    if not np.isfinite(peak):  # the maximum of anything with NaN in it is NaN
-        raise NotFinite("the audio holds NaN or infinite samples")
     if peak < SILENCE_PEAK:
         raise SilentAudio(
             f"the window peaks at {peak:.2g} of full scale, the least is {SILENCE_PEAK:g}",

@@ -73,7 +73,7 @@ class AvReader:
             pass
         elif self._stream.duration:
             stated_s = float(self._stream.duration * self._time_base)
-        elif self._container.duration:
+        elif self._container.duration and len(self._container.streams) == 1:
             stated_s = self._container.duration / av.time_base
         end_s = self._last_packet_end_s(max(0.0, stated_s - 2 * SLACK_S))
         if stated_s and end_s < stated_s - SLACK_S:
@@ -86,9 +86,9 @@ class AvReader:
         return min(stated_s, end_s) if stated_s else end_s
 
     def _last_packet_end_s(self, from_s: float) -> float:
-        self._seek(from_s)
         end = 0
         try:
+            self._seek(from_s)
             for packet in self._container.demux(self._stream):
                 if packet.pts is not None and packet.size:
                     end = max(end, packet.pts - self._origin + (packet.duration or 0))
@@ -139,7 +139,7 @@ class AvReader:
         for packet in self._packets():
             try:
                 frames = self._stream.codec_context.decode(packet)
-            except av.error.InvalidDataError:
+            except av.error.FFmpegError:
                 continue  # one damaged packet is a gap, which `read` counts
             for frame in frames:
                 if frame.pts is None or frame.time_base is None:

@@ -31,8 +31,26 @@ class Bundle:
         """Identity: the SHA-256 of `card.json`, which itself states each graph's SHA-256."""
         return hashlib.sha256(self.card_bytes).hexdigest()
 
-    def path(self, graph: Graph) -> Path:
-        return self.folder / graph.file
+    def graph_bytes(self, graph: Graph) -> bytes:
+        """A graph's bytes, the very ones whose digest was held against the card.
+
+        Raises
+        ------
+        BundleError
+            Where the file is missing, or not the one that the card describes.
+        """
+        try:
+            content = (self.folder / graph.file).read_bytes()
+        except OSError as error:
+            raise BundleError(f"bundle {self.card.name}: {graph.file} is missing") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != graph.sha256:
+            raise BundleError(
+                f"bundle {self.card.name}: {graph.file} is not the file that its card describes",
+                value=f"sha256 {found}",
+                limit=f"sha256 {graph.sha256}",
+            )
+        return content
 
 
 def read(folder: Path) -> Bundle:
@@ -57,21 +75,8 @@ def read(folder: Path) -> Bundle:
         ) from error
     bundle = Bundle(folder, card, card_bytes)
     for graph in card.graphs:
-        _verify_digest(bundle, graph)
+        bundle.graph_bytes(graph)
     return bundle
-
-
-def _verify_digest(bundle: Bundle, graph: Graph) -> None:
-    path = bundle.path(graph)
-    if not path.is_file():
-        raise BundleError(f"bundle {bundle.card.name}: {graph.file} is missing")
-    found = file_sha256(path)
-    if found != graph.sha256:
-        raise BundleError(
-            f"bundle {bundle.card.name}: {graph.file} is not the file that its card describes",
-            value=f"sha256 {found}",
-            limit=f"sha256 {graph.sha256}",
-        )
 
 
 def verify_session(card: Card, session: ort.InferenceSession) -> None:
@@ -123,11 +128,6 @@ def write(folder: Path, card: Card, graphs: Mapping[str, bytes]) -> Bundle:
         (folder / name).write_bytes(content)
     (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n")
     return read(folder)
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def bundle_folders(models_dir: Path) -> list[Path]:

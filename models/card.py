@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["encoder", "classifier", "regressor"]
 Precision = Literal["float32", "float16", "int8"]
+# Of a bundle and its folder.
+NAME = "[a-z0-9][a-z0-9-]{0,62}"
 Scalar = str | int | float | bool | None
 
 # What a graph of each kind must put out.
@@ -82,7 +84,7 @@ class Card(Part):
     """
 
     schema_version: Literal[1] = 1
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    name: Annotated[str, Field(pattern=rf"^{NAME}$")]
     version: str
     kind: Kind
     task: str

@@ -9,6 +9,7 @@ Source: ISO/IEC 11172-3 and 13818-3 (frame header), the Xing/Info header as LAME
 from __future__ import annotations
 
 import mmap
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,10 @@ SAMPLE_RATES = {
     2: (22_050, 24_000, 16_000),
     0: (11_025, 12_000, 8_000),
 }
+# Eleven bits of sync, any version, layer III; a valid bit rate and sample rate.
+FRAME_START = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xeb]", re.DOTALL)
+# Damage is stepped over, but a file of something else is not searched to its end.
+MAX_RESYNC_BYTES = 1 << 20
 # What may follow the last frame: ID3v1, APE, Lyrics3, ID3v2 footers.
 TRAILING_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
 
@@ -94,11 +99,11 @@ def _next_frame(data: mmap.mmap, position: int) -> int:
     """The next place where two frames follow each other; the end where there is none, or a tag."""
     if data[position : position + 11].startswith(TRAILING_TAGS):
         return len(data)
-    while (position := data.find(b"\xff", position + 1)) >= 0:
-        length, _ = _frame(data[position : position + 3].ljust(3, b"\0"))
-        after = data[position + length : position + length + 3]
+    for found in FRAME_START.finditer(data, position + 1, position + MAX_RESYNC_BYTES):
+        length, _ = _frame(found[0])
+        after = data[found.start() + length : found.start() + length + 3]
         if length and len(after) == 3 and _frame(after)[0]:
-            return position
+            return found.start()
     return len(data)
 
 

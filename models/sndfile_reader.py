@@ -17,12 +17,14 @@ from models.window import Samples
 # libsndfile takes twice as long as FFmpeg for Opus, and guesses the length of layers I and II.
 LEFT_TO_FFMPEG = {"OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II"}
 MP3 = "MPEG_LAYER_III"
+# libsndfile reads a dozen more, obscure ones, which nobody should be able to send it.
+CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3", "MPEG"}
 UNKNOWN_LENGTH = 1 << 60
 # "RIFF : 1000 (should be 600)": the header promises more bytes than the file holds. Encoders that
 # write to a pipe put the largest number there, and their files are whole.
 PROMISE = re.compile(r"(?:RIFF|FORM|data|SSND)\s*:\s*(\d+) \(should be (\d+)\)")
 STREAMED = 0x7FFF_0000
-# Of what a Xing header promises: some tools trim a frame and leave the header as it was.
+# Of what a header promises: some tools trim a frame, or count a chunk twice.
 MAX_MISSING = 0.005
 # libsndfile's guess of an MP3's length is off by this much at most where it can seek by it.
 GUESS_SLACK = 0.001
@@ -50,9 +52,13 @@ class SndfileReader:
         """
         try:
             file = soundfile.SoundFile(path)
-        except soundfile.LibsndfileError:
+        except (soundfile.LibsndfileError, TypeError):  # `TypeError`: a name that ends in .raw
             return None
-        if file.subtype in LEFT_TO_FFMPEG or not 0 < file.frames < UNKNOWN_LENGTH:
+        if (
+            file.format not in CONTAINERS
+            or file.subtype in LEFT_TO_FFMPEG
+            or not 0 < file.frames < UNKNOWN_LENGTH
+        ):
             file.close()
             return None
         reader = cls(file)
@@ -87,7 +93,7 @@ class SndfileReader:
 
     def _check_whole(self) -> None:
         for promised, held in PROMISE.findall(self._file.extra_info):
-            if int(held) < int(promised) < STREAMED:
+            if int(held) < int(promised) * (1 - MAX_MISSING) and int(promised) < STREAMED:
                 raise TruncatedAudio(
                     f"the header promises {promised} bytes, the file holds {held}",
                     value=int(held),

@@ -32,6 +32,9 @@ Out = Annotated[Path, typer.Option(help="Folder to write into.")]
 LogsFile = Annotated[Path, typer.Option("--logs", help="CSV or Parquet, one row a user and item.")]
 UserColumn = Annotated[str, typer.Option(help="Column of the user id.")]
 ItemColumn = Annotated[str, typer.Option(help="Column of the item id, the same in logs and audio.")]
+CountColumn = Annotated[
+    str | None, typer.Option(help="Column of play counts; default: heard or not.")
+]
 PreparedDir = Annotated[Path, typer.Option("--prepared", help="Folder of `prepare`.")]
 FactorsDir = Annotated[Path, typer.Option("--factors", help="Folder of `factorize`.")]
 SplitFile = Annotated[Path, typer.Option("--split", help="File of `split`.")]
@@ -117,11 +120,15 @@ def split(
     validation: Annotated[float, typer.Option(help="Share of the other artists.")] = 0.1,
     seed: Seed = 0,
 ) -> None:
-    """Deal artists into train, validation and test, so that none is on two sides."""
-    from training.prepare import Prepared
+    """Deal artists into train, validation and test, so that none is on two sides.
+
+    All tracks of the manifest are dealt, also those without usable audio: `factorize` leaves the
+    logs of every item of a held-out artist out, so list them all in the manifest.
+    """
+    from training.prepare import load_manifest
     from training.split import split_by_artist
 
-    tracks = Prepared.load(prepared).tracks
+    tracks = load_manifest(prepared)
     table = split_by_artist(tracks, n_folds=folds, fold=fold, validation=validation, seed=seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out, index=False)
@@ -135,18 +142,16 @@ def factorize(
     out: Out,
     user_column: UserColumn = "user_id",
     item_column: ItemColumn = "item_id",
-    count_column: Annotated[
-        str | None, typer.Option(help="Column of play counts; default: heard or not.")
-    ] = None,
+    count_column: CountColumn = None,
     split: Annotated[
         Path | None, typer.Option(help="File of `split`: leave its test items out.")
     ] = None,
     min_user_items: Annotated[int, typer.Option(help="Drop users with fewer items.")] = 1,
     min_item_users: Annotated[int, typer.Option(help="Drop items with fewer users.")] = 1,
     factors: Annotated[int, typer.Option(help="Length of a factor.")] = 40,
-    regularization: Annotated[float, typer.Option()] = 1.0,
+    regularization: Annotated[float, typer.Option(help="Penalty on long factors.")] = 1.0,
     alpha: Annotated[float, typer.Option(help="Confidence of an entry; of none: 1.")] = 10.0,
-    iterations: Annotated[int, typer.Option()] = 15,
+    iterations: Annotated[int, typer.Option(help="Sweeps over users and items.")] = 15,
     seed: Seed = 0,
 ) -> None:
     """Factorise listening logs by alternating least squares: item and user factors."""
@@ -192,9 +197,9 @@ def estimator(
     targets: Annotated[
         Literal["unit", "raw"], typer.Option(help="Factors at length 1, or as they are.")
     ] = "unit",
-    batch_size: Annotated[int, typer.Option()] = 16,
-    learning_rate: Annotated[float, typer.Option()] = 1e-3,
-    max_epochs: Annotated[int, typer.Option()] = 50,
+    batch_size: Annotated[int, typer.Option(help="Windows a step and device.")] = 16,
+    learning_rate: Annotated[float, typer.Option(help="Adam's, at the start.")] = 1e-3,
+    max_epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 50,
     patience: Annotated[int, typer.Option(help="Epochs without progress before the end.")] = 10,
     crop_s: Annotated[float, typer.Option(help="Random training crops; 0: whole windows.")] = 0.0,
     cosine_schedule: Annotated[bool, typer.Option(help="Let the learning rate fall.")] = False,
@@ -246,6 +251,7 @@ def evaluate(
     out: Out,
     user_column: UserColumn = "user_id",
     item_column: ItemColumn = "item_id",
+    count_column: CountColumn = None,
     min_listeners: Annotated[int, typer.Option(help="Of a held-out item that counts.")] = 10,
     redraw: Annotated[bool, typer.Option(help="Only redraw from what a run wrote.")] = False,
 ) -> None:
@@ -263,6 +269,7 @@ def evaluate(
                 out,
                 user_column=user_column,
                 item_column=item_column,
+                count_column=count_column,
                 min_listeners=min_listeners,
                 track=lambda label, items: bar.track(items, description=label),
             )
@@ -275,6 +282,7 @@ def export(
     prepared: PreparedDir,
     out: Annotated[Path, typer.Option(help="Folder of the bundle, models/<name>.")],
     data: Annotated[Path, typer.Option(help="JSON: a list of {name, use, licence}.")],
+    factors: FactorsDir,
     evaluation: Annotated[
         Path | None, typer.Option(help="Folder of `evaluate`, for the card's metrics.")
     ] = None,
@@ -283,7 +291,9 @@ def export(
     """Write a trained estimator as a bundle, after proof that ONNX equals torch on real clips."""
     from training import export as stage
 
-    result, errors = stage.export_run(run, prepared, out, data, evaluation, card_version)
+    result, errors = stage.export_run(
+        run, prepared, out, data, factors, evaluation, card_version=card_version
+    )
     for name, error in errors.items():
         console.print(f"{name}: ONNX within {error:.1e} of torch, relative to its scale")
     console.print(f"bundle {result.card.name} {result.card.version} {result.digest} in {out}")

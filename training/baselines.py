@@ -31,7 +31,7 @@ def mel_statistics(prepared: Prepared, folder: Path, track: Track) -> NDArray[np
     track : wraps the list of batches to show progress over it
     """
     path = folder / "mel_statistics.npy"
-    if path.exists():
+    if path.exists() and path.stat().st_mtime > (folder / "tracks.csv").stat().st_mtime:
         return np.asarray(np.load(path))
     mel = MelSpectrogram()
     parts = []

@@ -37,6 +37,14 @@ class MissingInput(TrainingError):
         super().__init__(f"{path} is missing or incomplete; make it with `{command}`")
 
 
+class OtherRun(TrainingError):
+    def __init__(self, out: Path) -> None:
+        super().__init__(
+            f"{out} holds a run with other settings, factors or split; choose another --out, or "
+            "begin again with --no-resume"
+        )
+
+
 class BadManifest(TrainingError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -55,6 +63,19 @@ class NothingToTrain(TrainingError):
             f"no window for the part {part!r}: of its {n_tracks} prepared tracks none has an item "
             "with a factor; check that item ids are the same in the logs and the manifest"
         )
+
+
+class OtherUsers(TrainingError):
+    def __init__(self, n_missing: int) -> None:
+        super().__init__(
+            f"{n_missing} users of the factors are not in the logs; evaluate with "
+            "the logs that were factorised"
+        )
+
+
+class BadExport(TrainingError):
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}; nothing was written")
 
 
 class NothingToEvaluate(TrainingError):

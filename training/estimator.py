@@ -6,6 +6,7 @@ best validation loss. Ours are the options: unit-normalised targets, crops, a co
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import warnings
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from training.errors import MissingInput, NothingToTrain
+from training.errors import MissingInput, NothingToTrain, OtherRun
 from training.factorize import Factorization
 from training.losses import cosine_proximity, embedding_loss
 from training.mel import HOP_LENGTH, SAMPLE_RATE, MelSpectrogram
@@ -33,11 +34,18 @@ from training.prepare import FULL_SCALE, Prepared
 TargetScale = Literal["unit", "raw"]
 # What the network's pooling divides time by: crops are multiples of it, in frames.
 POOLED_FRAMES = 320
+IDENTITY = "identity.json"
+# What a run may be gone on with; a cosine schedule fixes its number of epochs too.
+FREE_TO_CHANGE = {"max_epochs", "patience", "accelerator", "devices", "workers"}
 
 
 @dataclass(frozen=True)
 class EstimatorSettings:
-    """One training run; `crop_s` 0 trains on whole windows, as the paper does."""
+    """One training run.
+
+    With `crop_s` 0 it trains on whole windows, as the paper does. Else it trains on random crops
+    and hears a window as the mean of segments of that length.
+    """
 
     width: int = 32
     batch_size: int = 16
@@ -101,13 +109,14 @@ class EstimatorModule(L.LightningModule):
     """The network, its spectrogram on the training device, its loss and its optimiser."""
 
     def __init__(
-        self, width: int, learning_rate: float, cosine_schedule: bool, n_steps: int
+        self, width: int, segment_frames: int, learning_rate: float, cosine_schedule: bool
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.mel = MelSpectrogram()
+        network = CFEstimator(width, segment_frames)
         # Channels last: a third less time on a CPU, and tensor cores on a GPU.
-        self.network = CFEstimator(width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, window: Tensor) -> Encoded:
         """int16 (B, n) -> `Encoded`; the spectrogram stays float32 under mixed precision."""
@@ -135,7 +144,8 @@ class EstimatorModule(L.LightningModule):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.hparams["learning_rate"])
         if not self.hparams["cosine_schedule"]:
             return optimizer
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.hparams["n_steps"])
+        n_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -160,27 +170,52 @@ def train(
     ------
     NothingToTrain
         Where a part has no window whose item has a factor.
+    OtherRun
+        Where `out` holds a run with other settings, factors or split.
     """
     # Lightning's hints and advertisements; its progress bar and its errors stay.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
     L.seed_everything(settings.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
-    split.to_csv(out / "split.csv", index=False)
     training = _loader(prepared, factors, split, "train", settings)
     validation = _loader(prepared, factors, split, "validation", settings)
+    last = out / "last.ckpt"
+    resume = resume and last.exists()
+    _claim(out, settings, split, [training, validation], resume)
     module = EstimatorModule(
         settings.width,
+        crop_frames(settings.crop_s),
         settings.learning_rate,
         settings.cosine_schedule,
-        n_steps=len(training) * settings.max_epochs,
     )
     trainer, best = _trainer(out, settings)
-    last = out / "last.ckpt"
-    trainer.fit(module, training, validation, ckpt_path=last if resume and last.exists() else None)
+    trainer.fit(module, training, validation, ckpt_path=last if resume else None)
     return Path(best.best_model_path)
+
+
+def _claim(
+    out: Path,
+    settings: EstimatorSettings,
+    split: pd.DataFrame,
+    loaders: list[DataLoader[tuple[Tensor, Tensor]]],
+    resume: bool,
+) -> None:
+    """Note what this run is; a run of other data or settings is not gone on with."""
+    free = FREE_TO_CHANGE - ({"max_epochs"} if settings.cosine_schedule else set())
+    fixed = {name: value for name, value in asdict(settings).items() if name not in free}
+    inputs = hashlib.sha256(split.to_csv(index=False).encode())
+    for loader in loaders:
+        dataset = loader.dataset
+        assert isinstance(dataset, WindowDataset)
+        inputs.update(dataset.rows.tobytes() + dataset.targets.tobytes())
+    identity = json.dumps(fixed | {"inputs_sha256": inputs.hexdigest()}, indent=2) + "\n"
+    if resume and (out / IDENTITY).read_text() != identity:
+        raise OtherRun(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / IDENTITY).write_text(identity)
+    (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    split.to_csv(out / "split.csv", index=False)
 
 
 def _loader(
@@ -196,7 +231,7 @@ def _loader(
     if not len(rows):
         raise NothingToTrain(part, len(tracks))
     is_train = part == "train"
-    crop = _crop_samples(settings.crop_s, prepared.windows.shape[1]) if is_train else 0
+    crop = crop_frames(settings.crop_s) * HOP_LENGTH if is_train else 0
     return DataLoader(
         WindowDataset(prepared.windows, rows, targets, crop),
         batch_size=settings.batch_size,
@@ -207,11 +242,10 @@ def _loader(
     )
 
 
-def _crop_samples(crop_s: float, window_samples: int) -> int:
-    """The crop in samples, rounded down to what the pooling divides; 0 for the whole window."""
-    step = POOLED_FRAMES * HOP_LENGTH
-    samples = max(step, int(crop_s * SAMPLE_RATE) // step * step)
-    return samples if crop_s > 0 and samples < window_samples else 0
+def crop_frames(crop_s: float) -> int:
+    """A crop in frames of the spectrogram, rounded to what the pooling divides; 0 for none."""
+    n_steps = round(crop_s * SAMPLE_RATE / (POOLED_FRAMES * HOP_LENGTH))
+    return max(1, n_steps) * POOLED_FRAMES if crop_s > 0 else 0
 
 
 def _trainer(out: Path, settings: EstimatorSettings) -> tuple[L.Trainer, ModelCheckpoint]:

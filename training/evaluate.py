@@ -33,6 +33,7 @@ def run(
     *,
     user_column: str = "user_id",
     item_column: str = "item_id",
+    count_column: str | None = None,
     min_listeners: int = 10,
     track: Track,
 ) -> None:
@@ -52,7 +53,9 @@ def run(
     split = load_split(run_dir / "split.csv")
     tracks = prepared.tracks.merge(split[["track_id", "part"]], on="track_id")
     test = tracks[tracks["part"] == "test"]
-    all_logs = read_logs(logs, user_column=user_column, item_column=item_column)
+    all_logs = read_logs(
+        logs, user_column=user_column, item_column=item_column, count_column=count_column
+    )
     data, enough = held_out_of(test["item_id"], all_logs, factors, min_listeners)
     if not len(data.items):
         raise NothingToEvaluate(len(test), min_listeners)

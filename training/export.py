@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
+import re
 import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
@@ -19,14 +19,16 @@ import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from models import bundle
-from models.card import AudioInput, Card, Data, Graph, Provenance, Scalar
+from models.card import NAME, AudioInput, Card, Data, Graph, Provenance, Scalar
 from models.card import Tensor as TensorCard
 from models.errors import BundleError
-from training.errors import ParityFailed
-from training.estimator import load_network
+from training.errors import BadExport, ParityFailed
+from training.estimator import crop_frames, load_network
+from training.factorize import Factorization
 from training.mel import SAMPLE_RATE, ConvMelSpectrogram
 from training.networks.cf_estimator import EMBEDDING_DIM, WIDTHS, CFEstimator
 from training.prepare import Prepared
@@ -57,7 +59,7 @@ class WaveformEncoder(nn.Module):
 def to_onnx(network: CFEstimator) -> bytes:
     """The network behind its mel spectrogram, as ONNX with a free batch axis."""
     # Exported from a copy in float32 on the CPU, contiguous, in evaluation mode.
-    copy = CFEstimator(network.width)
+    copy = CFEstimator(network.width, network.segment_frames)
     copy.load_state_dict(network.state_dict())
     encoder = WaveformEncoder(copy.eval())
     example = torch.zeros(2, WINDOW.window_samples)
@@ -102,8 +104,9 @@ def load_network_from_bundle(source: bundle.Bundle) -> CFEstimator:
         Where the graph does not hold a CF estimator.
     """
     width = source.card.output_shape("features")[0]
-    network = CFEstimator(width) if width in WIDTHS else None
-    graph = onnx.load(source.path(source.card.graph())).graph
+    segment_frames = crop_frames(float(source.card.provenance.hyperparameters.get("crop_s") or 0))
+    network = CFEstimator(width, segment_frames) if width in WIDTHS else None
+    graph = onnx.load_from_string(source.graph_bytes(source.card.graph())).graph
     found = {tensor.name: tensor for tensor in graph.initializer}
     names = set(network.state_dict()) if network else set()
     counted = {name for name in names if not name.endswith("num_batches_tracked")}
@@ -205,7 +208,9 @@ def export_run(
     prepared_dir: Path,
     out: Path,
     data: Path,
+    factors: Path,
     evaluation: Path | None,
+    *,
     card_version: str,
 ) -> tuple[bundle.Bundle, Mapping[str, float]]:
     """Export the best checkpoint of a training run; parity is shown on its own test clips.
@@ -213,13 +218,18 @@ def export_run(
     Parameters
     ----------
     data : JSON, a list of {name, use, licence}: what the weights were trained on
+    factors : folder of `tasteprint-train factorize`, for how the targets were made
     evaluation : folder of `tasteprint-train evaluate`, for the card's metrics
 
     Raises
     ------
-    ParityFailed, BundleError, MissingInput
+    ParityFailed, BundleError, MissingInput, BadExport
     """
+    used = _read_data(data)
+    if not re.fullmatch(NAME, out.name):
+        raise BadExport(f"the name {out.name!r}", "lower-case letters, digits and hyphens only")
     network, settings = load_network(run)
+    als = Factorization.load(factors).settings
     prepared, split = Prepared.load(prepared_dir), load_split(run / "split.csv")
     held_out = split.loc[split["part"] == "test", "track_id"]
     tracks = prepared.tracks[prepared.tracks["track_id"].isin(held_out)]
@@ -227,9 +237,10 @@ def export_run(
     counts = split.groupby("part")["artist"].nunique().to_dict()
     provenance = Provenance(
         method="CF estimator, MSE + cosine proximity",
-        data=tuple(Data(**entry) for entry in json.loads(data.read_text())),
+        data=used,
         seed=settings.seed,
-        hyperparameters=asdict(settings),
+        hyperparameters=asdict(settings)
+        | {f"als_{name}": value for name, value in asdict(als).items()},
         code_version=f"tasteprint {version('tasteprint')}",
         metrics=_metrics(evaluation) if evaluation else {},
         split="by artist, "
@@ -240,6 +251,13 @@ def export_run(
     return export_encoder(
         network, out, windows, provenance, name=out.name, card_version=card_version
     )
+
+
+def _read_data(path: Path) -> tuple[Data, ...]:
+    try:
+        return TypeAdapter(tuple[Data, ...]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BadExport(str(path), f"no JSON list of name, use and licence ({error})") from error
 
 
 def _metrics(evaluation: Path) -> dict[str, Scalar]:

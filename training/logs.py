@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 from scipy import sparse
 
 from training.errors import BadLogs
@@ -43,7 +45,7 @@ def read_logs(
     """Read a CSV or Parquet file of one row a user and item (or one row a play).
 
     Repeated pairs are one: 1 where there is no `count_column`, else the sum of their counts.
-    Ids are strings, so that they join whatever the file types are.
+    Ids are text, `007` and `NA` as they stand, so that they join whatever the file types are.
 
     Raises
     ------
@@ -73,10 +75,16 @@ def _read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:
             return pd.read_parquet(path, columns=columns)
-        return pd.read_csv(path, usecols=columns, engine="pyarrow")
+        text = pa.csv.ConvertOptions(
+            include_columns=columns,
+            column_types=dict.fromkeys(columns[:2], pa.string()),
+            strings_can_be_null=True,
+            null_values=[""],
+        )
+        return pa.csv.read_csv(path, convert_options=text).to_pandas()
     except FileNotFoundError as error:
         raise BadLogs(path, "no such file") from error
-    except (ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors too
+    except (ValueError, KeyError, pa.ArrowException) as error:
         raise BadLogs(path, f"needs the columns {', '.join(columns)}: {error}") from error
 
 

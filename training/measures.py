@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.stats import rankdata
 
+from training.errors import OtherUsers
 from training.factorize import Factorization
 from training.logs import Logs
 
@@ -28,9 +29,8 @@ class HeldOut:
 
     Attributes
     ----------
-    item : item id of each clip, shape (n_clips,)
-    items : the distinct ones; `item_index` (n_clips,) points into it
-    item_users : CSR, shape (n_items, n_users), binary, columns in the order of the user factors
+    items : ids of the held-out items; `item_index` (n_clips,) points each clip to its own
+    item_users : CSR, shape (n_items, n_users), columns in the order of the user factors
     folded_in : (n_items, 40), each item's factor from its listeners: the ceiling
     """
 
@@ -50,12 +50,18 @@ def held_out(
     clip_items : item id of each candidate clip
     logs : all of the logs, held-out items included
     factors : learnt without those items
+
+    Raises
+    ------
+    OtherUsers
+        Where the factors are of users that are not in the logs.
     """
     column = {item: index for index, item in enumerate(logs.items)}
     user_rows = logs.users.get_indexer(factors.users)
+    if (missing := int((user_rows < 0).sum())) > 0:
+        raise OtherUsers(missing)
     candidates = sorted(set(clip_items) & column.keys())
     by_item = logs.user_items[user_rows][:, [column[item] for item in candidates]].T.tocsr()
-    by_item.data[:] = 1
     enough = np.diff(by_item.indptr) >= min_listeners
     items = pd.Index(np.array(candidates, dtype=object)[enough])
     item_users = by_item[enough]
@@ -111,11 +117,10 @@ def recommendation_measures(
     tie_break = np.random.default_rng(seed).random(scores.shape)
     top = np.lexsort((tie_break, -scores), axis=1)[:, :k]
     hits = np.take_along_axis(relevant, top, 1)  # (n_users, k), best first
-    possible = np.minimum(relevant.sum(1), k)
     discount = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
-    ideal = np.cumsum(discount)[possible - 1]
+    ideal = np.cumsum(discount)[np.minimum(relevant.sum(1), len(discount)) - 1]
     return {
-        f"recall_at_{k}": hits.sum(1) / possible,
+        f"recall_at_{k}": hits.sum(1) / relevant.sum(1),
         f"ndcg_at_{k}": (hits * discount).sum(1) / ideal,
     }
 

@@ -21,7 +21,12 @@ from models.window import WindowChoice
 from training.errors import BadManifest, MissingInput, OtherManifest
 
 WINDOWS, LOG, SOURCE = "windows.npy", "log.jsonl", "source.json"
+MANIFEST = "manifest.csv"
+ID_COLUMNS = ("track_id", "item_id", "artist", "user_id")
 FULL_SCALE = 32767
+NO_FILE = "there is no such file"
+# What may lie beside a track's audio under the same name.
+NOT_AUDIO = {".jpg", ".jpeg", ".png", ".txt", ".json", ".csv", ".lrc", ".cue", ".mid"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Prepared:
     def load(cls, folder: Path) -> Prepared:
         try:
             windows = np.load(folder / WINDOWS, mmap_mode="r")
-            tracks = pd.read_csv(folder / "tracks.csv", dtype={"item_id": str, "track_id": str})
+            tracks = read_ids(folder / "tracks.csv")
         except FileNotFoundError as error:
             raise MissingInput(folder, "tasteprint-train prepare") from error
         return cls(windows, tracks)
@@ -47,6 +52,19 @@ class Prepared:
     def waveforms(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Float windows in [-1, 1], shape (len(rows), window_samples)."""
         return np.asarray(self.windows[rows], np.float32) / np.float32(FULL_SCALE)
+
+
+def read_ids(path: Path) -> pd.DataFrame:
+    """A table of ours: ids and names are text, also `007` and `NA`."""
+    return pd.read_csv(path, dtype=dict.fromkeys(ID_COLUMNS, str), keep_default_na=False)
+
+
+def load_manifest(folder: Path) -> pd.DataFrame:
+    """Every track of the manifest that the folder was made from, also those refused."""
+    try:
+        return read_ids(folder / MANIFEST)
+    except FileNotFoundError as error:
+        raise MissingInput(folder, "tasteprint-train prepare") from error
 
 
 def read_manifest(
@@ -78,6 +96,7 @@ def read_manifest(
             path, f"has no column {', '.join(missing)}, only {', '.join(manifest.columns)}"
         )
     artist = manifest[artist_column or item_column]
+    artist = artist.where(artist != "", manifest[item_column])
     manifest = manifest.assign(
         track_id=manifest[track_column], item_id=manifest[item_column], artist=artist
     )
@@ -87,7 +106,11 @@ def read_manifest(
     if "path" in manifest:
         manifest["path"] = [str(audio / name) for name in manifest["path"]]
     else:
-        files = {file.stem: str(file) for file in sorted(audio.iterdir()) if file.is_file()}
+        files = {
+            file.stem: str(file)
+            for file in sorted(audio.iterdir())
+            if file.is_file() and file.suffix.lower() not in NOT_AUDIO
+        }
         manifest["path"] = [files.get(track, "") for track in manifest["track_id"]]
     return manifest
 
@@ -115,28 +138,34 @@ def prepare(
         return {"track_id": track_id, "row": row} | _read_into(windows[row], path, audio)
 
     todo = manifest.reset_index(drop=True)[["track_id", "path"]].itertuples()
-    with ThreadPoolExecutor(workers) as pool, (out / LOG).open("a") as log:
+    yield from done.values()
+    pool = ThreadPoolExecutor(workers)
+    try:
         jobs = [
             pool.submit(work, row, track, path) for row, track, path in todo if track not in done
         ]
-        yield from done.values()
-        for job in as_completed(jobs):
-            record = job.result()
-            log.write(json.dumps(record) + "\n")
-            log.flush()
-            done[record["track_id"]] = record
-            yield record
+        with (out / LOG).open("a") as log:
+            for job in as_completed(jobs):
+                record = job.result()
+                log.write(json.dumps(record) + "\n")
+                log.flush()
+                done[record["track_id"]] = record
+                yield record
+    finally:  # stopped: what has not begun is left for the next run
+        pool.shutdown(cancel_futures=True)
     windows.flush()
-    _write_tables(manifest, pd.DataFrame(done.values()), out)
+    _write_tables(manifest, pd.DataFrame(list(done.values())), out)
 
 
 def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str, Any]:
     if not path or not Path(path).is_file():
-        return {"reason": "there is no such file"}
+        return {"reason": NO_FILE}
     try:
         windows = read_windows(Path(path), audio, WindowChoice())
     except AudioError as error:
         return {"reason": str(error)}
+    except Exception as error:  # a file that its decoder did not foresee must not end the run
+        return {"reason": f"the decoder failed: {type(error).__name__}: {error}"}
     row[:] = np.rint(windows.samples[0] * FULL_SCALE).astype(np.int16)
     return {
         "duration_s": round(windows.facts.duration_s, 3),
@@ -150,7 +179,7 @@ def _open(
     manifest: pd.DataFrame, out: Path, audio: AudioInput
 ) -> tuple[np.memmap[Any, np.dtype[np.int16]], dict[str, dict[str, Any]]]:
     """The array to fill and the records of an earlier run on the same manifest."""
-    listing = manifest[["track_id", "path"]].to_csv(index=False)
+    listing = "\n".join(manifest["track_id"])
     source = {
         "manifest_sha256": hashlib.sha256(listing.encode()).hexdigest(),
         "audio": audio.model_dump(),
@@ -159,14 +188,24 @@ def _open(
     if (out / SOURCE).exists():
         if json.loads((out / SOURCE).read_text()) != source:
             raise OtherManifest(out)
-        lines = (out / LOG).read_text().splitlines() if (out / LOG).exists() else []
-        records = [json.loads(line) for line in lines if line.endswith("}")]
+        records = _read_log(out / LOG)
         return np.lib.format.open_memmap(out / WINDOWS, "r+"), {
-            record["track_id"]: record for record in records
+            record["track_id"]: record for record in records if record.get("reason") != NO_FILE
         }
     windows = np.lib.format.open_memmap(out / WINDOWS, "w+", np.int16, shape)
     (out / SOURCE).write_text(json.dumps(source, indent=2) + "\n")
     return windows, {}
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of earlier runs; a last line that a crash cut off is taken out of the file."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        path.write_bytes(whole)
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def _write_tables(manifest: pd.DataFrame, records: pd.DataFrame, out: Path) -> None:
@@ -175,5 +214,6 @@ def _write_tables(manifest: pd.DataFrame, records: pd.DataFrame, out: Path) -> N
     kept = records[records["reason"].isna()].drop(columns="reason")
     tracks = manifest.drop(columns="path").merge(kept, on="track_id").sort_values("row")
     tracks.to_csv(out / "tracks.csv", index=False)
+    manifest.drop(columns="path").to_csv(out / MANIFEST, index=False)
     refused = records[records["reason"].notna()][["track_id", "reason"]]
     refused.sort_values("track_id").to_csv(out / "refused.csv", index=False)

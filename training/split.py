@@ -51,6 +51,6 @@ def items_of(split: pd.DataFrame, parts: Sequence[str]) -> set[str]:
 
 def load_split(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype=str)
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise MissingInput(path, "tasteprint-train split") from error

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from models.audio import open_audio, read_windows
 from models.card import AudioInput
-from models.errors import NotAudio, NotFinite, SilentAudio, UnsupportedLayout
+from models.errors import NotAudio, NotFinite, SilentAudio, TruncatedAudio, UnsupportedLayout
 from models.window import Samples, WindowChoice
 from tests.sounds import FORMATS, golden, write
 
@@ -104,6 +105,35 @@ def test_silence_and_odd_layouts_are_refused_with_the_limit(tmp_path: Path) -> N
         open_audio(write(tmp_path / "slow.wav", golden(3, 1_000), 1_000))
     with pytest.raises(UnsupportedLayout, match="9 channels"):
         open_audio(write(tmp_path / "wide.wav", golden(3, 8_000, 9), 8_000))
+
+
+def test_sound_beside_a_silent_window_does_not_fill_it(tmp_path: Path) -> None:
+    sound = golden(6)
+    sound[2 * RATE :] = 0
+    path = write(tmp_path / "half.wav", sound)
+    with pytest.raises(SilentAudio):
+        read_windows(path, AUDIO, WindowChoice.parse("2"))
+    windows = read_windows(path, AUDIO, WindowChoice.parse("all"))
+    assert windows.starts_s == (0,)  # the silent ones are left out
+
+
+def test_a_wav_whose_header_counts_a_little_too_much_is_whole(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", golden(3))
+    content = bytearray(path.read_bytes())
+    content[4:8] = (len(content) - 8 + 8).to_bytes(4, "little")
+    path.write_bytes(content)
+    read_windows(path, AUDIO, WindowChoice())
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(TruncatedAudio):
+        read_windows(path, AUDIO, WindowChoice())
+
+
+@pytest.mark.parametrize("container", ["AU", "VOC", "IRCAM", "NIST"])
+def test_obscure_containers_are_not_opened(tmp_path: Path, container: str) -> None:
+    path = tmp_path / "x.audio"
+    soundfile.write(path, golden(2, 16_000, 1), 16_000, format=container, subtype="PCM_16")
+    with pytest.raises(NotAudio):
+        open_audio(path)
 
 
 @pytest.mark.parametrize(

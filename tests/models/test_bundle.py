@@ -19,8 +19,8 @@ SHIPPED = Path(__file__).parents[2] / "models"
 
 
 def open_session(bundle: Bundle) -> ort.InferenceSession:
-    path = bundle.path(bundle.card.graph())
-    return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    content = bundle.graph_bytes(bundle.card.graph())
+    return ort.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
 def edit(bundle: Bundle, **changes: Any) -> None:
@@ -38,7 +38,7 @@ def test_every_shipped_bundle_holds(folder: Path) -> None:
 
 def test_a_changed_graph_is_refused(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path, "levels")
-    bundle.path(bundle.card.graph()).write_bytes(graph_bytes() + b"\0")
+    (bundle.folder / "model.onnx").write_bytes(graph_bytes() + b"\0")
     with pytest.raises(BundleError, match=r"levels: model\.onnx is not the file") as refused:
         read(bundle.folder)
     assert str(refused.value.limit).endswith(bundle.card.graph().sha256)
@@ -46,7 +46,7 @@ def test_a_changed_graph_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_graph_or_card_is_refused(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path, "levels")
-    bundle.path(bundle.card.graph()).unlink()
+    (bundle.folder / "model.onnx").unlink()
     with pytest.raises(BundleError, match=r"model\.onnx is missing"):
         read(bundle.folder)
     with pytest.raises(BundleError, match=r"no readable card\.json"):

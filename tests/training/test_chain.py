@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from models import bundle
 from training.__main__ import app
+from training.errors import OtherRun
 
 RATE, N_ARTISTS, CLIPS = 16_000, 20, 2
 
@@ -66,6 +67,13 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     )
     assert sorted(epochs["epoch"].dropna().unique()) == [0, 1]  # resumed, not begun again
 
+    other = world / "other.csv"
+    run("split", "--prepared", prepared, "--fold", "1", "--out", other)
+    refused = CliRunner().invoke(
+        app, list(map(str, ["estimator", *inputs, "--split", other, *short]))
+    )
+    assert isinstance(refused.exception, OtherRun)  # it would train on artists held out before
+
     measured = ("--run", estimator, *inputs, *logs, "--out", evaluation)
     table = run("evaluate", *measured, "--min-listeners", "5")
     assert "ridge on mel statistics" in table
@@ -77,11 +85,13 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
 
     data = world / "data.json"
     data.write_text(json.dumps([{"name": "tones", "use": "audio", "licence": "none needed"}]))
-    exported = ("--run", estimator, "--prepared", prepared, "--evaluation", evaluation)
+    exported = ("--run", estimator, *inputs, "--evaluation", evaluation)
     run("export", *exported, "--data", data, "--out", world / "models" / "tones")
     made = bundle.read(world / "models" / "tones")
     assert made.card.provenance.metrics["n_items"] == len(held_out)
-    session = ort.InferenceSession(made.path(made.card.graph()), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        made.graph_bytes(made.card.graph()), providers=["CPUExecutionProvider"]
+    )
     bundle.verify_session(made.card, session)
     before_digest = made.digest
     run("export", *exported, "--data", data, "--out", world / "models" / "tones")

@@ -30,7 +30,7 @@ PROVENANCE = Provenance(
     method="untrained",
     data=(),
     seed=0,
-    hyperparameters={},
+    hyperparameters={"crop_s": 7.5},
     code_version="test",
     metrics={},
     split="none",
@@ -41,7 +41,7 @@ PROVENANCE = Provenance(
 @pytest.fixture(scope="module")
 def network() -> CFEstimator:
     torch.manual_seed(0)
-    network = CFEstimator(32)
+    network = CFEstimator(32, segment_frames=320)
     for part in network.modules():  # statistics and gains that an export could mix up
         if isinstance(part, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(part.running_mean, -1, 1)  # type: ignore[arg-type]
@@ -88,6 +88,7 @@ def test_weights_are_read_back_from_the_bundle(
 ) -> None:
     written, _ = export_encoder(network, tmp_path / "model", clips[:1], PROVENANCE, name="model")
     again = load_network_from_bundle(written)
+    assert again.segment_frames == network.segment_frames
     for name, weight in network.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(again.state_dict()[name], weight, atol=0, rtol=0)

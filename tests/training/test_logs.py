@@ -54,6 +54,16 @@ def test_ids_join_whatever_their_file_type(tmp_path: Path) -> None:
     assert logs.items.tolist() == ["10", "20"]
 
 
+def test_ids_are_text_as_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "logs.csv"
+    big = 2**53
+    path.write_text(f"user_id,item_id\n007,NA\n7,null\n{big},x\n{big + 1},x\n,x\n")
+    logs = read_logs(path)
+    assert set(logs.users) == {"007", "7", str(big), str(big + 1)}
+    assert set(logs.items) == {"NA", "null", "x"}
+    assert logs.report["dropped_missing_id"] == 1
+
+
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadLogs, match="artist"):
         read_logs(write(ROWS, tmp_path, "csv"), item_column="artist")

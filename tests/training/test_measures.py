@@ -8,6 +8,7 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import ndcg_score, roc_auc_score
 
+from training.errors import OtherUsers
 from training.evaluate import shuffle_items
 from training.factorize import AlsSettings, Factorization, factorize
 from training.logs import Logs
@@ -78,8 +79,17 @@ def test_recommendation_measures_follow_their_definitions(
     np.testing.assert_allclose(measured["ndcg_at_5"][~tied], np.array(expected)[~tied], rtol=1e-5)
     top = np.argsort(-scores[users], axis=1)[:, :5]
     hits = np.take_along_axis(relevant[users], top, 1).sum(1)
-    recall = hits / np.minimum(relevant[users].sum(1), 5)
+    recall = hits / relevant[users].sum(1)
     np.testing.assert_allclose(measured["recall_at_5"][~tied], recall[~tied])
+
+
+def test_users_that_the_logs_lack_are_not_taken_for_others(
+    world: tuple[HeldOut, Factorization, pd.Series],
+) -> None:
+    _, factors, clips = world
+    others = Logs(sparse.csr_matrix(np.ones((2, 1))), pd.Index(["u0", "x"]), pd.Index(["i59"]), {})
+    with pytest.raises(OtherUsers, match=f"{N_USERS - 1} users"):
+        held_out(clips, others, factors, min_listeners=1)
 
 
 def test_items_with_few_listeners_do_not_count(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from models.audio import read_windows
 from models.window import WindowChoice
 from training.errors import BadManifest, OtherManifest
 from training.export import WINDOW
-from training.prepare import Prepared, prepare, read_manifest
+from training.prepare import Prepared, load_manifest, prepare, read_manifest
+from training.split import split_by_artist
 
 
 @pytest.fixture
@@ -49,18 +51,45 @@ def test_windows_are_what_the_service_hears(library: Path) -> None:
     np.testing.assert_allclose(kept, heard, atol=1 / 32767)
 
 
-def test_a_stopped_run_goes_on(library: Path) -> None:
-    manifest = read_manifest(library / "manifest.csv", library)
-    run = prepare(manifest.head(3), library / "out", WINDOW, workers=1)
+def test_a_stopped_run_leaves_the_rest_for_the_next(library: Path) -> None:
+    rows = [(f"t{number}", "i1", "a", "long.flac") for number in range(40)]
+    table = pd.DataFrame(rows, columns=["track_id", "item_id", "artist", "path"])
+    table.to_csv(library / "many.csv", index=False)
+    manifest = read_manifest(library / "many.csv", library)
+    run = prepare(manifest, library / "out", WINDOW, workers=1)
     first = next(run)
     run.close()
-    (library / "long.flac").unlink()  # the first: done already, so it is not read again
-    records = {
-        record["track_id"]: record for record in prepare(manifest.head(3), library / "out", WINDOW)
-    }
-    assert first["track_id"] == "long"
-    assert records["long"] == first
-    assert sorted(records) == ["long", "short", "text"]
+    log = library / "out" / "log.jsonl"
+    assert len(log.read_text().splitlines()) < 5
+    log.write_text(log.read_text() + '{"track_id": "t3')  # as a crash leaves it
+    records = {record["track_id"]: record for record in prepare(manifest, library / "out", WINDOW)}
+    assert records[first["track_id"]] == first
+    assert sorted(records) == sorted(manifest["track_id"])
+    written = [json.loads(line) for line in log.read_text().splitlines()]
+    assert sorted(record["track_id"] for record in written) == sorted(manifest["track_id"])
+
+
+def test_a_file_that_was_missing_is_read_once_it_is_there(library: Path) -> None:
+    list(prepare(read_manifest(library / "manifest.csv", library), library / "out", WINDOW))
+    (library / "long.flac").rename(library / "absent.flac")
+    manifest = read_manifest(library / "manifest.csv", library)
+    records = {record["track_id"]: record for record in prepare(manifest, library / "out", WINDOW)}
+    assert records["absent"]["cut"]
+    assert records["long"]["cut"]  # read before it went
+    assert len(load_manifest(library / "out")) == 4
+
+
+def test_ids_and_artists_are_text_whatever_they_look_like(library: Path) -> None:
+    rows = [("long", "007", "NA"), ("short", "7", "None"), ("text", "8", "")]
+    table = pd.DataFrame(rows, columns=["track_id", "item_id", "artist"])
+    table.to_csv(library / "odd.csv", index=False)
+    manifest = read_manifest(library / "odd.csv", library, artist_column="artist")
+    list(prepare(manifest, library / "out", WINDOW))
+    tracks = Prepared.load(library / "out").tracks
+    assert tracks["item_id"].tolist() == ["007", "7"]
+    assert tracks["artist"].tolist() == ["NA", "None"]
+    assert load_manifest(library / "out")["artist"].tolist() == ["NA", "None", "8"]
+    assert set(split_by_artist(load_manifest(library / "out"))["artist"]) == {"NA", "None", "8"}
 
 
 def test_another_manifest_is_not_mixed_in(library: Path) -> None:

@@ -70,11 +70,16 @@ class CFEstimator(nn.Module):
     Parameters
     ----------
     width : channels of every convolution, F in the paper: 32, 64, 128 or 256
+    segment_frames : what the network hears at a time, the crop that it was trained on; a longer
+        spectrogram is heard segment by segment, and the features are their mean. 0 hears it whole,
+        as in the paper. (Trained on 7.5 s, it is much worse on 30 s heard whole: the gates and the
+        batch statistics are of another length.)
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, segment_frames: int = 0) -> None:
         super().__init__()
         self.width = width
+        self.segment_frames = segment_frames
         pools: list[nn.Module] = [nn.MaxPool2d(size) for size in POOLS]
         pools.append(nn.AdaptiveAvgPool2d(1))
         self.blocks = nn.Sequential(
@@ -83,5 +88,11 @@ class CFEstimator(nn.Module):
         self.embed = nn.Linear(width, EMBEDDING_DIM)
 
     def forward(self, spectrogram: Tensor) -> Encoded:
-        features = self.blocks(spectrogram).flatten(1)  # (B, F, 1, 1) -> (B, F)
+        n_mels, n_frames = spectrogram.shape[2:]
+        n_segments = n_frames // (self.segment_frames or n_frames)
+        # (B, 1, M, S · T) -> (B, M, S, T) -> (B, S, M, T) -> (B · S, 1, M, T)
+        segments = spectrogram.reshape(-1, n_mels, n_segments, n_frames // n_segments)
+        segments = segments.transpose(1, 2).reshape(-1, 1, n_mels, n_frames // n_segments)
+        features = self.blocks(segments)  # (B · S, F, 1, 1)
+        features = features.reshape(-1, n_segments, self.width).mean(1)  # -> (B, F)
         return Encoded(self.embed(features), features)
