@@ -138,17 +138,18 @@ def machine() -> str:
 
 HEADER = (
     "| | format | service, requests/s | of this machine's limit | × afternoon server "
-    "| upload, decode, queue, infer in ms |\n|---|---|---|---|---|---|"
+    "| share of upload, decode, queue, infer |\n|---|---|---|---|---|---|"
 )
 
 
 def table_row(row: dict[str, Any]) -> str:
     served, plain = row["service_per_s"], row["afternoon_per_s"]
-    stages = ", ".join(f"{row['stages_ms'].get(stage, 0):.0f}" for stage in STAGES)
+    stages_ms = [row["stages_ms"].get(stage, 0.0) for stage in STAGES]
+    shares = ", ".join(f"{ms / sum(stages_ms):.0%}" for ms in stages_ms)
     ratio = f"{served / plain:.1f}" if plain else "it cannot read it"
     return (
         f"| {row['length']} | {row['format']} | {served:.1f} | {served / row['limit_per_s']:.2f} "
-        f"| {ratio} | {stages} |"
+        f"| {ratio} | {shares} |"
     )
 
 
