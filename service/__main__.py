@@ -15,7 +15,7 @@ from models.errors import TasteprintError
 from service.app import create_app
 from service.errors import CannotStart
 from service.pipeline import Pipeline
-from service.settings import Settings
+from service.settings import Settings, from_environment
 
 BACKLOG = 1024
 
@@ -23,7 +23,7 @@ BACKLOG = 1024
 def main() -> None:
     """Run the service as `TASTEPRINT_*` says; see the README for every setting."""
     try:
-        settings = Settings()
+        settings = from_environment()
         logging.basicConfig(format="%(levelname)s %(message)s")
         logging.getLogger("tasteprint").setLevel(settings.log_level.upper())
         listener = listen(settings.host, settings.port)

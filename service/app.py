@@ -15,7 +15,7 @@ from service.pipeline import Pipeline
 from service.ready import Probe
 from service.routes import router
 from service.session import load_models
-from service.settings import Settings
+from service.settings import Settings, from_environment
 
 WEB = Path(__file__).parent / "web"
 
@@ -27,7 +27,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ------
     CannotStart
     """
-    settings = settings or Settings()
+    settings = settings or from_environment()
     pipeline = Pipeline(settings, load_models(settings))
     probe = Probe(pipeline)
 
@@ -51,7 +51,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.pipeline, app.state.probe = pipeline, probe
     problems.install(app)
     app.include_router(router)
-    app.get("/docs", include_in_schema=False)(_docs)
+    for path in ("/", "/docs"):
+        app.get(path, include_in_schema=False)(_docs)
     return app
 
 

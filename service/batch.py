@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ import numpy as np
 from models.window import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
 from service.session import Model, Outputs
+
+log = logging.getLogger("tasteprint")
 
 
 @dataclass(frozen=True)
@@ -91,17 +94,17 @@ class Batcher:
         windows = [waiter.window for waiter in batch]
         try:
             loop = asyncio.get_running_loop()
-            outputs = await loop.run_in_executor(self._thread, _run, self._model, windows)
+            rows = await loop.run_in_executor(self._thread, _run, self._model, windows)
+            infer_ms = 1e3 * (time.perf_counter() - started)
+            for waiter, mine in zip(batch, rows, strict=True):
+                _settle(waiter, Inferred(mine, 1e3 * (started - waiter.since), infer_ms))
         except Exception as error:  # the worker must outlive it, and every waiter must hear of it
-            _fail(batch, InferenceFailed(f"the model failed on this audio: {error}"))
-            return
+            # The text is onnxruntime's, with paths and addresses: not for a client.
+            log.exception("model %s failed", self._model.card.name)
+            _fail(batch, InferenceFailed(f"the model failed ({type(error).__name__})"))
         except asyncio.CancelledError:
             _fail(batch, Unavailable("the service is stopping"))
             raise
-        infer_ms = 1e3 * (time.perf_counter() - started)
-        for row, waiter in enumerate(batch):
-            mine = {name: values[row] for name, values in outputs.items()}
-            _settle(waiter, Inferred(mine, 1e3 * (started - waiter.since), infer_ms))
 
     async def close(self) -> None:
         self._worker.cancel()
@@ -110,8 +113,19 @@ class Batcher:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _run(model: Model, windows: list[Samples]) -> Outputs:
-    return model.run(np.stack(windows))  # n of (window_samples,) -> (n, window_samples)
+def _run(model: Model, windows: list[Samples]) -> list[Outputs]:
+    """Each window's own outputs, without the batch axis.
+
+    Raises
+    ------
+    ValueError
+        Where an output has more or fewer rows than windows: whose row is whose is unknown.
+    """
+    outputs = model.run(np.stack(windows))  # n of (window_samples,) -> (n, window_samples)
+    for name, values in outputs.items():
+        if len(values) != len(windows):
+            raise ValueError(f"{name} has {len(values)} rows for {len(windows)} windows")
+    return [{name: values[row] for name, values in outputs.items()} for row in range(len(windows))]
 
 
 def _settle(waiter: Waiter, inferred: Inferred) -> None:

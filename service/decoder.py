@@ -46,21 +46,15 @@ class Decoder:
         ------
         DecoderLost
         """
-        arguments = [str(settings.decode_memory_bytes), str(settings.decode_timeout_s)]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service.decoder_process", *arguments),
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=DEVNULL,  # libmpg123 prints what it thinks of a file
-            env=_environment(),
-            start_new_session=True,  # Ctrl-C is the service's to handle
-        )
-        decoder = cls(process, settings.decode_timeout_s)
+        decoder = cls(await _launch(settings), settings.decode_timeout_s)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 started = await decoder._stdout.readline() == READY
         except TimeoutError:
             started = False
+        except BaseException:  # cancelled: nobody else knows of the process
+            await decoder.stop()
+            raise
         if not started:
             code = await decoder.stop()
             raise DecoderLost(f"a decoder process did not start (status {code})", value=code)
@@ -88,17 +82,17 @@ class Decoder:
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._ask(job)
+                if isinstance(answer, Decoded):
+                    return await self._collect(answer, job)
         except TimeoutError as error:
             await self.stop()
             raise DecodeTimeout(
                 f"decoding took over {self._timeout_s:g} s", limit=self._timeout_s
             ) from error
-        except asyncio.CancelledError:
+        except BaseException:
             await self.stop()  # else its late answer would be taken for the next job's
             raise
-        if isinstance(answer, Refused):
-            raise _error(answer)
-        return await self._collect(answer, job)
+        raise _error(answer)
 
     async def _ask(self, job: Job) -> Decoded | Refused:
         try:
@@ -117,10 +111,15 @@ class Decoder:
 
     async def _collect(self, done: Decoded, job: Job) -> Windows:
         shape = (len(done.starts_s), job.audio.window_samples)
+        if shape[0] > job.max_windows:  # a process that parses hostile files is not believed
+            raise DecoderLost(
+                "the decoder answered more windows than it may",
+                value=shape[0],
+                limit=job.max_windows,
+            )
         try:
             content = await asyncio.to_thread(self._samples.take, 4 * shape[0] * shape[1])
         except EOFError as error:
-            await self.stop()
             raise DecoderLost("the decoder delivered less than it said") from error
         samples = np.frombuffer(content, np.float32).reshape(shape)
         facts = AudioFacts(done.codec, done.sample_rate, done.channels, done.duration_s)
@@ -130,14 +129,31 @@ class Decoder:
         """Kill the process and wait for its end; its exit status, negative for a signal."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()  # without effect on one that has ended
-        code = await self._process.wait()
-        self._stdin.close()
-        self._samples.close()
-        return code
+        try:
+            return await self._process.wait()
+        finally:  # also where the wait is cancelled
+            self._stdin.close()
+            self._samples.close()
+
+
+async def _launch(settings: Settings) -> Process:
+    arguments = [str(settings.decode_memory_bytes), str(settings.decode_timeout_s)]
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service.decoder_process", *arguments),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,  # libmpg123 prints what it thinks of a file
+        env=_environment(),
+        start_new_session=True,  # Ctrl-C is the service's to handle
+    )
 
 
 def _environment() -> dict[str, str]:
-    """Without the service's settings, which hold Redis's password; NumPy needs no threads."""
+    """The service's environment without its settings; NumPy needs no threads.
+
+    This keeps Redis's password out of a decoder's own memory and crash reports. It is no wall: a
+    decoder has the service's user, which may read `/proc/<pid>/environ` of the service.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TASTEPRINT_")}
     path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
     return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

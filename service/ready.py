@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import wave
 
 import numpy as np
@@ -17,6 +18,8 @@ from service.spool import Spool
 from service.timing import Timing
 
 PROBE_TIMEOUT_S = 10.0
+
+log = logging.getLogger("tasteprint")
 
 
 class Probe:
@@ -55,7 +58,8 @@ class Probe:
                 async with asyncio.timeout(PROBE_TIMEOUT_S):
                     await self._through_every_model()
         except TasteprintError as error:
-            raise Unavailable(f"the probe failed: {error}") from error
+            log.error("the probe failed: %s", error)
+            raise Unavailable(f"the probe failed ({type(error).__name__})") from error
         except TimeoutError as error:
             raise Unavailable("the probe got no answer in time", limit=PROBE_TIMEOUT_S) from error
         return round(timing.stages_ms["probe"], 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -79,7 +80,7 @@ def load_models(settings: Settings) -> Models:
     refused: dict[str, str] = {}
     for folder in bundle_folders(settings.models_dir):
         try:
-            model = _load(read(folder), settings)
+            model = _load(_read(folder), settings)
         except TasteprintError as error:
             log.error("refused: %s", error)
             refused[folder.name] = str(error)
@@ -106,25 +107,46 @@ def _check_start(settings: Settings, loaded: dict[str, Model], refused: dict[str
         )
 
 
+def _read(folder: Path) -> Bundle:
+    """Read a bundle whose name is its folder's, so that no two bundles have the same."""
+    bundle = read(folder)
+    if bundle.card.name != folder.name:
+        raise BundleError(
+            f"bundle {folder.name}: its card names it {bundle.card.name}",
+            value=bundle.card.name,
+            limit=folder.name,
+            remedy="give the folder the name that its card states",
+        )
+    return bundle
+
+
 def _load(bundle: Bundle, settings: Settings) -> Model:
+    """Load, verify and warm up; whatever fails in it refuses this bundle alone."""
+    try:
+        graph = bundle.graph_bytes(bundle.card.graph())
+        session = ort.InferenceSession(graph, _options(settings), providers=_providers())
+        verify_session(bundle.card, session)
+        provider = session.get_providers()[0]
+        model = Model(bundle, session, provider, settings.max_batch if provider == CUDA else 1)
+        _warm_up(model)
+    except TasteprintError:
+        raise
+    except Exception as error:  # onnxruntime's errors share no base but this
+        log.error("onnxruntime on bundle %s: %s", bundle.card.name, error)
+        raise BundleError(
+            f"bundle {bundle.card.name}: its graph cannot be loaded and run "
+            f"({type(error).__name__})"
+        ) from error
+    return model
+
+
+def _options(settings: Settings) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
     options.intra_op_num_threads = settings.infer_threads or cores()
     # A spinning thread takes the core that a decoder needs: a third more CPU time a clip.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    path = str(bundle.path(bundle.card.graph()))
-    try:
-        session = ort.InferenceSession(path, options, providers=_providers())
-    except Exception as error:  # onnxruntime's errors share no base but this
-        log.error("onnxruntime on %s: %s", path, error)
-        raise BundleError(
-            f"bundle {bundle.card.name}: its graph cannot be loaded ({type(error).__name__})"
-        ) from error
-    verify_session(bundle.card, session)
-    provider = session.get_providers()[0]
-    model = Model(bundle, session, provider, settings.max_batch if provider == CUDA else 1)
-    _warm_up(model)
-    return model
+    return options
 
 
 def _providers() -> list[str | tuple[str, dict[str, str]]]:

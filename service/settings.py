@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, RedisDsn
+from pydantic import Field, RedisDsn, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import models
+from service.errors import CannotStart
 
 MODELS_DIR = Path(models.__file__).parent
+PREFIX = "TASTEPRINT_"
 MiB = 1 << 20
 
 
@@ -24,7 +27,7 @@ def cores() -> int:
 class Settings(BaseSettings):
     """The defaults need nothing: no Redis, no GPU, no configuration."""
 
-    model_config = SettingsConfigDict(env_prefix="TASTEPRINT_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(
@@ -92,3 +95,39 @@ class Settings(BaseSettings):
         description="Answers kept in the process; 0 keeps none. Redis has its own limit.",
     )
     cache_ttl_s: int = Field(default=7 * 24 * 3600, ge=1, description="How long an answer is kept.")
+
+    @field_validator("max_held_bytes")
+    @classmethod
+    def _holds_one_upload(cls, max_held_bytes: int, info: ValidationInfo) -> int:
+        if max_held_bytes < (least := info.data.get("max_upload_bytes", 0)):
+            raise ValueError(f"should be at least {PREFIX}MAX_UPLOAD_BYTES, which is {least}")
+        return max_held_bytes
+
+
+def from_environment() -> Settings:
+    """The settings that `TASTEPRINT_*` gives, none of them misspelt.
+
+    Raises
+    ------
+    CannotStart
+        Where a variable of that prefix is no setting: ignored, it would seem to hold.
+    pydantic.ValidationError
+        Where a value is not one that its setting takes.
+    """
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    given = sorted(name for name in os.environ if name.upper().startswith(PREFIX))
+    unknown = [name for name in given if name.upper() not in known]
+    if unknown:
+        near = {each: None for name in unknown for each in _nearest(name.upper(), known)}
+        raise CannotStart(
+            f"no such setting: {', '.join(unknown)}",
+            value=", ".join(unknown),
+            remedy=f"the nearest there are: {', '.join(near)}",
+        )
+    return Settings()
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    # Without the prefix, which makes all of them look alike.
+    bare = [each.removeprefix(PREFIX) for each in known]
+    return [PREFIX + each for each in difflib.get_close_matches(name.removeprefix(PREFIX), bare)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
@@ -27,6 +28,8 @@ class Spool:
             named = tempfile.NamedTemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
             self._file, self.path = cast(BinaryIO, named), Path(named.name)
         self.size = 0
+        # A thread that still takes must not read on in a file that is closed under it.
+        self._in_use = threading.Lock()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.size += len(data)
@@ -42,19 +45,23 @@ class Spool:
         EOFError
             Where the file holds fewer.
         """
-        content = bytearray(size)
-        self._file.seek(0)
-        view = memoryview(content)
-        while view:
-            count = cast(int, self._file.readinto(view))  # type: ignore[attr-defined]
-            if not count:
-                raise EOFError(f"{size} bytes were promised, {size - len(view)} are there")
-            view = view[count:]
-        self._file.truncate(0)
-        return content
+        with self._in_use:
+            if size > (there := os.fstat(self._file.fileno()).st_size):
+                raise EOFError(f"{size} bytes were promised, {there} are there")
+            content = bytearray(size)
+            self._file.seek(0)
+            view = memoryview(content)
+            while view:
+                count = cast(int, self._file.readinto(view))  # type: ignore[attr-defined]
+                if not count:
+                    raise EOFError(f"{size} bytes were promised, {size - len(view)} are there")
+                view = view[count:]
+            self._file.truncate(0)
+            return content
 
     def close(self) -> None:
-        self._file.close()
+        with self._in_use:
+            self._file.close()
 
     @property
     def closed(self) -> bool:

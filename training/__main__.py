@@ -273,7 +273,7 @@ def evaluate(
                 min_listeners=min_listeners,
                 track=lambda label, items: bar.track(items, description=label),
             )
-    console.print(report.redraw(out), markup=False)
+    console.print(report.redraw(out), markup=False, soft_wrap=True)
 
 
 @app.command()

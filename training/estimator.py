@@ -210,7 +210,8 @@ def _claim(
         assert isinstance(dataset, WindowDataset)
         inputs.update(dataset.rows.tobytes() + dataset.targets.tobytes())
     identity = json.dumps(fixed | {"inputs_sha256": inputs.hexdigest()}, indent=2) + "\n"
-    if resume and (out / IDENTITY).read_text() != identity:
+    known = (out / IDENTITY).read_text() if (out / IDENTITY).exists() else ""
+    if resume and known != identity:
         raise OtherRun(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / IDENTITY).write_text(identity)

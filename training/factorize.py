@@ -88,14 +88,15 @@ def _read_index(path: Path) -> pd.Index:
 
 
 def new_model(settings: AlsSettings) -> AlternatingLeastSquares:
-    return AlternatingLeastSquares(
-        factors=settings.factors,
-        regularization=settings.regularization,
-        alpha=settings.alpha,
-        iterations=settings.iterations,
-        random_state=settings.seed,
-        num_threads=os.cpu_count() or 1,
-    )
+    with threadpool_limits(1, "blas"):  # which it checks, and warns
+        return AlternatingLeastSquares(
+            factors=settings.factors,
+            regularization=settings.regularization,
+            alpha=settings.alpha,
+            iterations=settings.iterations,
+            random_state=settings.seed,
+            num_threads=os.cpu_count() or 1,
+        )
 
 
 def factorize(

@@ -47,8 +47,9 @@ def test_alive_and_ready(service: Service) -> None:
     assert ready["refused"] == []
 
 
-def test_docs_need_no_internet(service: Service) -> None:
-    page = service.http.get("/docs")
+@pytest.mark.parametrize("path", ["/docs", "/"])
+def test_docs_need_no_internet(service: Service, path: str) -> None:
+    page = service.http.get(path)
     assert page.status_code == 200
     assert not re.findall(r"https?://|//cdn|@import", page.text)
 

@@ -1,0 +1,78 @@
+"""The README is true: its commands exist, its answers are the code's, no setting is left out."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from service.settings import Settings
+from tests.running import ROOT, Service
+from training.__main__ import app
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+JSON = [json.loads(text) for kind, text in BLOCKS if kind == "json"]
+SHELL = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+
+
+def shape(value: Any) -> Any:
+    """Names and types of an answer, without its values."""
+    if isinstance(value, dict):
+        return {name: shape(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [len(value), shape(value[0])] if value else []
+    return "number" if isinstance(value, int | float) else type(value).__name__
+
+
+def test_the_request_gets_the_answer_that_is_shown(service: Service) -> None:
+    (command,) = [line for line in SHELL if line.startswith("curl")]
+    file = re.search(r"file=@(\S+) http://127\.0\.0\.1:8000/embed$", command)
+    assert file
+    answer, shown = service.embedding(ROOT / file[1]), JSON[0]
+    assert shape(answer) == shape(shown)
+    for name in ("embedding", "features"):
+        assert answer.pop(name) == pytest.approx(shown.pop(name), abs=1e-3)
+    # It may have been asked before by another test.
+    assert answer | {"cached": False} == shown
+
+
+def test_the_problem_is_the_one_that_is_shown(service: Service) -> None:
+    response = service.embed(b"These are words.\n" * 100)
+    assert response.json() == JSON[1]
+    assert response.status_code == JSON[1]["status"]
+
+
+def test_every_setting_is_there_with_its_default() -> None:
+    for name, field in Settings.model_fields.items():
+        row = re.search(rf"^\| `TASTEPRINT_{name.upper()}` \| (.*?) \| (.*?) \|$", README, re.M)
+        assert row, name
+        assert row[2] == field.description
+    assert README.count("| `TASTEPRINT_") == len(Settings.model_fields)
+
+
+def test_every_training_command_takes_the_options_that_are_shown() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    shown = [shlex.split(line) for line in SHELL if line.startswith("tasteprint-train")]
+    assert {words[1] for words in shown} == set(commands) - {"render"}
+    for _, name, *words in shown:
+        known = {option for part in commands[name].params for option in part.opts}
+        assert {word for word in words if word.startswith("--")} <= known
+        required = {part.opts[0] for part in commands[name].params if part.required}
+        assert required <= set(words)
+
+
+def test_every_make_target_and_file_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"\bmake ([a-z-]+)", README)) <= targets
+    for link in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
+    for route in re.findall(r"`(?:GET|POST) (/[\w/-]*)", README):
+        source = (Path(ROOT) / "service" / "routes.py").read_text()
+        source += (Path(ROOT) / "service" / "app.py").read_text()
+        assert f'"{route}"' in source or route.startswith("/models/"), route
