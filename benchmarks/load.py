@@ -48,9 +48,14 @@ def saturate(url: str, bodies: Sequence[bytes], n_requests: int, n_clients: int)
         while (turn := next(turns)) < n_requests:
             body = bodies[turn % len(bodies)]
             headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-            connection.request("POST", "/embed", body, headers)
-            answer = connection.getresponse()
-            answer.read()
+            try:
+                connection.request("POST", "/embed", body, headers)
+                answer = connection.getresponse()
+                answer.read()
+            except OSError:  # a server that failed may hang up
+                connection.close()
+                next(failed)
+                continue
             if answer.status != 200:
                 next(failed)
             for name, ms in re.findall(

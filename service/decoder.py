@@ -127,8 +127,11 @@ class Decoder:
 
     async def stop(self) -> int:
         """Kill the process and wait for its end; its exit status, negative for a signal."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()  # without effect on one that has ended
+        if self._process.returncode is None:
+            # Not its own `kill`, which polls first: of a process that has just ended by itself it
+            # takes the exit status away from the one who waits for it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
         try:
             return await self._process.wait()
         finally:  # also where the wait is cancelled
