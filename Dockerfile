@@ -9,7 +9,7 @@ RUN apt-get update \
     && (command -v python3 || apt-get install --yes --no-install-recommends python3 python3-venv) \
     && rm -rf /var/lib/apt/lists/*
 
-WORKDIR /app
+WORKDIR /src
 RUN python3 -m venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 
@@ -18,9 +18,12 @@ COPY pyproject.toml ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
     && pip install --no-cache-dir --requirement requirements.txt
 
-COPY models ./models
-COPY service ./service
-ENV PYTHONPATH=/app
+# pyproject.toml names training's packages too; here they stay empty.
+COPY . .
+RUN mkdir -p training/networks \
+    && pip install --no-cache-dir --no-deps . \
+    && rm -rf build *.egg-info
+WORKDIR /
 
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin tasteprint
 USER tasteprint
@@ -29,4 +32,4 @@ ENV TASTEPRINT_HOST=0.0.0.0 TASTEPRINT_PORT=8000
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=12s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ['TASTEPRINT_PORT']}/readyz\", timeout=11)"]
-CMD ["python", "-m", "service"]
+CMD ["tasteprint-serve"]

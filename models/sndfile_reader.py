@@ -24,6 +24,9 @@ UNKNOWN_LENGTH = 1 << 60
 # write to a pipe put the largest number there, and their files are whole.
 PROMISE = re.compile(r"(?:RIFF|FORM|data|SSND)\s*:\s*(\d+) \(should be (\d+)\)")
 STREAMED = 0x7FFF_0000
+# Read at the end, to see that it is there. To seek to the very last sample of a FLAC file can take
+# libFLAC as long as to decode all of it.
+TAIL_FRAMES = 8192
 # Of what a header promises: some tools trim a frame, or count a chunk twice.
 MAX_MISSING = 0.005
 # libsndfile's guess of an MP3's length is off by this much at most where it can seek by it.
@@ -99,12 +102,13 @@ class SndfileReader:
                     value=int(held),
                     limit=int(promised),
                 )
+        tail = min(self.n_frames, TAIL_FRAMES)
         try:
-            self._file.seek(self.n_frames - 1)
-            last = len(self._file.read(1))
+            self._file.seek(self.n_frames - tail)
+            held_frames = len(self._file.read(tail))
         except soundfile.LibsndfileError:
-            last = 0
-        if last == 0:
+            held_frames = 0
+        if held_frames < tail:
             raise _ends_early(self.n_frames / self.sample_rate)
 
     def read(self, start: int, count: int) -> Samples:

@@ -122,7 +122,7 @@ def from_environment() -> Settings:
         raise CannotStart(
             f"no such setting: {', '.join(unknown)}",
             value=", ".join(unknown),
-            remedy=f"the nearest there are: {', '.join(near)}",
+            remedy=f"there is {', '.join(near)}" if near else "the README lists every setting",
         )
     return Settings()
 

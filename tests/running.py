@@ -65,6 +65,11 @@ class Service:
         pids = [self.process.pid, *self.decoders()]
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)  # noqa: PTH208
 
+    def spooled_bytes(self) -> int:
+        """Size of the service's anonymous files, which resident memory does not count."""
+        open_files = Path(f"/proc/{self.process.pid}/fd").iterdir()
+        return sum(size_of_spool(path) for path in open_files)
+
 
 def decoders_of(pid: int) -> list[int]:
     """The decoder processes among a process's children."""
@@ -84,6 +89,14 @@ def resident_bytes(pid: int) -> int:
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found
     return int(found[1]) * 1024
+
+
+def size_of_spool(path: Path) -> int:
+    """Size of an open file where it is a spool, else 0; it may be closed meanwhile."""
+    try:
+        return path.stat().st_size if "memfd:tasteprint" in str(path.readlink()) else 0
+    except OSError:
+        return 0
 
 
 def launch(output: Path, **settings: object) -> subprocess.Popen[bytes]:

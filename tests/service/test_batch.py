@@ -30,6 +30,7 @@ class Gated:
     entered: threading.Event = field(default_factory=threading.Event)
     sizes: list[int] = field(default_factory=list)
     failures: int = 0
+    rows_lost: int = 0
 
     @property
     def card(self) -> object:
@@ -42,7 +43,8 @@ class Gated:
         if self.failures:
             self.failures -= 1
             raise RuntimeError("on cue")
-        return self.model.run(windows)
+        outputs = self.model.run(windows)
+        return {name: values[self.rows_lost :] for name, values in outputs.items()}
 
 
 @pytest.fixture
@@ -98,10 +100,24 @@ def test_a_failing_run_fails_its_own_waiters_only(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         gated.failures = 1
         gated.gate.set()
-        with pytest.raises(InferenceFailed):
+        with pytest.raises(InferenceFailed) as caught:
             await batcher.run(windows(gated, 1)[0])
+        assert "on cue" not in str(caught.value)  # the text is for the log
         answer = await batcher.run(windows(gated, 1)[0])
         assert np.isfinite(answer.outputs["embedding"]).all()
+
+    batched(gated, scenario)
+
+
+def test_an_answer_that_lacks_rows_is_an_error_for_all_of_its_waiters(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        gated.rows_lost = 1
+        tasks = [await first_enters(gated, batcher, window) for window in windows(gated, 3)]
+        gated.gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [InferenceFailed] * 3
+        gated.rows_lost = 0
+        assert await batcher.run(windows(gated, 1)[0])
 
     batched(gated, scenario)
 

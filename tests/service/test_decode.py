@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from models.audio import Windows, read_windows
 from models.errors import NotAudio
 from models.window import WindowChoice
 from service.decode import DecodePool
+from service.decoder import Decoder
+from service.decoder_messages import Decoded
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
 from service.settings import Settings
+from service.spool import Spool
 from tests.bundles import AUDIO
 from tests.running import Service, decoders_of, wait_until
 from tests.sounds import golden, write
@@ -106,6 +110,57 @@ def test_a_decoding_that_is_cancelled_leaves_no_late_answer(
         assert windows.facts.sample_rate == 8_000
 
     with_pool(scenario)
+
+
+def test_a_start_that_is_cancelled_leaves_no_process() -> None:
+    async def scenario() -> None:
+        start = asyncio.create_task(Decoder.start(Settings()))
+        await asyncio.to_thread(wait_until, lambda: bool(decoders()), "the process is there")
+        start.cancel()
+        await asyncio.gather(start, return_exceptions=True)
+        assert not decoders()
+
+    asyncio.run(scenario())
+
+
+def test_a_decoder_whose_samples_are_still_read_takes_no_other_job(
+    short_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, goes_on, take = threading.Event(), threading.Event(), Spool.take
+
+    def slow(spool: Spool, size: int) -> bytearray:
+        reads.set()
+        assert goes_on.wait(30)
+        return take(spool, size)
+
+    async def scenario(pool: DecodePool) -> None:
+        (before,) = decoders()
+        task = asyncio.create_task(pool.decode(short_clip, AUDIO, "middle"))
+        assert await asyncio.to_thread(reads.wait, 30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        goes_on.set()
+        assert (await pool.decode(short_clip, AUDIO, "middle")).samples.any()
+        assert decoders() != [before]
+
+    monkeypatch.setattr(Spool, "take", slow)
+    with_pool(scenario)
+
+
+def test_a_decoder_that_answers_more_windows_than_it_may_is_ended(
+    short_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lie(*_: object) -> Decoded:
+        return Decoded(codec="x", sample_rate=1, channels=1, duration_s=1, starts_s=[0.0] * 3)
+
+    async def scenario(pool: DecodePool) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Decoder, "_ask", lie)
+            with pytest.raises(DecoderLost, match="more windows"):
+                await pool.decode(short_clip, AUDIO, "all")
+        await pool.decode(short_clip, AUDIO, "middle")
+
+    with_pool(scenario, max_windows=2)
 
 
 def test_many_deaths_leave_no_files_open(short_clip: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.audio import read_windows
 from models.window import WindowChoice
-from service.session import load_models
+from service.session import CPU, load_models
 from service.settings import Settings
 from tests.running import Service
 from tests.service.test_embed import cosine
@@ -32,7 +32,9 @@ def test_alone_and_in_a_batch(clips: dict[str, Path]) -> None:
     noise = random.uniform(-0.5, 0.5, (2, model.card.audio.window_samples)).astype(np.float32)
     alone = model.run(middle)["embedding"][0]
     together = model.run(np.concatenate([noise, middle]))["embedding"][2]
-    np.testing.assert_array_equal(alone, together)
+    # cuDNN may take another algorithm for another batch size, and so another order of summing.
+    tolerance = 0 if model.provider == CPU else 1e-4
+    np.testing.assert_allclose(together, alone, rtol=tolerance, atol=tolerance * abs(alone).max())
 
 
 def test_computed_and_cached(service: Service, tmp_path: Path) -> None:

@@ -64,11 +64,26 @@ def test_answers_are_not_delayed_by_nagle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("port", "high"), ("redis_url", "http://x"), ("decode_workers", "0")]
+    ("name", "value"),
+    [
+        ("port", "high"),
+        ("redis_url", "http://x"),
+        ("decode_workers", "0"),
+        ("max_held_bytes", "5"),
+    ],
 )
 def test_a_bad_setting_is_said_by_its_name(tmp_path: Path, name: str, value: str) -> None:
     process = launch(tmp_path / "log", **{name: value})
     assert process.wait(30) == 1
     said = (tmp_path / "log").read_text()
     assert f"TASTEPRINT_{name.upper()}: " in said
+    assert "Traceback" not in said
+
+
+def test_a_misspelt_setting_is_said_with_the_nearest(tmp_path: Path) -> None:
+    process = launch(tmp_path / "log", max_upload=5)
+    assert process.wait(30) == 1
+    said = (tmp_path / "log").read_text()
+    assert "no such setting: TASTEPRINT_MAX_UPLOAD; " in said
+    assert "TASTEPRINT_MAX_UPLOAD_BYTES" in said
     assert "Traceback" not in said

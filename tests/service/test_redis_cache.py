@@ -84,7 +84,7 @@ def cached(
     output = tmp_path_factory.mktemp("redis") / "log"
     url = f"redis://127.0.0.1:{redis_server.port}/0"
     settings = {"redis_url": url, "redis_pause_s": 0.1, "decode_workers": 1}
-    # Generous, as this machine may be busy; the hung Redis below costs it once.
+    # Generous, so that a healthy Redis is never taken for a hung one; the hung one costs it once.
     with running(output, redis_timeout_ms=1000, **settings) as service:
         yield service
 

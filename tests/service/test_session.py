@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from service.errors import CannotStart, UnknownModel
@@ -15,6 +17,14 @@ from tests.running import running
 from tests.sounds import golden, write
 
 
+def as_double(graph: bytes) -> bytes:
+    """The same graph for float64, which no window is."""
+    model = onnx.load_from_string(graph)
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    return bytes(model.SerializeToString())
+
+
 def test_bad_bundles_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
     write_bundle(tmp_path, "good")
     write_bundle(tmp_path, "nan", graph_bytes(broken=True))
@@ -23,6 +33,8 @@ def test_bad_bundles_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
     changed = write_bundle(tmp_path, "changed")
     (changed.folder / "model.onnx").write_bytes(graph_bytes(broken=True))
     (write_bundle(tmp_path, "schema").folder / "card.json").write_text('{"name": "schema"}')
+    write_bundle(tmp_path, "double", as_double(graph_bytes()))
+    shutil.copytree(tmp_path / "good", tmp_path / "copy")
     models = load_models(Settings(models_dir=tmp_path))
     assert list(models.loaded) == ["good"]
     reasons = {
@@ -31,6 +43,8 @@ def test_bad_bundles_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
         "no-onnx": "cannot be loaded",
         "changed": "not the file that its card describes",
         "schema": "breaks the schema",
+        "double": "cannot be loaded and run",
+        "copy": "its card names it good",
     }
     assert models.refused.keys() == reasons.keys()
     for name, reason in reasons.items():
