@@ -8,10 +8,10 @@ local files. Only the windows that are asked for are decoded.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 import soxr
@@ -41,13 +41,7 @@ class Reader(Protocol):
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
 
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -80,7 +74,7 @@ def open_audio(path: Path) -> Reader:
     try:
         _check_layout(reader)
     except UnsupportedLayout:
-        reader.__exit__(None, None, None)
+        reader.close()
         raise
     return reader
 
@@ -111,7 +105,7 @@ def read_windows(
     AudioError
         The subclass says which: see `models.errors`.
     """
-    with open_audio(path) as reader:
+    with closing(open_audio(path)) as reader:
         facts = AudioFacts(
             codec=reader.codec,
             sample_rate=reader.sample_rate,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -122,15 +121,7 @@ class SndfileReader:
             raise CorruptAudio(f"the {self.codec} audio does not decode") from error
         return mix_down(frames, 32768 if self._integer else 1)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._file.close()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import wave
+from contextlib import closing
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class Probe:
 
     async def _through_every_model(self) -> None:
         for model in self._pipeline.models.loaded.values():
-            with Spool() as spool:
+            with closing(Spool()) as spool:
                 spool.write(self._sound)
                 windows = await self._pipeline.decoders.decode(
                     spool.path, model.card.audio, "middle"

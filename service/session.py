@@ -97,6 +97,14 @@ def _check_start(settings: Settings, loaded: dict[str, Model], refused: dict[str
             value="; ".join(refused.values()) or "no bundle found",
             remedy="point TASTEPRINT_MODELS_DIR at a folder of bundles",
         )
+    named = "default_model" in settings.model_fields_set
+    if named and settings.default_model not in loaded.keys() | refused.keys():
+        raise CannotStart(
+            f"TASTEPRINT_DEFAULT_MODEL names no bundle in {settings.models_dir}",
+            value=settings.default_model,
+            limit=", ".join(loaded),
+            remedy=f"name one of: {', '.join(loaded)}",
+        )
     slow = [name for name, model in loaded.items() if model.provider != CUDA]
     if settings.require_gpu and slow:
         raise CannotStart(

@@ -203,8 +203,12 @@ def estimator(
     patience: Annotated[int, typer.Option(help="Epochs without progress before the end.")] = 10,
     crop_s: Annotated[float, typer.Option(help="Random training crops; 0: whole windows.")] = 0.0,
     cosine_schedule: Annotated[bool, typer.Option(help="Let the learning rate fall.")] = False,
-    precision: Annotated[str, typer.Option(help="Lightning's: 32-true, bf16-mixed, …")] = "32-true",
-    accelerator: Annotated[str, typer.Option(help="auto, cpu or gpu.")] = "auto",
+    precision: Annotated[
+        Literal["32-true", "bf16-mixed", "16-mixed"], typer.Option(help="Of the arithmetic.")
+    ] = "32-true",
+    accelerator: Annotated[
+        Literal["auto", "cpu", "gpu"], typer.Option(help="What to train on.")
+    ] = "auto",
     devices: Annotated[int, typer.Option(help="More than one trains by DDP.")] = 1,
     workers: Annotated[int, typer.Option(help="Loader processes a device.")] = 0,
     seed: Seed = 0,

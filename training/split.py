@@ -10,8 +10,6 @@ import pandas as pd
 
 from training.errors import MissingInput
 
-PARTS = ("train", "validation", "test")
-
 
 def split_by_artist(
     tracks: pd.DataFrame,

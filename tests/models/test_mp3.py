@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -45,7 +46,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def duration_s(content: bytes, path: Path) -> float:
     path.write_bytes(content)
-    with open_audio(path) as reader:
+    with closing(open_audio(path)) as reader:
         return reader.n_frames / reader.sample_rate
 
 

@@ -85,6 +85,14 @@ def test_a_required_gpu_that_is_not_used_is_fatal(tmp_path: Path) -> None:
             load_models(Settings(models_dir=tmp_path, require_gpu=True))
 
 
+def test_a_default_model_that_is_not_there_is_said_at_the_start(tmp_path: Path) -> None:
+    write_bundle(tmp_path, "levels")
+    assert load_models(Settings(models_dir=tmp_path, default_model="levels")).loaded
+    with pytest.raises(CannotStart, match="DEFAULT_MODEL") as refused:
+        load_models(Settings(models_dir=tmp_path, default_model="level"))
+    assert refused.value.limit == "levels"
+
+
 def test_the_cpu_is_used_without_an_alarm(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
