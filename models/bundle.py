@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from pydantic import ValidationError
 
-from models.card import Card, Graph, Tensor
+from models.card import Card, Graph, Head, Tensor
 from models.errors import BundleError
 
 CARD = "card.json"
@@ -31,7 +31,7 @@ class Bundle:
         """Identity: the SHA-256 of `card.json`, which itself states each graph's SHA-256."""
         return hashlib.sha256(self.card_bytes).hexdigest()
 
-    def graph_bytes(self, graph: Graph) -> bytes:
+    def graph_bytes(self, graph: Graph | Head) -> bytes:
         """A graph's bytes, the very ones whose digest was held against the card.
 
         Raises
@@ -74,7 +74,7 @@ def read(folder: Path) -> Bundle:
             f"bundle {folder.name}: {CARD} breaks the schema at {where}: {first['msg']}"
         ) from error
     bundle = Bundle(folder, card, card_bytes)
-    for graph in card.graphs:
+    for graph in (*card.graphs, *filter(None, [card.head])):
         bundle.graph_bytes(graph)
     return bundle
 
@@ -121,7 +121,7 @@ def write(folder: Path, card: Card, graphs: Mapping[str, bytes]) -> Bundle:
 
     Parameters
     ----------
-    graphs : file name → ONNX bytes, one for each graph of the card.
+    graphs : file name → ONNX bytes, one for each graph of the card, its head too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in graphs.items():

@@ -42,6 +42,21 @@ class Graph(Part):
     opset: Annotated[int, Field(gt=0)]
 
 
+class Head(Part):
+    """What a model adds to an encoder that it leaves as it is: one more graph, from `input`.
+
+    `input` is the encoder's `embedding` or `features`, shape (batch, dim), and this bundle's own
+    outputs of those names are the encoder's. The bundle's other graphs hold encoder and head
+    together; who has the encoder loaded runs it once for all heads on it.
+    """
+
+    file: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    opset: Annotated[int, Field(gt=0)]
+    encoder: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    input: Literal["embedding", "features"]
+
+
 class AudioInput(Part):
     """How audio becomes the graph's input: mono float32 in [-1, 1] at `sample_rate` Hz."""
 
@@ -94,6 +109,7 @@ class Card(Part):
     input: Tensor
     outputs: tuple[Tensor, ...]
     graphs: Annotated[tuple[Graph, ...], Field(min_length=1)]
+    head: Head | None = None
     provenance: Provenance
 
     @model_validator(mode="after")

@@ -50,6 +50,11 @@ class BadManifest(TrainingError):
         super().__init__(f"{path}: {reason}")
 
 
+class BadDataset(TrainingError):
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"data set {name}: {reason}")
+
+
 class OtherManifest(TrainingError):
     def __init__(self, out: Path) -> None:
         super().__init__(

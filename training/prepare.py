@@ -22,7 +22,7 @@ from training.errors import BadManifest, MissingInput, OtherManifest
 
 WINDOWS, LOG, SOURCE = "windows.npy", "log.jsonl", "source.json"
 MANIFEST = "manifest.csv"
-ID_COLUMNS = ("track_id", "item_id", "artist", "user_id")
+ID_COLUMNS = ("track_id", "item_id", "artist", "user_id", "label")
 FULL_SCALE = 32767
 NO_FILE = "there is no such file"
 # What may lie beside a track's audio under the same name.

@@ -1,0 +1,88 @@
+"""A labelled data set made ready: its windows, its answers and its folds, in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from models.card import AudioInput, Data
+from training.datasets.task import Kind, Task
+from training.errors import MissingInput
+from training.folds import deal_folds, n_folds_of, parts_of
+from training.prepare import Prepared, prepare
+
+TASK = "task.json"
+
+
+class TaskFacts(BaseModel):
+    """`task.json`: what a `Task` says of itself, but for its tracks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    answers: str
+    kind: Kind
+    labels: tuple[str, ...]
+    split: str
+    data: tuple[Data, ...]
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Prepared windows with their answers; rows are those of `prepared.tracks`."""
+
+    facts: TaskFacts
+    prepared: Prepared
+
+    @classmethod
+    def load(cls, folder: Path) -> TaskData:
+        """What `prepare_task` wrote into a folder.
+
+        Raises
+        ------
+        MissingInput
+        """
+        try:
+            facts = TaskFacts.model_validate_json((folder / TASK).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise MissingInput(folder, "tasteprint-train dataset") from error
+        return cls(facts, Prepared.load(folder))
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Where each track's window is, shape (n_tracks,)."""
+        return self.prepared.tracks["row"].to_numpy(np.int64)
+
+    @property
+    def answers(self) -> NDArray[np.int64] | NDArray[np.float32]:
+        """Class indices, shape (n_tracks,), or targets, shape (n_tracks, n_targets)."""
+        tracks, labels = self.prepared.tracks, list(self.facts.labels)
+        if self.facts.kind == "regression":
+            return tracks[labels].to_numpy(np.float32)
+        return np.array([labels.index(label) for label in tracks["label"]], np.int64)
+
+    @property
+    def n_folds(self) -> int:
+        return n_folds_of(self.prepared.tracks)
+
+    def parts(self, fold: int) -> NDArray[np.str_]:
+        """`train`, `validation` or `test` for each track."""
+        return parts_of(self.prepared.tracks, fold)
+
+
+def prepare_task(
+    task: Task, out: Path, audio: AudioInput, *, workers: int = 2
+) -> Generator[dict[str, Any]]:
+    """Deal the folds, decode the middle window of each track; see `training.prepare.prepare`."""
+    tracks = task.tracks.assign(item_id=task.tracks["track_id"])
+    if "fold" not in tracks and "part" not in tracks:
+        tracks["fold"] = deal_folds(tracks)
+    yield from prepare(tracks, out, audio, workers=workers)
+    facts = {name: getattr(task, name) for name in TaskFacts.model_fields}
+    (out / TASK).write_text(TaskFacts(**facts).model_dump_json(indent=2) + "\n")
