@@ -74,8 +74,10 @@ def read(folder: Path) -> Bundle:
             f"bundle {folder.name}: {CARD} breaks the schema at {where}: {first['msg']}"
         ) from error
     bundle = Bundle(folder, card, card_bytes)
-    for graph in (*card.graphs, *filter(None, [card.head])):
+    for graph in card.graphs:
         bundle.graph_bytes(graph)
+    if card.head:
+        bundle.graph_bytes(card.head)
     return bundle
 
 

@@ -31,7 +31,7 @@ def deal_folds(tracks: pd.DataFrame, n_folds: int = N_FOLDS, seed: int = 0) -> N
         folder = (StratifiedGroupKFold if grouped else StratifiedKFold)(**options)
     else:
         folder = (GroupKFold if grouped else KFold)(**options)
-    answers = tracks["label"] if "label" in tracks else None
+    answers = tracks.get("label")
     folds = np.empty(len(tracks), np.int64)
     # Splitters without groups warn of any that they are given.
     for fold, (_, held_out) in enumerate(
@@ -52,9 +52,10 @@ def parts_of(tracks: pd.DataFrame, fold: int) -> NDArray[np.str_]:
     The seed of a training run has no part in it: runs of one fold see the same tracks.
     """
     if "part" in tracks:
-        parts = tracks["part"].to_numpy(str).astype("<U10")
+        stated = tracks["part"].to_numpy(str)
     else:
-        parts = np.where(tracks["fold"].to_numpy() == fold, "test", "train").astype("<U10")
+        stated = np.where(tracks["fold"].to_numpy() == fold, "test", "train")
+    parts: NDArray[np.str_] = stated.astype("<U10")  # wide enough for `validation`
     if not (parts == "validation").any():
         training = np.flatnonzero(parts == "train")
         dealt = deal_folds(tracks.iloc[training].reset_index(drop=True), VALIDATION_FOLDS, fold)
@@ -63,7 +64,7 @@ def parts_of(tracks: pd.DataFrame, fold: int) -> NDArray[np.str_]:
 
 
 def _most_typical(tracks: pd.DataFrame, folds: NDArray[np.int64]) -> int:
-    """The fold nearest to its share of each class, or of all: with few artists they differ a lot."""
+    """The fold nearest to its share of each class: with few artists, folds differ a lot."""
     labels = tracks["label"].to_numpy(str) if "label" in tracks else np.repeat("", len(tracks))
     counts = pd.crosstab(folds, labels).to_numpy()
     return int(np.abs(counts - counts.sum(0) / len(counts)).sum(1).argmin())

@@ -57,14 +57,14 @@ class TaskData:
     @property
     def rows(self) -> NDArray[np.int64]:
         """Where each track's window is, shape (n_tracks,)."""
-        return self.prepared.tracks["row"].to_numpy(np.int64)
+        return np.asarray(self.prepared.tracks["row"], np.int64)
 
     @property
     def answers(self) -> NDArray[np.int64] | NDArray[np.float32]:
         """Class indices, shape (n_tracks,), or targets, shape (n_tracks, n_targets)."""
         tracks, labels = self.prepared.tracks, list(self.facts.labels)
         if self.facts.kind == "regression":
-            return tracks[labels].to_numpy(np.float32)
+            return np.asarray(tracks[labels], np.float32)
         return np.array([labels.index(label) for label in tracks["label"]], np.int64)
 
     @property

@@ -1,4 +1,4 @@
-"""Labelled data sets, each read from its own published layout: one reader a file, `READERS` lists them."""
+"""Labelled data sets, each read from its own published layout; `READERS` lists them."""
 
 from __future__ import annotations
 

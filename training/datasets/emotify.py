@@ -1,4 +1,4 @@
-"""Emotify: one-minute excerpts of Magnatune recordings, their genre and the emotions that listeners felt.
+"""Emotify: excerpts of Magnatune recordings, their genre and the emotions that listeners felt.
 
 Source: Aljanaki, Wiering, Veltkamp, "Studying emotion induced by music through a crowdsourcing
 game" (2016). Read here from a packed form: `tracks.csv` (track_id, genre, artist, the nine

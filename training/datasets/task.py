@@ -25,8 +25,8 @@ class Task:
     answers : the question alone, `genre`: what the service calls it
     labels : the classes, or the names of the targets
     tracks : one row a track that is there, with `track_id`, `path`, `artist` (or what else must
-        not be on two sides; empty where the set does not say), `label` or one column a target, and the set's own split if it has one:
-        `fold` (0, 1, …) or `part` (train, validation, test)
+        not be on two sides; empty where the set does not say), `label` or one column a target, and
+        the set's own split if it has one: `fold` (0, 1, …) or `part` (train, validation, test)
     split : how the tracks are divided, in words, for reports and cards
     data : what a model trained on it has to state
     missing : what the set should hold and this folder does not
