@@ -70,6 +70,17 @@ class NothingToTrain(TrainingError):
         )
 
 
+class BadTransfer(TrainingError):
+    def __init__(self, method: str, width: int, teacher_width: int | None) -> None:
+        found = f"of width {teacher_width}" if teacher_width else "none"
+        super().__init__(
+            f"{method} at width {width} needs a teacher of that width, and this one is {found}; "
+            "give --teacher a CF estimator of that width, or choose kd, which takes any"
+            if method in ("init", "fix")
+            else f"{method} needs a teacher; give --teacher the bundle of a CF estimator"
+        )
+
+
 class OtherUsers(TrainingError):
     def __init__(self, n_missing: int) -> None:
         super().__init__(

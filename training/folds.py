@@ -46,19 +46,27 @@ def n_folds_of(tracks: pd.DataFrame) -> int:
     return 1 if "part" in tracks else int(tracks["fold"].max()) + 1
 
 
-def parts_of(tracks: pd.DataFrame, fold: int) -> NDArray[np.str_]:
+def parts_of(tracks: pd.DataFrame, fold: int | None) -> NDArray[np.str_]:
     """`train`, `validation` or `test` for each track; the validation part is dealt like a fold.
 
     The seed of a training run has no part in it: runs of one fold see the same tracks.
+
+    Parameters
+    ----------
+    fold : the one held out; None holds nothing out
     """
     if "part" in tracks:
         stated = tracks["part"].to_numpy(str)
     else:
         stated = np.where(tracks["fold"].to_numpy() == fold, "test", "train")
     parts: NDArray[np.str_] = stated.astype("<U10")  # wide enough for `validation`
+    if fold is None:
+        parts[parts == "test"] = "train"
     if not (parts == "validation").any():
         training = np.flatnonzero(parts == "train")
-        dealt = deal_folds(tracks.iloc[training].reset_index(drop=True), VALIDATION_FOLDS, fold)
+        dealt = deal_folds(
+            tracks.iloc[training].reset_index(drop=True), VALIDATION_FOLDS, fold or 0
+        )
         parts[training[dealt == _most_typical(tracks.iloc[training], dealt)]] = "validation"
     return parts
 

@@ -37,6 +37,7 @@ class TaskFacts(BaseModel):
 class TaskData:
     """Prepared windows with their answers; rows are those of `prepared.tracks`."""
 
+    folder: Path
     facts: TaskFacts
     prepared: Prepared
 
@@ -52,12 +53,16 @@ class TaskData:
             facts = TaskFacts.model_validate_json((folder / TASK).read_bytes())
         except (OSError, ValidationError) as error:
             raise MissingInput(folder, "tasteprint-train dataset") from error
-        return cls(facts, Prepared.load(folder))
+        return cls(folder, facts, Prepared.load(folder))
 
     @property
     def rows(self) -> NDArray[np.int64]:
         """Where each track's window is, shape (n_tracks,)."""
         return np.asarray(self.prepared.tracks["row"], np.int64)
+
+    def waveforms(self, row: int) -> NDArray[np.float32]:
+        """One window as a batch, shape (1, window_samples)."""
+        return self.prepared.waveforms(np.array([row]))
 
     @property
     def answers(self) -> NDArray[np.int64] | NDArray[np.float32]:
@@ -71,8 +76,8 @@ class TaskData:
     def n_folds(self) -> int:
         return n_folds_of(self.prepared.tracks)
 
-    def parts(self, fold: int) -> NDArray[np.str_]:
-        """`train`, `validation` or `test` for each track."""
+    def parts(self, fold: int | None) -> NDArray[np.str_]:
+        """`train`, `validation` or `test` for each track; see `training.folds.parts_of`."""
         return parts_of(self.prepared.tracks, fold)
 
 

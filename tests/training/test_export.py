@@ -17,13 +17,8 @@ from models.card import Provenance
 from models.errors import BundleError
 from tests.bundles import write_bundle
 from training.errors import ParityFailed
-from training.export import (
-    WaveformEncoder,
-    check_parity,
-    export_encoder,
-    load_network_from_bundle,
-    to_onnx,
-)
+from training.export import WINDOW, export_encoder
+from training.graph import WaveformEncoder, check_parity, load_network_from_bundle, to_onnx
 from training.networks.cf_estimator import CFEstimator
 
 PROVENANCE = Provenance(
@@ -53,7 +48,9 @@ def network() -> CFEstimator:
 
 @pytest.fixture(scope="module")
 def graph(network: CFEstimator) -> bytes:
-    return to_onnx(network)
+    return to_onnx(
+        WaveformEncoder(network), "waveform", WINDOW.window_samples, ["embedding", "features"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +83,7 @@ def test_the_graph_says_nothing_of_the_machine_it_came_from(graph: bytes) -> Non
 def test_weights_are_read_back_from_the_bundle(
     network: CFEstimator, clips: NDArray[np.float32], tmp_path: Path
 ) -> None:
-    written, _ = export_encoder(network, tmp_path / "model", clips[:1], PROVENANCE, name="model")
+    written, _ = export_encoder(network, tmp_path / "model", clips[:1], PROVENANCE)
     again = load_network_from_bundle(written)
     assert again.segment_frames == network.segment_frames
     for name, weight in network.state_dict().items():
@@ -99,7 +96,7 @@ def test_weights_are_read_back_from_the_bundle(
 def test_the_bundle_written_is_one_that_is_accepted(
     network: CFEstimator, clips: NDArray[np.float32], tmp_path: Path
 ) -> None:
-    written, _ = export_encoder(network, tmp_path / "model", clips[:1], PROVENANCE, name="model")
+    written, _ = export_encoder(network, tmp_path / "model", clips[:1], PROVENANCE)
     again = bundle.read(tmp_path / "model")
     assert again.digest == written.digest
     assert again.card.output_shape("features") == (32,)

@@ -1,0 +1,90 @@
+"""What a bundle says of every track of a prepared data set, computed once and kept beside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.bundle import Bundle, verify_session
+from training.fitting import POOLED_FRAMES
+from training.mel import HOP_LENGTH, MelSpectrogram
+from training.networks.cf_estimator import CFEstimator
+from training.task_data import TaskData
+
+Outputs = dict[str, NDArray[np.float32]]
+# Random weights need the statistics of what they hear; of so many crops.
+STATISTICS_BATCHES, STATISTICS_CROPS = 8, 32
+
+
+def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
+    """Output name → float32, shape (n_tracks, dim): a frozen encoder is run once a data set."""
+    path = data.folder / f"outputs-{source.digest[:16]}.npz"
+    if not path.exists():
+        session = ort.InferenceSession(
+            source.graph_bytes(source.card.graph()), providers=providers()
+        )
+        verify_session(source.card, session)
+        names = [tensor.name for tensor in source.card.outputs]
+        answers = [session.run(names, {"waveform": data.waveforms(row)}) for row in data.rows]
+        _save(path, dict(zip(names, map(np.concatenate, zip(*answers, strict=True)), strict=True)))
+    return {name: values for name, values in np.load(path).items() if len(values) == len(data.rows)}
+
+
+def providers() -> list[str]:
+    """CUDA where torch finds a GPU: onnxruntime lists it also where there is none."""
+    cuda = ["CUDAExecutionProvider"] if torch.cuda.is_available() else []
+    return [*cuda, "CPUExecutionProvider"]
+
+
+def untrained_features(data: TaskData, width: int, seed: int) -> NDArray[np.float32]:
+    """Features of a CF estimator that learnt nothing, shape (n_tracks, width).
+
+    Its weights are random; its batch norms have the statistics of crops of this data set, for
+    without them the first one passes nothing on. No label is used.
+    """
+    path = data.folder / f"untrained-w{width}-s{seed}.npz"
+    if not path.exists():
+        torch.manual_seed(seed)
+        network = CFEstimator(width, POOLED_FRAMES)
+        _gather_statistics(network, data)
+        _, features = hear(network.eval(), data, data.rows)
+        _save(path, {"features": features})
+    return np.asarray(np.load(path)["features"])
+
+
+def hear(
+    network: nn.Module, data: TaskData, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], ...]:
+    """Each of a network's outputs for whole windows: arrays of shape (len(rows), dim)."""
+    mel = MelSpectrogram()
+    answers = []
+    with torch.inference_mode():
+        for row in rows:  # one at a time: on a CPU a batch is no quicker
+            heard = network(mel(torch.from_numpy(data.waveforms(row))))
+            answers.append([part.numpy() for part in heard])
+    return tuple(np.concatenate(parts) for parts in zip(*answers, strict=True))
+
+
+def _gather_statistics(network: CFEstimator, data: TaskData) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # a plain mean over what is heard
+    mel, rng = MelSpectrogram(), np.random.default_rng(0)
+    with torch.no_grad():
+        for _ in range(STATISTICS_BATCHES):
+            rows = rng.choice(data.rows, STATISTICS_CROPS)
+            crops = data.prepared.waveforms(rows)[:, : POOLED_FRAMES * HOP_LENGTH]
+            network(mel(torch.from_numpy(crops)))
+
+
+def _save(path: Path, outputs: Outputs) -> None:
+    """Whole or not at all: several runs may want them at a time."""
+    part = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez(part, **outputs)  # type: ignore[arg-type]
+    part.replace(path)
