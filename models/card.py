@@ -102,7 +102,7 @@ class Card(Part):
     name: Annotated[str, Field(pattern=rf"^{NAME}$")]
     version: str
     kind: Kind
-    task: str
+    task: Annotated[str, Field(pattern=rf"^{NAME}$")]
     labels: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     audio: AudioInput
@@ -120,6 +120,13 @@ class Card(Part):
             raise ValueError(f"a {self.kind} needs the outputs {sorted(missing)}")
         if self.input.name != "waveform" or self.input.shape != (self.audio.window_samples,):
             raise ValueError(f"the input must be waveform, shape ({self.audio.window_samples},)")
+        if any(len(shape) != 1 for shape in shapes.values()):
+            raise ValueError(f"outputs must be vectors, and these are {shapes}")
+        for names in (self.labels, self.targets):
+            if len(set(names)) < len(names):
+                raise ValueError(f"labels and targets must differ, and these are {names}")
+        if self.head and self.kind == "encoder":
+            raise ValueError("an encoder cannot be a head on another one")
         if self.kind == "classifier" and shapes["probabilities"] != (len(self.labels),):
             raise ValueError("a classifier needs one label a probability")
         if self.kind == "regressor" and shapes["values"] != (len(self.targets),):

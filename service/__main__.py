@@ -15,6 +15,7 @@ from models.errors import TasteprintError
 from service.app import create_app
 from service.errors import CannotStart
 from service.pipeline import Pipeline
+from service.session import Model
 from service.settings import Settings, from_environment
 
 BACKLOG = 1024
@@ -85,16 +86,21 @@ def banner(listener: socket.socket, pipeline: Pipeline) -> str:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     models = pipeline.models
     lines = [f"Tasteprint listens on http://{where} (docs at /docs)"]
-    for name, model in models.loaded.items():
-        width = model.card.output_shape("features")[0]
-        digest = model.bundle.digest[:12]
-        lines.append(
-            f"  model    {name} {model.card.version} {digest}, F = {width}, on {model.provider}"
-        )
+    lines += [f"  model    {describe(model)}" for model in models.loaded.values()]
     lines += [f"  refused  {name}: {reason}" for name, reason in models.refused.items()]
     lines.append(f"  cache    {pipeline.cache.describe()}")
     lines.append(f"  decoders {pipeline.settings.decode_workers} processes")
     return "\n".join(lines)
+
+
+def describe(model: Model) -> str:
+    """What a model is, and where it runs."""
+    card, width = model.card, model.card.output_shape("features")[0]
+    runs = f"on {model.provider}"
+    if model.encoder is not None:
+        runs = f"a head on {model.encoder.card.name}, {runs}"
+    what = f"{card.kind} of {card.task}"
+    return f"{card.name} {card.version} {model.bundle.digest[:12]}, F = {width}, {what}, {runs}"
 
 
 def _explain(error: ValidationError) -> str:

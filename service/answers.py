@@ -6,10 +6,18 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.card import Card
+from models.card import Card, Kind
 
 Vector = list[float]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Cached = Annotated[
+    bool,
+    Field(description="Not computed for this request: remembered, or shared with another one."),
+]
+OwnEmbedding = Annotated[Vector | None, Field(description="The model's own, with `vectors=true`.")]
+OwnFeatures = Annotated[
+    Vector | None, Field(description="The model's own penultimate layer, with `vectors=true`.")
+]
 
 
 class Answer(BaseModel):
@@ -45,8 +53,7 @@ class AudioHeard(Answer):
 class Computed(Answer):
     """What is remembered of an audio, a window and a model."""
 
-    embedding: Vector
-    features: Vector
+    outputs: dict[str, Vector] = Field(description="The mean over the windows, by output's name.")
     window: WindowUsed
     audio: AudioHeard
 
@@ -61,9 +68,36 @@ class Embedding(Answer):
     )
     window: WindowUsed
     audio: AudioHeard
-    cached: bool = Field(
-        description="Not computed for this request: remembered, or shared with another one."
-    )
+    cached: Cached
+
+
+class Label(Answer):
+    label: str = Field(examples=["jazz"])
+    probability: float
+
+
+class Classification(Answer):
+    """What this audio is, among the labels that the model knows."""
+
+    model: ModelUsed
+    labels: list[Label] = Field(description="Every label, the most probable first.")
+    embedding: OwnEmbedding = None
+    features: OwnFeatures = None
+    window: WindowUsed
+    audio: AudioHeard
+    cached: Cached
+
+
+class Regression(Answer):
+    """How much of each target this audio has."""
+
+    model: ModelUsed
+    values: dict[str, float] = Field(description="By target.")
+    embedding: OwnEmbedding = None
+    features: OwnFeatures = None
+    window: WindowUsed
+    audio: AudioHeard
+    cached: Cached
 
 
 class Problem(BaseModel):
@@ -78,12 +112,44 @@ class Problem(BaseModel):
     remedy: str | None = Field(default=None, description="What to do about it.")
 
 
+class Analysed(Answer):
+    """One model's part: what its own route answers, or the problem that it met."""
+
+    model: ModelUsed
+    kind: Kind
+    task: str
+    labels: list[Label] | None = Field(default=None, description="Of a classifier.")
+    values: dict[str, float] | None = Field(default=None, description="Of a regressor.")
+    embedding: Vector | None = Field(
+        default=None, description="Of an encoder, and of the others with `vectors=true`."
+    )
+    features: Vector | None = None
+    window: WindowUsed | None = Field(
+        default=None, description="Where it is not the one that is stated for all."
+    )
+    cached: Cached | None = None
+    problem: Problem | None = Field(default=None, description="Why this model did not answer.")
+
+
+class Analysis(Answer):
+    """Every model's answer to one upload."""
+
+    window: WindowUsed
+    audio: AudioHeard
+    models: dict[str, Analysed] = Field(description="By the model's name.")
+
+
 class ModelCard(Answer):
-    """A loaded model: its identity, where it runs, and its card."""
+    """A loaded model: its identity, what it does, where it runs, and its card."""
 
     name: str
     version: str
     digest: Sha256
+    kind: Kind
+    task: str = Field(description="`/classify/{task}` or `/regress/{task}`, by the kind.")
+    encoder: str | None = Field(
+        description="The model whose run this one shares; null where it runs a graph of its own."
+    )
     provider: str = Field(description="The execution provider that is really used.")
     card: Card
 

@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from service import problems
+from service.load import load_models
 from service.pipeline import Pipeline
 from service.ready import Probe
 from service.routes import router
-from service.session import load_models
 from service.settings import Settings, from_environment
 
 WEB = Path(__file__).parent / "web"
@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Tasteprint",
-        summary="Predicts a song's collaborative-filtering embedding from its sound.",
+        summary="Hears what listeners would do with a song, and what else its models know of it.",
         version=_version(),
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own pages load from a CDN

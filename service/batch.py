@@ -20,7 +20,10 @@ log = logging.getLogger("tasteprint")
 
 @dataclass(frozen=True)
 class Waiter:
-    """A window, shape (window_samples,), and who waits for its answer since when."""
+    """A model's input for one window, and who waits for its answer since when.
+
+    The shape is (window_samples,) of a waveform, (dim,) of what a head takes.
+    """
 
     window: Samples
     answer: asyncio.Future[Inferred]
@@ -52,7 +55,7 @@ class Batcher:
         self._worker = asyncio.create_task(self._work())
 
     async def run(self, window: Samples) -> Inferred:
-        """One window's answer, shape (window_samples,) in.
+        """One window's answer, shape `model.input_shape` in.
 
         Raises
         ------
@@ -121,7 +124,7 @@ def _run(model: Model, windows: list[Samples]) -> list[Outputs]:
     ValueError
         Where an output has more or fewer rows than windows: whose row is whose is unknown.
     """
-    outputs = model.run(np.stack(windows))  # n of (window_samples,) -> (n, window_samples)
+    outputs = model.run(np.stack(windows))  # n of (samples,) -> (n, samples)
     for name, values in outputs.items():
         if len(values) != len(windows):
             raise ValueError(f"{name} has {len(values)} rows for {len(windows)} windows")

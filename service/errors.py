@@ -74,6 +74,16 @@ class UnknownModel(ServiceError):
     remedy = "GET /models lists them"
 
 
+class UnknownTask(ServiceError):
+    title = "Unknown task"
+    remedy = "GET /models lists every model with its kind and task"
+
+
+class WrongModel(ServiceError):
+    title = "Model of another task"
+    remedy = "leave `model` out, or name one that does this task"
+
+
 class Busy(ServiceError):
     """Too much work or too many bytes are held already; answered at once."""
 
@@ -132,6 +142,8 @@ STATUS: dict[type[TasteprintError], int] = {
     UnknownParameter: 400,
     InvalidParameter: 422,
     UnknownModel: 404,
+    UnknownTask: 404,
+    WrongModel: 422,
     AudioError: 422,
     NotAudio: 415,
     Busy: 429,

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from starlette.requests import Request
 
 from models.audio import Windows
+from models.card import OUTPUTS
+from models.errors import TasteprintError
 from models.window import WindowChoice
 from service.admit import Admission, HeldBytes
-from service.answers import AudioHeard, Computed, Embedding, ModelUsed, Vector, WindowUsed
+from service.answers import AudioHeard, Computed, Vector, WindowUsed
 from service.batch import Batcher, Inferred
 from service.cache import cache_key, open_cache
 from service.decode import DecodePool
 from service.flight import Flights
-from service.session import Model, Models
+from service.hearing import Hearing
+from service.load import Models
+from service.session import Model
 from service.settings import Settings
 from service.timing import Timing
 from service.upload import Upload, receive
@@ -28,11 +32,20 @@ log = logging.getLogger("tasteprint")
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request asks of its upload."""
+    """What a request asks of its upload: the answers of one or several models."""
 
-    model: Model
+    models: tuple[Model, ...]
     choice: WindowChoice
     timing: Timing
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A model's answer; `cached` where it was not computed for this request."""
+
+    model: Model
+    computed: Computed
+    cached: bool
 
 
 class Pipeline:
@@ -43,7 +56,8 @@ class Pipeline:
         self.models = models
         self.held = HeldBytes(settings.max_held_bytes)
         self.cache = open_cache(settings)
-        self.flights: Flights[Embedding] = Flights()
+        self.flights: Flights[Answered] = Flights()
+        self.hearings: dict[str, Hearing] = {}
         self.admission = Admission(settings.max_in_flight)
         self.decoders = DecodePool(settings)
         self.batchers: dict[str, Batcher] = {}
@@ -60,78 +74,118 @@ class Pipeline:
         await self.decoders.close()
         await self.cache.close()
 
-    async def embed(self, request: Request, asked: Asked) -> Embedding:
-        """Answer one upload.
+    async def answer(self, request: Request, asked: Asked) -> list[Answered | TasteprintError]:
+        """What each model answers to one upload, or why it does not, in the order asked for.
 
         Raises
         ------
         TasteprintError
-            The subclass says which: see `service.errors` and `models.errors`.
+            Where there is no upload to ask about.
         """
         with asked.timing.stage("upload"):
             upload = await receive(request, self.settings, self.held)
-        key = cache_key(upload.sha256, str(asked.choice), asked.model.bundle.digest)
-        running = self.flights.find(key)
-        if running is not None:  # the same audio is on its way already
-            upload.close()
-            with asked.timing.stage("shared"):
-                shared = await asyncio.shield(running)
-            return shared.model_copy(update={"cached": True})
-        # Not this request's own task: it goes on for the others, and the cache, if this one leaves.
-        return await asyncio.shield(self.flights.start(key, self._answer(key, upload, asked)))
+        hearing = self._hear(upload, asked.choice)
+        answers = [self._fly(hearing, model, asked.timing) for model in asked.models]
+        results = await asyncio.gather(*answers, return_exceptions=True)
+        return [_known(result) for result in results]
 
-    async def _answer(self, key: str, upload: Upload, asked: Asked) -> Embedding:
-        timing = asked.timing
-        with closing(upload):
-            with timing.stage("cache"):
-                known = await self.cache.get(key)
-            if known is not None:
-                return respond(asked.model, known, cached=True)
-            with self.admission.admit():
-                with timing.stage("decode"):
-                    windows = await self._decode(upload, asked)
-                embedding, features = await self.infer(asked.model, windows, timing)
-        computed = remember(upload, asked, windows, embedding, features)
+    def _hear(self, upload: Upload, choice: WindowChoice) -> Hearing:
+        """The hearing of that audio and window: the one under way, else a new one."""
+        key = f"{upload.sha256}:{choice}"
+        if key in self.hearings:
+            upload.close()
+        else:
+            hearing = Hearing(upload, choice, self.decoders, self.batchers)
+            hearing.ends.callback(self.hearings.pop, key)
+            hearing.ends.callback(upload.close)
+            self.hearings[key] = hearing
+        return self.hearings[key]
+
+    def _fly(self, hearing: Hearing, model: Model, timing: Timing) -> Awaitable[Answered]:
+        """The computation under way that has this key, else a new one.
+
+        It is not the request's own task: it goes on for the others, and the cache, if that leaves.
+        """
+        key = key_of(hearing, model)
+        running = self.flights.find(key)
+        if running is not None:
+            return _share(running, timing)
+        flight = self.flights.start(key, self._answer(key, hearing, model, timing))
+        hearing.keep_for(flight)
+        return asyncio.shield(flight)
+
+    async def _answer(self, key: str, hearing: Hearing, model: Model, timing: Timing) -> Answered:
+        with timing.stage("cache"):
+            known = await self.cache.get(key)
+        if known is not None:
+            return Answered(model, known, cached=True)
+        hearing.admit(self.admission)
+        computed = await self._on_known(hearing, model, timing)
+        if computed is None:
+            computed = await self._compute(hearing, model, timing)
         with timing.stage("remember"):
             await self.cache.put(key, computed)
         log.debug("computed %s: %s", key, timing.header())
-        return respond(asked.model, computed, cached=False)
+        return Answered(model, computed, cached=False)
 
-    async def _decode(self, upload: Upload, asked: Asked) -> Windows:
-        audio = asked.model.card.audio
-        return await self.decoders.decode(upload.spool.path, audio, str(asked.choice))
+    async def _on_known(self, hearing: Hearing, model: Model, timing: Timing) -> Computed | None:
+        """A head's answer from what is remembered of its encoder, without decoding.
 
-    async def infer(self, model: Model, windows: Windows, timing: Timing) -> tuple[Vector, Vector]:
-        """Embedding and features, the mean over the windows of each."""
-        batcher = self.batchers[model.card.name]
-        rows = await asyncio.gather(*(batcher.run(window) for window in windows.samples))
-        timing.add("queue", max(row.queue_ms for row in rows))
-        timing.add("infer", max(row.infer_ms for row in rows))
-        return mean(rows, "embedding"), mean(rows, "features")
+        None where that is nothing, or the mean of several windows: a head takes each.
+        """
+        if model.encoder is None:
+            return None
+        known = await self.cache.get(key_of(hearing, model.encoder))
+        if known is None or len(known.window.starts) > 1:
+            return None
+        vector = np.array(known.outputs[model.input], np.float32)
+        own = await self.batchers[model.card.name].run(vector)
+        note([own], timing)
+        outputs = known.outputs | {name: mean([own], name) for name in model.outputs}
+        kept = {name: outputs[name] for name in sorted(OUTPUTS[model.card.kind])}
+        return known.model_copy(update={"outputs": kept})
+
+    async def _compute(self, hearing: Hearing, model: Model, timing: Timing) -> Computed:
+        with timing.stage("decode"):
+            windows = await hearing.windows(model.card.audio)
+        rows = await hearing.rows(model)
+        note(rows, timing)
+        return remember(hearing, model, windows, rows)
 
 
-def mean(rows: list[Inferred], output: str) -> Vector:
-    """Mean over windows as numbers that read back to the same float32: (n, dim) -> (dim,)."""
-    vector = np.stack([row.outputs[output] for row in rows]).mean(0)
-    # The shortest decimal of each float32, not the twice as long one of its float64.
-    return [float(str(value)) for value in vector]
+def key_of(hearing: Hearing, model: Model) -> str:
+    return cache_key(hearing.upload.sha256, str(hearing.choice), model.bundle.digest)
 
 
-def remember(
-    upload: Upload, asked: Asked, windows: Windows, embedding: Vector, features: Vector
-) -> Computed:
+def note(rows: list[Inferred], timing: Timing) -> None:
+    timing.add("queue", max(row.queue_ms for row in rows))
+    timing.add("infer", max(row.infer_ms for row in rows))
+
+
+async def _share(running: asyncio.Task[Answered], timing: Timing) -> Answered:
+    with timing.stage("shared"):
+        return replace(await asyncio.shield(running), cached=True)
+
+
+def _known(result: Answered | BaseException) -> Answered | TasteprintError:
+    """An answer or an error that is a model's own; whatever else was raised is raised on."""
+    if isinstance(result, Answered | TasteprintError):
+        return result
+    raise result
+
+
+def remember(hearing: Hearing, model: Model, windows: Windows, rows: list[Inferred]) -> Computed:
     """What the cache keeps: the answer without what a request says of itself."""
-    facts = windows.facts
+    card, facts = model.card, windows.facts
     return Computed(
-        embedding=embedding,
-        features=features,
+        outputs={name: mean(rows, name) for name in sorted(OUTPUTS[card.kind])},
         window=WindowUsed(
             starts=[round(start, 6) for start in windows.starts_s],
-            seconds=asked.model.card.audio.window_s,
-            how=asked.choice.mode,
+            seconds=card.audio.window_s,
+            how=hearing.choice.mode,
         ),
         audio=AudioHeard(
-            sha256=upload.sha256,
+            sha256=hearing.upload.sha256,
             duration=round(facts.duration_s, 6),
             codec=facts.codec,
             rate=facts.sample_rate,
@@ -140,14 +194,8 @@ def remember(
     )
 
 
-def respond(model: Model, computed: Computed, *, cached: bool) -> Embedding:
-    return Embedding(
-        model=ModelUsed(
-            name=model.card.name, version=model.card.version, digest=model.bundle.digest
-        ),
-        embedding=computed.embedding,
-        features=computed.features,
-        window=computed.window,
-        audio=computed.audio,
-        cached=cached,
-    )
+def mean(rows: list[Inferred], output: str) -> Vector:
+    """Mean over windows as numbers that read back to the same float32: (n, dim) -> (dim,)."""
+    vector = np.stack([row.outputs[output] for row in rows]).mean(0)
+    # The shortest decimal of each float32, not the twice as long one of its float64.
+    return [float(str(value)) for value in vector]

@@ -34,11 +34,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_bug)
 
 
-def answer(error: TasteprintError) -> Response:
+def describe(error: TasteprintError) -> Problem:
+    """The error as a client reads it; one that is the service's own is logged too."""
     status = status_of(error)
     if status >= 500:
         log.error("%s: %s", type(error).__name__, error)
-    problem = Problem(
+    return Problem(
         type=type_of(type(error).__name__),
         title=error.title,
         status=status,
@@ -47,8 +48,12 @@ def answer(error: TasteprintError) -> Response:
         limit=error.limit,
         remedy=error.remedy or None,
     )
-    headers = {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
-    return _send(problem, headers)
+
+
+def answer(error: TasteprintError) -> Response:
+    problem = describe(error)
+    wait_s = RETRY_AFTER_S.get(problem.status)
+    return _send(problem, {"Retry-After": str(wait_s)} if wait_s else {})
 
 
 def _send(problem: Problem, headers: dict[str, str] | None = None) -> Response:

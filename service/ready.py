@@ -11,12 +11,15 @@ from contextlib import closing
 import numpy as np
 
 from models.errors import TasteprintError
+from models.window import WindowChoice
+from service.admit import HeldBytes
 from service.answers import Readiness, RefusedModel
 from service.errors import Unavailable
 from service.flight import Flights
+from service.hearing import Hearing
 from service.pipeline import Pipeline
-from service.spool import Spool
 from service.timing import Timing
+from service.upload import Upload
 
 PROBE_TIMEOUT_S = 10.0
 
@@ -66,13 +69,13 @@ class Probe:
         return round(timing.stages_ms["probe"], 2)
 
     async def _through_every_model(self) -> None:
-        for model in self._pipeline.models.loaded.values():
-            with closing(Spool()) as spool:
-                spool.write(self._sound)
-                windows = await self._pipeline.decoders.decode(
-                    spool.path, model.card.audio, "middle"
-                )
-            await self._pipeline.infer(model, windows, Timing())
+        size = len(self._sound)
+        with closing(Upload(size, HeldBytes(size))) as upload:
+            upload.write(self._sound)
+            pipeline = self._pipeline
+            hearing = Hearing(upload, WindowChoice(), pipeline.decoders, pipeline.batchers)
+            for model in pipeline.models.loaded.values():
+                await hearing.rows(model)
 
     async def close(self) -> None:
         await self._flights.close()

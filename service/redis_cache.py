@@ -20,7 +20,7 @@ from service.settings import Settings
 
 # Part of every key: raised when the value's layout changes, so that replicas of two versions
 # share a Redis without reading each other's entries.
-PREFIX = "tasteprint:1:"
+PREFIX = "tasteprint:2:"
 CHECKSUM_BYTES = 16
 
 log = logging.getLogger("tasteprint")

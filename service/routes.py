@@ -1,94 +1,34 @@
-"""The routes: what is read from a request, and what is said of the answer."""
+"""The routes: what is read from a request, and which answer is given."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from models.errors import TasteprintError
 from models.window import WindowChoice
+from service import respond
 from service.answers import (
+    Analysis,
+    Classification,
     Embedding,
     Health,
     ModelCard,
     ModelList,
-    Problem,
     Readiness,
     RefusedModel,
+    Regression,
 )
-from service.pipeline import Asked, Pipeline
-from service.problems import MEDIA_TYPE
+from service.openapi import FILE_BODY, FILE_PROBLEMS, TASK_PROBLEMS, problems
+from service.pipeline import Answered, Asked, Pipeline
+from service.queries import AnalyzeQuery, EmbedQuery, NoQuery, TaskQuery
 from service.ready import Probe
 from service.session import Model
 from service.timing import Timing
 
 router = APIRouter()
-
-
-def problems(**reasons: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of problem answers: `problems(s404="Unknown model.")`."""
-    schema = {"schema": Problem.model_json_schema()}
-    return {
-        int(status[1:]): {"description": reason, "content": {MEDIA_TYPE: schema}}
-        for status, reason in reasons.items()
-    }
-
-
-BINARY = {"schema": {"type": "string", "format": "binary"}}
-FILE_BODY = {
-    "requestBody": {
-        "required": True,
-        "description": "One audio file: MP3, FLAC, Ogg Vorbis, Opus, M4A/AAC, WAV, AIFF or WebM.",
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            },
-            "audio/*": BINARY,
-            "application/octet-stream": BINARY,
-        },
-    }
-}
-EMBED_PROBLEMS = problems(
-    s400="Bad upload (no file, wrong field, several files, malformed) or unknown query parameter.",
-    s404="Unknown model; the models there are are named.",
-    s408="The upload stalled.",
-    s413="The file is larger than the limit; answered while it streams.",
-    s415="Not audio, or a content type that is not read.",
-    s422="Unusable audio (empty, truncated, silent, too short, …) or an invalid parameter.",
-    s429="Too busy; Retry-After states when to try again.",
-    s500="The model failed on this audio.",
-    s503="A decoder or a model was lost; Retry-After states when to try again.",
-)
-
-
-class NoQuery(BaseModel):
-    """Routes without parameters refuse what they would ignore."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class EmbedQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    model: str | None = Field(
-        default=None, description="One of GET /models; by default the service's own."
-    )
-    window: str = Field(
-        default="middle",
-        description="`middle`, `start`, `all` (mean over consecutive windows), or an offset in s.",
-    )
-    features: bool = Field(default=True, description="`false` leaves the penultimate layer out.")
-
-    @field_validator("window")
-    @classmethod
-    def _is_a_window(cls, text: str) -> str:
-        WindowChoice.parse(text)
-        return text
 
 
 def pipeline_of(request: Request) -> Pipeline:
@@ -99,7 +39,7 @@ def pipeline_of(request: Request) -> Pipeline:
 @router.post(
     "/embed",
     response_model_exclude_none=True,
-    responses=EMBED_PROBLEMS,
+    responses=FILE_PROBLEMS,
     openapi_extra=FILE_BODY,
     tags=["audio"],
 )
@@ -109,10 +49,77 @@ async def embed(
     """Where listeners would put this audio: the predicted collaborative-filtering embedding."""
     pipeline = pipeline_of(request)
     model = pipeline.models.find(query.model or pipeline.settings.default_model)
+    answered = await _ask_one(request, response, model, query.window)
+    return respond.embedding(answered, features=query.features)
+
+
+@router.post(
+    "/classify/{task}",
+    response_model_exclude_none=True,
+    responses=TASK_PROBLEMS,
+    openapi_extra=FILE_BODY,
+    tags=["audio"],
+)
+async def classify(
+    request: Request, response: Response, task: str, query: Annotated[TaskQuery, Query()]
+) -> Classification:
+    """What this audio is: every label of a classifier of that task, the most probable first."""
+    model = pipeline_of(request).models.for_task("classifier", task, query.model)
+    answered = await _ask_one(request, response, model, query.window)
+    return respond.classification(answered, vectors=query.vectors)
+
+
+@router.post(
+    "/regress/{task}",
+    response_model_exclude_none=True,
+    responses=TASK_PROBLEMS,
+    openapi_extra=FILE_BODY,
+    tags=["audio"],
+)
+async def regress(
+    request: Request, response: Response, task: str, query: Annotated[TaskQuery, Query()]
+) -> Regression:
+    """How much of each target this audio has, by a regressor of that task."""
+    model = pipeline_of(request).models.for_task("regressor", task, query.model)
+    answered = await _ask_one(request, response, model, query.window)
+    return respond.regression(answered, vectors=query.vectors)
+
+
+@router.post(
+    "/analyze",
+    response_model_exclude_none=True,
+    responses=FILE_PROBLEMS,
+    openapi_extra=FILE_BODY,
+    tags=["audio"],
+)
+async def analyze(
+    request: Request, response: Response, query: Annotated[AnalyzeQuery, Query()]
+) -> Analysis:
+    """Every model's answer to one upload, decoded once; a model that fails has its problem there.
+
+    The status is that of a problem only where no model answered.
+    """
+    there = pipeline_of(request).models
+    models = [there.find(name) for name in query.models or there.loaded]
+    results = await _ask(request, response, models, query.window)
+    return respond.analysis(models, results, features=query.features, vectors=query.vectors)
+
+
+async def _ask(
+    request: Request, response: Response, models: Sequence[Model], window: str
+) -> list[Answered | TasteprintError]:
     timing = Timing()
-    answer = await pipeline.embed(request, Asked(model, WindowChoice.parse(query.window), timing))
+    asked = Asked(tuple(models), WindowChoice.parse(window), timing)
+    results = await pipeline_of(request).answer(request, asked)
     response.headers["Server-Timing"] = timing.header()
-    return answer if query.features else answer.model_copy(update={"features": None})
+    return results
+
+
+async def _ask_one(request: Request, response: Response, model: Model, window: str) -> Answered:
+    (result,) = await _ask(request, response, [model], window)
+    if isinstance(result, TasteprintError):
+        raise result
+    return result
 
 
 @router.get("/models", tags=["models"])
@@ -127,7 +134,7 @@ async def list_models(request: Request, query: Annotated[NoQuery, Query()]) -> M
 
 @router.get("/models/{name}", responses=problems(s404="Unknown model."), tags=["models"])
 async def show_model(request: Request, name: str, query: Annotated[NoQuery, Query()]) -> ModelCard:
-    """One model: its digest, where it runs, and its card."""
+    """One model: its digest, what it does, where it runs, and its card."""
     return _describe(pipeline_of(request).models.find(name))
 
 
@@ -137,6 +144,9 @@ def _describe(model: Model) -> ModelCard:
         name=card.name,
         version=card.version,
         digest=model.bundle.digest,
+        kind=card.kind,
+        task=card.task,
+        encoder=model.encoder.card.name if model.encoder else None,
         provider=model.provider,
         card=card,
     )

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 
 class Timing:
-    """Milliseconds by stage, in the order in which they came."""
+    """Milliseconds by stage, in the order in which they came.
+
+    Several models pass a stage at the same time: what counts is the one that takes longest.
+    """
 
     def __init__(self) -> None:
         self.stages_ms: dict[str, float] = {}
@@ -22,7 +25,7 @@ class Timing:
             self.add(name, 1e3 * (time.perf_counter() - started))
 
     def add(self, name: str, ms: float) -> None:
-        self.stages_ms[name] = self.stages_ms.get(name, 0.0) + ms
+        self.stages_ms[name] = max(self.stages_ms.get(name, 0.0), ms)
 
     def header(self) -> str:
         return ", ".join(f"{name};dur={ms:.2f}" for name, ms in self.stages_ms.items())

@@ -5,71 +5,186 @@ from __future__ import annotations
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models.bundle import Bundle, write
-from models.card import AudioInput, Card, Graph, Provenance, Tensor
+from models.card import AudioInput, Card, Graph, Head, Provenance, Tensor
 
 AUDIO = AudioInput(sample_rate=8_000, window_s=1.0, short_audio="repeat", min_audio_s=0.5)
 DIM, WIDTH = 40, 4
+SIZES = {"embedding": DIM, "features": WIDTH}
+LABELS, TARGETS = ("calm", "loud", "odd"), ("arousal", "valence")
+OUTPUT = {"classifier": "probabilities", "regressor": "values"}
+OPSET = 18
+
+Doing = Literal["classifier", "regressor"]
+Input = Literal["embedding", "features"]
 
 
 def graph_bytes(
-    *, outputs: tuple[str, ...] = ("embedding", "features"), broken: bool = False
+    *,
+    outputs: tuple[str, ...] = ("embedding", "features"),
+    broken: bool = False,
+    root: str = "Sqrt",
+    limit: float | None = None,
+    adds: tuple[Doing, Input] | None = None,
+    audio: AudioInput = AUDIO,
 ) -> bytes:
-    """A graph whose outputs are the levels of stretches of the window; NaN where `broken`."""
-    window = AUDIO.window_samples
-    sizes = {"embedding": DIM, "features": WIDTH}
+    """A graph whose outputs are the levels of stretches of the window; NaN where `broken`.
+
+    Parameters
+    ----------
+    root : the operator that makes outputs of mean levels; another one makes another encoder
+    limit : the mean level above which the outputs are NaN; noise of ±0.5 has 0.25
+    adds : what a task model has on top, and from which of the outputs: see `head_bytes`
+    """
+    window = audio.window_samples
     nodes, constants = [helper.make_node("Abs", ["waveform"], ["level"])], []
     for name in outputs:
-        shape = np.array([-1, sizes[name], window // sizes[name]], np.int64)
+        shape = np.array([-1, SIZES[name], window // SIZES[name]], np.int64)
         constants.append(numpy_helper.from_array(shape, f"{name}_shape"))
         nodes += [
             helper.make_node("Reshape", ["level", f"{name}_shape"], [f"{name}_parts"]),
             helper.make_node("ReduceMean", [f"{name}_parts", "last"], [f"{name}_mean"], keepdims=0),
             # The logarithm of a negative number is NaN.
             helper.make_node("Neg" if broken else "Identity", [f"{name}_mean"], [f"{name}_sign"]),
-            helper.make_node("Log" if broken else "Sqrt", [f"{name}_sign"], [name]),
+            helper.make_node("Log" if broken else root, [f"{name}_sign"], [f"{name}_root"]),
+            helper.make_node("Add", [f"{name}_root", "nothing"], [name]),
         ]
     constants.append(numpy_helper.from_array(np.array([2], np.int64), "last"))
-    graph = helper.make_graph(
-        nodes,
-        "levels",
-        [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["batch", window])],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", sizes[name]])
-            for name in outputs
-        ],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    nodes[1:1] = _nothing(constants, limit)
+    results = {name: SIZES[name] for name in outputs}
+    if adds is not None:
+        head_nodes, head_constants = _head(*adds)
+        nodes, constants = nodes + head_nodes, constants + head_constants
+        results[OUTPUT[adds[0]]] = len(_named(adds[0]))
+    return _serialise(nodes, constants, {"waveform": window}, results)
+
+
+def head_bytes(doing: Doing, on: Input, *, seed: int = 0, dim: int | None = None) -> bytes:
+    """The last layer alone, from an encoder's output; `seed` and `dim` make one that does not fit.
+
+    The probabilities or values are a seeded linear map of the input.
+    """
+    nodes, constants = _head(doing, on, seed, dim)
+    size = SIZES[on] if dim is None else dim
+    return _serialise(nodes, constants, {on: size}, {OUTPUT[doing]: len(_named(doing))})
+
+
+def _nothing(constants: list[Any], limit: float | None) -> list[Any]:
+    """Nodes that make `nothing`: 0, or NaN where the mean level is above the limit."""
+    if limit is None:
+        constants.append(numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
+        return []
+    constants.append(numpy_helper.from_array(np.array([1], np.int64), "samples"))
+    constants.append(numpy_helper.from_array(np.array([limit], np.float32), "limit"))
+    return [
+        helper.make_node("ReduceMean", ["level", "samples"], ["loudness"]),
+        helper.make_node("Sub", ["limit", "loudness"], ["room"]),
+        helper.make_node("Sqrt", ["room"], ["root"]),  # NaN where there is no room
+        helper.make_node("Sub", ["root", "root"], ["nothing"]),
+    ]
+
+
+def _head(
+    doing: Doing, on: Input, seed: int = 0, dim: int | None = None
+) -> tuple[list[Any], list[Any]]:
+    shape = (SIZES[on] if dim is None else dim, len(_named(doing)))
+    weight = 3 * np.random.default_rng(seed).standard_normal(shape)
+    constants = [numpy_helper.from_array(weight.astype(np.float32), "weight")]
+    last = "Softmax" if doing == "classifier" else "Identity"
+    nodes = [
+        helper.make_node("MatMul", [on, "weight"], ["logits"]),
+        helper.make_node(last, ["logits"], [OUTPUT[doing]]),
+    ]
+    return nodes, constants
+
+
+def _named(doing: Doing) -> tuple[str, ...]:
+    return LABELS if doing == "classifier" else TARGETS
+
+
+def _serialise(
+    nodes: list[Any], constants: list[Any], inputs: dict[str, int], outputs: dict[str, int]
+) -> bytes:
+    def ends(sizes: dict[str, int]) -> list[Any]:
+        return [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+            for name, size in sizes.items()
+        ]
+
+    graph = helper.make_graph(nodes, "levels", ends(inputs), ends(outputs), constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
 
-def write_bundle(folder: Path, name: str, content: bytes | None = None) -> Bundle:
-    """A bundle of that name in `folder`, with the graph given or a good one."""
-    content = graph_bytes() if content is None else content
-    card = Card(
+def write_bundle(
+    folder: Path, name: str, content: bytes | None = None, audio: AudioInput = AUDIO
+) -> Bundle:
+    """An encoder of that name in `folder`, with the graph given or a good one."""
+    content = graph_bytes(audio=audio) if content is None else content
+    return write(folder / name, _card(name, content, audio), {"model.onnx": content})
+
+
+def write_task(
+    folder: Path,
+    name: str,
+    doing: Doing = "classifier",
+    *,
+    task: str = "mood",
+    content: bytes | None = None,
+    audio: AudioInput = AUDIO,
+) -> Bundle:
+    """A classifier or regressor with a graph of its own."""
+    if content is None:
+        content = graph_bytes(adds=(doing, "embedding"), audio=audio)
+    card = _task_card(_card(name, content, audio), doing, task)
+    return write(folder / name, card, {"model.onnx": content})
+
+
+def write_head(
+    folder: Path,
+    name: str,
+    encoder: str,
+    doing: Doing = "classifier",
+    *,
+    on: Input = "features",
+    task: str = "mood",
+    head: bytes | None = None,
+    audio: AudioInput = AUDIO,
+) -> Bundle:
+    """A classifier or regressor that is a head on the encoder of that digest."""
+    content = graph_bytes(adds=(doing, on), audio=audio)
+    head = head_bytes(doing, on) if head is None else head
+    part = Head(
+        file="head.onnx", sha256=sha256(head).hexdigest(), opset=OPSET, encoder=encoder, input=on
+    )
+    card = _task_card(_card(name, content, audio), doing, task, part)
+    return write(folder / name, card, {"model.onnx": content, "head.onnx": head})
+
+
+def _card(name: str, content: bytes, audio: AudioInput) -> Card:
+    return Card(
         name=name,
         version="1.0.0",
         kind="encoder",
         task="levels",
-        audio=AUDIO,
-        input=Tensor(name="waveform", shape=(AUDIO.window_samples,), meaning="mono audio"),
-        outputs=(
-            Tensor(name="embedding", shape=(DIM,), meaning="levels"),
-            Tensor(name="features", shape=(WIDTH,), meaning="levels"),
+        audio=audio,
+        input=Tensor(name="waveform", shape=(audio.window_samples,), meaning="mono audio"),
+        outputs=tuple(
+            Tensor(name=output, shape=(size,), meaning="levels") for output, size in SIZES.items()
         ),
         graphs=(
             Graph(
                 file="model.onnx",
                 precision="float32",
                 sha256=sha256(content).hexdigest(),
-                opset=18,
+                opset=OPSET,
             ),
         ),
         provenance=Provenance(
@@ -83,4 +198,16 @@ def write_bundle(folder: Path, name: str, content: bytes | None = None) -> Bundl
             created=date(2026, 1, 1),
         ),
     )
-    return write(folder / name, card, {"model.onnx": content})
+
+
+def _task_card(card: Card, doing: Doing, task: str, head: Head | None = None) -> Card:
+    named = _named(doing)
+    result = Tensor(name=OUTPUT[doing], shape=(len(named),), meaning="one each")
+    changes = {
+        "kind": doing,
+        "task": task,
+        "labels" if doing == "classifier" else "targets": named,
+        "outputs": (*card.outputs, result),
+        "head": head,
+    }
+    return Card.model_validate(dict(card) | changes)

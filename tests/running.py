@@ -40,17 +40,23 @@ class Service:
     def log(self) -> str:
         return self.output.read_text()
 
-    def embed(self, file: Path | bytes, **query: str | int | bool) -> httpx.Response:
+    def post(self, route: str, file: Path | bytes, **query: str | int | bool) -> httpx.Response:
         """Post one file by multipart."""
         content = file.read_bytes() if isinstance(file, Path) else file
-        return self.http.post("/embed", files={"file": ("x", content)}, params=query)
+        return self.http.post(route, files={"file": ("x", content)}, params=query)
 
-    def embedding(self, file: Path | bytes, **query: str | int | bool) -> dict[str, Any]:
-        """The answer to a good file."""
-        response = self.embed(file, **query)
+    def answer(self, route: str, file: Path | bytes, **query: str | int | bool) -> dict[str, Any]:
+        """What a route answers to a good file."""
+        response = self.post(route, file, **query)
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return answer
+
+    def embed(self, file: Path | bytes, **query: str | int | bool) -> httpx.Response:
+        return self.post("/embed", file, **query)
+
+    def embedding(self, file: Path | bytes, **query: str | int | bool) -> dict[str, Any]:
+        return self.answer("/embed", file, **query)
 
     def decoders(self) -> list[int]:
         """Process ids of the decoders."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from models.bundle import Bundle, bundle_folders, read, verify_session
 from models.card import Card
 from models.errors import BundleError
-from tests.bundles import graph_bytes, write_bundle
+from tests.bundles import Doing, graph_bytes, head_bytes, write_bundle, write_head, write_task
 
 SHIPPED = Path(__file__).parents[2] / "models"
 
@@ -51,6 +51,24 @@ def test_a_missing_graph_or_card_is_refused(tmp_path: Path) -> None:
         read(bundle.folder)
     with pytest.raises(BundleError, match=r"no readable card\.json"):
         read(tmp_path / "nowhere")
+
+
+def test_a_changed_or_missing_head_is_refused(tmp_path: Path) -> None:
+    bundle = write_head(tmp_path, "mood", "0" * 64)
+    (bundle.folder / "head.onnx").write_bytes(head_bytes("classifier", "features", seed=1))
+    with pytest.raises(BundleError, match=r"mood: head\.onnx is not the file"):
+        read(bundle.folder)
+    (bundle.folder / "head.onnx").unlink()
+    with pytest.raises(BundleError, match=r"head\.onnx is missing"):
+        read(bundle.folder)
+
+
+@pytest.mark.parametrize("doing", ["classifier", "regressor"])
+def test_every_kind_of_bundle_holds(tmp_path: Path, doing: Doing) -> None:
+    digest = write_bundle(tmp_path, "levels").digest
+    for bundle in (write_task(tmp_path, "own", doing), write_head(tmp_path, "on", digest, doing)):
+        verify_session(bundle.card, open_session(bundle))
+        assert read(bundle.folder).digest == bundle.digest
 
 
 def test_an_unknown_field_is_refused_by_name(tmp_path: Path) -> None:
@@ -99,6 +117,7 @@ def test_a_shape_that_differs_from_the_card_is_refused(tmp_path: Path) -> None:
         ({"input": {"name": "waveform", "shape": [3], "meaning": ""}}, "8000"),
         ({"name": "../up"}, "pattern"),
         ({"graphs": []}, "at least 1"),
+        ({"head": {"file": "head.onnx"}}, "head.sha256"),
     ],
 )
 def test_a_card_that_contradicts_itself_is_refused(

@@ -15,7 +15,8 @@ import pytest
 from models.window import Samples
 from service.batch import Batcher, Inferred
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
-from service.session import Model, Outputs, load_models
+from service.load import load_models
+from service.session import Model, Outputs
 from service.settings import Settings
 from tests.bundles import write_bundle
 

@@ -10,8 +10,7 @@ from service.cache import MemoryCache, cache_key
 from service.redis_cache import decode, encode
 
 COMPUTED = Computed(
-    embedding=[0.1, -0.2],
-    features=[1.5],
+    outputs={"embedding": [0.1, -0.2], "features": [1.5]},
     window=WindowUsed(starts=[0.0], seconds=30.0, how="start"),
     audio=AudioHeard(sha256="0" * 64, duration=1.0, codec="mp3", rate=44_100, channels=2),
 )

@@ -9,7 +9,8 @@ import numpy as np
 
 from models.audio import read_windows
 from models.window import WindowChoice
-from service.session import CPU, load_models
+from service.load import load_models
+from service.session import CPU
 from service.settings import Settings
 from tests.running import Service
 from tests.service.test_embed import cosine

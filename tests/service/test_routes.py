@@ -7,7 +7,7 @@ import re
 import pytest
 
 from models.bundle import read
-from service.routes import EmbedQuery
+from service.queries import EmbedQuery
 from service.settings import MODELS_DIR, Settings
 from tests.running import Service
 

@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from service.errors import CannotStart, UnknownModel
-from service.session import CPU, CUDA, cuda_devices, load_models
+from service.load import load_models
+from service.session import CPU, CUDA, cuda_devices
 from service.settings import Settings
 from tests.bundles import AUDIO, DIM, WIDTH, graph_bytes, write_bundle
 from tests.running import running

@@ -1,0 +1,52 @@
+"""What OpenAPI says of every route that takes a file: its body and its problems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.answers import Problem
+from service.problems import MEDIA_TYPE
+
+
+def problems(**reasons: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of problem answers: `problems(s404="Unknown model.")`."""
+    schema = {"schema": Problem.model_json_schema()}
+    return {
+        int(status[1:]): {"description": reason, "content": {MEDIA_TYPE: schema}}
+        for status, reason in reasons.items()
+    }
+
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+FILE_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "One audio file: MP3, FLAC, Ogg Vorbis, Opus, M4A/AAC, WAV, AIFF or WebM.",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            },
+            "audio/*": BINARY,
+            "application/octet-stream": BINARY,
+        },
+    }
+}
+FILE_PROBLEMS = problems(
+    s400="Bad upload (no file, wrong field, several files, malformed) or unknown query parameter.",
+    s404="Unknown model; the models there are are named.",
+    s408="The upload stalled.",
+    s413="The file is larger than the limit; answered while it streams.",
+    s415="Not audio, or a content type that is not read.",
+    s422="Unusable audio (empty, truncated, silent, too short, …) or an invalid parameter.",
+    s429="Too busy; Retry-After states when to try again.",
+    s500="The model failed on this audio.",
+    s503="A decoder or a model was lost; Retry-After states when to try again.",
+)
+TASK_PROBLEMS = FILE_PROBLEMS | problems(
+    s404="Unknown task or model; those there are are named.",
+    s422="Unusable audio, an invalid parameter, or a model of another task.",
+)
