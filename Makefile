@@ -15,7 +15,7 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench model redis clean
+.PHONY: serve test train-install format bench model heads redis clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
@@ -51,6 +51,24 @@ model: $(VENV)/all.done
 		--factors $(RUN)/factors --logs $(LOGS) --item-column artist_id --out $(RUN)/evaluation
 	$(TRAIN) export --run $(RUN)/estimator --prepared $(SHARED)/prepared \
 		--factors $(RUN)/factors --evaluation $(RUN)/evaluation --data training/shipped_data.json --out $(BUNDLE)
+
+# Emotify, GTZAN and ESC-10 by every method; then the shipped heads. Hours on two cores: it goes on
+# where it was stopped.
+TASKS := runs/tasks
+COMPARED := runs/compare
+COMPARE = $(TRAIN) compare --out $(COMPARED) --folds 0,1,2 --batch-size 8 --patience 30 \
+	--cosine-schedule --workers $(if $(GPU),1,$(shell nproc))
+heads: $(VENV)/all.done
+	$(TRAIN) dataset emotify-genre --data $(DATA)/emotify --out $(TASKS)/emotify-genre
+	$(TRAIN) dataset emotify-gems --data $(DATA)/emotify --out $(TASKS)/emotify-gems
+	$(TRAIN) dataset esc10 --data $(DATA)/esc10 --out $(TASKS)/esc10
+	$(TRAIN) dataset gtzan-mini --data $(DATA)/gtzan-mini --out $(TASKS)/gtzan-mini
+	$(COMPARE) --task $(TASKS)/emotify-genre --seeds 0,1,2 --max-epochs 12
+	$(COMPARE) --task $(TASKS)/esc10 --seeds 0,1,2 --max-epochs 8
+	$(COMPARE) --task $(TASKS)/emotify-gems --seeds 0 --max-epochs 12
+	$(COMPARE) --task $(TASKS)/gtzan-mini --seeds 0 --max-epochs 24
+	$(TRAIN) report --results $(COMPARED) --out docs/transfer
+	$(TRAIN) ship --task $(TASKS)/emotify-genre --results $(COMPARED) --method kd --out models/genre
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

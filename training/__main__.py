@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from models.errors import TasteprintError
+from training import task_commands
 from training.errors import TrainingError
+from training.options import (
+    WORKERS,
+    Accelerator,
+    BatchSize,
+    BundleDir,
+    CardVersion,
+    CosineSchedule,
+    CropS,
+    Devices,
+    Files,
+    LearningRate,
+    LoaderWorkers,
+    MaxEpochs,
+    Out,
+    Patience,
+    Precision,
+    PreparedDir,
+    Resume,
+    Seed,
+    Width,
+    console,
+    progress,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,33 +44,21 @@ app = typer.Typer(
     without the held-out artists, train the [bold]estimator[/], [bold]evaluate[/] it on the
     held-out artists, [bold]export[/] it as a bundle that the service serves. `make model` runs
     them all on the data that the shipped model was trained on.
+
+    Then what it knows helps with few labels: read a [bold]dataset[/], [bold]compare[/] methods of
+    transfer, and [bold]ship[/] one as a bundle; or fit a [bold]probe[/].
     """,
 )
-console = Console()
-WORKERS = os.cpu_count() or 2
-
-Out = Annotated[Path, typer.Option(help="Folder to write into.")]
+app.add_typer(task_commands.app)
 LogsFile = Annotated[Path, typer.Option("--logs", help="CSV or Parquet, one row a user and item.")]
 UserColumn = Annotated[str, typer.Option(help="Column of the user id.")]
 ItemColumn = Annotated[str, typer.Option(help="Column of the item id, the same in logs and audio.")]
 CountColumn = Annotated[
     str | None, typer.Option(help="Column of play counts; default: heard or not.")
 ]
-PreparedDir = Annotated[Path, typer.Option("--prepared", help="Folder of `prepare`.")]
 FactorsDir = Annotated[Path, typer.Option("--factors", help="Folder of `factorize`.")]
 SplitFile = Annotated[Path, typer.Option("--split", help="File of `split`.")]
 RunDir = Annotated[Path, typer.Option("--run", help="Folder of `estimator`.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-
-
-def progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
 
 
 @app.command()
@@ -58,7 +67,7 @@ def render(
     out: Out,
     soundfont: Annotated[Path | None, typer.Option(help="Default: Debian's FluidR3 GM.")] = None,
     max_seconds: Annotated[float, typer.Option(help="Cut each rendering to this length.")] = 34.0,
-    workers: Annotated[int, typer.Option(help="Files at a time.")] = WORKERS,
+    workers: Files = WORKERS,
 ) -> None:
     """Render MIDI files to 16 kHz mono FLAC with FluidSynth; what is there already is kept."""
     from training import render as stage
@@ -87,7 +96,7 @@ def prepare(
     artist_column: Annotated[
         str | None, typer.Option(help="Column to split by; default: each item is its own artist.")
     ] = None,
-    workers: Annotated[int, typer.Option(help="Files at a time.")] = WORKERS,
+    workers: Files = WORKERS,
 ) -> None:
     """Decode the middle 30 s of every track to memory-mapped 16 kHz windows; resumable.
 
@@ -177,42 +186,28 @@ def factorize(
     console.print_json(data=result.report)
 
 
-def _check_width(width: int) -> int:
-    from training.networks.cf_estimator import WIDTHS
-
-    if width not in WIDTHS:
-        raise typer.BadParameter(f"{width} is none of {WIDTHS}")
-    return width
-
-
 @app.command()
 def estimator(
     prepared: PreparedDir,
     factors: FactorsDir,
     split: SplitFile,
     out: Out,
-    width: Annotated[
-        int, typer.Option(help="Channels: 32, 64, 128 or 256.", callback=_check_width)
-    ] = 32,
+    width: Width = 32,
     targets: Annotated[
         Literal["unit", "raw"], typer.Option(help="Factors at length 1, or as they are.")
     ] = "unit",
-    batch_size: Annotated[int, typer.Option(help="Windows a step and device.")] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Adam's, at the start.")] = 1e-3,
-    max_epochs: Annotated[int, typer.Option(help="Passes over the data, at most.")] = 50,
-    patience: Annotated[int, typer.Option(help="Epochs without progress before the end.")] = 10,
-    crop_s: Annotated[float, typer.Option(help="Random training crops; 0: whole windows.")] = 0.0,
-    cosine_schedule: Annotated[bool, typer.Option(help="Let the learning rate fall.")] = False,
-    precision: Annotated[
-        Literal["32-true", "bf16-mixed", "16-mixed"], typer.Option(help="Of the arithmetic.")
-    ] = "32-true",
-    accelerator: Annotated[
-        Literal["auto", "cpu", "gpu"], typer.Option(help="What to train on.")
-    ] = "auto",
-    devices: Annotated[int, typer.Option(help="More than one trains by DDP.")] = 1,
-    workers: Annotated[int, typer.Option(help="Loader processes a device.")] = 0,
+    batch_size: BatchSize = 16,
+    learning_rate: LearningRate = 1e-3,
+    max_epochs: MaxEpochs = 50,
+    patience: Patience = 10,
+    crop_s: CropS = 0.0,
+    cosine_schedule: CosineSchedule = False,
+    precision: Precision = "32-true",
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+    workers: LoaderWorkers = 0,
     seed: Seed = 0,
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = True,
+    resume: Resume = True,
 ) -> None:
     """Train the CF estimator; stop and start it as you like."""
     from training import estimator as stage
@@ -284,13 +279,13 @@ def evaluate(
 def export(
     run: RunDir,
     prepared: PreparedDir,
-    out: Annotated[Path, typer.Option(help="Folder of the bundle, models/<name>.")],
+    out: BundleDir,
     data: Annotated[Path, typer.Option(help="JSON: a list of {name, use, licence}.")],
     factors: FactorsDir,
     evaluation: Annotated[
         Path | None, typer.Option(help="Folder of `evaluate`, for the card's metrics.")
     ] = None,
-    card_version: Annotated[str, typer.Option(help="Version of the model.")] = "1.0.0",
+    card_version: CardVersion = "1.0.0",
 ) -> None:
     """Write a trained estimator as a bundle, after proof that ONNX equals torch on real clips."""
     from training import export as stage

@@ -18,10 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from models.bundle import Bundle, read
+from training.errors import BadFold, OtherRun, UnknownMethod
+from training.fitting import FREE_TO_CHANGE
 from training.graph import load_network_from_bundle
 from training.outputs import bundle_outputs, hear
 from training.results import Result, score, write_result
-from training.task_baselines import SEEDED, fit_baseline
+from training.task_baselines import BASELINES, SEEDED, fit_baseline
 from training.task_data import TaskData
 from training.transfer import METHODS, TransferSettings, train
 
@@ -62,9 +64,21 @@ def compare(
     Yields
     ------
     The result of each run as it is done; it is in `<out>/<task name>/` by then.
+
+    Raises
+    ------
+    BadFold, UnknownMethod, BadTransfer, OtherRun
     """
-    folder = out / TaskData.load(task).facts.name
-    todo = [cell for cell in cells if not (folder / cell.file).exists()]
+    data = TaskData.load(task)
+    folder = out / data.facts.name
+    for cell in cells:
+        if not 0 <= cell.fold < data.n_folds:
+            raise BadFold(cell.fold, data.n_folds)
+    todo = [cell for cell in cells if not _is_done(folder, cell, settings, read(teacher))]
+    if workers == 1:
+        for cell in todo:
+            yield run_cell(task, teacher, folder, cell, settings)
+        return
     threads = max(1, (os.cpu_count() or 1) // workers)
     # Not forked: a child of a process that has used CUDA or its threads can hang.
     spawn = multiprocessing.get_context("spawn")
@@ -79,42 +93,97 @@ def compare(
             pool.shutdown(cancel_futures=True)
 
 
+def _is_done(folder: Path, cell: Cell, settings: TransferSettings, teacher: Bundle) -> bool:
+    """Whether a run has its results file.
+
+    Raises
+    ------
+    OtherRun
+        Where it is of other settings or another teacher.
+    """
+    path = folder / cell.file
+    if not path.exists():
+        return False
+    known = Result.model_validate_json(path.read_bytes())
+    wanted = asdict(_settings_of(cell, settings)) if cell.method in METHODS else {}
+    same = {name for name in wanted if known.settings.get(name) != wanted[name]} <= FREE_TO_CHANGE
+    if not same or known.teacher not in (None, teacher.digest):
+        raise OtherRun(path)
+    return True
+
+
+def _settings_of(cell: Cell, settings: TransferSettings) -> TransferSettings:
+    method = next((each for each in METHODS if each == cell.method), None)
+    if method is None:
+        raise UnknownMethod(cell.method, (*METHODS, *BASELINES))
+    return replace(settings, method=method, width=cell.width, fold=cell.fold, seed=cell.seed)
+
+
 def run_cell(
-    task: Path, teacher: Path, folder: Path, cell: Cell, settings: TransferSettings
+    task: Path,
+    teacher: Path,
+    folder: Path,
+    cell: Cell,
+    settings: TransferSettings,
+    *,
+    resume: bool = True,
+    keep: bool = False,
+    show_progress: bool = False,
 ) -> Result:
-    """Train and judge one run, and write its results file."""
+    """Train and judge one run, and write its results file.
+
+    Parameters
+    ----------
+    keep : leave the checkpoint and the logs beside the results file
+    """
     data, source = TaskData.load(task), read(teacher)
     started = time.perf_counter()
     if cell.method in METHODS:
-        result = _transfer(data, source, folder, cell, settings)
+        run = (folder / cell.file).with_suffix("")
+        result = _transfer(data, source, run, cell, settings, resume, show_progress)
+        if not keep:
+            shutil.rmtree(run, ignore_errors=True)
+    elif cell.method not in BASELINES:
+        raise UnknownMethod(cell.method, (*METHODS, *BASELINES))
     else:
         predicted, logits = fit_baseline(
             cell.method, data, source, cell.width, cell.fold, cell.seed
         )
-        result = _result(data, cell, predicted, logits)
+        result = to_result(data, cell, predicted, logits)
     result = result.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
     write_result(folder / cell.file, result)
     return result
 
 
 def _transfer(
-    data: TaskData, source: Bundle, folder: Path, cell: Cell, settings: TransferSettings
+    data: TaskData,
+    source: Bundle,
+    run: Path,
+    cell: Cell,
+    settings: TransferSettings,
+    resume: bool,
+    show_progress: bool,
 ) -> Result:
-    (method,) = (each for each in METHODS if each == cell.method)
-    settings = replace(settings, method=method, width=cell.width, fold=cell.fold, seed=cell.seed)
-    run = (folder / cell.file).with_suffix("")
+    settings = _settings_of(cell, settings)
+    method = settings.method
+    test = data.parts(cell.fold) == "test"
+    taught = bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None
     model = train(
         data,
         run,
         settings,
         teacher=load_network_from_bundle(source) if method in ("init", "fix") else None,
-        taught=bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None,
-        show_progress=False,
+        taught=taught,
+        resume=resume,
+        show_progress=show_progress,
     )
-    outputs, *_ = hear(model, data, data.rows[data.parts(cell.fold) == "test"])
-    shutil.rmtree(run, ignore_errors=True)  # the results file is what remains
+    if method == "fix":  # the encoder is the teacher, and has been heard
+        assert taught is not None
+        outputs = model.output(torch.from_numpy(taught[test])).detach().numpy()
+    else:
+        outputs, *_ = hear(model, data, data.rows[test])
     is_classes = data.facts.kind == "classification"
-    return _result(
+    return to_result(
         data,
         cell,
         outputs.argmax(1) if is_classes else outputs,
@@ -124,13 +193,14 @@ def _transfer(
     )
 
 
-def _result(
+def to_result(
     data: TaskData,
     cell: Cell,
     predicted: NDArray[Any],
     logits: NDArray[np.float32] | None,
     **facts: Any,
 ) -> Result:
+    """What a run said of a fold's test part, and how good that is."""
     parts = data.parts(cell.fold)
     names, counts = np.unique(parts, return_counts=True)
     answers = data.answers[parts == "test"]

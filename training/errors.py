@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class TrainingError(Exception):
     """Any error of this program that its user can do something about."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Its text is what comes back from a worker process, whatever it was made from."""
+        return _with_text, (type(self), str(self))
+
+
+def _with_text(kind: type[TrainingError], text: str) -> TrainingError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, text)
+    return error
 
 
 class MissingTool(TrainingError):
@@ -40,8 +52,8 @@ class MissingInput(TrainingError):
 class OtherRun(TrainingError):
     def __init__(self, out: Path) -> None:
         super().__init__(
-            f"{out} holds a run with other settings, factors or split; choose another --out, or "
-            "begin again with --no-resume"
+            f"{out} holds a run with other settings, data or teacher; choose another --out, delete "
+            "it, or (where there is that option) begin again with --no-resume"
         )
 
 
@@ -79,6 +91,16 @@ class BadTransfer(TrainingError):
             if method in ("init", "fix")
             else f"{method} needs a teacher; give --teacher the bundle of a CF estimator"
         )
+
+
+class UnknownMethod(TrainingError):
+    def __init__(self, method: str, known: Iterable[str]) -> None:
+        super().__init__(f"there is no method {method!r}; choose of {', '.join(known)}")
+
+
+class BadFold(TrainingError):
+    def __init__(self, fold: int, n_folds: int) -> None:
+        super().__init__(f"there is no fold {fold}; the data set has 0 to {n_folds - 1}")
 
 
 class OtherUsers(TrainingError):

@@ -76,6 +76,7 @@ def write_bundle(
     task: str,
     names: tuple[str, ...] = (),
     head: tuple[bytes, Head] | None = None,
+    audio: AudioInput = WINDOW,
     card_version: str = "1.0.0",
 ) -> bundle.Bundle:
     """Write a bundle, its name that of the folder, and read it back.
@@ -100,11 +101,11 @@ def write_bundle(
         task=task,
         labels=names if kind == "classifier" else (),
         targets=names if kind == "regressor" else (),
-        audio=WINDOW,
+        audio=audio,
         input=TensorCard(
             name="waveform",
-            shape=(WINDOW.window_samples,),
-            meaning=f"mono audio in [-1, 1] at {SAMPLE_RATE} Hz",
+            shape=(audio.window_samples,),
+            meaning=f"mono audio in [-1, 1] at {audio.sample_rate} Hz",
         ),
         outputs=tuple(
             TensorCard(name=name, shape=(size,), meaning=meanings[name])

@@ -64,11 +64,18 @@ def parts_of(tracks: pd.DataFrame, fold: int | None) -> NDArray[np.str_]:
         parts[parts == "test"] = "train"
     if not (parts == "validation").any():
         training = np.flatnonzero(parts == "train")
-        dealt = deal_folds(
-            tracks.iloc[training].reset_index(drop=True), VALIDATION_FOLDS, fold or 0
-        )
+        candidates = tracks.iloc[training].reset_index(drop=True)
+        n_folds = min(VALIDATION_FOLDS, _most_folds(candidates))
+        dealt = deal_folds(candidates, n_folds, fold or 0)
         parts[training[dealt == _most_typical(tracks.iloc[training], dealt)]] = "validation"
     return parts
+
+
+def _most_folds(tracks: pd.DataFrame) -> int:
+    """As many folds as every class has tracks, and the set has artists; at least 2."""
+    groups = tracks["artist"].where(tracks["artist"] != "", tracks["track_id"])
+    rarest = tracks["label"].value_counts().min() if "label" in tracks else len(tracks)
+    return int(max(2, min(groups.nunique(), rarest)))
 
 
 def _most_typical(tracks: pd.DataFrame, folds: NDArray[np.int64]) -> int:

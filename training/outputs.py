@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from models.bundle import Bundle, verify_session
 from training.fitting import POOLED_FRAMES
@@ -52,7 +53,8 @@ def untrained_features(data: TaskData, width: int, seed: int) -> NDArray[np.floa
     if not path.exists():
         torch.manual_seed(seed)
         network = CFEstimator(width, POOLED_FRAMES)
-        _gather_statistics(network, data)
+        rng = np.random.default_rng(0)
+        gather_statistics(network, (_crops(data, rng) for _ in range(STATISTICS_BATCHES)))
         _, features = hear(network.eval(), data, data.rows)
         _save(path, {"features": features})
     return np.asarray(np.load(path)["features"])
@@ -71,16 +73,21 @@ def hear(
     return tuple(np.concatenate(parts) for parts in zip(*answers, strict=True))
 
 
-def _gather_statistics(network: CFEstimator, data: TaskData) -> None:
+def gather_statistics(network: nn.Module, waveforms: Iterable[Tensor]) -> None:
+    """Give every batch norm the mean statistics of what is heard, each (batch, n_samples)."""
+    network.train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # a plain mean over what is heard
-    mel, rng = MelSpectrogram(), np.random.default_rng(0)
+    mel = MelSpectrogram()
     with torch.no_grad():
-        for _ in range(STATISTICS_BATCHES):
-            rows = rng.choice(data.rows, STATISTICS_CROPS)
-            crops = data.prepared.waveforms(rows)[:, : POOLED_FRAMES * HOP_LENGTH]
-            network(mel(torch.from_numpy(crops)))
+        for each in waveforms:
+            network(mel(each))
+
+
+def _crops(data: TaskData, rng: np.random.Generator) -> Tensor:
+    rows = rng.choice(data.rows, STATISTICS_CROPS)
+    return torch.from_numpy(data.prepared.waveforms(rows)[:, : POOLED_FRAMES * HOP_LENGTH])
 
 
 def _save(path: Path, outputs: Outputs) -> None:

@@ -64,13 +64,14 @@ def ship(
     )
     metrics = summary(runs)
     if data.facts.kind == "classification":
-        temperature = fit_temperature(*(np.concatenate(each) for each in held_out_logits(runs)))
+        logits, answers = held_out_logits(runs)
+        temperature = fit_temperature(np.concatenate(logits), np.concatenate(answers))
         model.scale.div_(temperature)
         metrics["temperature"] = round(temperature, 4)
     facts = provenance(
         method=method,
         teacher=source.digest if method != "base" else None,
-        data=(*data.facts.data, *(_as_teacher(source) if method != "base" else ())),
+        data=(*data.facts.data, *(as_teacher(source) if method != "base" else ())),
         seed=seed,
         hyperparameters=asdict(settings),
         metrics=metrics,
@@ -143,7 +144,7 @@ def calibration_error(runs: list[Result]) -> tuple[float, float]:
     )
 
 
-def _as_teacher(source: Bundle) -> tuple[Data, ...]:
+def as_teacher(source: Bundle) -> tuple[Data, ...]:
     """What the teacher was trained on: its licence holds for what it taught, too."""
     return tuple(
         each.model_copy(update={"use": f"teacher ({source.card.name}): {each.use}"})

@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
 
 from training.errors import BadTransfer
 from training.fitting import AudioModule, FitSettings, begin, crop_frames, fit, load_best, loader
@@ -30,8 +29,8 @@ from training.task_data import TaskData
 Method = Literal["base", "fix", "init", "kd"]
 METHODS: tuple[Method, ...] = get_args(Method)
 TeacherScale = Literal["as-is", "standard"]
-# The output layer alone costs milliseconds an epoch.
-LAYER_EPOCHS, LAYER_PATIENCE = 3000, 200
+# The output layer alone is a convex problem: all clips in each step, so that it is there quickly.
+LAYER_LEARNING_RATE, LAYER_EPOCHS, LAYER_PATIENCE = 1e-2, 5000, 200
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def train(
         raise BadTransfer(settings.method, settings.width, None)
     if settings.method == "fix":
         assert taught is not None
-        _train_output_layer(model, data, taught, parts, settings)
+        _train_output_layer(model, data, taught, parts)
         return model.eval()
     module = TransferModule(model, settings)
     targets = [data.answers]
@@ -203,25 +202,22 @@ def _train_output_layer(
     data: TaskData,
     taught: NDArray[np.float32],
     parts: NDArray[np.str_],
-    settings: TransferSettings,
 ) -> None:
     """Fit `model.decide` alone, on embeddings computed once; the encoder is not even run."""
     embedding, answer = torch.from_numpy(taught), torch.as_tensor(data.answers)
     train, validation = (torch.from_numpy(parts == part) for part in ("train", "validation"))
-    batches = DataLoader(
-        TensorDataset(embedding[train], answer[train]), settings.batch_size, shuffle=True
-    )
-    optimizer = torch.optim.Adam(model.decide.parameters(), lr=settings.learning_rate)
+    optimizer = torch.optim.Adam(model.decide.parameters(), lr=LAYER_LEARNING_RATE)
     best, best_loss, best_epoch = copy.deepcopy(model.decide.state_dict()), float("inf"), 0
     for epoch in range(LAYER_EPOCHS):
-        for inputs, wanted in batches:
-            optimizer.zero_grad()
-            task_loss(model, model.output(inputs), wanted).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+        optimizer.zero_grad()
+        loss = task_loss(model, model.output(embedding[train]), answer[train])
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
         with torch.no_grad():
-            loss = float(task_loss(model, model.output(embedding[validation]), answer[validation]))
-        if loss < best_loss:
-            best, best_loss, best_epoch = copy.deepcopy(model.decide.state_dict()), loss, epoch
+            judged = model.output(embedding[validation])
+            val_loss = float(task_loss(model, judged, answer[validation]))
+        if val_loss < best_loss:
+            best, best_loss, best_epoch = copy.deepcopy(model.decide.state_dict()), val_loss, epoch
         if epoch - best_epoch >= LAYER_PATIENCE:
             break
     model.decide.load_state_dict(best)

@@ -2,16 +2,75 @@
 
 Source: Tzanetakis, Cook, "Musical genre classification of audio signals" (2002). It names no
 artists, so folds are stratified by genre alone, and one artist can be on two sides (Sturm 2013).
+
+Read without mirdata, which of the sets read in this folder knows GTZAN alone: the wheel of
+mirdata 1.0 holds no index, so that it lists no track before it has been online, and it brings some
+forty packages (boto3, google-cloud-storage, numba, …) for what file names say. A folder that it has
+downloaded is read all the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from models.card import Data
-from training.datasets.task import Task, audio_by_stem, keep_present, read_table
+import pandas as pd
 
+from models.card import Data
+from training.datasets.task import Task, audio_by_stem, dealt, keep_present, read_table, unpacked
+from training.errors import BadDataset
+
+GENRES = (
+    "blues",
+    "classical",
+    "country",
+    "disco",
+    "hiphop",
+    "jazz",
+    "metal",
+    "pop",
+    "reggae",
+    "rock",
+)
+N_EACH = 100
+N_FOLDS = 10
+# As the archive, its copy on Kaggle and mirdata unpack it, or the folder of genres itself.
+PLACES = ("genres", "genres_original", "Data/genres_original", "gtzan_genre/genres", "")
+PART_LISTS = {
+    "train": "train_filtered.txt",
+    "validation": "valid_filtered.txt",
+    "test": "test_filtered.txt",
+}
 LICENCE = "no licence stated; research use"
+
+
+def whole(folder: Path) -> Task:
+    """The published set: `genres/<genre>/<genre>.000NN.wav` (or `.au`, or `genres_original`).
+
+    One file of the copy on Kaggle, `jazz.00054.wav`, cannot be decoded; `prepare` refuses it.
+    """
+    name = "gtzan"
+    ids = [f"{genre}.{number:05d}" for genre in GENRES for number in range(N_EACH)]
+    present, missing = keep_present(_tracks(folder, ids, name), name)
+    split = f"{N_FOLDS} folds stratified by genre (the set names no artists)"
+    return _task(name, dealt(present, N_FOLDS, name), split, "GTZAN", missing)
+
+
+def fault_filtered(folder: Path) -> Task:
+    """The published set without its repetitions and distortions, in three parts.
+
+    The parts are three lists of file names that lie beside the audio or anywhere below it.
+
+    Source: Kereliuk, Sturm, Larsen, "Deep learning and music adversaries" (2015).
+    """
+    name = "gtzan-fault-filtered"
+    parts = {
+        track: part for part, file in PART_LISTS.items() for track in _listed(folder, file, name)
+    }
+    tracks = _tracks(folder, parts, name).assign(part=list(parts.values()))
+    present, missing = keep_present(tracks, name)
+    split = "the fault-filtered parts, which hold artists apart"
+    return _task(name, present, split, "GTZAN, fault-filtered", missing)
 
 
 def mini(folder: Path) -> Task:
@@ -24,13 +83,39 @@ def mini(folder: Path) -> Task:
         path=[str(files.get(track, folder / "audio" / track)) for track in table["track_id"]],
     )
     present, missing = keep_present(tracks, name)
+    split = "five folds stratified by genre (the set names no artists)"
+    return _task(name, present, split, "100 recordings of GTZAN", missing)
+
+
+def _tracks(folder: Path, ids: Iterable[str], name: str) -> pd.DataFrame:
+    root = unpacked(folder, PLACES, GENRES[0], name)
+    files = {stem: path for genre in GENRES for stem, path in audio_by_stem(root / genre).items()}
+    rows = []
+    for track in ids:
+        genre = track.split(".")[0]
+        path = files.get(track, root / genre / f"{track}.wav")
+        rows.append((track, "", genre, str(path)))
+    return pd.DataFrame(rows, columns=["track_id", "artist", "label", "path"])
+
+
+def _listed(folder: Path, file: str, name: str) -> list[str]:
+    """The track ids of a list of `blues/blues.00012.wav`."""
+    found = sorted(folder.rglob(file))
+    if not found:
+        raise BadDataset(
+            name, f"{file} is nowhere in {folder}; put {', '.join(PART_LISTS.values())} there"
+        )
+    return [Path(line.strip()).stem for line in found[0].read_text().splitlines() if line.strip()]
+
+
+def _task(name: str, tracks: pd.DataFrame, split: str, data: str, missing: tuple[str, ...]) -> Task:
     return Task(
         name=name,
         answers="genre",
         kind="classification",
-        labels=tuple(sorted(present["label"].unique())),
-        tracks=present,
-        split="five folds stratified by genre (the set names no artists)",
-        data=(Data(name="100 recordings of GTZAN", use="audio and labels", licence=LICENCE),),
+        labels=tuple(sorted(tracks["label"].unique())),
+        tracks=tracks,
+        split=split,
+        data=(Data(name=data, use="audio and labels", licence=LICENCE),),
         missing=missing,
     )

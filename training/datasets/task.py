@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from models.card import Data
 from training.errors import BadDataset
+from training.folds import deal_folds
 
 Kind = Literal["classification", "regression"]
 
@@ -81,3 +83,59 @@ def read_table(path: Path, columns: Iterable[str], name: str) -> pd.DataFrame:
 def audio_by_stem(folder: Path) -> dict[str, Path]:
     """The files of a folder by their name without its ending."""
     return {path.stem: path for path in sorted(folder.glob("*")) if path.is_file()}
+
+
+def unpacked(folder: Path, places: Iterable[str], inside: str, name: str) -> Path:
+    """The first of the places in a folder, `""` for itself, that holds `inside`.
+
+    Raises
+    ------
+    BadDataset
+        Where none does.
+    """
+    tried = [folder / place for place in places]
+    for place in tried:
+        if (place / inside).exists():
+            return place
+    raise BadDataset(name, "there is no " + " and no ".join(str(place / inside) for place in tried))
+
+
+def as_numbers(tracks: pd.DataFrame, columns: Iterable[str], name: str) -> pd.DataFrame:
+    """The tracks with these columns as floats.
+
+    Raises
+    ------
+    BadDataset
+        Where a value is not a finite number.
+    """
+    columns = list(columns)
+    numbers = tracks[columns].apply(pd.to_numeric, errors="coerce").astype(float)
+    for column in columns:
+        bad = tracks[~np.isfinite(numbers[column])]
+        if len(bad):
+            first = bad.iloc[0]
+            raise BadDataset(
+                name,
+                f"column {column} holds {first[column]!r} for {first['track_id']}, which is not a "
+                f"number ({len(bad)} of {len(tracks)} tracks); correct it or leave the track out",
+            )
+    return tracks.assign(**{column: numbers[column] for column in columns})
+
+
+def dealt(tracks: pd.DataFrame, n_folds: int, name: str) -> pd.DataFrame:
+    """The tracks with a `fold`, where the number of folds is part of how the set is used.
+
+    Raises
+    ------
+    BadDataset
+        Where a class has fewer tracks than there are folds.
+    """
+    counts = tracks["label"].value_counts()
+    fewest = counts.idxmin()
+    if counts[fewest] < n_folds:
+        raise BadDataset(
+            name,
+            f"{counts[fewest]} tracks of the class {fewest!r} are there, and {n_folds} folds need "
+            f"{n_folds} or more; complete the folder",
+        )
+    return tracks.assign(fold=deal_folds(tracks, n_folds))

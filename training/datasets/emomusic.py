@@ -1,0 +1,86 @@
+"""EmoMusic: 744 clips of 45 s, their genre, and how aroused and how pleasant they sound.
+
+Source: Soleymani, Caro, Schmidt, Sha, Yang, "1000 songs for emotional analysis of music" (2013).
+Read from its own layout, `annotations/songs_info.csv`, `annotations/static_annotations.csv` (both
+can also lie in the folder itself, as the archive unpacks them) and `clips_45seconds/<song_id>.mp3`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from models.card import Data
+from training.datasets.task import (
+    Kind,
+    Task,
+    as_numbers,
+    audio_by_stem,
+    keep_present,
+    read_table,
+    unpacked,
+)
+from training.errors import BadDataset
+
+INFO, RATINGS, CLIPS = "songs_info.csv", "static_annotations.csv", "clips_45seconds"
+SET = "Mediaeval 2013 set"
+PARTS = {"development": "train", "evaluation": "test"}
+SPLIT = "the set's own development and evaluation songs; the validation part shares no artist"
+LICENCE = "recordings from the Free Music Archive, Creative Commons; cite Soleymani et al. 2013"
+
+
+def genre(folder: Path) -> Task:
+    """One of eight genres, as the Free Music Archive files the song."""
+    name = "emomusic-genre"
+    tracks = _songs(folder, name).rename(columns={"Genre": "label"})
+    return _task(name, "genre", "classification", tuple(sorted(tracks["label"].unique())), tracks)
+
+
+def valence(folder: Path) -> Task:
+    """How pleasant: the mean over raters, from 1 to 9."""
+    return _rating(folder, "valence")
+
+
+def arousal(folder: Path) -> Task:
+    """How aroused: the mean over raters, from 1 to 9."""
+    return _rating(folder, "arousal")
+
+
+def _rating(folder: Path, emotion: str) -> Task:
+    name, column = f"emomusic-{emotion}", f"mean_{emotion}"
+    ratings = _read(folder, RATINGS, ("song_id", column), name)
+    ratings = ratings[["song_id", column]].rename(columns={"song_id": "track_id", column: emotion})
+    tracks = _songs(folder, name).merge(ratings, on="track_id")
+    return _task(name, emotion, "regression", (emotion,), as_numbers(tracks, (emotion,), name))
+
+
+def _songs(folder: Path, name: str) -> pd.DataFrame:
+    info = _read(folder, INFO, ("song_id", "Artist", "Genre", SET), name)
+    strange = sorted(set(info[SET]) - PARTS.keys())
+    if strange:
+        raise BadDataset(
+            name, f"{INFO} has {strange[0]!r} as {SET!r}, which is neither of {', '.join(PARTS)}"
+        )
+    files = audio_by_stem(folder / CLIPS)
+    return info[["Genre"]].assign(
+        track_id=info["song_id"],
+        artist=info["Artist"].str.casefold(),
+        part=info[SET].map(PARTS),
+        path=[str(files.get(song, folder / CLIPS / f"{song}.mp3")) for song in info["song_id"]],
+    )
+
+
+def _read(folder: Path, file: str, columns: tuple[str, ...], name: str) -> pd.DataFrame:
+    root = unpacked(folder, ("annotations", ""), file, name)
+    # Cells of the published files end in tabs.
+    return read_table(root / file, columns, name).apply(lambda cells: cells.str.strip())
+
+
+def _task(
+    name: str, answers: str, kind: Kind, labels: tuple[str, ...], tracks: pd.DataFrame
+) -> Task:
+    kept = ["label"] if kind == "classification" else list(labels)
+    present, missing = keep_present(tracks[["track_id", "artist", "part", "path", *kept]], name)
+    data = (Data(name="EmoMusic", use="audio and labels", licence=LICENCE),)
+    return Task(name, answers, kind, labels, present, SPLIT, data, missing)
