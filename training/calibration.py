@@ -51,11 +51,11 @@ def expected_calibration_error(
 
 def cross_fitted(
     logits: list[NDArray[np.float32]], answers: list[NDArray[np.int64]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Probabilities of every fold's held-out clips, before and after calibration.
+) -> NDArray[np.float64]:
+    """Calibrated probabilities of every fold's held-out clips, shape (n, n_classes), in order.
 
     Each fold's temperature is fitted on the other folds' held-out clips, so that no clip has a
-    part in its own. Both shape (n, n_classes), folds in order.
+    part in its own.
     """
     after = []
     for fold, mine in enumerate(logits):
@@ -65,4 +65,4 @@ def cross_fitted(
             np.concatenate([answers[each] for each in others]),
         )
         after.append(softmax(mine / temperature, axis=1))
-    return softmax(np.concatenate(logits), axis=1), np.concatenate(after)
+    return np.concatenate(after)

@@ -34,8 +34,8 @@ class RenderFailed(TrainingError):
 class ParityFailed(TrainingError):
     def __init__(self, output: str, error: float, limit: float) -> None:
         super().__init__(
-            f"{output}: ONNX differs from torch by {error:.2e} of its scale, at most {limit:.0e}; "
-            "nothing was written"
+            f"{output}: ONNX differs from what was trained by {error:.2e} of its scale, at most "
+            f"{limit:.0e}; nothing was written"
         )
 
 

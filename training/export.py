@@ -33,7 +33,7 @@ PARITY_CLIPS = 8
 MEANINGS = {
     "probabilities": "of each label, calibrated; they sum to 1",
     "values": "of each target, in its own unit",
-    "embedding": "the 40-d layer",
+    "embedding": "the encoder's last layer, which the answer is made from",
     "features": "the layer before it, after pooling",
 }
 ENCODER_MEANINGS = MEANINGS | {

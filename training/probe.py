@@ -13,11 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from models.bundle import Bundle, read
 from models.card import AudioInput, Scalar
-from training.calibration import expected_calibration_error
 from training.compare import Cell, to_result
 from training.errors import BadExport
 from training.export import PARITY_CLIPS, describe_head, provenance, write_bundle
@@ -40,8 +38,6 @@ from training.ship import as_teacher, summary
 from training.task_data import TaskData
 
 SOURCES = ("embedding", "features")
-# In place of what `summary` says, which is of one temperature for all folds.
-CALIBRATED = "calibration error (15 bins): after"
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,6 @@ def probe(
     settings, fitted = _fit(plan, data, inputs, np.ones(len(inputs), bool))
     metrics = summary(runs)
     if fitted.is_classifier:
-        metrics[CALIBRATED] = round(_calibration_error(runs), 4)
         metrics["temperature"] = round(fitted.temperature, 4)
     chosen = {
         f"{name} of each fold": ", ".join(f"{run.settings[name]:g}" for run in runs)
@@ -187,16 +182,6 @@ def _run_fold(plan: Plan, data: TaskData, inputs: Inputs, fold: int, folder: Pat
     result = result.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
     write_result(folder / cell.file, result)
     return result
-
-
-def _calibration_error(runs: list[Result]) -> float:
-    """Expected, on held-out tracks, of which no fold's temperature has seen its own."""
-    answers = [
-        softmax(np.array(run.logits) / float(run.settings["temperature"] or 1), axis=1)
-        for run in runs
-    ]
-    wanted = np.concatenate([np.array(run.answers) for run in runs])
-    return expected_calibration_error(np.concatenate(answers), wanted)
 
 
 def _write(

@@ -130,14 +130,21 @@ def held_out_logits(
 
 
 def calibration_error(runs: list[Result]) -> tuple[float, float]:
-    """Expected calibration error on held-out clips, before and after, cross-fitted over folds."""
+    """Expected calibration error on held-out clips, before and after.
+
+    With the temperature that a run states, fitted within its training part; else with one that is
+    cross-fitted over folds. Of one fold nothing is left to fit on: it stays as it is.
+    """
+    runs = sorted(runs, key=lambda run: run.fold)
     logits, answers = held_out_logits(runs)
+    before = softmax(np.concatenate(logits), axis=1)
+    own = [float(run.settings.get("temperature") or 0) for run in runs]
+    if all(own):
+        scaled = [np.array(run.logits) / each for run, each in zip(runs, own, strict=True)]
+        after = softmax(np.concatenate(scaled), axis=1)
+    else:
+        after = cross_fitted(logits, answers) if len(logits) > 1 else before
     everything = np.concatenate(answers)
-    before, after = (
-        cross_fitted(logits, answers)
-        if len(logits) > 1
-        else (softmax(logits[0], axis=1),) * 2  # of one fold nothing is left to fit on
-    )
     return (
         expected_calibration_error(before, everything),
         expected_calibration_error(after, everything),

@@ -265,7 +265,9 @@ def probe(
     source: Annotated[str, typer.Option(help="What it hears: embedding or features.")] = "features",
     strength: Annotated[
         float | None,
-        typer.Option(help="C, or alpha of ridge and mlp; default: chosen by folds within folds."),
+        typer.Option(
+            min=1e-9, help="C, or alpha of ridge and mlp; default: chosen by folds within folds."
+        ),
     ] = None,
     seed: Seed = 0,
     card_version: CardVersion = "1.0.0",

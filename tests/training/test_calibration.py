@@ -34,7 +34,7 @@ def test_no_fold_is_calibrated_by_its_own_clips() -> None:
         (softmax(each, axis=1).cumsum(1) > rng.random((500, 1))).argmax(1) for each in logits
     ]
     logits[0] *= 5
-    before, after = cross_fitted(logits, answers)
-    assert before.shape == after.shape == (1000, 3)
+    after = cross_fitted(logits, answers)
+    assert after.shape == (1000, 3)
     own = fit_temperature(logits[1], answers[1])
     np.testing.assert_allclose(after[:500], softmax(logits[0] / own, axis=1), atol=1e-6)
