@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def mel_statistics(prepared: Prepared, folder: Path, track: Track) -> NDArray[np
             movement = decibels.diff(dim=2).abs().mean(2)
             parts.append(torch.cat([decibels.mean(2), decibels.std(2), movement], 1).numpy())
     statistics = np.concatenate(parts)
-    np.save(path, statistics)
+    part = path.with_suffix(f".{os.getpid()}.npy")
+    np.save(part, statistics)
+    part.replace(path)  # whole or not at all: several runs may want it at a time
     return statistics
 
 

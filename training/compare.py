@@ -18,14 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from models.bundle import Bundle, read
-from training.errors import BadFold, OtherRun, UnknownMethod
-from training.fitting import FREE_TO_CHANGE
+from training.errors import BadCrop, BadFold, BadTransfer, OtherRun, UnknownMethod
+from training.fitting import crop_frames
 from training.graph import load_network_from_bundle
-from training.outputs import bundle_outputs, hear
+from training.outputs import bundle_outputs, hear, require_encoder
 from training.results import Result, score, write_result
-from training.task_baselines import BASELINES, SEEDED, fit_baseline
+from training.task_baselines import BASELINES, UNTRAINED, fit_baseline
 from training.task_data import TaskData
-from training.transfer import METHODS, TransferSettings, train
+from training.transfer import METHODS, TransferSettings, train, used_settings
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,16 @@ class Cell:
 
 
 def grid(methods: list[str], widths: list[int], folds: list[int], seeds: list[int]) -> list[Cell]:
-    """Every run, seeds outermost: a grid that is stopped has whole rounds of all methods."""
+    """Every run, seeds outermost: a grid that is stopped has whole rounds of all methods.
+
+    A baseline that has neither width nor seed is run at the first of each.
+    """
     cells = [Cell(*each) for each in product(methods, widths, folds, seeds)]
-    wanted = [cell for cell in cells if cell.method in (*METHODS, *SEEDED) or cell.seed == seeds[0]]
+    wanted = [
+        cell
+        for cell in cells
+        if cell.method in (*METHODS, UNTRAINED) or (cell.width, cell.seed) == (widths[0], seeds[0])
+    ]
     return sorted(wanted, key=lambda cell: (cell.seed, cell.fold))
 
 
@@ -67,14 +74,12 @@ def compare(
 
     Raises
     ------
-    BadFold, UnknownMethod, BadTransfer, OtherRun
+    BadFold, UnknownMethod, BadTeacher, BadTransfer, BadCrop, OtherRun
     """
-    data = TaskData.load(task)
+    data, source = TaskData.load(task), read(teacher)
     folder = out / data.facts.name
-    for cell in cells:
-        if not 0 <= cell.fold < data.n_folds:
-            raise BadFold(cell.fold, data.n_folds)
-    todo = [cell for cell in cells if not _is_done(folder, cell, settings, read(teacher))]
+    _check(data, source, cells, settings)
+    todo = [cell for cell in cells if not _is_done(folder, cell, settings, data, source)]
     if workers == 1:
         for cell in todo:
             yield run_cell(task, teacher, folder, cell, settings)
@@ -93,23 +98,60 @@ def compare(
             pool.shutdown(cancel_futures=True)
 
 
-def _is_done(folder: Path, cell: Cell, settings: TransferSettings, teacher: Bundle) -> bool:
+def _check(data: TaskData, source: Bundle, cells: list[Cell], settings: TransferSettings) -> None:
+    """Refuse before the first run what would fail at its turn."""
+    require_encoder(source, data)
+    width = source.card.output_shape("features")[0]
+    for cell in cells:
+        if cell.method not in (*METHODS, *BASELINES):
+            raise UnknownMethod(cell.method, (*METHODS, *BASELINES))
+        if not 0 <= cell.fold < data.n_folds:
+            raise BadFold(cell.fold, data.n_folds)
+        if cell.method in ("init", "fix") and cell.width != width:
+            raise BadTransfer(cell.method, cell.width, width)
+    segment_s = float(source.card.provenance.hyperparameters.get("crop_s") or 0)
+    window_s = source.card.audio.window_s
+    crop_frames_, segment_frames = crop_frames(settings.crop_s), crop_frames(segment_s)
+    heard_in_part = segment_frames and any(cell.method == "init" for cell in cells)
+    if settings.crop_s > window_s or (heard_in_part and crop_frames_ % segment_frames):
+        raise BadCrop(settings.crop_s, segment_s or window_s, window_s)
+
+
+def _is_done(
+    folder: Path, cell: Cell, settings: TransferSettings, data: TaskData, teacher: Bundle
+) -> bool:
     """Whether a run has its results file.
 
     Raises
     ------
     OtherRun
-        Where it is of other settings or another teacher.
+        Where it is of other settings, another teacher, or other tracks or labels.
     """
     path = folder / cell.file
     if not path.exists():
         return False
     known = Result.model_validate_json(path.read_bytes())
-    wanted = asdict(_settings_of(cell, settings)) if cell.method in METHODS else {}
-    same = {name for name in wanted if known.settings.get(name) != wanted[name]} <= FREE_TO_CHANGE
-    if not same or known.teacher not in (None, teacher.digest):
+    wanted = used_settings(_settings_of(cell, settings)) if cell.method in METHODS else {}
+    changed = {name for name in wanted if known.settings.get(name) != wanted[name]}
+    tracks, answers = _held_out(data, cell.fold)
+    same_data = (known.tracks, known.answers) == (tracks, answers.round(4).tolist())
+    same_teacher = known.teacher == _teacher_of(cell.method, teacher)
+    if changed - {"accelerator", "devices", "workers"} or not same_data or not same_teacher:
         raise OtherRun(path)
     return True
+
+
+def _teacher_of(method: str, source: Bundle) -> str | None:
+    """The digest of the bundle that a method hears, None where it hears none."""
+    hears = ("embedding", "features")
+    baseline = method in BASELINES and BASELINES[method][0] in hears
+    return source.digest if baseline or method in ("fix", "init", "kd") else None
+
+
+def _held_out(data: TaskData, fold: int) -> tuple[tuple[str, ...], NDArray[Any]]:
+    """Track ids and answers of a fold's test part."""
+    test = data.parts(fold) == "test"
+    return tuple(data.prepared.tracks.loc[test, "track_id"]), data.answers[test]
 
 
 def _settings_of(cell: Cell, settings: TransferSettings) -> TransferSettings:
@@ -137,19 +179,19 @@ def run_cell(
     keep : leave the checkpoint and the logs beside the results file
     """
     data, source = TaskData.load(task), read(teacher)
+    _check(data, source, [cell], settings)
     started = time.perf_counter()
     if cell.method in METHODS:
         run = (folder / cell.file).with_suffix("")
         result = _transfer(data, source, run, cell, settings, resume, show_progress)
         if not keep:
             shutil.rmtree(run, ignore_errors=True)
-    elif cell.method not in BASELINES:
-        raise UnknownMethod(cell.method, (*METHODS, *BASELINES))
     else:
         predicted, logits = fit_baseline(
             cell.method, data, source, cell.width, cell.fold, cell.seed
         )
-        result = to_result(data, cell, predicted, logits)
+        digest = _teacher_of(cell.method, source)
+        result = to_result(data, cell, predicted, logits, teacher=digest)
     result = result.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
     write_result(folder / cell.file, result)
     return result
@@ -174,6 +216,7 @@ def _transfer(
         settings,
         teacher=load_network_from_bundle(source) if method in ("init", "fix") else None,
         taught=taught,
+        teacher_digest=source.digest,
         resume=resume,
         show_progress=show_progress,
     )
@@ -188,8 +231,8 @@ def _transfer(
         cell,
         outputs.argmax(1) if is_classes else outputs,
         outputs if is_classes else None,
-        teacher=source.digest if method != "base" else None,
-        settings=asdict(settings),
+        teacher=_teacher_of(method, source),
+        settings=used_settings(settings),
     )
 
 
@@ -203,7 +246,7 @@ def to_result(
     """What a run said of a fold's test part, and how good that is."""
     parts = data.parts(cell.fold)
     names, counts = np.unique(parts, return_counts=True)
-    answers = data.answers[parts == "test"]
+    tracks, answers = _held_out(data, cell.fold)
     return Result(
         task=data.facts.name,
         kind=data.facts.kind,
@@ -213,7 +256,7 @@ def to_result(
         counts=dict(zip(names.tolist(), counts.tolist(), strict=True)),
         metrics=score(data.facts.kind, answers, predicted),
         seconds=0.0,
-        tracks=tuple(data.prepared.tracks.loc[parts == "test", "track_id"]),
+        tracks=tracks,
         answers=answers.round(4).tolist(),
         predicted=predicted.round(4).tolist(),
         logits=None if logits is None else logits.round(4).tolist(),

@@ -93,6 +93,19 @@ class BadTransfer(TrainingError):
         )
 
 
+class BadTeacher(TrainingError):
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"bundle {name} {reason}")
+
+
+class BadCrop(TrainingError):
+    def __init__(self, crop_s: float, segment_s: float, window_s: float) -> None:
+        super().__init__(
+            f"crops of {crop_s:g} s do not fit: a whole number of times {segment_s:g} s, which the "
+            f"teacher hears at a time, and at most the window's {window_s:g} s"
+        )
+
+
 class UnknownMethod(TrainingError):
     def __init__(self, method: str, known: Iterable[str]) -> None:
         super().__init__(f"there is no method {method!r}; choose of {', '.join(known)}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import logging
-import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,11 +22,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from training.errors import OtherRun
 from training.mel import HOP_LENGTH, SAMPLE_RATE, MelSpectrogram
+from training.memory import keep_freed_memory
 from training.prepare import FULL_SCALE
 
 # What the network's pooling divides time by: crops are multiples of it, in frames.
 POOLED_FRAMES = 320
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 IDENTITY, SETTINGS = "identity.json", "settings.json"
 BEST, LAST = "best.ckpt", "last.ckpt"
 # What a run may be gone on with; a cosine schedule fixes its number of epochs too.
@@ -148,22 +146,9 @@ def begin(settings: FitSettings) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-    _keep_memory()
+    keep_freed_memory()
     L.seed_everything(settings.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
-
-
-def _keep_memory() -> None:
-    """Let glibc keep large freed blocks: a step allocates the same ones again.
-
-    Given back and asked for anew, their page faults are a quarter of a step on a CPU (63 ms a crop
-    of 7.5 s at width 32, against 47).
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):  # glibc; others have no such call
-            libc.mallopt(M_MMAP_MAX, 0)
-            libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def fit(

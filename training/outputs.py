@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,9 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.bundle import Bundle, verify_session
+from models.card import AudioInput
+from training.errors import BadTeacher
 from training.fitting import POOLED_FRAMES
 from training.mel import HOP_LENGTH, MelSpectrogram
 from training.networks.cf_estimator import CFEstimator
+from training.prepare import SOURCE
 from training.task_data import TaskData
 
 Outputs = dict[str, NDArray[np.float32]]
@@ -26,15 +30,44 @@ STATISTICS_BATCHES, STATISTICS_CROPS = 8, 32
 def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
     """Output name → float32, shape (n_tracks, dim): a frozen encoder is run once a data set."""
     path = data.folder / f"outputs-{source.digest[:16]}.npz"
-    if not path.exists():
+    if not is_current(path, data):
         session = ort.InferenceSession(
             source.graph_bytes(source.card.graph()), providers=providers()
         )
         verify_session(source.card, session)
         names = [tensor.name for tensor in source.card.outputs]
         answers = [session.run(names, {"waveform": data.waveforms(row)}) for row in data.rows]
-        _save(path, dict(zip(names, map(np.concatenate, zip(*answers, strict=True)), strict=True)))
-    return {name: values for name, values in np.load(path).items() if len(values) == len(data.rows)}
+        together = map(np.concatenate, zip(*answers, strict=True))
+        _save(path, data, dict(zip(names, together, strict=True)))
+    return {name: values for name, values in np.load(path).items() if name != "rows"}
+
+
+def is_current(path: Path, data: TaskData) -> bool:
+    """Whether the file has an entry for just the tracks that the data set has now."""
+    if not path.exists():
+        return False
+    known = np.load(path)
+    return "rows" in known and np.array_equal(known["rows"], data.rows)
+
+
+def require_encoder(source: Bundle, data: TaskData) -> None:
+    """Refuse as a teacher what is no encoder, or hears other windows than the data set's.
+
+    A classifier would have seen the labels of the tracks that are to judge.
+
+    Raises
+    ------
+    BadTeacher
+    """
+    if source.card.kind != "encoder":
+        raise BadTeacher(source.card.name, f"is a {source.card.kind}; give an encoder's bundle")
+    heard = AudioInput.model_validate(json.loads((data.folder / SOURCE).read_text())["audio"])
+    if heard != source.card.audio:
+        raise BadTeacher(
+            source.card.name,
+            f"hears {source.card.audio}, and the windows in {data.folder} are {heard}; "
+            "decode the set for that encoder",
+        )
 
 
 def providers() -> list[str]:
@@ -50,13 +83,13 @@ def untrained_features(data: TaskData, width: int, seed: int) -> NDArray[np.floa
     without them the first one passes nothing on. No label is used.
     """
     path = data.folder / f"untrained-w{width}-s{seed}.npz"
-    if not path.exists():
+    if not is_current(path, data):
         torch.manual_seed(seed)
         network = CFEstimator(width, POOLED_FRAMES)
         rng = np.random.default_rng(0)
         gather_statistics(network, (_crops(data, rng) for _ in range(STATISTICS_BATCHES)))
         _, features = hear(network.eval(), data, data.rows)
-        _save(path, {"features": features})
+        _save(path, data, {"features": features})
     return np.asarray(np.load(path)["features"])
 
 
@@ -90,8 +123,8 @@ def _crops(data: TaskData, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(data.prepared.waveforms(rows)[:, : POOLED_FRAMES * HOP_LENGTH])
 
 
-def _save(path: Path, outputs: Outputs) -> None:
+def _save(path: Path, data: TaskData, outputs: Outputs) -> None:
     """Whole or not at all: several runs may want them at a time."""
     part = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(part, **outputs)  # type: ignore[arg-type]
+    np.savez(part, rows=data.rows, **outputs)  # type: ignore[arg-type]
     part.replace(path)

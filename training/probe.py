@@ -5,7 +5,6 @@ The encoder stays as it is, so the bundle has a head of its own beside the whole
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle, read
-from models.card import AudioInput, Scalar
+from models.card import Scalar
 from training.compare import Cell, to_result
 from training.errors import BadExport
 from training.export import PARITY_CLIPS, describe_head, provenance, write_bundle
 from training.graph import check_answers
-from training.outputs import bundle_outputs
-from training.prepare import SOURCE
+from training.outputs import bundle_outputs, require_encoder
 from training.probe_graph import add_head, check_graph, to_head
 from training.probe_models import (
     INNER_FOLDS,
@@ -120,18 +118,10 @@ def probe(
 
 def _check(plan: Plan, data: TaskData) -> None:
     """Refuse what would fail later, or be wrong."""
-    card, facts = plan.encoder.card, data.facts
-    if card.kind != "encoder":
-        raise BadExport(card.name, f"is a {card.kind}; give the bundle of an encoder")
+    facts = data.facts
+    require_encoder(plan.encoder, data)
     if plan.source not in SOURCES:
         raise BadExport(f"the input {plan.source!r}", f"is none of {', '.join(SOURCES)}")
-    heard = AudioInput.model_validate(json.loads((data.folder / SOURCE).read_text())["audio"])
-    if heard != card.audio:
-        raise BadExport(
-            str(data.folder),
-            f"its windows ({heard}) are not what {card.name} hears ({card.audio}); "
-            "decode the set for that encoder",
-        )
     if facts.kind == "classification":
         absent = set(facts.labels) - set(data.prepared.tracks["label"])
         if absent:

@@ -13,6 +13,9 @@ from models.card import Scalar
 from training.datasets.task import Kind
 from training.errors import MissingInput
 
+# What tasks of a kind are compared by.
+MEASURE: dict[Kind, str] = {"classification": "accuracy", "regression": "r2"}
+
 
 class Result(BaseModel):
     """A run on one fold; `predicted` holds class indices, or a row of values a track.

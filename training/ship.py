@@ -1,9 +1,9 @@
-"""The chosen method, trained on every track, as a bundle that the service serves."""
+"""The chosen method, with nothing held out to judge it, as a bundle that the service serves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,10 @@ from training.graph import (
 )
 from training.networks.cf_estimator import EMBEDDING_DIM
 from training.networks.task_model import TaskModel
-from training.outputs import bundle_outputs
+from training.outputs import bundle_outputs, require_encoder
 from training.results import Result, read_results
 from training.task_data import TaskData
-from training.transfer import METHODS, TransferSettings, train
+from training.transfer import METHODS, TransferSettings, train, used_settings
 
 
 def ship(
@@ -52,7 +52,10 @@ def ship(
     MissingInput, BadExport, ParityFailed, BundleError
     """
     data, source = TaskData.load(task), read(teacher)
+    require_encoder(source, data)
     runs = runs_of(results / data.facts.name, method, width)
+    if {run.teacher for run in runs} - {None, source.digest}:
+        raise BadExport(f"{method} at width {width}", "was compared with another teacher")
     settings = replace(settings_of(runs[0]), seed=seed, accelerator=accelerator)
     model = train(
         data,
@@ -61,6 +64,7 @@ def ship(
         teacher=load_network_from_bundle(source) if method in ("init", "fix") else None,
         taught=bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None,
         parts=data.parts(None),
+        teacher_digest=source.digest,
     )
     metrics = summary(runs)
     if data.facts.kind == "classification":
@@ -73,9 +77,10 @@ def ship(
         teacher=source.digest if method != "base" else None,
         data=(*data.facts.data, *(as_teacher(source) if method != "base" else ())),
         seed=seed,
-        hyperparameters=asdict(settings),
+        hyperparameters=used_settings(settings),
         metrics=metrics,
-        split=f"{data.facts.split}; metrics of held-out folds; the weights saw every track",
+        split=f"{data.facts.split}; metrics of held-out folds; the shipped weights saw every "
+        "track, an eighth of them only to choose the checkpoint",
     )
     return _write(model, data, source if method == "fix" else None, out, facts, card_version)
 
@@ -115,7 +120,8 @@ def summary(runs: list[Result]) -> dict[str, Scalar]:
     if runs[0].kind == "classification":
         before, after = calibration_error(runs)
         metrics["calibration error (15 bins): before"] = round(before, 4)
-        metrics["calibration error (15 bins): after"] = round(after, 4)
+        if after is not None:
+            metrics["calibration error (15 bins): after"] = round(after, 4)
     return metrics
 
 
@@ -129,11 +135,11 @@ def held_out_logits(
     return [np.concatenate(each) for each in logits], [np.concatenate(each) for each in answers]
 
 
-def calibration_error(runs: list[Result]) -> tuple[float, float]:
+def calibration_error(runs: list[Result]) -> tuple[float, float | None]:
     """Expected calibration error on held-out clips, before and after.
 
     With the temperature that a run states, fitted within its training part; else with one that is
-    cross-fitted over folds. Of one fold nothing is left to fit on: it stays as it is.
+    cross-fitted over folds. Of one fold nothing is left to fit on, and the second is None.
     """
     runs = sorted(runs, key=lambda run: run.fold)
     logits, answers = held_out_logits(runs)
@@ -142,12 +148,14 @@ def calibration_error(runs: list[Result]) -> tuple[float, float]:
     if all(own):
         scaled = [np.array(run.logits) / each for run, each in zip(runs, own, strict=True)]
         after = softmax(np.concatenate(scaled), axis=1)
+    elif len(logits) > 1:
+        after = cross_fitted(logits, answers)
     else:
-        after = cross_fitted(logits, answers) if len(logits) > 1 else before
+        after = None
     everything = np.concatenate(answers)
     return (
         expected_calibration_error(before, everything),
-        expected_calibration_error(after, everything),
+        None if after is None else expected_calibration_error(after, everything),
     )
 
 

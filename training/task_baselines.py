@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.multioutput import MultiOutputRegressor
@@ -30,8 +31,8 @@ BASELINES: dict[str, tuple[str, Make, Make]] = {
     "linear on embedding": ("embedding", lambda: _logistic(), lambda: _ridge()),
     "linear on features": ("features", lambda: _logistic(), lambda: _ridge()),
 }
-# Only these change with the seed.
-SEEDED = ("linear on untrained features",)
+# Only this one has a width, and changes with the seed.
+UNTRAINED = "linear on untrained features"
 
 
 def _logistic() -> BaseEstimator:
@@ -48,7 +49,10 @@ def _svc() -> BaseEstimator:
 
 def _svr() -> BaseEstimator:
     """On standardised targets, since its margin is in their unit."""
-    return make_pipeline(StandardScaler(), MultiOutputRegressor(SVR(epsilon=0.02)))
+    machines = MultiOutputRegressor(SVR())
+    return TransformedTargetRegressor(
+        make_pipeline(StandardScaler(), machines), transformer=StandardScaler(), check_inverse=False
+    )
 
 
 def baseline_inputs(
@@ -81,4 +85,7 @@ def fit_baseline(
     if hasattr(model, "predict_log_proba"):
         logits = np.full((int(test.sum()), len(data.facts.labels)), -30.0, np.float32)
         logits[:, model.classes_] = np.maximum(model.predict_log_proba(inputs[test]), -30)
-    return model.predict(inputs[test]), logits
+    predicted = model.predict(inputs[test])
+    if data.facts.kind == "regression":  # scikit-learn flattens a single target
+        predicted = predicted.reshape(-1, len(data.facts.labels))
+    return predicted, logits

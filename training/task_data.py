@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.card import AudioInput, Data
 from training.datasets.task import Kind, Task
-from training.errors import MissingInput
+from training.errors import BadDataset, MissingInput
 from training.folds import deal_folds, n_folds_of, parts_of
-from training.prepare import Prepared, prepare
+from training.prepare import Prepared, prepare, read_ids
 
 TASK = "task.json"
 
@@ -84,10 +84,31 @@ class TaskData:
 def prepare_task(
     task: Task, out: Path, audio: AudioInput, *, workers: int = 2
 ) -> Generator[dict[str, Any]]:
-    """Deal the folds, decode the middle window of each track; see `training.prepare.prepare`."""
+    """Deal the folds, decode the middle window of each track; see `training.prepare.prepare`.
+
+    Raises
+    ------
+    BadDataset
+        Where bad files leave nothing of a class or of a part of the split.
+    """
     tracks = task.tracks.assign(item_id=task.tracks["track_id"])
     if "fold" not in tracks and "part" not in tracks:
         tracks["fold"] = deal_folds(tracks)
     yield from prepare(tracks, out, audio, workers=workers)
+    _check_windows(task, out)
     facts = {name: getattr(task, name) for name in TaskFacts.model_fields}
     (out / TASK).write_text(TaskFacts(**facts).model_dump_json(indent=2) + "\n")
+
+
+def _check_windows(task: Task, out: Path) -> None:
+    """No class and no part of the split may have lost all of its tracks to bad files."""
+    found = read_ids(out / "tracks.csv")
+    for column in {"label", "fold", "part"} & {*found}:
+        wanted = task.tracks[column].astype(str) if column in task.tracks else found[column]
+        lost = set(wanted.astype(str)) - set(found[column].astype(str))
+        if lost or not len(found):
+            raise BadDataset(
+                task.name,
+                f"no window is left of the {column} {', '.join(sorted(lost)) or 'given'}; "
+                f"{out / 'refused.csv'} says why files were refused",
+            )

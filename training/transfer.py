@@ -9,7 +9,7 @@ the same clip. The checkpoint with the least task loss on the validation part is
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -48,6 +48,22 @@ class TransferSettings(FitSettings):
     mse_weight: float = 1.0
     cosine_weight: float = 1.0
     teacher_scale: TeacherScale = "as-is"
+
+
+def used_settings(settings: TransferSettings) -> dict[str, str | int | float | bool]:
+    """What a method makes use of, for results and cards; `fix` has a fit of its own."""
+    used = asdict(settings)
+    if settings.method != "kd":
+        for name in ("mse_weight", "cosine_weight", "teacher_scale"):
+            del used[name]
+    if settings.method != "fix":
+        return used
+    kept = ("method", "width", "fold", "seed", "crop_s")
+    return {name: used[name] for name in kept} | {
+        "learning_rate": LAYER_LEARNING_RATE,
+        "max_epochs": LAYER_EPOCHS,
+        "patience": LAYER_PATIENCE,
+    }
 
 
 def task_loss(model: TaskModel, outputs: Tensor, answer: Tensor) -> Tensor:
@@ -122,7 +138,8 @@ def make_student(
     if settings.method in ("init", "fix"):
         if teacher is None or teacher.width != settings.width:
             raise BadTransfer(settings.method, settings.width, teacher.width if teacher else None)
-        return TaskModel(copy.deepcopy(teacher), n_outputs)
+        # A loaded teacher is in evaluation mode, and Lightning leaves modules as they are.
+        return TaskModel(copy.deepcopy(teacher), n_outputs).train()
     return TaskModel(CFEstimator(settings.width, crop_frames(settings.crop_s)), n_outputs)
 
 
@@ -134,6 +151,7 @@ def train(
     teacher: CFEstimator | None = None,
     taught: NDArray[np.float32] | None = None,
     parts: NDArray[np.str_] | None = None,
+    teacher_digest: str = "",
     resume: bool = True,
     show_progress: bool = True,
 ) -> TaskModel:
@@ -144,6 +162,7 @@ def train(
     teacher : the CF estimator, for `init` and `fix`
     taught : its embeddings of every track, shape (n_tracks, 40), for `kd` and `fix`
     parts : of each track; default: those of the fold
+    teacher_digest : of its bundle; a run is not gone on with another teacher
 
     Raises
     ------
@@ -175,7 +194,16 @@ def train(
         )
         for part in ("train", "validation")
     )
-    fit(module, training, validation, out, settings, resume=resume, show_progress=show_progress)
+    fit(
+        module,
+        training,
+        validation,
+        out,
+        settings,
+        beside={"teacher.txt": teacher_digest},
+        resume=resume,
+        show_progress=show_progress,
+    )
     load_best(module, out)
     return model.eval()
 

@@ -13,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from training.results import Result
+from training.results import MEASURE, Result
 from training.transfer import METHODS
 
 COLOURS = {"base": "#57534e", "fix": "#a16207", "init": "#0369a1", "kd": "#c2410c"}
@@ -75,7 +75,7 @@ def _draw_task(axis: Axes, runs: list[Result], task: str) -> None:
 
 
 def _measure(run: Result) -> float:
-    return run.metrics["accuracy" if run.kind == "classification" else "r2"]
+    return run.metrics[MEASURE[run.kind]]
 
 
 def confusion(runs: list[Result]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from models.card import Data
 from tests.bundles import AUDIO, write_bundle, write_task
 from training.compare import Cell
 from training.datasets.task import Kind, Task
-from training.errors import BadExport, ParityFailed
+from training.errors import BadExport, BadTeacher, ParityFailed
 from training.outputs import bundle_outputs
 from training.probe import probe
 from training.probe_graph import add_head, check_graph, to_head
@@ -224,7 +224,7 @@ def test_what_does_not_fit_is_refused_with_what_does(folder: Path, tmp_path: Pat
     out = tmp_path / "out"
 
     def refused(match: str, task: str, encoder: str = "levels", **options: str) -> None:
-        with pytest.raises(BadExport, match=match):
+        with pytest.raises((BadExport, BadTeacher), match=match):
             probe(folder / task, folder / encoder, out, out, **options)  # type: ignore[arg-type]
 
     refused(
@@ -236,9 +236,9 @@ def test_what_does_not_fit_is_refused_with_what_does(folder: Path, tmp_path: Pat
     refused("'svm': it is unknown; choose", "regression", kind="svm")
     refused("'logits': is none of embedding, features", "classification", source="logits")
     write_task(folder, "mood")
-    refused("mood: is a classifier; give .* an encoder", "classification", "mood")
+    refused("mood is a classifier; give an encoder", "classification", "mood")
     write_bundle(folder, "long", audio=AUDIO.model_copy(update={"window_s": 2.0}))
-    refused("not what long hears", "classification", "long")
+    refused("long hears .*window_s=2.0.* decode the set for that encoder", "classification", "long")
     tracks = sounds(folder)
     one = tracks.index < 6
     artists, labels = np.where(one, "one", tracks["artist"]), np.where(one, "first", "second")

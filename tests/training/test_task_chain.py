@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,11 +13,23 @@ import pandas as pd
 import pytest
 
 from models import bundle
+from models.bundle import read
 from tests.running import running
-from tests.training.tasks import LABELS, make_task, write_teacher
+from tests.training.tasks import LABELS, make_task, make_teacher, write_teacher
 from tests.training.test_chain import run
 from training.compare import Cell, compare, grid
-from training.errors import BadExport, BadFold, OtherRun, UnknownMethod
+from training.errors import (
+    BadCrop,
+    BadExport,
+    BadFold,
+    BadTeacher,
+    BadTransfer,
+    OtherRun,
+    UnknownMethod,
+)
+from training.export import WINDOW, write_bundle
+from training.graph import WaveformTaskModel, to_onnx
+from training.networks.task_model import TaskModel
 from training.outputs import bundle_outputs
 from training.results import read_results
 from training.ship import ship
@@ -78,9 +92,22 @@ def test_what_is_done_is_not_done_again(world: Path, tmp_path: Path) -> None:
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     assert list(compare(*arguments, settings)) == []
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == stamps
-    other = TransferSettings(crop_s=7.5, accelerator="cpu", learning_rate=0.1)
     with pytest.raises(OtherRun, match="other settings"):
-        list(compare(*arguments, other))
+        list(compare(*arguments, replace(settings, crop_s=15.0)))
+    # The device is no setting of a result, and fix has an optimiser of its own.
+    assert list(compare(*arguments, replace(settings, devices=2, learning_rate=0.1))) == []
+
+
+def test_results_of_other_labels_are_not_taken_for_these(world: Path, tmp_path: Path) -> None:
+    arguments = (tmp_path / "task", world / "models" / "teacher", tmp_path / "results")
+    shutil.copytree(world / "prepared", tmp_path / "task")
+    cells = [Cell("majority or mean", 32, 0, 0)]
+    assert len(list(compare(*arguments, cells, TransferSettings(crop_s=7.5)))) == 1
+    tracks = tmp_path / "task" / "tracks.csv"
+    swapped = tracks.read_text().replace("high", "LOW").replace("low", "high")
+    tracks.write_text(swapped.replace("LOW", "low"))
+    with pytest.raises(OtherRun, match="data"):
+        list(compare(*arguments, cells, TransferSettings(crop_s=7.5)))
 
 
 def test_a_transfer_by_itself_leaves_its_checkpoint(world: Path, tmp_path: Path) -> None:
@@ -111,12 +138,40 @@ def test_what_cannot_be_run_is_refused(world: Path, tmp_path: Path) -> None:
         list(compare(*arguments, [Cell("kdd", 32, 0, 0)], settings))
     with pytest.raises(BadFold, match="no fold 5; the data set has 0 to 4"):
         list(compare(*arguments, [Cell("fix", 32, 5, 0)], settings))
+    with pytest.raises(BadTransfer, match="width 64 needs a teacher of that width"):
+        list(compare(*arguments, [Cell("base", 64, 0, 0), Cell("init", 64, 0, 0)], settings))
+    with pytest.raises(BadCrop, match=r"crops of 40 s do not fit: .* 7\.5 s, .* 30 s"):
+        list(compare(*arguments, [Cell("base", 32, 0, 0)], replace(settings, crop_s=40.0)))
     results = tmp_path / "none"
     folder = results / "tones-classification"
     folder.mkdir(parents=True)
     list(compare(*arguments[:2], results, [Cell("fix", 32, 0, 0)], settings))
     with pytest.raises(BadExport, match="kd at width 32: has no run"):
         ship(*arguments[:2], results, tmp_path / "models" / "x", method="kd", width=32)
+    other = tmp_path / "models" / "other"
+    shutil.copytree(arguments[1], other)
+    card = other / "card.json"
+    card.write_text(card.read_text().replace('"version": "1.0.0"', '"version": "1.0.1"'))
+    with pytest.raises(BadExport, match="compared with another teacher"):
+        ship(arguments[0], other, results, tmp_path / "models" / "x", method="fix", width=32)
+
+
+def test_a_classifier_is_no_teacher(world: Path, tmp_path: Path) -> None:
+    """It would have seen the labels of the tracks that are to judge."""
+    facts = read(world / "models" / "teacher").card.provenance
+    data = TaskData.load(world / "prepared")
+    graph = to_onnx(
+        WaveformTaskModel(TaskModel(make_teacher(), 2), softmax=True).eval(),
+        "waveform",
+        WINDOW.window_samples,
+        ["probabilities", "embedding", "features"],
+    )
+    sizes = {"probabilities": 2, "embedding": 40, "features": 32}
+    folder = tmp_path / "pitch"
+    write_bundle(folder, graph, sizes, facts, kind="classifier", task="pitch", names=LABELS)
+    cells = [Cell("kd", 32, 0, 0)]
+    with pytest.raises(BadTeacher, match="pitch is a classifier"):
+        list(compare(data.folder, folder, tmp_path, cells, TransferSettings(crop_s=7.5)))
 
 
 def test_labels_that_change_are_read_again(world: Path, tmp_path: Path) -> None:

@@ -113,6 +113,9 @@ def test_init_trains_every_weight(data: TaskData, tmp_path: Path) -> None:
     teacher = make_teacher(8)
     settings = replace(SETTINGS, method="init")
     model = train(data, tmp_path, settings, teacher=teacher, show_progress=False)
+    # Its batch norms hear the new data, as those of the other methods do.
+    norm = "blocks.1.convolve.0.running_mean"
+    assert not torch.equal(model.encoder.state_dict()[norm], teacher.state_dict()[norm])
     trained = dict(model.encoder.named_parameters())
     for name, weight in teacher.named_parameters():
         if "excite" not in name:  # a gate's ReLU may pass nothing on, and no gradient back

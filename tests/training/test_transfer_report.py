@@ -69,9 +69,14 @@ def test_the_difference_is_over_pairs_of_fold_and_seed(results: Path) -> None:
     found = against_base(runs, "kd")
     assert found is not None
     assert found.n_pairs == 6
-    differences = np.array([2, 2, 3, 3, 2, 2]) / 12
-    assert found.difference == pytest.approx(differences.mean())
-    assert found.p == pytest.approx(float(ttest_rel(differences, np.zeros(6)).pvalue))
+    kd, base = np.array([6, 7, 8, 9, 8, 9]) / 12, np.array([4, 5, 5, 6, 6, 7]) / 12
+    assert found.difference == pytest.approx((kd - base).mean())
+    assert found.p_pairs == pytest.approx(float(ttest_rel(kd, base).pvalue))
+    # The two seeds of a fold are one piece of evidence.
+    by_fold = [each.reshape(3, 2).mean(1) for each in (kd, base)]
+    assert found.n_folds == 3
+    assert found.p_folds == pytest.approx(float(ttest_rel(*by_fold).pvalue))
+    assert found.p_folds > found.p_pairs
     assert found.low < found.difference < found.high
     assert (found.n_better, found.n_worse) == (6, 0)
     assert against_base(runs, "base") is None
@@ -88,7 +93,7 @@ def test_the_table_says_mean_spread_and_number(results: Path, tmp_path: Path) ->
     kd = [6, 7, 8, 9, 8, 9]
     accuracy = np.array(kd) / 12
     assert f"{accuracy.mean():.3f} ± {accuracy.std():.3f} (6)" in text
-    assert "| kd | letters | 6 | +19.44 " in text
+    assert "| kd | letters | +19.44 (" in text
 
 
 def test_confusion_counts_answers_by_row() -> None:

@@ -1,0 +1,21 @@
+"""How this process keeps memory between the steps of a training run."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep large freed blocks: a step allocates the same ones again.
+
+    Given back and asked for anew, their page faults are a quarter of a step on a CPU (63 ms a crop
+    of 7.5 s at width 32, against 47).
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # glibc; others have no such call
+            libc.mallopt(M_MMAP_MAX, 0)
+            libc.mallopt(M_TRIM_THRESHOLD, -1)
