@@ -69,6 +69,8 @@ heads: $(VENV)/all.done
 	$(COMPARE) --task $(TASKS)/gtzan-mini --seeds 0 --max-epochs 24
 	$(TRAIN) report --results $(COMPARED) --out docs/transfer
 	$(TRAIN) ship --task $(TASKS)/emotify-genre --results $(COMPARED) --method kd --out models/genre
+	$(TRAIN) ship --task $(TASKS)/esc10 --results $(COMPARED) --method init --out models/sounds
+	$(TRAIN) probe --task $(TASKS)/emotify-gems --results $(COMPARED) --kind ridge --out models/emotion
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -72,12 +72,14 @@ def ship(
         temperature = fit_temperature(np.concatenate(logits), np.concatenate(answers))
         model.scale.div_(temperature)
         metrics["temperature"] = round(temperature, 4)
+    used = used_settings(settings)
+    del used["fold"]  # none was held out
     facts = provenance(
         method=method,
         teacher=source.digest if method != "base" else None,
         data=(*data.facts.data, *(as_teacher(source) if method != "base" else ())),
         seed=seed,
-        hyperparameters=used_settings(settings),
+        hyperparameters=used,
         metrics=metrics,
         split=f"{data.facts.split}; metrics of held-out folds; the shipped weights saw every "
         "track, an eighth of them only to choose the checkpoint",

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from models.bundle import read
+from models.bundle import bundle_folders, read
 from service.queries import EmbedQuery
 from service.settings import MODELS_DIR, Settings
 from tests.running import Service
@@ -42,7 +42,7 @@ def test_alive_and_ready(service: Service) -> None:
     assert service.http.get("/healthz").json() == {"status": "ok"}
     ready = service.http.get("/readyz").json()
     assert ready["status"] == "ready"
-    assert ready["providers"].keys() == {"cf-estimator"}
+    assert ready["providers"].keys() == {folder.name for folder in bundle_folders(MODELS_DIR)}
     assert ready["probe_ms"] > 0
     assert ready["refused"] == []
 

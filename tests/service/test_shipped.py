@@ -1,0 +1,127 @@
+"""One contract, every shipped bundle; and what is served is what was measured offline."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.audio import read_windows
+from models.bundle import Bundle, bundle_folders, read
+from models.window import Samples, WindowChoice
+from service.load import load_models
+from service.session import CPU, Model
+from service.settings import MODELS_DIR, Settings
+from tests.running import ROOT, Service
+from tests.sounds import golden, write
+from training.datasets import read_dataset
+from training.export import WINDOW
+from training.outputs import bundle_outputs
+from training.task_data import TaskData, prepare_task
+
+SHARED = ROOT.parent / "shared" / "data"
+SHIPPED = [folder.name for folder in bundle_folders(MODELS_DIR)]
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Model]:
+    loaded = load_models(Settings())
+    assert not loaded.refused
+    return loaded.loaded
+
+
+@pytest.fixture(scope="module")
+def windows(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    """A long clip's middle, a short one repeated, a clipped one, and one that is all but silent."""
+    folder = tmp_path_factory.mktemp("windows")
+    short = write(folder / "short.wav", golden(3.0))
+    loud = write(folder / "loud.wav", np.clip(golden(31.0) * 50, -1, 1))
+    quiet = write(folder / "quiet.wav", golden(31.0) * np.float32(1e-3))
+    paths = (clips["flac"], short, loud, quiet)
+    return np.concatenate([read_windows(path, WINDOW, WindowChoice()).samples for path in paths])
+
+
+def answers(model: Model, models: dict[str, Model], windows: Samples) -> dict[str, Samples]:
+    """Every output for each window: of a head, with those of its encoder."""
+    if model.encoder is None:
+        return model.run(windows)
+    heard = models[model.encoder.card.name].run(windows)
+    return heard | model.run(heard[model.input])
+
+
+def test_what_the_readme_promises_is_shipped(models: dict[str, Model]) -> None:
+    done = {(model.card.kind, model.card.task) for model in models.values()}
+    assert {("encoder", "cf-embedding"), ("classifier", "genre"), ("classifier", "sounds")} <= done
+    assert ("regressor", "emotion") in done
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_alone_is_as_in_a_batch(name: str, models: dict[str, Model], windows: Samples) -> None:
+    model = models[name]
+    together = answers(model, models, windows)
+    # An output layer sums in another order for another batch; a GPU may take another algorithm too.
+    tolerance = 1e-6 if model.provider == CPU else 1e-4
+    for row in range(len(windows)):
+        alone = answers(model, models, windows[row : row + 1])
+        for output, values in together.items():
+            scale = np.abs(values).max()
+            np.testing.assert_allclose(alone[output][0], values[row], atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_answer_means_what_its_card_says(
+    name: str, models: dict[str, Model], windows: Samples
+) -> None:
+    model = models[name]
+    card, said = model.card, answers(model, models, windows)
+    for tensor in card.outputs:
+        assert said[tensor.name].shape == (len(windows), *tensor.shape)
+        assert np.isfinite(said[tensor.name]).all()
+        assert np.abs(np.diff(said[tensor.name], axis=0)).max() > 0  # it hears the difference
+    if card.kind == "classifier":
+        np.testing.assert_allclose(said["probabilities"].sum(1), 1, atol=1e-5)
+        assert said["probabilities"].min() >= 0
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_card_says_where_it_comes_from(name: str) -> None:
+    facts = read(MODELS_DIR / name).card.provenance
+    assert facts.data
+    assert all(each.licence for each in facts.data)
+    assert facts.metrics
+    assert facts.split
+    card = read(MODELS_DIR / name).card
+    if card.kind != "encoder":
+        assert facts.teacher == read(MODELS_DIR / "cf-estimator").digest
+        spread = [key for key in facts.metrics if key.endswith("standard deviation")]
+        assert spread
+    if card.kind == "classifier":
+        assert "calibration error (15 bins): after" in facts.metrics
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="real recordings, which are beside the project")
+def test_real_mp3s_are_classified_as_offline(service: Service, tmp_path: Path) -> None:
+    """The MP3 as a user sends it, a minute; offline the middle 30 s of it, 16 kHz Opus."""
+    mp3s = sorted((SHARED / "originals").glob("*.mp3"))
+    offline = _offline([path.stem.split("_")[0] for path in mp3s], tmp_path)
+    assert len(offline) == len(mp3s) == 8
+    labels = read(MODELS_DIR / "genre").card.labels
+    for path, expected in zip(mp3s, offline, strict=True):
+        served = service.answer("/classify/genre", path)["labels"]
+        said = {each["label"]: each["probability"] for each in served}
+        assert served[0]["label"] == labels[int(expected.argmax())], path.name
+        got = np.array([said[label] for label in labels])
+        assert np.abs(got - expected).max() < 0.1, path.name
+
+
+def _offline(tracks: list[str], folder: Path) -> np.ndarray:
+    """What the evaluation's own way gives for these tracks of Emotify: (n, n_labels)."""
+    task = read_dataset("emotify-genre", SHARED / "emotify")
+    few = task.tracks[task.tracks["track_id"].isin(tracks)].reset_index(drop=True)
+    few = few.assign(fold=0)  # they are not divided here
+    deque(prepare_task(replace(task, tracks=few), folder / "task", WINDOW), maxlen=0)
+    genre: Bundle = read(MODELS_DIR / "genre")
+    return bundle_outputs(genre, TaskData.load(folder / "task"))["probabilities"]
