@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         default=MODELS_DIR, description="Folder of bundles, one folder a bundle."
     )
     default_model: str = Field(
-        default="cf-estimator", description="Model of a request that names none."
+        default="cf-estimator", description="Model of a POST /embed that names none."
     )
     require_gpu: bool = Field(default=False, description="Refuse to start where CUDA is not used.")
     infer_threads: int = Field(

@@ -11,15 +11,18 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from models import bundle
 from models.bundle import read
 from tests.running import running
 from tests.training.tasks import LABELS, make_task, make_teacher, write_teacher
 from tests.training.test_chain import run
+from training.__main__ import app
 from training.compare import Cell, compare, grid
 from training.errors import (
     BadCrop,
+    BadDataset,
     BadExport,
     BadFold,
     BadTeacher,
@@ -185,3 +188,18 @@ def test_labels_that_change_are_read_again(world: Path, tmp_path: Path) -> None:
     labels.to_csv(tmp_path / "labels.csv", index=False)
     run("dataset", "own", *arguments)
     assert (TaskData.load(tmp_path).answers == 1 - before).all()
+
+
+@pytest.mark.parametrize("bad", ["high", ""])
+def test_a_class_that_has_lost_all_its_files_is_said(world: Path, tmp_path: Path, bad: str) -> None:
+    """Of one class, or of both, no file can be decoded."""
+    audio = tmp_path / "audio"
+    shutil.copytree(world / "audio", audio)
+    labels = pd.read_csv(world / "labels.csv", dtype=str)
+    for file in labels.loc[labels["label"].str.contains(bad), "file"]:
+        (audio / file).write_text("no sound")
+    arguments = ("--data", audio, "--labels", world / "labels.csv", "--out", tmp_path / "task")
+    result = CliRunner().invoke(app, ["dataset", "own", *map(str, arguments)])
+    assert isinstance(result.exception, BadDataset)
+    assert "no window is left of the label high" in str(result.exception)
+    assert "refused.csv says why" in str(result.exception)
