@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-from service import problems
+from service import problems, sandbox
 from service.load import load_models
 from service.pipeline import Pipeline
 from service.ready import Probe
@@ -28,6 +28,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     CannotStart
     """
     settings = settings or from_environment()
+    sandbox.check(required=settings.require_sandbox)
     pipeline = Pipeline(settings, load_models(settings))
     probe = Probe(pipeline)
 
