@@ -52,6 +52,8 @@ class AvReader:
             raise NoAudioStream(f"the file holds no audio stream, only: {kinds or 'nothing'}")
         self._stream = streams[0]
         context = self._stream.codec_context
+        if context is None:  # its own types deny that, for a codec that FFmpeg has no decoder for
+            raise NoAudioStream("the audio stream is of a codec that is not read")
         if self._stream.time_base is None or not context.sample_rate or not context.channels:
             raise NoAudioStream("the audio stream states no sample rate or no channels")
         self._time_base: Fraction = self._stream.time_base
@@ -133,7 +135,7 @@ class AvReader:
 
     def _decode(self) -> Iterator[tuple[int, Samples]]:
         """Blocks of mono samples with their position in samples from the start of the audio."""
-        planar = av.AudioResampler(format="fltp")
+        planar, first = av.AudioResampler(format="fltp"), None
         for packet in self._packets():
             try:
                 frames = self._stream.codec_context.decode(packet)
@@ -142,10 +144,14 @@ class AvReader:
             for frame in frames:
                 if frame.pts is None or frame.time_base is None:
                     continue
+                kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+                first = first or kind
+                if kind != first:
+                    continue  # the resampler would pass it on as it is: a gap too
                 seconds = frame.pts * frame.time_base - self._origin * self._time_base
                 position = round(seconds * self.sample_rate)
                 for block in planar.resample(frame):
-                    channels = block.to_ndarray()  # (channels, n)
+                    channels = _planes(block)
                     yield position, channels.sum(0) / np.float32(channels.shape[0])
                     position += channels.shape[1]
 
@@ -157,6 +163,17 @@ class AvReader:
 
     def close(self) -> None:
         self._container.close()
+
+
+def _planes(block: av.AudioFrame) -> Samples:
+    """Float planes as an array of shape (channels, n).
+
+    Of eight channels PyAV's `to_ndarray` finds nine, and reads the ninth where none is.
+    """
+    planes = block.planes[: block.layout.nb_channels]
+    return np.stack(
+        [np.frombuffer(memoryview(plane), np.float32, block.samples) for plane in planes]
+    )
 
 
 def _open_error(path: Path, error: Exception) -> NotAudio | TruncatedAudio:
