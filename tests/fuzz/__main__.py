@@ -22,13 +22,14 @@ from service.settings import Settings
 from tests.fuzz.corpus import ORIGINALS, corpus
 from tests.fuzz.decoding import Findings, judge, open_files, watch_decoders
 from tests.fuzz.mutate import mutant
-from tests.running import resident_bytes
+from tests.running import ROOT, resident_bytes
 
 MiB = 1 << 20
 # Of this process after its first mutants: the corpus is in memory, nothing else should grow.
 WARM_UP, GROWTH_BYTES = 300, 64 * MiB
 SAVE_EACH = 500
 TIMEOUT_S = 20.0
+GOOD = ROOT / "examples" / "chords.mp3"
 
 
 def main() -> None:
@@ -55,7 +56,8 @@ async def fuzz(files: dict[str, bytes], count: int, seed: int, out: Path) -> Fin
     began, first, memory, held = time.monotonic(), done, 0, [""]
     try:
         for number in range(done, count):
-            await judge(pool, mutant(files, seed, number), number, findings, out / "kept")
+            made = mutant(files, seed, number)
+            await judge(pool, made, number, findings, good=GOOD, folder=out / "kept")
             if number - first == min(WARM_UP, count - first - 1):
                 memory, held = resident_bytes(os.getpid()), open_files()
             if (number + 1) % SAVE_EACH == 0 or number + 1 == count:

@@ -83,14 +83,28 @@ class Findings:
 
 
 async def judge(
-    pool: DecodePool, mutant: Mutant, number: int, findings: Findings, folder: Path | None = None
+    pool: DecodePool,
+    mutant: Mutant,
+    number: int,
+    findings: Findings,
+    *,
+    good: Path,
+    folder: Path | None = None,
 ) -> str:
-    """Decode a mutant as an upload is decoded, and note what came of it."""
+    """Decode a mutant as an upload is decoded, and note what came of it.
+
+    Parameters
+    ----------
+    good : a file that decodes; tried after a mutant that cost the decoder its life
+    folder : where mutants go that are worth a look
+    """
     began = time.monotonic()
     with closing(Spool()) as spool:
         spool.write(mutant.content)
         outcome = await _outcome(pool, spool.path, number, findings)
     seconds = time.monotonic() - began
+    if outcome in KEPT:  # the next file is decoded, by another process that is started for it
+        assert await pool.decode(good, AUDIO, "middle")
     if findings.note(mutant, number, outcome, seconds) and folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / sha256(mutant.content).hexdigest()).write_bytes(mutant.content)
