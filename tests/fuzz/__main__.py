@@ -19,9 +19,10 @@ from pathlib import Path
 
 from service.decode import DecodePool
 from service.settings import Settings
+from tests.bombs import BOMBS, HEAVY
 from tests.fuzz.corpus import ORIGINALS, corpus
 from tests.fuzz.decoding import Findings, judge, open_files, watch_decoders
-from tests.fuzz.mutate import mutant
+from tests.fuzz.mutate import Mutant, mutant
 from tests.running import ROOT, resident_bytes
 
 MiB = 1 << 20
@@ -55,6 +56,8 @@ async def fuzz(files: dict[str, bytes], count: int, seed: int, out: Path) -> Fin
     await pool.start()
     began, first, memory, held = time.monotonic(), done, 0, [""]
     try:
+        if not done:
+            await try_bombs(pool, findings, out)
         for number in range(done, count):
             made = mutant(files, seed, number)
             await judge(pool, made, number, findings, good=GOOD, folder=out / "kept")
@@ -73,6 +76,13 @@ async def fuzz(files: dict[str, bytes], count: int, seed: int, out: Path) -> Fin
     finally:
         await pool.close()
     return findings
+
+
+async def try_bombs(pool: DecodePool, findings: Findings, out: Path) -> None:
+    """All of them, also those that are too heavy for the test suite; their numbers are negative."""
+    for number, (name, made) in enumerate((BOMBS | HEAVY).items()):
+        bomb = Mutant("bomb", (name,), made())
+        await judge(pool, bomb, -1 - number, findings, good=GOOD, folder=out / "kept")
 
 
 def _load(summary: Path) -> tuple[Findings, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mp4 import box, replaced
 from tests.running import Service
 from tests.sounds import golden, write, write_av
 
@@ -137,30 +138,12 @@ def test_a_file_that_names_others_is_no_audio(
     assert_not_reached(listener)
 
 
-def box(kind: bytes, *content: bytes) -> bytes:
-    body = b"".join(content)
-    return struct.pack(">I4s", 8 + len(body), kind) + body
-
-
 def with_data_reference(mp4: bytes, kind: bytes, target: str) -> bytes:
     """The file with its samples said to lie elsewhere: another `dref` in its only track."""
     place = alias(target) if kind == b"alis" else target.encode() + b"\0"
     elsewhere = box(kind, bytes(4), place)  # no flag: not in this file
     reference = box(b"dref", bytes(4), struct.pack(">I", 1), elsewhere)
     return replaced(mp4, [b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"], reference)
-
-
-def replaced(content: bytes, path: list[bytes], by: bytes) -> bytes:
-    """The boxes with the one at the end of the path replaced, and all sizes as they then are."""
-    made, at = [], 0
-    while at < len(content):
-        size, kind = struct.unpack_from(">I4s", content, at)
-        whole = content[at : at + size]
-        if kind == path[0]:
-            whole = by if len(path) == 1 else box(kind, replaced(whole[8:], path[1:], by))
-        made.append(whole)
-        at += size
-    return b"".join(made)
 
 
 def alias(target: str) -> bytes:
