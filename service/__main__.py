@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from models.errors import TasteprintError
 from service.app import create_app
 from service.errors import CannotStart
+from service.head import BoundedHttp
 from service.pipeline import Pipeline
 from service.session import Model
 from service.settings import Settings, from_environment
@@ -44,6 +45,7 @@ class Server(uvicorn.Server):
         self._pipeline: Pipeline = app.state.pipeline
         config = uvicorn.Config(
             app,
+            http=BoundedHttp,
             log_level="info" if settings.access_log else "warning",
             access_log=settings.access_log,
             timeout_graceful_shutdown=round(settings.shutdown_s),

@@ -10,6 +10,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from service.errors import BadMultipart, NoFile, TooManyFiles, WrongField
 
 FIELD = "file"
+# Boundaries and part headers, which Content-Length counts and the file does not.
+MAX_BESIDE_BYTES = 16 << 10
 
 
 class FilePart:
@@ -22,7 +24,7 @@ class FilePart:
         if not boundary:
             raise BadMultipart("the content type names no boundary")
         self._sink = sink
-        self._parts = 0
+        self._parts, self._beside = 0, 0
         self._header, self._value, self._disposition = b"", b"", b""
         self._ended = False
         try:
@@ -48,10 +50,17 @@ class FilePart:
         ------
         BadMultipart, WrongField, TooManyFiles, and what the sink raises
         """
+        self._beside += len(chunk)
         try:
             self._parser.write(chunk)
         except FormParserError as error:
             raise BadMultipart(f"the multipart body is malformed: {error}") from error
+        if self._beside > MAX_BESIDE_BYTES:
+            raise BadMultipart(
+                "the multipart body holds too much beside the file",
+                value=self._beside,
+                limit=MAX_BESIDE_BYTES,
+            )
 
     def finish(self) -> None:
         """Check, after the last chunk, that one whole file was there."""
@@ -84,6 +93,7 @@ class FilePart:
             raise TooManyFiles("the request holds more than one file", value=2, limit=1)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._beside -= end - start
         self._sink(data[start:end])
 
     def _on_end(self) -> None:

@@ -11,14 +11,12 @@ from starlette.requests import Request
 
 from service.admit import HeldBytes
 from service.errors import EmptyUpload, NoFile, UnsupportedBody, UploadTimeout, UploadTooLarge
-from service.multipart import FilePart
+from service.multipart import MAX_BESIDE_BYTES, FilePart
 from service.settings import Settings
 from service.spool import Spool
 
 # Raw bodies; a missing type is taken as bytes (RFC 9110, section 8.3).
 RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
-# Boundaries and part headers, which Content-Length counts and the file does not.
-MULTIPART_OVERHEAD = 16 << 10
 
 
 class Upload:
@@ -68,7 +66,7 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     multipart = kind == b"multipart/form-data"
     if not multipart and kind and not kind.decode("latin-1").startswith(RAW_TYPES):
         raise _unsupported(kind.decode("latin-1"))
-    allowed = settings.max_upload_bytes + (MULTIPART_OVERHEAD if multipart else 0)
+    allowed = settings.max_upload_bytes + (MAX_BESIDE_BYTES if multipart else 0)
     if int(request.headers.get("content-length", 0)) > allowed:
         raise _too_large(settings.max_upload_bytes)
     upload = Upload(settings.max_upload_bytes, held)
