@@ -64,6 +64,10 @@ class Decoder:
     def alive(self) -> bool:
         return self._process.returncode is None and not self._stdout.at_eof()
 
+    async def ended(self) -> int:
+        """Wait for the process's end; its exit status, negative for a signal."""
+        return await self._process.wait()
+
     @property
     def samples_path(self) -> Path:
         """Where the process is to put the samples."""
@@ -111,11 +115,10 @@ class Decoder:
 
     async def _collect(self, done: Decoded, job: Job) -> Windows:
         shape = (len(done.starts_s), job.audio.window_samples)
-        if shape[0] > job.max_windows:  # a process that parses hostile files is not believed
+        # A process that parses hostile files is not believed.
+        if shape[0] > job.count or done.n_chosen > job.max_windows:
             raise DecoderLost(
-                "the decoder answered more windows than it may",
-                value=shape[0],
-                limit=job.max_windows,
+                "the decoder answered more windows than it may", value=shape[0], limit=job.count
             )
         try:
             content = await asyncio.to_thread(self._samples.take, 4 * shape[0] * shape[1])
@@ -123,7 +126,7 @@ class Decoder:
             raise DecoderLost("the decoder delivered less than it said") from error
         samples = np.frombuffer(content, np.float32).reshape(shape)
         facts = AudioFacts(done.codec, done.sample_rate, done.channels, done.duration_s)
-        return Windows(facts, tuple(done.starts_s), samples)
+        return Windows(facts, tuple(done.starts_s), samples, done.n_chosen, done.quiet_peak)
 
     async def stop(self) -> int:
         """Kill the process and wait for its end; its exit status, negative for a signal."""

@@ -13,6 +13,8 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from models.audio import Windows, read_windows
 from models.errors import CorruptAudio, TasteprintError
 from models.window import WindowChoice
@@ -42,7 +44,10 @@ def answer(job: Job) -> Message:
     """Decode one file; whatever is wrong with it becomes an answer, as the process lives on."""
     try:
         choice = WindowChoice.parse(job.window)
-        windows = read_windows(Path(job.path), job.audio, choice, max_windows=job.max_windows)
+        part = slice(job.first, job.first + job.count)
+        windows = read_windows(
+            Path(job.path), job.audio, choice, max_windows=job.max_windows, part=part
+        )
         _deliver(windows, Path(job.samples))
     except TasteprintError as error:
         return Refused.by(error)
@@ -56,13 +61,15 @@ def answer(job: Job) -> Message:
         channels=windows.facts.channels,
         duration_s=windows.facts.duration_s,
         starts_s=list(windows.starts_s),
+        n_chosen=windows.n_chosen,
+        quiet_peak=windows.quiet_peak,
     )
 
 
 def _deliver(windows: Windows, into: Path) -> None:
     # "r+": a new file description, so that it is written from its start each time.
     with into.open("r+b", buffering=0) as file:
-        view = windows.samples.data.cast("B")
+        view = windows.samples.reshape(-1).view(np.uint8).data
         while view:
             view = view[file.write(view) :]
 

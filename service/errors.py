@@ -117,6 +117,12 @@ class DecoderLost(Unavailable):
     title = "Decoder lost"
 
 
+class DeadlineExceeded(Unavailable):
+    """The service had the whole upload, and too much else to do."""
+
+    title = "No answer in time"
+
+
 class InferenceTimeout(Unavailable):
     title = "The model did not answer in time"
 
@@ -148,11 +154,12 @@ STATUS: dict[type[TasteprintError], int] = {
     NotAudio: 415,
     Busy: 429,
     Unavailable: 503,
+    DeadlineExceeded: 504,
     InferenceFailed: 500,
     BundleError: 500,
     TasteprintError: 500,
 }
-RETRY_AFTER_S = {429: 1, 503: 2}
+RETRY_AFTER_S = {429: 1, 503: 2, 504: 2}
 
 
 def status_of(error: TasteprintError) -> int:

@@ -6,7 +6,6 @@ import asyncio
 import io
 import logging
 import wave
-from contextlib import closing
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from models.window import WindowChoice
 from service.admit import HeldBytes
 from service.answers import Readiness, RefusedModel
 from service.errors import Unavailable
-from service.flight import Flights
 from service.hearing import Hearing
+from service.once import Once
 from service.pipeline import Pipeline
 from service.timing import Timing
 from service.upload import Upload
@@ -31,7 +30,7 @@ class Probe:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._flights: Flights[float] = Flights()
+        self._probes: Once[str, float] = Once()
         self._sound = probe_sound()
 
     async def ready(self) -> Readiness:
@@ -42,11 +41,11 @@ class Probe:
         Unavailable
             Where the probe fails or takes longer than 10 s.
         """
-        running = self._flights.find("probe") or self._flights.start("probe", self._run())
         pipeline = self._pipeline
+        pipeline.check_open()
         return Readiness(
             status="ready",
-            probe_ms=await asyncio.shield(running),
+            probe_ms=await self._probes.get("probe", self._run),
             providers={name: model.provider for name, model in pipeline.models.loaded.items()},
             cache=pipeline.cache.describe(),
             refused=[
@@ -70,15 +69,16 @@ class Probe:
 
     async def _through_every_model(self) -> None:
         size = len(self._sound)
-        with closing(Upload(size, HeldBytes(size))) as upload:
-            upload.write(self._sound)
-            pipeline = self._pipeline
-            hearing = Hearing(upload, WindowChoice(), pipeline.decoders, pipeline.batchers)
+        upload = Upload(size, HeldBytes(size))
+        upload.write(self._sound)
+        pipeline = self._pipeline
+        hearing = Hearing(upload, WindowChoice(), pipeline.decoders, pipeline.batchers)
+        with hearing.used():
             for model in pipeline.models.loaded.values():
-                await hearing.rows(model)
+                await hearing.heard_by(model)
 
     async def close(self) -> None:
-        await self._flights.close()
+        await self._probes.close()
 
 
 def probe_sound() -> bytes:

@@ -49,10 +49,15 @@ class Settings(BaseSettings):
     )
     require_gpu: bool = Field(default=False, description="Refuse to start where CUDA is not used.")
     infer_threads: int = Field(
-        default=0, ge=0, description="CPU threads of a model; 0 takes every core."
+        default=0,
+        ge=0,
+        description="CPU threads of a run; 0 measures at the start how the cores are best split.",
     )
     infer_timeout_s: float = Field(
         default=30.0, gt=0, description="Longest a window may wait for its model and its answer."
+    )
+    deadline_s: float = Field(
+        default=30.0, gt=0, description="Longest from an upload's last byte to its answer."
     )
     max_batch: int = Field(
         default=16, ge=1, description="Most windows in one run on a GPU; on a CPU it is always one."
@@ -70,8 +75,13 @@ class Settings(BaseSettings):
     upload_timeout_s: float = Field(
         default=30.0, gt=0, description="Longest silence of a client that is uploading."
     )
+    min_upload_bytes_per_s: int = Field(
+        default=16 << 10, ge=1, description="Least pace of an upload after that time."
+    )
     max_in_flight: int = Field(
-        default=64, ge=1, description="Most computations at a time; beyond it the answer is 429."
+        default_factory=lambda: 8 * cores(),
+        ge=1,
+        description="Most windows of audio in work at a time; beyond it the answer is 429.",
     )
 
     decode_workers: int = Field(default_factory=cores, ge=1, description="Decoder processes.")

@@ -33,7 +33,7 @@ class Upload:
     def sha256(self) -> str:
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take in a piece of the file.
 
         Raises
@@ -73,11 +73,14 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
         raise _too_large(settings.max_upload_bytes)
     upload = Upload(settings.max_upload_bytes, held)
     try:
-        chunks = _chunks(request, settings.upload_timeout_s)
         if multipart:
-            await _receive_part(chunks, options.get(b"boundary", b""), upload)
+            part = FilePart(options.get(b"boundary", b""), upload.write)
+            async for chunk in body_of(request, settings):
+                part.feed(chunk)
+            part.finish()
         else:
-            await _receive_raw(chunks, upload)
+            async for chunk in body_of(request, settings):
+                upload.write(chunk)
         if not upload.spool.size:
             raise EmptyUpload("the file has no bytes", value=0, limit=1)
     except BaseException:  # also where the client leaves: its bytes leave with it
@@ -86,30 +89,38 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     return upload
 
 
-async def _receive_part(chunks: AsyncIterator[bytes], boundary: bytes, upload: Upload) -> None:
-    part = FilePart(boundary, upload.write)
-    async for chunk in chunks:
-        part.feed(chunk)
-    part.finish()
+async def body_of(request: Request, settings: Settings) -> AsyncIterator[bytes]:
+    """The body's chunks as they come, from a client that is neither silent nor too slow.
 
-
-async def _receive_raw(chunks: AsyncIterator[bytes], upload: Upload) -> None:
-    async for chunk in chunks:
-        upload.write(chunk)
-
-
-async def _chunks(request: Request, timeout_s: float) -> AsyncIterator[bytes]:
-    stream = aiter(request.stream())
+    Raises
+    ------
+    UploadTimeout
+    """
+    chunks, loop = aiter(request.stream()), asyncio.get_running_loop()
+    size, patience_s = 0, settings.upload_timeout_s
+    cut_at = loop.time() + patience_s
     while True:
         try:
-            async with asyncio.timeout(timeout_s):
-                chunk = await anext(stream)
+            silent_until = loop.time() + patience_s
+            async with asyncio.timeout_at(min(silent_until, cut_at)):
+                chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise UploadTimeout(f"nothing came for {timeout_s:g} s", limit=timeout_s) from error
+            raise _stalled(size, silent_until < cut_at, settings) from error
         if chunk:
+            size += len(chunk)
+            cut_at += len(chunk) / settings.min_upload_bytes_per_s
             yield chunk
+
+
+def _stalled(size: int, silent: bool, settings: Settings) -> UploadTimeout:
+    limit_s, pace = settings.upload_timeout_s, settings.min_upload_bytes_per_s
+    if silent or not size:
+        return UploadTimeout(f"nothing came for {limit_s:g} s", limit=limit_s)
+    return UploadTimeout(
+        f"{size} bytes came, at less than {pace} bytes a second", value=size, limit=pace
+    )
 
 
 def _has_no_body(request: Request) -> bool:
