@@ -40,6 +40,16 @@ class Settings(BaseSettings):
     shutdown_s: float = Field(
         default=10.0, gt=0, description="What running requests get to finish in."
     )
+    max_connections: int = Field(
+        default=20_000,
+        ge=1,
+        description="Most connections; beyond it the one that has been idle longest is closed.",
+    )
+    head_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Longest that a connection may take to send a request's head.",
+    )
 
     models_dir: Path = Field(
         default=MODELS_DIR, description="Folder of bundles, one folder a bundle."
