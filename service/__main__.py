@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import sys
 
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from models.errors import TasteprintError
 from service.app import create_app
 from service.errors import CannotStart
+from service.logs import announce, configure
 from service.pipeline import Pipeline
 from service.session import Model
 from service.settings import Settings, from_environment
@@ -25,8 +25,7 @@ def main() -> None:
     """Run the service as `TASTEPRINT_*` says; see the README for every setting."""
     try:
         settings = from_environment()
-        logging.basicConfig(format="%(levelname)s %(message)s")
-        logging.getLogger("tasteprint").setLevel(settings.log_level.upper())
+        configure(settings)
         listener = listen(settings.host, settings.port)
         app = create_app(settings)
     except ValidationError as error:
@@ -45,7 +44,8 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             log_level="info" if settings.access_log else "warning",
-            access_log=settings.access_log,
+            log_config=None,  # its lines go the way of ours
+            access_log=False,  # `service.observe` logs the requests
             timeout_graceful_shutdown=round(settings.shutdown_s),
             server_header=False,
         )
@@ -54,7 +54,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
-            print(banner(sockets[0], self._pipeline), flush=True)
+            announce(banner(sockets[0], self._pipeline), self._pipeline.settings)
 
 
 def listen(host: str, port: int) -> socket.socket:

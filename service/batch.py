@@ -13,6 +13,7 @@ import numpy as np
 
 from models.window import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
+from service.observer import SILENT, Observer
 from service.session import Model, Outputs
 
 log = logging.getLogger("tasteprint")
@@ -46,13 +47,19 @@ class Batcher:
     not fit its caches), so there the cap is 1: see `session.Model.max_batch`.
     """
 
-    def __init__(self, model: Model, timeout_s: float) -> None:
+    def __init__(self, model: Model, timeout_s: float, observer: Observer = SILENT) -> None:
         self._model = model
+        self._observer = observer
         self._timeout_s = timeout_s
         self._waiting: deque[Waiter] = deque()
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"infer-{model.card.name}")
         self._worker = asyncio.create_task(self._work())
+
+    @property
+    def waiting(self) -> int:
+        """Windows that wait for the model."""
+        return len(self._waiting)
 
     async def run(self, window: Samples) -> Inferred:
         """One window's answer, shape `model.input_shape` in.
@@ -94,6 +101,7 @@ class Batcher:
 
     async def _answer(self, batch: list[Waiter]) -> None:
         started = time.perf_counter()
+        self._observer.batch(self._model.card.name, len(batch))
         windows = [waiter.window for waiter in batch]
         try:
             loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from models.audio import Windows
 from models.card import AudioInput
 from service.decoder import Decoder
 from service.decoder_messages import Job
+from service.observer import SILENT, Observer
 from service.settings import Settings
 
 log = logging.getLogger("tasteprint")
@@ -18,8 +19,10 @@ log = logging.getLogger("tasteprint")
 class DecodePool:
     """`decode_workers` processes, one job each at a time; one that has ended is replaced."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, observer: Observer = SILENT) -> None:
         self._settings = settings
+        self._observer = observer
+        self.waiting = 0  # jobs that no process has taken
         # The one that worked last goes first: its memory is warm. None is one to be started.
         self._idle: asyncio.LifoQueue[Decoder | None] = asyncio.LifoQueue()
         self._decoders: set[Decoder] = set()
@@ -33,6 +36,7 @@ class DecodePool:
     async def _replace(self, ended: Decoder | None) -> Decoder:
         if ended is not None:
             code = await ended.stop()
+            self._observer.decoder_died(ended.cause)
             log.warning("a decoder has ended (status %d), starting another", code)
             self._decoders.discard(ended)
         decoder = await Decoder.start(self._settings)
@@ -46,7 +50,11 @@ class DecodePool:
         ------
         AudioError, DecoderLost
         """
-        decoder = await self._idle.get()
+        self.waiting += 1
+        try:
+            decoder = await self._idle.get()
+        finally:
+            self.waiting -= 1
         try:
             if decoder is None or not decoder.alive:
                 ended, decoder = decoder, None

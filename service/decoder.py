@@ -19,6 +19,7 @@ from models.errors import AudioError, CorruptAudio
 from service import errors
 from service.decoder_messages import ANSWER, READY, Decoded, Job, Refused
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
+from service.observer import Death
 from service.settings import Settings
 from service.spool import Spool
 
@@ -36,6 +37,7 @@ class Decoder:
         assert process.stdout is not None
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._timeout_s = timeout_s
+        self.cause: Death = "lost"  # of its end, where nothing else is known
         self._samples = Spool()
 
     @classmethod
@@ -85,11 +87,14 @@ class Decoder:
                 if isinstance(answer, Decoded):
                     return await self._collect(answer, job)
         except TimeoutError as error:
+            self.cause = "timed-out"
             await self.stop()
             raise DecodeTimeout(
                 f"decoding took over {self._timeout_s:g} s", limit=self._timeout_s
             ) from error
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                self.cause = "cancelled"
             await self.stop()  # else its late answer would be taken for the next job's
             raise
         raise _error(answer)
@@ -105,6 +110,7 @@ class Decoder:
     async def _cause_of_death(self) -> AudioError | DecoderLost:
         code = await self.stop()
         if -code in OWN_FAULTS:
+            self.cause = "crashed"
             name = signal.Signals(-code).name
             return DecoderCrashed(f"the decoder died on this file ({name})", value=name)
         return DecoderLost(f"the decoder ended during this request (status {code})", value=code)

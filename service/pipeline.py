@@ -22,6 +22,7 @@ from service.decode import DecodePool
 from service.flight import Flights
 from service.hearing import Hearing
 from service.load import Models
+from service.observer import SILENT, Observer
 from service.session import Model
 from service.settings import Settings
 from service.timing import Timing
@@ -51,20 +52,21 @@ class Answered:
 class Pipeline:
     """The stages, each made once, and the order in which a request passes them."""
 
-    def __init__(self, settings: Settings, models: Models) -> None:
+    def __init__(self, settings: Settings, models: Models, observer: Observer = SILENT) -> None:
         self.settings = settings
         self.models = models
+        self._observer = observer
         self.held = HeldBytes(settings.max_held_bytes)
-        self.cache = open_cache(settings)
+        self.cache = open_cache(settings, observer)
         self.flights: Flights[Answered] = Flights()
         self.hearings: dict[str, Hearing] = {}
         self.admission = Admission(settings.max_in_flight)
-        self.decoders = DecodePool(settings)
+        self.decoders = DecodePool(settings, observer)
         self.batchers: dict[str, Batcher] = {}
 
     async def start(self) -> None:
         for name, model in self.models.loaded.items():
-            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s)
+            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s, self._observer)
         await self.decoders.start()
 
     async def close(self) -> None:
@@ -117,6 +119,7 @@ class Pipeline:
     async def _answer(self, key: str, hearing: Hearing, model: Model, timing: Timing) -> Answered:
         with timing.stage("cache"):
             known = await self.cache.get(key)
+        self._observer.cache("miss" if known is None else "hit")
         if known is not None:
             return Answered(model, known, cached=True)
         hearing.admit(self.admission)
@@ -158,8 +161,9 @@ def key_of(hearing: Hearing, model: Model) -> str:
 
 
 def note(rows: list[Inferred], timing: Timing) -> None:
-    timing.add("queue", max(row.queue_ms for row in rows))
-    timing.add("infer", max(row.infer_ms for row in rows))
+    infer_ms = max(row.infer_ms for row in rows)
+    timing.add("queue", max(row.queue_ms for row in rows), ago_ms=infer_ms)
+    timing.add("infer", infer_ms)
 
 
 async def _share(running: asyncio.Task[Answered], timing: Timing) -> Answered:
