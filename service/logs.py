@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from datetime import UTC, datetime
+import time
+from functools import lru_cache
 from typing import Any
 
 from service.seen import CURRENT
@@ -65,7 +66,12 @@ class JsonLines(logging.Formatter):
 
 def time_of(record: logging.LogRecord) -> str:
     """When it was logged: UTC, ISO 8601, to the millisecond."""
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@lru_cache(1)
+def _second(epoch_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch_s))
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -78,5 +84,6 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 def _plain(value: object) -> str:
     if isinstance(value, list):
         value = ",".join(map(str, value))
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if PLAIN.fullmatch(text) else json.dumps(text)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return value if PLAIN.fullmatch(value) else json.dumps(value)

@@ -58,7 +58,10 @@ class Observe:
         if access.isEnabledFor(logging.INFO):
             fields = _fields(scope, seen, route, ended_s)
             line = f"{scope['method']} {route} {seen.status}"
-            access.info(line, extra={"fields": fields})
+            # Not `info`, which looks for the caller's file and line first.
+            more = {"fields": fields}
+            record = access.makeRecord(ACCESS, logging.INFO, "", 0, line, (), None, extra=more)
+            access.handle(record)
 
 
 def _received(receive: Receive, seen: Seen) -> Receive:
