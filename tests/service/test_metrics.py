@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 import httpx
+import numpy as np
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
@@ -27,6 +28,7 @@ from service.settings import Settings
 from tests.bundles import AUDIO, write_bundle
 from tests.running import Service, decoders_of, wait_until
 from tests.service.scrapes import Scrape, read, scrape
+from tests.service.tasks import counted, write_models
 from tests.service.test_batch import Gated, first_enters, gated, windows
 from tests.sounds import golden, write
 
@@ -243,6 +245,23 @@ async def end_one(
     how(task, pid)
     (error,) = await asyncio.gather(task, return_exceptions=True)
     assert isinstance(error, BaseException)
+
+
+def test_each_models_part_of_an_analysis_is_counted(tmp_path: Path) -> None:
+    loud = write(tmp_path / "loud.wav", np.full((8_000, 1), 0.9), 8_000)
+    folder = write_models(tmp_path / "models")
+
+    async def analyze() -> Scrape:
+        async with counted(folder) as here:
+            await here.answer("/analyze", loud, models="levels,delicate")
+            return read((await here.http.get("/metrics")).text)
+
+    found, name = asyncio.run(analyze()), "tasteprint_answers_total"
+    assert found.value(name, model="levels", outcome="computed", reason="none") == 1
+    assert found.value(name, model="delicate", outcome="failed", reason="inference-failed") == 1
+    # The request itself was answered.
+    answered = {"route": "/analyze", "outcome": "answered"}
+    assert found.value("tasteprint_requests_total", **answered) == 1
 
 
 def test_applications_in_one_process_count_for_themselves(tmp_path: Path) -> None:
