@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
-from typing import get_args
+from typing import TypeVar, get_args
 
 import onnxruntime as ort
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -26,6 +26,22 @@ SECONDS = (
 WINDOWS = (1, 2, 4, 8, 16, 32, 64)
 
 
+T = TypeVar("T", Counter, Histogram)
+
+
+class Kept(dict[tuple[str, ...], T]):
+    """A family's series by their labels: to find one here takes less than to count."""
+
+    def __init__(self, family: T) -> None:
+        super().__init__()
+        self._family = family
+
+    def __missing__(self, labels: tuple[str, ...]) -> T:
+        series: T = self._family.labels(*labels)
+        self[labels] = series
+        return series
+
+
 class Metrics(Observer):
     """One application's own, in a registry of their own.
 
@@ -36,34 +52,41 @@ class Metrics(Observer):
 
     def __init__(self, version: str) -> None:
         self.running: set[Seen] = set()
-        self._kept: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._requests = Counter(
-            "tasteprint_requests",
-            "Requests by route, outcome, and the reason of a refusal.",
-            ["route", "outcome", "reason"],
-            registry=registry,
+        self._requests = Kept(
+            Counter(
+                "tasteprint_requests",
+                "Requests by route, outcome, and the reason of a refusal.",
+                ["route", "outcome", "reason"],
+                registry=registry,
+            )
         )
-        self._request_seconds = Histogram(
-            "tasteprint_request_seconds",
-            "From a request's header to the end of its answer.",
-            ["route"],
-            buckets=SECONDS,
-            registry=registry,
+        self._request_seconds = Kept(
+            Histogram(
+                "tasteprint_request_seconds",
+                "From a request's header to the end of its answer.",
+                ["route"],
+                buckets=SECONDS,
+                registry=registry,
+            )
         )
-        self._stage_seconds = Histogram(
-            "tasteprint_stage_seconds",
-            "A request's time in each stage, as its Server-Timing header states it.",
-            ["stage"],
-            buckets=SECONDS,
-            registry=registry,
+        self._stage_seconds = Kept(
+            Histogram(
+                "tasteprint_stage_seconds",
+                "A request's time in each stage, as its Server-Timing header states it.",
+                ["stage"],
+                buckets=SECONDS,
+                registry=registry,
+            )
         )
-        self._answers = Counter(
-            "tasteprint_answers",
-            "What each model did for a request: computed, cached, refused or failed.",
-            ["model", "outcome", "reason"],
-            registry=registry,
+        self._answers = Kept(
+            Counter(
+                "tasteprint_answers",
+                "What each model did for a request: computed, cached, refused or failed.",
+                ["model", "outcome", "reason"],
+                registry=registry,
+            )
         )
         self._batch_windows = Histogram(
             "tasteprint_batch_windows",
@@ -122,21 +145,13 @@ class Metrics(Observer):
 
     def request(self, route: str, seen: Seen, seconds: float) -> None:
         """A request has ended."""
-        count, measure = self._series(route, seen.outcome, seen.reason)
-        count.inc()
-        measure.observe(seconds)
+        self._requests[route, seen.outcome, seen.reason].inc()
+        self._request_seconds[(route,)].observe(seconds)
         for timing in seen.timings:
             for stage, ms in timing.stages_ms.items():
-                self._stage_seconds.labels(stage).observe(ms / 1e3)
+                self._stage_seconds[(stage,)].observe(ms / 1e3)
         for each in seen.answers:
-            self._answers.labels(each.model, each.outcome, each.reason).inc()
-
-    def _series(self, route: str, outcome: str, reason: str) -> tuple[Counter, Histogram]:
-        """The two of every request, kept: `labels` takes longer than to count."""
-        key = route, outcome, reason
-        if key not in self._kept:
-            self._kept[key] = (self._requests.labels(*key), self._request_seconds.labels(route))
-        return self._kept[key]
+            self._answers[each.model, each.outcome, each.reason].inc()
 
     def batch(self, model: str, windows: int) -> None:
         self._batch_windows.labels(model).observe(windows)
