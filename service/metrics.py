@@ -34,7 +34,7 @@ class Kept(dict[tuple[str, ...], T]):
 
     def __init__(self, family: T) -> None:
         super().__init__()
-        self._family = family
+        self._family: T = family
 
     def __missing__(self, labels: tuple[str, ...]) -> T:
         series: T = self._family.labels(*labels)
