@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import socket
 import sys
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from models.errors import TasteprintError
 from service.app import create_app
 from service.errors import CannotStart
+from service.logs import configure
 from service.pipeline import Pipeline
 from service.server import Server
 from service.session import Model
@@ -25,8 +25,7 @@ def main() -> None:
     """Run the service as `TASTEPRINT_*` says; see the README for every setting."""
     try:
         settings = from_environment()
-        logging.basicConfig(format="%(levelname)s %(message)s")
-        logging.getLogger("tasteprint").setLevel(settings.log_level.upper())
+        configure(settings)
         listener = listen(settings.host, settings.port)
         app = create_app(settings)
     except ValidationError as error:

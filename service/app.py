@@ -12,10 +12,13 @@ from fastapi.responses import HTMLResponse
 
 from service import problems
 from service.load import load_models
+from service.metrics import Metrics
+from service.observe import Observe
 from service.pipeline import Pipeline
 from service.ready import Probe
 from service.routes import router
 from service.settings import Settings, from_environment
+from service.traces import open_traces
 
 WEB = Path(__file__).parent / "web"
 
@@ -28,17 +31,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     CannotStart
     """
     settings = settings or from_environment()
-    pipeline = Pipeline(settings, load_models(settings))
+    metrics, traces = Metrics(_version()), open_traces(settings, _version())
+    pipeline = Pipeline(settings, load_models(settings), metrics)
+    metrics.watch(pipeline)
     probe = Probe(pipeline)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             await pipeline.start()
+            metrics.ready()
             yield
         finally:
             await probe.close()
             await pipeline.close()
+            if traces is not None:
+                await traces.close()
 
     app = FastAPI(
         title="Tasteprint",
@@ -48,11 +56,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's own pages load from a CDN
         redoc_url=None,
     )
-    app.state.pipeline, app.state.probe = pipeline, probe
+    app.state.pipeline, app.state.probe, app.state.metrics = pipeline, probe, metrics
     problems.install(app)
     app.include_router(router)
     for path in ("/", "/docs"):
         app.get(path, include_in_schema=False)(_docs)
+    # Last, and around all of it: what it does not see has no id and is not counted.
+    app.middleware_stack = Observe(app.build_middleware_stack(), metrics, traces)
     return app
 
 

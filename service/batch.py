@@ -13,6 +13,7 @@ import numpy as np
 
 from models.window import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
+from service.observer import SILENT, Observer
 from service.session import Model, Outputs
 
 log = logging.getLogger("tasteprint")
@@ -46,8 +47,9 @@ class Batcher:
     not fit its caches), so there the cap is 1, and `lanes` runs go on beside each other.
     """
 
-    def __init__(self, model: Model, timeout_s: float) -> None:
+    def __init__(self, model: Model, timeout_s: float, observer: Observer = SILENT) -> None:
         self._model = model
+        self._observer = observer
         self._timeout_s = timeout_s
         self._waiting: deque[Waiter] = deque()
         self._arrived = asyncio.Event()
@@ -59,6 +61,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
+        """Windows that wait for the model."""
         return len(self._waiting)
 
     async def run(self, window: Samples) -> Inferred:
@@ -103,6 +106,7 @@ class Batcher:
 
     async def _answer(self, batch: list[Waiter]) -> None:
         started = time.perf_counter()
+        self._observer.batch(self._model.card.name, len(batch))
         windows = [waiter.window for waiter in batch]
         alone = not self._running and not self._waiting
         self._running += 1

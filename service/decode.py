@@ -11,6 +11,7 @@ from models.card import AudioInput
 from service.decoder import Decoder
 from service.decoder_messages import Job
 from service.errors import DecoderLost
+from service.observer import SILENT, Observer
 from service.settings import Settings
 
 # Between two tries to start a process, where the first one failed.
@@ -22,8 +23,9 @@ log = logging.getLogger("tasteprint")
 class DecodePool:
     """`decode_workers` processes, one job each at a time; one that ends is replaced at once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, observer: Observer = SILENT) -> None:
         self._settings = settings
+        self._observer = observer
         # The one that worked last goes first: its memory is warm.
         self._idle: asyncio.LifoQueue[Decoder] = asyncio.LifoQueue()
         self._keepers: list[asyncio.Task[None]] = []
@@ -48,9 +50,9 @@ class DecodePool:
         try:
             while True:
                 self._idle.put_nowait(decoder)
-                code = await decoder.ended()
-                log.warning("a decoder has ended (status %d), starting another", code)
-                await decoder.stop()
+                death = await decoder.ended()
+                self._observer.decoder_died(death)
+                log.warning("a decoder has ended (%s), starting another", death)
                 decoder = await self._another()
         finally:
             await decoder.stop()

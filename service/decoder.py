@@ -19,6 +19,7 @@ from models.errors import AudioError, CorruptAudio
 from service import errors
 from service.decoder_messages import ANSWER, READY, Decoded, Job, Refused
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
+from service.observer import Death
 from service.settings import Settings
 from service.spool import Spool
 
@@ -36,6 +37,7 @@ class Decoder:
         assert process.stdout is not None
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._timeout_s = timeout_s
+        self._late = False
         self._samples = Spool()
 
     @classmethod
@@ -64,9 +66,13 @@ class Decoder:
     def alive(self) -> bool:
         return self._process.returncode is None and not self._stdout.at_eof()
 
-    async def ended(self) -> int:
-        """Wait for the process's end; its exit status, negative for a signal."""
-        return await self._process.wait()
+    async def ended(self) -> Death:
+        """Wait for the process's end; what it ended of."""
+        code = await self._process.wait()
+        await self.stop()
+        if self._late:
+            return "timed-out"
+        return "crashed" if -code in OWN_FAULTS else "lost"
 
     @property
     def samples_path(self) -> Path:
@@ -89,6 +95,7 @@ class Decoder:
                 if isinstance(answer, Decoded):
                     return await self._collect(answer, job)
         except TimeoutError as error:
+            self._late = True
             await self.stop()
             raise DecodeTimeout(
                 f"decoding took over {self._timeout_s:g} s", limit=self._timeout_s

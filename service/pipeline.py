@@ -22,6 +22,7 @@ from service.decode import DecodePool
 from service.errors import Unavailable
 from service.hearing import Heard, Hearing
 from service.load import Models
+from service.observer import SILENT, Observer
 from service.once import Once
 from service.patience import while_wanted
 from service.session import Model
@@ -53,22 +54,23 @@ class Answered:
 class Pipeline:
     """The stages, each made once, and the order in which a request passes them."""
 
-    def __init__(self, settings: Settings, models: Models) -> None:
+    def __init__(self, settings: Settings, models: Models, observer: Observer = SILENT) -> None:
         self.settings = settings
         self.models = models
+        self._observer = observer
         self.held = HeldBytes(settings.max_held_bytes)
-        self.cache = open_cache(settings)
+        self.cache = open_cache(settings, observer)
         self.computing: Once[str, Answered] = Once()
         self.hearings: dict[str, Hearing] = {}
         self.admission = Admission(settings.max_in_flight)
-        self.decoders = DecodePool(settings)
+        self.decoders = DecodePool(settings, observer)
         self.batchers: dict[str, Batcher] = {}
         self.requests = 0
         self.stopping = False
 
     async def start(self) -> None:
         for name, model in self.models.loaded.items():
-            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s)
+            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s, self._observer)
         await self.decoders.start()
 
     async def close(self) -> None:
@@ -137,6 +139,7 @@ class Pipeline:
         if self.computing.runs(key):
             return None
         known = await self.cache.get(key)
+        self._observer.cache("miss" if known is None else "hit")
         return None if known is None else Answered(model, known, cached=True)
 
     async def answers(
@@ -214,8 +217,9 @@ def key_of(hearing: Hearing, model: Model) -> str:
 
 
 def note(rows: list[Inferred], timing: Timing) -> None:
-    timing.add("queue", max(row.queue_ms for row in rows))
-    timing.add("infer", max(row.infer_ms for row in rows))
+    infer_ms = max(row.infer_ms for row in rows)
+    timing.add("queue", max(row.queue_ms for row in rows), ago_ms=infer_ms)
+    timing.add("infer", infer_ms)
 
 
 def _own(result: Answered | BaseException) -> Answered | TasteprintError:

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from service.answers import Computed
+from service.observer import SILENT, Observer
 from service.settings import Settings
 
 # Part of every key: raised when the value's layout changes, so that replicas of two versions
@@ -29,7 +30,8 @@ log = logging.getLogger("tasteprint")
 class RedisCache:
     """Each call waits `redis_timeout_ms` at most; after a failure it is a miss for a while."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, observer: Observer = SILENT) -> None:
+        self._observer = observer
         self._timeout_s = settings.redis_timeout_ms / 1000
         self._pause_s = settings.redis_pause_s
         self._ttl_s = settings.cache_ttl_s
@@ -47,7 +49,10 @@ class RedisCache:
 
     async def get(self, key: str) -> Computed | None:
         value = await self._ask(lambda: self._redis.get(PREFIX + key))
-        return decode(value) if isinstance(value, bytes) else None
+        found = decode(value) if isinstance(value, bytes) else None
+        if found is None and value is not None:
+            self._observer.cache_failed("damaged")
+        return found
 
     async def put(self, key: str, value: Computed) -> None:
         await self._ask(lambda: self._redis.set(PREFIX + key, encode(value), ex=self._ttl_s))
@@ -62,6 +67,7 @@ class RedisCache:
                 value = await answer
         except (RedisError, OSError, TimeoutError) as error:
             self._asked_again_at = time.monotonic() + self._pause_s
+            self._observer.cache_failed("unanswered")
             self._note(failing=True, why=f"{type(error).__name__}: {error}")
             return None
         self._note(failing=False)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from models.errors import TasteprintError
 from models.window import WindowChoice
@@ -21,12 +22,13 @@ from service.answers import (
     RefusedModel,
     Regression,
 )
+from service.metrics import Metrics
 from service.openapi import FILE_BODY, FILE_PROBLEMS, TASK_PROBLEMS, problems
 from service.pipeline import Answered, Asked, Pipeline
 from service.queries import AnalyzeQuery, EmbedQuery, NoQuery, TaskQuery
 from service.ready import Probe
+from service.seen import current
 from service.session import Model
-from service.timing import Timing
 
 router = APIRouter()
 
@@ -108,10 +110,11 @@ async def analyze(
 async def _ask(
     request: Request, response: Response, models: Sequence[Model], window: str
 ) -> list[Answered | TasteprintError]:
-    timing = Timing()
+    timing = current().timing()
     asked = Asked(tuple(models), WindowChoice.parse(window), timing)
     results = await pipeline_of(request).answer(request, asked)
     response.headers["Server-Timing"] = timing.header()
+    current().answered(models, results)
     return results
 
 
@@ -163,3 +166,11 @@ async def readyz(request: Request) -> Readiness:
     """A probe just went through a real decoder and every model's real queue."""
     probe: Probe = request.app.state.probe
     return await probe.ready()
+
+
+@router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])
+async def metrics(request: Request) -> Response:
+    """What is counted and measured, for Prometheus."""
+    own: Metrics = request.app.state.metrics
+    content, media_type = own.exposition(request.headers.get("accept", ""))
+    return Response(content, media_type=media_type)

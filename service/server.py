@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.connections import connections
+from service.logs import announce
 from service.pipeline import Pipeline
 from service.settings import Settings
 
@@ -39,7 +40,8 @@ class Server(uvicorn.Server):
             # A class is meant; it is called, and nothing else.
             http=cast(type[asyncio.Protocol], connections(settings)),
             log_level="info" if settings.access_log else "warning",
-            access_log=settings.access_log,
+            log_config=None,  # its lines go the way of ours
+            access_log=False,  # `service.observe` logs the requests
             timeout_graceful_shutdown=CLOSING_S,
             server_header=False,
         )
@@ -48,7 +50,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
-            print(self._banner(sockets[0], self._pipeline), flush=True)
+            announce(self._banner(sockets[0], self._pipeline), self._pipeline.settings)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self._pipeline.stopping:

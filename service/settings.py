@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, RedisDsn, ValidationInfo, field_validator
+from pydantic import AnyHttpUrl, Field, RedisDsn, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import models
@@ -37,6 +37,13 @@ class Settings(BaseSettings):
         default="info", description="`debug` adds a line for each computation."
     )
     access_log: bool = Field(default=True, description="Log a line for each request.")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="`json` logs one object a line."
+    )
+    otlp_endpoint: AnyHttpUrl | None = Field(
+        default=None,
+        description="Collector of OpenTelemetry traces (OTLP over HTTP); needs the extra `otel`.",
+    )
     shutdown_s: float = Field(
         default=10.0, gt=0, description="What running requests get to finish in."
     )

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from service.redis_cache import PREFIX
 from tests.running import Service, running, wait_until
+from tests.service.scrapes import scrape
 from tests.sounds import golden, write
 
 
@@ -117,6 +118,7 @@ def test_a_damaged_entry_is_computed_again(
     with redis_server.client as client:
         client.set(key, b"\x80\x04damaged")
     assert cached.embedding(path) == first
+    assert scrape(cached).value("tasteprint_cache_errors_total", cause="damaged") == 1
     assert cached.embedding(path)["cached"] is True
 
 
