@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from service.errors import Busy
 
@@ -55,21 +55,14 @@ class Admission:
     def _places(self, windows: int) -> int:
         return min(windows, self.limit)
 
-    @asynccontextmanager
-    async def wait(self, windows: int = 1) -> AsyncIterator[None]:
-        """Hold places as soon as there are some: for work that nobody waits for impatiently."""
+    async def room(self, windows: int = 1) -> None:
+        """Wait until so many windows would be admitted: for work that is in no hurry."""
         while True:
             try:
-                places = self.admit(windows)
-                places.__enter__()
-                break
+                return self.check(windows)
             except Busy:
                 self._freed.clear()
                 await self._freed.wait()
-        try:
-            yield
-        finally:
-            places.__exit__(None, None, None)
 
 
 class HeldBytes:

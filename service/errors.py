@@ -79,6 +79,11 @@ class UnknownTask(ServiceError):
     remedy = "GET /models lists every model with its kind and task"
 
 
+class NotRemembered(ServiceError):
+    title = "Not remembered"
+    remedy = "upload the audio: POST /embed"
+
+
 class WrongModel(ServiceError):
     title = "Model of another task"
     remedy = "leave `model` out, or name one that does this task"
@@ -149,6 +154,7 @@ STATUS: dict[type[TasteprintError], int] = {
     InvalidParameter: 422,
     UnknownModel: 404,
     UnknownTask: 404,
+    NotRemembered: 404,
     WrongModel: 422,
     AudioError: 422,
     NotAudio: 415,

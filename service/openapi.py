@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.answers import Problem
+from service.answers import BatchLine, Problem
 from service.problems import MEDIA_TYPE
 
 
@@ -35,6 +35,36 @@ FILE_BODY = {
         },
     }
 }
+FILES_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "Audio files, each a part named `file`.",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "array", "items": {"type": "string", "format": "binary"}}
+                    },
+                }
+            }
+        },
+    }
+}
+VECTORS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "With `Accept: application/octet-stream` the numbers alone: float32, "
+        "little-endian, in the order that the header `Tasteprint-Outputs` states.",
+        "content": {"application/octet-stream": BINARY},
+    }
+}
+BATCH_LINES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A line of JSON for each file, as it is done.",
+        "content": {"application/x-ndjson": {"schema": BatchLine.model_json_schema()}},
+    }
+}
 FILE_PROBLEMS = problems(
     s400="Bad upload (no file, wrong field, several files, malformed) or unknown query parameter.",
     s404="Unknown model; the models there are are named.",
@@ -45,6 +75,12 @@ FILE_PROBLEMS = problems(
     s429="Too busy; Retry-After states when to try again.",
     s500="The model failed on this audio.",
     s503="A decoder or a model was lost; Retry-After states when to try again.",
+    s504="No answer within the deadline; Retry-After states when to try again.",
+)
+REMEMBERED_PROBLEMS = problems(
+    s400="Unknown query parameter.",
+    s404="Nothing is remembered of it, or unknown model.",
+    s422="No SHA-256, or an invalid parameter.",
 )
 TASK_PROBLEMS = FILE_PROBLEMS | problems(
     s404="Unknown task or model; those there are are named.",

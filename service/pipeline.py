@@ -149,7 +149,7 @@ class Pipeline:
         unknown = (model for model, there in zip(asked.models, known, strict=True) if not there)
         each = [self._one(hearing, model, asked.timing) for model in unknown]
         results = iter(await asyncio.gather(*each, return_exceptions=True))
-        return [there or _own(next(results)) for there in known]
+        return [there or _answer_or_error(next(results)) for there in known]
 
     @contextmanager
     def hear(self, upload: Upload, choice: WindowChoice) -> Iterator[Hearing]:
@@ -222,7 +222,19 @@ def note(rows: list[Inferred], timing: Timing) -> None:
     timing.add("infer", infer_ms)
 
 
-def _own(result: Answered | BaseException) -> Answered | TasteprintError:
+def own(result: Answered | TasteprintError) -> Answered:
+    """The answer of one model, by itself.
+
+    Raises
+    ------
+    TasteprintError
+    """
+    if isinstance(result, TasteprintError):
+        raise result
+    return result
+
+
+def _answer_or_error(result: Answered | BaseException) -> Answered | TasteprintError:
     """An answer or an error that is a model's own; whatever else was raised is raised on."""
     if isinstance(result, Answered | TasteprintError):
         return result

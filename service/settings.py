@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=100 * MiB, ge=1, description="Largest file that is taken."
     )
+    max_batch_files: int = Field(
+        default=1000, ge=1, description="Most files of one POST /embed/batch."
+    )
     max_held_bytes: int = Field(
         default=1024 * MiB, ge=1, description="Most bytes of uploads held in memory at a time."
     )

@@ -15,6 +15,7 @@ from service.multipart import FilePart
 from service.settings import Settings
 from service.spool import Spool
 
+MULTIPART = "multipart/form-data"
 # Raw bodies; a missing type is taken as bytes (RFC 9110, section 8.3).
 RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
 # Boundaries and part headers, which Content-Length counts and the file does not.
@@ -64,10 +65,10 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     """
     if _has_no_body(request):
         raise NoFile("the request has no body")
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    multipart = kind == b"multipart/form-data"
-    if not multipart and kind and not kind.decode("latin-1").startswith(RAW_TYPES):
-        raise _unsupported(kind.decode("latin-1"))
+    kind, options = media_type(request)
+    multipart = kind == MULTIPART
+    if not multipart and kind and not kind.startswith(RAW_TYPES):
+        raise unsupported(kind, f"{MULTIPART}, audio/*, video/*, application/octet-stream")
     allowed = settings.max_upload_bytes + (MULTIPART_OVERHEAD if multipart else 0)
     if int(request.headers.get("content-length", 0)) > allowed:
         raise _too_large(settings.max_upload_bytes)
@@ -134,9 +135,12 @@ def _too_large(limit: int) -> UploadTooLarge:
     return UploadTooLarge(f"the file is larger than {limit} bytes", limit=limit)
 
 
-def _unsupported(kind: str) -> UnsupportedBody:
-    return UnsupportedBody(
-        f"a body of type {kind} is not read",
-        value=kind,
-        limit="multipart/form-data, audio/*, video/*, application/octet-stream",
-    )
+def media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
+    """The body's type and its options, as `boundary`; an empty type where none is stated."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    return kind.decode("latin-1"), options
+
+
+def unsupported(kind: str, limit: str) -> UnsupportedBody:
+    said = kind[:64] or "no type"
+    return UnsupportedBody(f"a body of type {said} is not read", value=said, limit=limit)
