@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from models.errors import TasteprintError
+from service.access import check_exposure
 from service.app import create_app
 from service.errors import CannotStart
 from service.pipeline import Pipeline
@@ -28,6 +29,7 @@ def main() -> None:
         logging.basicConfig(format="%(levelname)s %(message)s")
         logging.getLogger("tasteprint").setLevel(settings.log_level.upper())
         listener = listen(settings.host, settings.port)
+        check_exposure(listener, settings)
         app = create_app(settings)
     except ValidationError as error:
         sys.exit(f"tasteprint-serve: bad settings\n{_explain(error)}")

@@ -6,12 +6,13 @@ import difflib
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, RedisDsn, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, RedisDsn, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import models
+from service import keys, origins
 from service.errors import CannotStart
 
 MODELS_DIR = Path(models.__file__).parent
@@ -27,7 +28,9 @@ def cores() -> int:
 class Settings(BaseSettings):
     """The defaults need nothing: no Redis, no GPU, no configuration."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(
@@ -39,6 +42,26 @@ class Settings(BaseSettings):
     access_log: bool = Field(default=True, description="Log a line for each request.")
     shutdown_s: float = Field(
         default=10.0, gt=0, description="What running requests get to finish in."
+    )
+
+    api_keys: Annotated[keys.Digests, NoDecode, BeforeValidator(keys.parse_list)] = Field(
+        default=(),
+        repr=False,
+        description="Keys, separated by commas: who has none of them is refused.",
+    )
+    api_keys_file: Path | None = Field(
+        default=None, description="File of such keys, one a line; they count beside the others."
+    )
+    guard_docs: bool = Field(
+        default=False, description="Ask for a key also at `/`, `/docs` and `/openapi.json`."
+    )
+    guard_metrics: bool = Field(default=True, description="Ask for a key also at `/metrics`.")
+    allow_anyone: bool = Field(
+        default=False, description="Listen also where other machines reach it, without any keys."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins.parse_list)] = Field(
+        default=(),
+        description="Origins whose pages may read answers, separated by commas; `*` is every one.",
     )
 
     models_dir: Path = Field(
@@ -81,7 +104,9 @@ class Settings(BaseSettings):
     )
 
     redis_url: RedisDsn | None = Field(
-        default=None, description="Cache in this Redis; without it, in the process."
+        default=None,
+        repr=False,  # it may hold a password
+        description="Cache in this Redis, `rediss://` by TLS; without it, in the process.",
     )
     redis_timeout_ms: int = Field(
         default=50, ge=1, description="Longest wait for Redis, each time."
