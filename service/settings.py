@@ -112,7 +112,7 @@ class Settings(BaseSettings):
         default=50, ge=1, description="Longest wait for Redis, each time."
     )
     redis_pause_s: float = Field(
-        default=1.0, ge=0, description="How long Redis is left alone after it failed."
+        default=1.0, ge=0.05, description="How long Redis is left alone after it failed."
     )
     cache_entries: int = Field(
         default=10_000,
