@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from service.answers import Computed
-from service.redis_link import Link, open_pool, reason
+from service.redis_link import MAX_CONNECTIONS, Link, open_pool, reason
 from service.settings import Settings
 
 # Part of every key: raised when the value's layout changes, so that replicas of two versions
@@ -42,6 +42,7 @@ class RedisCache:
         self._ttl_s = settings.cache_ttl_s
         self._where = f"{url.host}:{url.port or 6379}"
         self._redis = Redis.from_pool(open_pool(str(url)))
+        self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
         self._link = Link(self._where, self._try, self._timeout_s, settings.redis_pause_s)
         # What is answered with an error at present, and which.
         self._refused: dict[str, str] = {}
@@ -58,8 +59,10 @@ class RedisCache:
         if not await self._link.usable():
             return None
         try:
-            # Around all of it: the wait for one of the connections and hand-shakes count too.
-            async with asyncio.timeout(self._timeout_s):
+            # Around all of it: the wait for a connection, and its making, count too.
+            async with asyncio.timeout(self._timeout_s), self._connections:
+                if self._link.lost:  # while this waited for its turn
+                    return None
                 value = await cast(Awaitable[object], command())
         except ResponseError as error:
             self._note(verb, reason(error))

@@ -8,15 +8,15 @@ import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs, urlsplit
 
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from service.errors import CannotStart
 
-# One process asks with one thread: more connections carry nothing more, and a frozen Redis that
-# wakes up finds no crowd.
+# Asked at a time. One process asks with one thread: more connections carry nothing more, and a
+# frozen Redis that wakes up finds no crowd.
 MAX_CONNECTIONS = 16
 # A connection that is made in the background may take longer than a request may wait: it resolves
 # a name, maybe by a server that is slow, and shakes hands. Longer than resolvers try (2 × 5 s for
@@ -49,30 +49,38 @@ class Link:
         """Whether nothing has failed since it last answered."""
         return not self._failing
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is being tried in the background."""
+        return self._recovery is not None
+
     async def usable(self) -> bool:
         """Whether to ask now. The first who come wait for the first connection, nobody later on."""
         loop = asyncio.get_running_loop()
         if self._waited_until is None:
             self._waited_until = loop.time() + self._timeout_s
-            self._recover()
+            self._recover(rest_s=0.0)
         left_s = self._waited_until - loop.time()
         if self._recovery is not None and left_s > 0:
             await asyncio.wait({self._recovery}, timeout=left_s)
+            if self._recovery is not None:
+                self._note(TimeoutError())
         return self._recovery is None
 
     def lose(self, error: Exception) -> None:
         """Redis failed to answer: ask it no more until it has answered in the background."""
         self._note(error)
-        self._recover()
-
-    def _recover(self) -> None:
         if self._recovery is None:
-            self._recovery = asyncio.create_task(self._until_it_answers())
+            # At once the first time: one late answer is not the end of it. But not each time.
+            now = asyncio.get_running_loop().time()
+            self._recover(max(0.0, self._left_alone_until - now))
+            self._left_alone_until = now + self._pause_s
 
-    async def _until_it_answers(self) -> None:
-        loop = asyncio.get_running_loop()
-        # At once where it had held for a while: one late answer is not the end of it.
-        await asyncio.sleep(max(0.0, self._left_alone_until - loop.time()))
+    def _recover(self, rest_s: float) -> None:
+        self._recovery = asyncio.create_task(self._until_it_answers(rest_s))
+
+    async def _until_it_answers(self, rest_s: float) -> None:
+        await asyncio.sleep(rest_s)
         while True:
             try:
                 async with asyncio.timeout(CONNECT_S):
@@ -85,7 +93,6 @@ class Link:
                 self._note(error)
                 await asyncio.sleep(self._pause_s)
         self._recovery = None
-        self._left_alone_until = loop.time() + self._pause_s
         if self._failing:
             log.info("Redis at %s answers again", self._where)
         self._failing = False
@@ -102,7 +109,7 @@ class Link:
             await asyncio.wait({self._recovery})
 
 
-def open_pool(url: str) -> BlockingConnectionPool:
+def open_pool(url: str) -> ConnectionPool:
     """The connections of a `redis://` or `rediss://` URL; made when they are needed.
 
     Raises
@@ -112,11 +119,10 @@ def open_pool(url: str) -> BlockingConnectionPool:
     """
     _check_options(url)
     try:
-        pool = BlockingConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             url,
-            max_connections=MAX_CONNECTIONS,
+            max_connections=MAX_CONNECTIONS + 1,  # and the one that tries in the background
             # Whoever asks bounds the whole of it. A timer of each step's own would cost a task.
-            timeout=None,
             socket_timeout=None,
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),

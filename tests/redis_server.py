@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 import pytest
 import redis
-from redis.exceptions import RedisError
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError
+from redis.retry import Retry
 
 from service.redis_cache import PREFIX
 from tests.running import wait_until
@@ -42,7 +44,7 @@ class RedisServer:
 
     @property
     def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port)
+        return redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0))
 
     def start(self, *options: str) -> None:
         options = ("--port", str(self.port), "--save", "", "--appendonly", "no", *options)
@@ -53,6 +55,8 @@ class RedisServer:
         try:
             with self.client as client:
                 return bool(client.ping())
+        except AuthenticationError:
+            return True
         except RedisError:
             return False
 

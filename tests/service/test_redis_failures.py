@@ -1,0 +1,386 @@
+"""Whatever Redis does, an answer comes in time and is right."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from service.answers import AudioHeard, Computed, WindowUsed
+from service.errors import CannotStart
+from service.redis_cache import PREFIX, RedisCache, encode
+from service.redis_link import MAX_CONNECTIONS
+from service.settings import Settings
+from tests.redis_server import RedisServer, free_port, redis_running, way_to
+
+TIMEOUT_S = 0.2
+# What 200 tasks and a busy machine add. Were each to wait for its turn, it would be 2.5 s.
+SLACK_S = 1.0
+CROWD = 200
+SECRET = "the-password-of-redis"
+
+COMPUTED = Computed(
+    outputs={"embedding": [0.1, -0.2], "features": [1.5]},
+    window=WindowUsed(starts=[0.0], seconds=30.0, how="start"),
+    audio=AudioHeard(sha256="0" * 64, duration=1.0, codec="mp3", rate=44_100, channels=2),
+)
+
+
+def open_cache(url: str, pause_s: float = 60.0) -> RedisCache:
+    settings = {"redis_timeout_ms": TIMEOUT_S * 1000, "redis_pause_s": pause_s, "redis_url": url}
+    return RedisCache(Settings.model_validate(settings))
+
+
+async def whole(cache: RedisCache, key: str = "key") -> None:
+    """Wait until the cache stores and finds."""
+    end = time.monotonic() + 20.0
+    while await cache.get(key) is None:
+        assert time.monotonic() < end, cache.describe()
+        await cache.put(key, COMPUTED)
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    with redis_running() as server:
+        yield server
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    yield f"redis://:{SECRET}@127.0.0.1:{free_port()}/0"
+
+
+@contextmanager
+def frozen() -> Iterator[str]:
+    with redis_running() as server:
+        os.kill(server.pid(), signal.SIGSTOP)
+        yield server.url  # SIGKILL ends also what is stopped
+
+
+@contextmanager
+def asleep() -> Iterator[str]:
+    """Two seconds late, as in DEBUG SLEEP 2."""
+    with redis_running("--enable-debug-command", "yes") as server, server.client as client:
+        sleep = threading.Thread(target=client.execute_command, args=("DEBUG", "SLEEP", "2"))
+        sleep.start()
+        yield server.url
+        sleep.join()
+
+
+@contextmanager
+def nameless() -> Iterator[str]:
+    yield "redis://no-such-host.invalid:6379/0"
+
+
+@contextmanager
+def wanting(password: str) -> Iterator[str]:
+    with redis_running("--requirepass", "another-one") as server:
+        yield f"redis://{password}127.0.0.1:{server.port}/0"
+
+
+@contextmanager
+def saying(said: bytes) -> Iterator[str]:
+    with way_to(spoilt=lambda _: said) as way:
+        yield way.url.replace("redis://", f"redis://:{SECRET}@")
+
+
+GARBAGE = {
+    "no RESP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "no number": b"$abc\r\n",
+    "a length that never comes": b"$999999999999\r\nabc",
+    "lists in lists": b"*1\r\n" * 5_000,
+    "bytes of no meaning": bytes(range(256)) * 40,
+    "an endless line": b"+" + b"x" * 300_000,
+    "nothing": b"",
+}
+DEAD: dict[str, Callable[[], AbstractContextManager[str]]] = {
+    "refuses connections": refusing,
+    "frozen": frozen,
+    "asleep": asleep,
+    "of no known name": nameless,
+    "wants a password": partial(wanting, ""),
+    "wants another password": partial(wanting, f":{SECRET}@"),
+    **{f"says {name}": partial(saying, said) for name, said in GARBAGE.items()},
+}
+
+
+@pytest.mark.parametrize("dead", DEAD.values(), ids=DEAD)
+def test_a_crowd_waits_for_a_dead_redis_once_and_nobody_after_it(
+    dead: Callable[[], AbstractContextManager[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(url: str) -> None:
+        cache = open_cache(url)
+        began = time.monotonic()
+        assert await asyncio.gather(*(cache.get(str(i)) for i in range(CROWD))) == [None] * CROWD
+        assert time.monotonic() - began < TIMEOUT_S + SLACK_S
+        assert "not answering" in cache.describe()
+        began = time.monotonic()
+        for i in range(CROWD):
+            assert await cache.get(str(i)) is None
+            await cache.put(str(i), COMPUTED)
+        assert time.monotonic() - began < TIMEOUT_S
+        await cache.close()
+
+    with dead() as url:
+        asyncio.run(scenario(url))
+    assert len(caplog.records) == 1
+    assert "does not answer" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@contextmanager
+def stopped(server: RedisServer) -> Iterator[None]:
+    os.kill(server.pid(), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid(), signal.SIGCONT)
+
+
+def test_a_crowd_at_a_redis_that_freezes_is_few_connections(redis_server: RedisServer) -> None:
+    """Also while it is in use: each who asked waits once, and none of them holds a socket."""
+
+    async def scenario() -> None:
+        cache = open_cache(redis_server.url, pause_s=0.05)
+        await whole(cache)
+        assert await asyncio.gather(*(cache.get("key") for _ in range(CROWD))) == [COMPUTED] * CROWD
+        files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        with stopped(redis_server):
+            for _ in range(3):
+                began = time.monotonic()
+                missed = await asyncio.gather(*(cache.get("key") for _ in range(CROWD)))
+                assert missed == [None] * CROWD
+                assert time.monotonic() - began < TIMEOUT_S + SLACK_S
+            assert len(os.listdir("/proc/self/fd")) <= files  # noqa: PTH208
+        await whole(cache)
+        await cache.close()
+
+    with redis_server.client as client:
+        before = client.info("stats")["total_connections_received"]
+    asyncio.run(scenario())
+    with redis_server.client as client:
+        made = client.info("stats")["total_connections_received"] - before
+    # The crowd's, those in the background (before, while and after), and this test's own.
+    assert made <= MAX_CONNECTIONS + 4
+
+
+def test_a_name_that_is_slow_to_resolve_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolution that is given up goes on in its thread: they must not add up."""
+    asked: list[object] = []
+    end = threading.Event()
+
+    def slow(*arguments: object, **_: object) -> list[object]:
+        asked.append(arguments[0])
+        end.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    async def scenario() -> None:
+        cache = open_cache("redis://redis.example.org/0", pause_s=0.05)
+        began = time.monotonic()
+        for _ in range(5):
+            await asyncio.gather(*(cache.get(str(i)) for i in range(CROWD)))
+        assert time.monotonic() - began < TIMEOUT_S + SLACK_S
+        assert asked == ["redis.example.org"]
+        end.set()
+        await cache.close()
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    asyncio.run(scenario())
+
+
+def test_one_late_answer_is_not_the_end(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        cache = open_cache(way.url)  # its pause is a minute, but not the first
+        await whole(cache)
+        way.delay_s = 2 * TIMEOUT_S
+        assert await cache.get("key") is None
+        way.delay_s = 0.0
+        await whole(cache)
+        await cache.close()
+
+    with way_to(redis_server.port) as way:
+        asyncio.run(scenario())
+
+
+def test_a_redis_that_is_always_late_is_not_waited_for(redis_server: RedisServer) -> None:
+    """It can be connected to, given time; no request is to find out each time that it is slow."""
+
+    async def scenario() -> None:
+        cache = open_cache(way.url, pause_s=0.05)
+        await whole(cache)
+        way.delay_s = 1.5 * TIMEOUT_S
+        assert await cache.get("key") is None
+        began = time.monotonic()
+        for _ in range(20):
+            assert await cache.get("key") is None
+            await asyncio.sleep(0.02)
+        assert time.monotonic() - began < 20 * 0.02 + TIMEOUT_S
+        await cache.close()
+
+    with way_to(redis_server.port) as way:
+        asyncio.run(scenario())
+
+
+def test_a_full_redis_still_answers_what_it_has(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        cache = open_cache(redis_server.url)
+        await whole(cache)
+        redis_server.set(maxmemory=1, maxmemory_policy="noeviction")
+        try:
+            for i in range(5):
+                await cache.put(f"more {i}", COMPUTED)
+                assert await cache.get("key") == COMPUTED
+                assert await cache.get(f"more {i}") is None
+            assert cache.describe().endswith("(refuses SET: OOM)")
+        finally:
+            redis_server.set(maxmemory=0)
+        await cache.put("more", COMPUTED)
+        assert await cache.get("more") == COMPUTED
+        assert "refuses" not in cache.describe()
+        await cache.close()
+
+    asyncio.run(scenario())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_read_only_replica_is_read(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        cache = open_cache(redis_server.url)
+        await whole(cache)
+        with redis_server.client as client:
+            client.replicaof("127.0.0.1", free_port())  # of none that is there
+            await cache.put("more", COMPUTED)
+            assert await cache.get("key") == COMPUTED
+            assert cache.describe().endswith("(refuses SET: READONLY)")
+            client.replicaof("NO", "ONE")
+        await cache.put("more", COMPUTED)
+        assert await cache.get("more") == COMPUTED
+        await cache.close()
+
+    asyncio.run(scenario())
+
+
+GOOD = encode("key", COMPUTED)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"",
+        b"\x80\x04garbage",
+        GOOD[:-1],
+        GOOD[: len(GOOD) // 2],
+        GOOD.replace(b"0.1", b"0.2"),
+        GOOD.replace(b"tp3:", b"tp2:"),
+        GOOD[4:],
+        encode("another key", COMPUTED),
+        bytes(1 << 20),
+        ["a", "list"],
+    ],
+)
+def test_an_entry_that_is_not_whole_is_a_miss_and_written_anew(
+    redis_server: RedisServer, entry: bytes | list[str]
+) -> None:
+    async def scenario() -> None:
+        cache = open_cache(redis_server.url)
+        await whole(cache)
+        with redis_server.client as client:
+            client.delete(PREFIX + "key")
+            if isinstance(entry, list):
+                client.rpush(PREFIX + "key", *entry)
+            else:
+                client.set(PREFIX + "key", entry)
+        assert await cache.get("key") is None
+        assert "not answering" not in cache.describe()
+        await cache.put("key", COMPUTED)
+        assert await cache.get("key") == COMPUTED
+        await cache.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_error_that_repeats_the_password_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """As an old Redis does of a command that it does not know."""
+    said = f"-ERR unknown command `AUTH`, with args beginning with: `{SECRET}`,\r\n".encode()
+
+    async def scenario(url: str) -> None:
+        cache = open_cache(url)
+        assert await cache.get("key") is None
+        assert SECRET not in cache.describe()
+        await cache.close()
+
+    with saying(said) as url:
+        asyncio.run(scenario(url))
+    assert caplog.records
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{SECRET}@127.0.0.1/0?decode_responses=true",
+        f"redis://:{SECRET}@127.0.0.1/0?max_connections=1000",
+        f"redis://:{SECRET}@127.0.0.1/0?ssl_ca_certs=x",
+        f"rediss://:{SECRET}@127.0.0.1/0?ssl_nonsense=x",
+        f"redis://:{SECRET}@127.0.0.1/0?db=x",
+    ],
+)
+def test_a_bad_option_of_the_url_is_said_without_the_password(url: str) -> None:
+    with pytest.raises(CannotStart, match="TASTEPRINT_REDIS_URL") as refused:
+        open_cache(url)
+    assert SECRET not in f"{refused.value} {refused.value.value} {refused.value.__context__}"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 that it has signed itself, with `key.pem` beside it."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        shlex.split(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+            "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 "
+            "-keyout key.pem -out certificate.pem"
+        ),
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "certificate.pem"
+
+
+def test_redis_by_tls(certificate: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(server: RedisServer) -> None:
+        where = f"rediss://:{SECRET}@127.0.0.1:{tls_port}/0"
+        cache = open_cache(f"{where}?ssl_ca_certs={certificate}")
+        await whole(cache)
+        os.kill(server.pid(), signal.SIGSTOP)
+        began = time.monotonic()
+        assert await cache.get("key") is None
+        await cache.close()  # no waiting for a frozen peer's goodbye
+        assert time.monotonic() - began < 2 * TIMEOUT_S + SLACK_S
+        os.kill(server.pid(), signal.SIGCONT)
+        strange = open_cache(where)  # signed by nobody who is known here
+        assert await strange.get("key") is None
+        assert "not answering" in strange.describe()
+        await strange.close()
+
+    key, tls_port = certificate.with_name("key.pem"), free_port()
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+    options = ("--tls-port", str(tls_port), "--tls-auth-clients", "no", *files)
+    with redis_running(*options, "--requirepass", SECRET) as server:
+        asyncio.run(scenario(server))
+    assert SECRET not in caplog.text
