@@ -15,6 +15,7 @@ from redis.exceptions import ResponseError
 
 from service.answers import Computed
 from service.redis_link import MAX_CONNECTIONS, Link, open_pool, reason
+from service.resolve import Name
 from service.settings import Settings
 
 # Part of every key: raised when the value's layout changes, so that replicas of two versions
@@ -40,7 +41,9 @@ class RedisCache:
         assert url is not None
         self._timeout_s = settings.redis_timeout_ms / 1000
         self._ttl_s = settings.cache_ttl_s
-        self._where = f"{url.host}:{url.port or 6379}"
+        host, port = url.host or "localhost", url.port or 6379
+        self._where = f"{host}:{port}"
+        self._name = Name(host.strip("[]"), port)
         self._redis = Redis.from_pool(open_pool(str(url)))
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
         self._link = Link(self._where, self._try, self._timeout_s, settings.redis_pause_s)
@@ -74,10 +77,8 @@ class RedisCache:
         return value
 
     async def _try(self) -> None:
-        """Ask as `get` does, of a key that is never there.
-
-        A user that may do nothing else in Redis may do this.
-        """
+        """Ask as `get` does, of a key that is never there: whoever may do nothing else may this."""
+        await self._name.resolves()
         await cast(Awaitable[object], self._redis.get(PREFIX + "?"))
 
     def _note(self, verb: str, why: str | None) -> None:

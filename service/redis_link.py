@@ -18,10 +18,9 @@ from service.errors import CannotStart
 # Asked at a time. One process asks with one thread: more connections carry nothing more, and a
 # frozen Redis that wakes up finds no crowd.
 MAX_CONNECTIONS = 16
-# A connection that is made in the background may take longer than a request may wait: it resolves
-# a name, maybe by a server that is slow, and shakes hands. Longer than resolvers try (2 × 5 s for
-# each of two servers), as a resolution that is given up goes on in its thread.
-CONNECT_S = 30.0
+# A connection that is made in the background may take longer than a request may wait: a name is
+# resolved, hands are shaken.
+CONNECT_S = 2.0
 
 log = logging.getLogger("tasteprint")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from service import redis_link
 from service.answers import AudioHeard, Computed, WindowUsed
 from service.errors import CannotStart
 from service.redis_cache import PREFIX, RedisCache, encode
@@ -72,11 +73,12 @@ def frozen() -> Iterator[str]:
 @contextmanager
 def asleep() -> Iterator[str]:
     """Two seconds late, as in DEBUG SLEEP 2."""
-    with redis_running("--enable-debug-command", "yes") as server, server.client as client:
-        sleep = threading.Thread(target=client.execute_command, args=("DEBUG", "SLEEP", "2"))
-        sleep.start()
+    with (
+        redis_running("--enable-debug-command", "yes") as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(b"DEBUG SLEEP 2\r\n")
         yield server.url
-        sleep.join()
 
 
 @contextmanager
@@ -188,16 +190,30 @@ def test_a_name_that_is_slow_to_resolve_is_asked_for_once(monkeypatch: pytest.Mo
 
     async def scenario() -> None:
         cache = open_cache("redis://redis.example.org/0", pause_s=0.05)
-        began = time.monotonic()
-        for _ in range(5):
+        began, longest_s = time.monotonic(), 0.0
+        while time.monotonic() - began < 1.0:  # some ten attempts
+            asked_at = time.monotonic()
             await asyncio.gather(*(cache.get(str(i)) for i in range(CROWD)))
-        assert time.monotonic() - began < TIMEOUT_S + SLACK_S
+            longest_s = max(longest_s, time.monotonic() - asked_at)
+            await asyncio.sleep(0.05)
+        assert longest_s < TIMEOUT_S + SLACK_S / 2
         assert asked == ["redis.example.org"]
         end.set()
         await cache.close()
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(redis_link, "CONNECT_S", 0.05)
     asyncio.run(scenario())
+
+
+def test_redis_by_an_address_of_version_6() -> None:
+    async def scenario(port: int) -> None:
+        cache = open_cache(f"redis://[::1]:{port}/0")
+        await whole(cache)
+        await cache.close()
+
+    with redis_running("--bind", "127.0.0.1", "::1") as server:
+        asyncio.run(scenario(server.port))
 
 
 def test_one_late_answer_is_not_the_end(redis_server: RedisServer) -> None:
