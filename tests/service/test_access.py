@@ -42,7 +42,11 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guarded(models_dir: Path) -> Iterator[Service]:
     """A service with two keys, which pages of one other origin may use."""
-    given = {"models_dir": models_dir, "default_model": "levels", "decode_workers": 1}
+    given = {
+        "models_dir": models_dir,
+        "default_model": "levels",
+        "decode_workers": 1,
+    }
     output = models_dir.parent / "log"
     with running(output, api_keys=f"{FIRST},{SECOND}", cors_origins=ORIGIN, **given) as service:
         yield service

@@ -97,16 +97,12 @@ def spoil_garbage(redis_server: RedisServer, way: Way) -> None:
     way.spoilt = lambda _: b"*3\r\n$-7\r\nnonsense\r\n"
 
 
-def spoil_mute(redis_server: RedisServer, way: Way) -> None:
-    way.spoilt = lambda _: b""
-
-
 def mend(redis_server: RedisServer, way: Way) -> None:
     os.kill(redis_server.pid(), signal.SIGCONT)
     way.delay_s, way.spoilt = 0.0, None
 
 
-@pytest.mark.parametrize("spoil", [spoil_frozen, spoil_late, spoil_garbage, spoil_mute])
+@pytest.mark.parametrize("spoil", [spoil_frozen, spoil_late, spoil_garbage])
 def test_answers_are_right_and_in_time_while_redis_fails(
     cached: Service,
     redis_server: RedisServer,
