@@ -10,6 +10,7 @@ import sys
 from pydantic import ValidationError
 
 from models.errors import TasteprintError
+from service.access import check_exposure
 from service.app import create_app
 from service.errors import CannotStart
 from service.logs import configure
@@ -27,6 +28,7 @@ def main() -> None:
         settings = from_environment()
         configure(settings)
         listener = listen(settings.host, settings.port)
+        check_exposure(listener, settings)
         app = create_app(settings)
     except ValidationError as error:
         sys.exit(f"tasteprint-serve: bad settings\n{_explain(error)}")

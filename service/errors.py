@@ -69,6 +69,18 @@ class InvalidParameter(BadQuery):
     title = "Invalid query parameter"
 
 
+class Unauthorized(ServiceError):
+    remedy = "send Authorization: Bearer <key>, or X-API-Key: <key>"
+
+
+class NoKey(Unauthorized):
+    title = "API key needed"
+
+
+class WrongKey(Unauthorized):
+    title = "Unknown API key"
+
+
 class UnknownModel(ServiceError):
     title = "Unknown model"
     remedy = "GET /models lists them"
@@ -152,6 +164,7 @@ STATUS: dict[type[TasteprintError], int] = {
     UploadTimeout: 408,
     UnknownParameter: 400,
     InvalidParameter: 422,
+    Unauthorized: 401,
     UnknownModel: 404,
     UnknownTask: 404,
     NotRemembered: 404,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 CacheResult = Literal["hit", "miss"]
-# `unanswered`: Redis failed or was too slow. `damaged`: what it kept is not what was written.
-CacheFailure = Literal["unanswered", "damaged"]
+# `unanswered`: Redis is not there or too slow. `refused`: an error was its answer (it is full).
+# `damaged`: what it kept is not what was written.
+CacheFailure = Literal["unanswered", "refused", "damaged"]
 # `crashed`: by what it read. `lost`: ended from outside.
 Death = Literal["crashed", "timed-out", "lost"]
 

@@ -86,3 +86,22 @@ TASK_PROBLEMS = FILE_PROBLEMS | problems(
     s404="Unknown task or model; those there are are named.",
     s422="Unusable audio, an invalid parameter, or a model of another task.",
 )
+
+
+KEY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def state_keys(api: dict[str, Any], open_paths: frozenset[str]) -> None:
+    """Say in an OpenAPI document which operations ask for a key, how it is given, and the 401."""
+    api.setdefault("components", {})["securitySchemes"] = KEY_SCHEMES
+    api["security"] = [{scheme: []} for scheme in KEY_SCHEMES]
+    refusal = problems(s401="No key, or none of this service's.")[401]
+    for path, operations in api["paths"].items():
+        for operation in operations.values():
+            if path in open_paths:
+                operation["security"] = []
+            else:
+                operation["responses"]["401"] = refusal

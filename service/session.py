@@ -143,6 +143,11 @@ def options(threads: int) -> ort.SessionOptions:
     chosen.intra_op_num_threads = threads
     # A spinning thread takes the core that a decoder needs: a third more CPU time a clip.
     chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A graph may name files for its weights, which onnxruntime looks for in the working directory
+    # where the graph is given as bytes. Their digest is nobody's: there is no folder for them.
+    chosen.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", "/dev/null/none"
+    )
     return chosen
 
 

@@ -6,12 +6,20 @@ import difflib
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AnyHttpUrl, Field, RedisDsn, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    RedisDsn,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import models
+from service import keys, origins
 from service.errors import CannotStart
 
 MODELS_DIR = Path(models.__file__).parent
@@ -27,7 +35,9 @@ def cores() -> int:
 class Settings(BaseSettings):
     """The defaults need nothing: no Redis, no GPU, no configuration."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(
@@ -56,6 +66,26 @@ class Settings(BaseSettings):
         default=10.0,
         gt=0,
         description="Longest that a connection may take to send a request's head.",
+    )
+
+    api_keys: Annotated[keys.Digests, NoDecode, BeforeValidator(keys.parse_list)] = Field(
+        default=(),
+        repr=False,
+        description="Keys, separated by commas: who has none of them is refused.",
+    )
+    api_keys_file: Path | None = Field(
+        default=None, description="File of such keys, one a line; they count beside the others."
+    )
+    guard_docs: bool = Field(
+        default=False, description="Ask for a key also at `/`, `/docs` and `/openapi.json`."
+    )
+    guard_metrics: bool = Field(default=True, description="Ask for a key also at `/metrics`.")
+    allow_anyone: bool = Field(
+        default=False, description="Listen also where other machines reach it, without any keys."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins.parse_list)] = Field(
+        default=(),
+        description="Origins whose pages may read answers, separated by commas; `*` is every one.",
     )
 
     models_dir: Path = Field(
@@ -111,13 +141,15 @@ class Settings(BaseSettings):
     )
 
     redis_url: RedisDsn | None = Field(
-        default=None, description="Cache in this Redis; without it, in the process."
+        default=None,
+        repr=False,  # it may hold a password
+        description="Cache in this Redis, `rediss://` by TLS; without it, in the process.",
     )
     redis_timeout_ms: int = Field(
         default=50, ge=1, description="Longest wait for Redis, each time."
     )
     redis_pause_s: float = Field(
-        default=1.0, ge=0, description="How long Redis is left alone after it failed."
+        default=1.0, ge=0.05, description="How long Redis is left alone after it failed."
     )
     cache_entries: int = Field(
         default=10_000,
