@@ -19,6 +19,7 @@ import soxr
 from models.av_reader import AvReader
 from models.card import AudioInput
 from models.errors import AudioTooShort, NotFinite, SilentAudio, UnsupportedLayout
+from models.mp3_reader import Mp3Reader
 from models.sndfile_reader import SndfileReader
 from models.window import Samples, WindowChoice, repeat_to_length, window_starts
 
@@ -70,7 +71,7 @@ def open_audio(path: Path) -> Reader:
     ------
     NotAudio, NoAudioStream, TruncatedAudio, UnsupportedLayout
     """
-    reader: Reader = SndfileReader.open(path) or AvReader(path)
+    reader: Reader = Mp3Reader.open(path) or SndfileReader.open(path) or AvReader(path)
     try:
         _check_layout(reader)
     except UnsupportedLayout:
