@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
+from models.errors import CorruptAudio
 from models.window import Samples
 
-# Half a megabyte of stereo: it stays in the processor's cache from the decoder to the sum.
+# Half a megabyte of stereo. A block costs as much as twenty frames; larger ones save nothing more.
 BLOCK_SAMPLES = 65_536
 # Some containers state times in milliseconds (WebM); the shortest packet of any codec is longer.
 MAX_JITTER_S = 0.0015
@@ -74,7 +75,10 @@ class Gathered:
                 self._fifo, self._channels = av.AudioFifo(), frame.layout.nb_channels
             self._start = self.end = position if gap else self.end
         frame.pts = None  # or the queue would check it, in whole ticks
-        self._fifo.write(frame)
+        try:
+            self._fifo.write(frame)
+        except ValueError as error:  # another sample format
+            raise CorruptAudio("the audio stream changes its format on the way") from error
         self.end += frame.samples
         return block
 

@@ -104,7 +104,7 @@ class AvReader:
         return float(end * self._time_base)
 
     def _seek(self, to_s: float) -> None:
-        target = self._origin + int(max(0.0, to_s) / self._time_base)
+        target = self._origin + int(to_s / self._time_base)
         try:
             self._container.seek(target, stream=self._stream, backward=True)
         except av.error.FFmpegError:
