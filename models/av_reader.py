@@ -54,7 +54,6 @@ class AvReader:
             raise NoAudioStream("the audio stream states no sample rate or no channels")
         self._time_base: Fraction = self._stream.time_base
         self._origin: int = self._stream.start_time or 0
-        self._has_read = False
         self.codec: str = context.name
         self.sample_rate: int = context.sample_rate
         self.channels: int = context.channels
@@ -72,8 +71,11 @@ class AvReader:
             stated_s = float(self._stream.duration * self._time_base)
         elif self._container.duration and len(self._container.streams) == 1:
             stated_s = self._container.duration / av.time_base
-        if stated_s and self._container.format.name == OGG:
-            return self._checked_ogg(stated_s)
+        if self._container.format.name == OGG and (missing := missing_bytes(self._path)):
+            # FFmpeg takes the last whole page for the end.
+            raise TruncatedAudio(
+                f"the file ends {missing} bytes before its last page does", value=missing, limit=0
+            )
         end_s = self._last_packet_end_s(max(0.0, stated_s - 2 * SLACK_S))
         if stated_s and end_s < stated_s - SLACK_S:
             raise TruncatedAudio(
@@ -83,14 +85,6 @@ class AvReader:
             )
         # Without a stated duration the packets tell; with one, it leaves encoder padding out.
         return min(stated_s, end_s) if stated_s else end_s
-
-    def _checked_ogg(self, stated_s: float) -> float:
-        """FFmpeg has read the length off the last whole page; is there more of another?"""
-        if missing := missing_bytes(self._path):
-            raise TruncatedAudio(
-                f"the file ends {missing} bytes before its last page does", value=missing, limit=0
-            )
-        return stated_s
 
     def _last_packet_end_s(self, from_s: float) -> float:
         end = 0
@@ -140,16 +134,15 @@ class AvReader:
         return mono
 
     def _renew(self) -> None:
-        """Open an Ogg file anew for each window after the first.
+        """Open an Ogg file anew for each window.
 
         FFmpeg misplaces what it decodes from an Ogg file's last page on, where it has read that
         page before and seeks to the middle of it.
         """
-        if self._has_read and self._container.format.name == OGG:
+        if self._container.format.name == OGG:
             self._container.close()
             self._container = _open(self._path)
             self._stream = _audio_stream(self._container)
-        self._has_read = True
 
     def _blocks(self, end: int) -> Iterator[Block]:
         """What is decoded from here to that sample, in blocks without a gap."""
