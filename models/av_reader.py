@@ -50,6 +50,8 @@ class AvReader:
     def _open_stream(self) -> None:
         self._stream = _audio_stream(self._container)
         context = self._stream.codec_context
+        if context is None:  # whatever its type says: a codec that FFmpeg does not know
+            raise NoAudioStream("the audio stream is of a codec that no decoder knows")
         if self._stream.time_base is None or not context.sample_rate or not context.channels:
             raise NoAudioStream("the audio stream states no sample rate or no channels")
         self._time_base: Fraction = self._stream.time_base

@@ -14,7 +14,7 @@ from models.audio import read_windows
 from models.av_blocks import BLOCK_SAMPLES, Block, Gathered
 from models.av_reader import AvReader
 from models.card import AudioInput
-from models.errors import CorruptAudio
+from models.errors import CorruptAudio, NoAudioStream
 from models.window import Samples, WindowChoice
 from tests.sounds import golden, write, write_av
 
@@ -133,3 +133,10 @@ def test_another_sample_format_on_the_way_is_refused() -> None:
     gathered.add(frame(np.zeros((2, 100), np.float32)), 0)
     with pytest.raises(CorruptAudio):
         gathered.add(frame(np.zeros((2, 100), np.int16), "s16p"), 100)
+
+
+def test_an_unknown_codec_is_no_audio(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.webm", golden(2))
+    path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_XXXX", 1))
+    with pytest.raises(NoAudioStream):
+        AvReader(path)
