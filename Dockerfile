@@ -28,6 +28,8 @@ WORKDIR /
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin tasteprint
 USER tasteprint
 
+# Every address, as Docker's forwarding asks: `docker run` needs TASTEPRINT_API_KEYS, or to be told
+# TASTEPRINT_ALLOW_ANYONE=true, as docker-compose.yml does behind the host's loopback.
 ENV TASTEPRINT_HOST=0.0.0.0 TASTEPRINT_PORT=8000
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=12s --start-period=60s --retries=3 \

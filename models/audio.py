@@ -1,9 +1,9 @@
 """From a file to a model's input: open, seek to the window, decode, mix down, resample.
 
 Training and service read audio through this one module, so that they hear the same samples.
-WAV, AIFF, FLAC, MP3 and Ogg Vorbis go through libsndfile; what it cannot open (AAC in MP4 or
-ADTS, Opus, WebM, ALAC, WMA) goes through FFmpeg's libraries, held to those containers and to
-local files. Only the windows that are asked for are decoded.
+WAV, AIFF, FLAC and MP3 go through libsndfile; Ogg, and what it cannot open (AAC in MP4 or ADTS,
+WebM, ALAC, WMA), goes through FFmpeg's libraries, held to those containers and to local files.
+Only the windows that are asked for are decoded.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import soxr
 from models.av_reader import AvReader
 from models.card import AudioInput
 from models.errors import AudioTooShort, NotFinite, SilentAudio, UnsupportedLayout
+from models.mp3_reader import Mp3Reader
 from models.sndfile_reader import SndfileReader
 from models.window import Samples, WindowChoice, repeat_to_length, window_starts
 
@@ -28,6 +29,7 @@ MAX_CHANNELS = 8
 SILENCE_PEAK = 1e-4
 # Read on both sides of a window, so that the resampler's edges fall outside it.
 MARGIN_S = 0.02
+EVERY = slice(None)
 
 
 class Reader(Protocol):
@@ -56,11 +58,21 @@ class AudioFacts:
 
 @dataclass(frozen=True)
 class Windows:
-    """The model's input: `samples` is float32, shape (n_windows, window_samples), in [-1, 1]."""
+    """The model's input, of the windows that were read.
+
+    Attributes
+    ----------
+    starts_s : of those that can be heard, in seconds; silent ones are left out
+    samples : float32, shape (len(starts_s), window_samples), in [-1, 1]
+    n_chosen : windows that the choice has in this audio, read here or not
+    quiet_peak : of the windows left out the highest peak, as a share of full scale
+    """
 
     facts: AudioFacts
     starts_s: tuple[float, ...]
     samples: Samples
+    n_chosen: int = 1
+    quiet_peak: float = 0.0
 
 
 def open_audio(path: Path) -> Reader:
@@ -70,7 +82,7 @@ def open_audio(path: Path) -> Reader:
     ------
     NotAudio, NoAudioStream, TruncatedAudio, UnsupportedLayout
     """
-    reader: Reader = SndfileReader.open(path) or AvReader(path)
+    reader: Reader = Mp3Reader.open(path) or SndfileReader.open(path) or AvReader(path)
     try:
         _check_layout(reader)
     except UnsupportedLayout:
@@ -96,9 +108,19 @@ def _check_layout(reader: Reader) -> None:
 
 
 def read_windows(
-    path: Path, audio: AudioInput, choice: WindowChoice, *, max_windows: int = 60
+    path: Path,
+    audio: AudioInput,
+    choice: WindowChoice,
+    *,
+    max_windows: int = 60,
+    part: slice = EVERY,
 ) -> Windows:
     """Decode the chosen windows of a file as a model's card wants them.
+
+    Parameters
+    ----------
+    part : which of the chosen windows, by their position; where it leaves some out, silence in all
+        of it is no error
 
     Raises
     ------
@@ -112,16 +134,23 @@ def read_windows(
             channels=reader.channels,
             duration_s=reader.n_frames / reader.sample_rate,
         )
-        starts = window_starts(choice, facts.duration_s, audio, max_windows)
-        heard, quietest = [], []
-        for start_s in starts:
+        chosen = window_starts(choice, facts.duration_s, audio, max_windows)
+        heard, quiet_peak = [], 0.0
+        for start_s in chosen[part]:
             try:
                 heard.append((start_s, _read_window(reader, audio, start_s)))
-            except SilentAudio as silent:  # of several windows the silent ones are left out
-                quietest.append(silent)
-    if not heard:
-        raise quietest[0]
-    return Windows(facts, tuple(start for start, _ in heard), np.stack([w for _, w in heard]))
+            except SilentAudio as quiet:  # of several windows the silent ones are left out
+                quiet_peak = max(quiet_peak, float(quiet.value or 0.0))
+    if not heard and len(chosen[part]) == len(chosen):
+        raise silent(quiet_peak)
+    samples = np.array([window for _, window in heard], np.float32)
+    return Windows(
+        facts=facts,
+        starts_s=tuple(start for start, _ in heard),
+        samples=samples.reshape(-1, audio.window_samples),
+        n_chosen=len(chosen),
+        quiet_peak=quiet_peak,
+    )
 
 
 def _read_window(reader: Reader, audio: AudioInput, start_s: float) -> Samples:
@@ -142,19 +171,23 @@ def _read_window(reader: Reader, audio: AudioInput, start_s: float) -> Samples:
 
 
 def _check_finite(mono: Samples) -> None:
-    # One number for all: a sum with NaN or infinity in it is not finite.
-    if not np.isfinite(mono.sum(dtype=np.float64)):
+    # NaN is both the least and the greatest wherever it is.
+    if not (np.isfinite(mono.min()) and np.isfinite(mono.max())):
         raise NotFinite("the audio holds samples that are NaN, infinite or far too large")
 
 
 def _check_level(mono: Samples) -> None:
-    peak = float(np.abs(mono).max())
+    peak = float(max(-mono.min(), mono.max()))
     if peak < SILENCE_PEAK:
-        raise SilentAudio(
-            f"the window peaks at {peak:.2g} of full scale, the least is {SILENCE_PEAK:g}",
-            value=peak,
-            limit=SILENCE_PEAK,
-        )
+        raise silent(peak)
+
+
+def silent(peak: float) -> SilentAudio:
+    return SilentAudio(
+        f"the window peaks at {peak:.2g} of full scale, the least is {SILENCE_PEAK:g}",
+        value=peak,
+        limit=SILENCE_PEAK,
+    )
 
 
 def resample(mono: Samples, source_rate: int, target_rate: int) -> Samples:

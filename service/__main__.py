@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import signal
 import socket
 import sys
 
-import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
 
 from models.errors import TasteprintError
+from service.access import check_exposure
 from service.app import create_app
 from service.errors import CannotStart
-from service.head import BoundedHttp
+from service.logs import configure
 from service.pipeline import Pipeline
+from service.server import Server
 from service.session import Model
-from service.settings import Settings, from_environment
+from service.settings import from_environment
 
 BACKLOG = 1024
 
@@ -26,37 +26,18 @@ def main() -> None:
     """Run the service as `TASTEPRINT_*` says; see the README for every setting."""
     try:
         settings = from_environment()
-        logging.basicConfig(format="%(levelname)s %(message)s")
-        logging.getLogger("tasteprint").setLevel(settings.log_level.upper())
+        configure(settings)
         listener = listen(settings.host, settings.port)
+        check_exposure(listener, settings)
         app = create_app(settings)
     except ValidationError as error:
         sys.exit(f"tasteprint-serve: bad settings\n{_explain(error)}")
     except TasteprintError as error:
         sys.exit(f"tasteprint-serve: {error.title}: {error}")
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has ended cleanly and passes it on
-        Server(app, settings).run(sockets=[listener])
-
-
-class Server(uvicorn.Server):
-    """uvicorn, which says what this service uses once it listens."""
-
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
-        self._pipeline: Pipeline = app.state.pipeline
-        config = uvicorn.Config(
-            app,
-            http=BoundedHttp,
-            log_level="info" if settings.access_log else "warning",
-            access_log=settings.access_log,
-            timeout_graceful_shutdown=round(settings.shutdown_s),
-            server_header=False,
-        )
-        super().__init__(config)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started and sockets:
-            print(banner(sockets[0], self._pipeline), flush=True)
+    # uvicorn ends cleanly and then passes the signal on, whose own way would be another status.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with contextlib.suppress(KeyboardInterrupt):
+        Server(app, settings, banner).run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,38 +10,66 @@ from service.errors import Busy
 
 
 class Admission:
-    """Bounds the computations in flight."""
+    """Bounds the windows in work over all routes, from decoding to their answers.
+
+    A request of many windows is worked on a few at a time and holds places for these alone, so
+    that it cannot keep others out.
+    """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.in_flight = 0
+        self._freed = asyncio.Event()
 
-    @contextmanager
-    def admit(self) -> Iterator[None]:
-        """Hold a place.
+    def check(self, windows: int = 1) -> None:
+        """Refuse at once what would be refused later.
 
         Raises
         ------
         Busy
         """
-        if self.in_flight >= self._limit:
+        if self.in_flight + self._places(windows) > self.limit:
             raise Busy(
-                f"{self.in_flight} computations are in flight",
+                f"{self.in_flight} windows of audio are in work",
                 value=self.in_flight,
-                limit=self._limit,
+                limit=self.limit,
             )
-        self.in_flight += 1
+
+    @contextmanager
+    def admit(self, windows: int = 1) -> Iterator[None]:
+        """Hold places for that many windows, or for as many as there are places at all.
+
+        Raises
+        ------
+        Busy
+        """
+        self.check(windows)
+        places = self._places(windows)
+        self.in_flight += places
         try:
             yield
         finally:
-            self.in_flight -= 1
+            self.in_flight -= places
+            self._freed.set()
+
+    def _places(self, windows: int) -> int:
+        return min(windows, self.limit)
+
+    async def room(self, windows: int = 1) -> None:
+        """Wait until so many windows would be admitted: for work that is in no hurry."""
+        while True:
+            try:
+                return self.check(windows)
+            except Busy:
+                self._freed.clear()
+                await self._freed.wait()
 
 
 class HeldBytes:
     """Bounds the bytes of uploads that are in memory, also of those still on their way."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.held = 0
 
     def take(self, count: int) -> None:
@@ -50,8 +79,8 @@ class HeldBytes:
         ------
         Busy
         """
-        if self.held + count > self._limit:
-            raise Busy(f"{self.held} bytes of uploads are held", value=self.held, limit=self._limit)
+        if self.held + count > self.limit:
+            raise Busy(f"{self.held} bytes of uploads are held", value=self.held, limit=self.limit)
         self.held += count
 
     def give(self, count: int) -> None:

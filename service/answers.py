@@ -71,6 +71,27 @@ class Embedding(Answer):
     cached: Cached
 
 
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(examples=["urn:tasteprint:silent-audio"])
+    title: str = Field(examples=["Silent audio"])
+    status: int = Field(examples=[422])
+    detail: str = Field(description="What was wrong.")
+    value: str | float | None = Field(default=None, description="What was found.")
+    limit: str | float | None = Field(default=None, description="What is allowed.")
+    remedy: str | None = Field(default=None, description="What to do about it.")
+
+
+class BatchLine(Answer):
+    """What became of one file of a batch; without `index` the problem is the body's own."""
+
+    index: int | None = Field(default=None, description="Of the file in the body, from 0.")
+    file: str | None = Field(default=None, description="Its name, as the client sent it.")
+    answer: Embedding | None = None
+    problem: Problem | None = None
+
+
 class Label(Answer):
     label: str = Field(examples=["jazz"])
     probability: float
@@ -98,18 +119,6 @@ class Regression(Answer):
     window: WindowUsed
     audio: AudioHeard
     cached: Cached
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str = Field(examples=["urn:tasteprint:silent-audio"])
-    title: str = Field(examples=["Silent audio"])
-    status: int = Field(examples=[422])
-    detail: str = Field(description="What was wrong.")
-    value: str | float | None = Field(default=None, description="What was found.")
-    limit: str | float | None = Field(default=None, description="What is allowed.")
-    remedy: str | None = Field(default=None, description="What to do about it.")
 
 
 class Analysed(Answer):
@@ -174,7 +183,9 @@ class Readiness(Answer):
     """A probe went through decoder, queue and model, in `probe_ms` milliseconds."""
 
     status: str = Field(examples=["ready"])
-    providers: dict[str, str] = Field(description="Model to execution provider.")
-    cache: str
-    refused: list[RefusedModel]
     probe_ms: float
+    providers: dict[str, str] | None = Field(
+        default=None, description="Model to execution provider. Not told where keys are asked for."
+    )
+    cache: str | None = Field(default=None, description="Likewise.")
+    refused: list[RefusedModel] | None = Field(default=None, description="Likewise.")

@@ -5,19 +5,45 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
+from starlette.types import ASGIApp
 
-from service import problems, sandbox
+from service import access, problems, sandbox
+from service.headers import SecureHeaders
 from service.load import load_models
+from service.metrics import Metrics
+from service.observe import Observe
+from service.openapi import state_keys
+from service.page import docs_page
 from service.pipeline import Pipeline
 from service.ready import Probe
 from service.routes import router
 from service.settings import Settings, from_environment
+from service.traces import open_traces
 
-WEB = Path(__file__).parent / "web"
+
+class Application(FastAPI):
+    """FastAPI, whose document states the keys, and whose every answer has the secure headers.
+
+    Attributes
+    ----------
+    open_paths : the paths that ask for no key; None where no path does
+    """
+
+    open_paths: frozenset[str] | None = None
+
+    def build_middleware_stack(self) -> ASGIApp:
+        # Around all of it: FastAPI's own middleware has no say in what answers a bug.
+        return SecureHeaders(super().build_middleware_stack(), private=self.open_paths is not None)
+
+    def openapi(self) -> dict[str, Any]:
+        api = super().openapi()
+        if self.open_paths is not None and "security" not in api:
+            state_keys(api, self.open_paths)
+        return api
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -29,19 +55,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or from_environment()
     sandbox.check(required=settings.require_sandbox)
-    pipeline = Pipeline(settings, load_models(settings))
+    metrics, traces = Metrics(_version()), open_traces(settings, _version())
+    pipeline = Pipeline(settings, load_models(settings), metrics)
+    metrics.watch(pipeline)
     probe = Probe(pipeline)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             await pipeline.start()
+            metrics.ready()
             yield
         finally:
             await probe.close()
             await pipeline.close()
+            if traces is not None:
+                await traces.close()
 
-    app = FastAPI(
+    app = Application(
         title="Tasteprint",
         summary="Hears what listeners would do with a song, and what else its models know of it.",
         version=_version(),
@@ -49,17 +80,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's own pages load from a CDN
         redoc_url=None,
     )
-    app.state.pipeline, app.state.probe = pipeline, probe
+    app.state.pipeline, app.state.probe, app.state.metrics = pipeline, probe, metrics
     problems.install(app)
     app.include_router(router)
+    page = docs_page()
+
+    async def docs() -> HTMLResponse:
+        """A page of our own that renders /openapi.json, without anything from elsewhere."""
+        return page
+
     for path in ("/", "/docs"):
-        app.get(path, include_in_schema=False)(_docs)
+        app.get(path, include_in_schema=False)(docs)
+    app.open_paths = access.install(app, settings)
+    # Last, and around all of it: what it does not see has no id and is not counted.
+    app.middleware_stack = Observe(app.build_middleware_stack(), metrics, traces)
     return app
-
-
-async def _docs() -> HTMLResponse:
-    """A page of our own that renders /openapi.json, without anything from elsewhere."""
-    return HTMLResponse((WEB / "docs.html").read_text())
 
 
 def _version() -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from models.window import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
+from service.observer import SILENT, Observer
 from service.session import Model, Outputs
 
 log = logging.getLogger("tasteprint")
@@ -43,16 +44,25 @@ class Batcher:
     """The queue before one model. Every waiter gets an answer or an error, whatever fails.
 
     On a CPU a run of several windows takes longer than one after another (their activations do
-    not fit its caches), so there the cap is 1: see `session.Model.max_batch`.
+    not fit its caches), so there the cap is 1, and `lanes` runs go on beside each other.
     """
 
-    def __init__(self, model: Model, timeout_s: float) -> None:
+    def __init__(self, model: Model, timeout_s: float, observer: Observer = SILENT) -> None:
         self._model = model
+        self._observer = observer
         self._timeout_s = timeout_s
         self._waiting: deque[Waiter] = deque()
         self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"infer-{model.card.name}")
-        self._worker = asyncio.create_task(self._work())
+        self._running = 0
+        self._hung: set[int] = set()
+        name = f"infer-{model.card.name}"
+        self._threads = ThreadPoolExecutor(model.lanes, thread_name_prefix=name)
+        self._workers = [asyncio.create_task(self._work()) for _ in range(model.lanes)]
+
+    @property
+    def waiting(self) -> int:
+        """Windows that wait for the model."""
+        return len(self._waiting)
 
     async def run(self, window: Samples) -> Inferred:
         """One window's answer, shape `model.input_shape` in.
@@ -61,8 +71,10 @@ class Batcher:
         ------
         InferenceFailed, InferenceTimeout, Unavailable
         """
-        if self._worker.done():
+        if self._workers[0].done():
             raise Unavailable("the service is stopping")
+        if len(self._hung) == len(self._workers):
+            raise self._hanging()
         waiter = Waiter(window, asyncio.get_running_loop().create_future(), time.perf_counter())
         self._waiting.append(waiter)
         self._arrived.set()
@@ -94,10 +106,14 @@ class Batcher:
 
     async def _answer(self, batch: list[Waiter]) -> None:
         started = time.perf_counter()
+        self._observer.batch(self._model.card.name, len(batch))
         windows = [waiter.window for waiter in batch]
+        alone = not self._running and not self._waiting
+        self._running += 1
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(self._timeout_s, self._hangs, id(batch))
         try:
-            loop = asyncio.get_running_loop()
-            rows = await loop.run_in_executor(self._thread, _run, self._model, windows)
+            rows = await loop.run_in_executor(self._threads, _run, self._model, windows, alone)
             infer_ms = 1e3 * (time.perf_counter() - started)
             for waiter, mine in zip(batch, rows, strict=True):
                 _settle(waiter, Inferred(mine, 1e3 * (started - waiter.since), infer_ms))
@@ -108,15 +124,34 @@ class Batcher:
         except asyncio.CancelledError:
             _fail(batch, Unavailable("the service is stopping"))
             raise
+        finally:
+            self._running -= 1
+            late.cancel()
+            if id(batch) in self._hung:
+                self._hung.discard(id(batch))
+                log.warning("model %s goes on", self._model.card.name)
+
+    def _hangs(self, run: int) -> None:
+        """One run takes too long. Where all do, nobody waits behind them."""
+        log.error("model %s has run for over %g s", self._model.card.name, self._timeout_s)
+        self._hung.add(run)
+        if len(self._hung) == len(self._workers):
+            _fail(list(self._waiting), self._hanging())
+
+    def _hanging(self) -> InferenceTimeout:
+        return InferenceTimeout(
+            f"the model has not answered for over {self._timeout_s:g} s", limit=self._timeout_s
+        )
 
     async def close(self) -> None:
-        self._worker.cancel()
-        await asyncio.gather(self._worker, return_exceptions=True)
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
         _fail(list(self._waiting), Unavailable("the service is stopping"))
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _run(model: Model, windows: list[Samples]) -> list[Outputs]:
+def _run(model: Model, windows: list[Samples], alone: bool) -> list[Outputs]:
     """Each window's own outputs, without the batch axis.
 
     Raises
@@ -124,7 +159,8 @@ def _run(model: Model, windows: list[Samples]) -> list[Outputs]:
     ValueError
         Where an output has more or fewer rows than windows: whose row is whose is unknown.
     """
-    outputs = model.run(np.stack(windows))  # n of (samples,) -> (n, samples)
+    stacked = windows[0][None] if len(windows) == 1 else np.stack(windows)
+    outputs = model.run(stacked, alone=alone)  # n of (samples,) -> (n, samples)
     for name, values in outputs.items():
         if len(values) != len(windows):
             raise ValueError(f"{name} has {len(values)} rows for {len(windows)} windows")

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from service.answers import Computed
+from service.observer import SILENT, Observer
 from service.redis_cache import RedisCache
 from service.settings import Settings
 
@@ -25,10 +26,10 @@ def cache_key(audio_sha256: str, window: str, bundle_digest: str) -> str:
     return f"{bundle_digest}:{audio_sha256}:{window}"
 
 
-def open_cache(settings: Settings) -> Cache:
+def open_cache(settings: Settings, observer: Observer = SILENT) -> Cache:
     """Redis where there is a URL, else the process's memory. Connects at the first use."""
     if settings.redis_url is not None:
-        return RedisCache(settings)
+        return RedisCache(settings, observer)
     return MemoryCache(settings.cache_entries, settings.cache_ttl_s)
 
 

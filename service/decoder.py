@@ -19,6 +19,7 @@ from models.errors import AudioError, CorruptAudio
 from service import errors
 from service.decoder_messages import ANSWER, READY, Decoded, Job, Refused
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
+from service.observer import Death
 from service.settings import Settings
 from service.spool import Spool
 
@@ -43,6 +44,7 @@ class Decoder:
         assert process.stdout is not None
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._timeout_s = timeout_s
+        self._late = False
         self._samples = Spool()
 
     @classmethod
@@ -71,6 +73,14 @@ class Decoder:
     def alive(self) -> bool:
         return self._process.returncode is None and not self._stdout.at_eof()
 
+    async def ended(self) -> Death:
+        """Wait for the process's end; what it ended of."""
+        code = await self._process.wait()
+        await self.stop()
+        if self._late:
+            return "timed-out"
+        return "crashed" if -code in OWN_FAULTS else "lost"
+
     @property
     def samples_path(self) -> Path:
         """Where the process is to put the samples."""
@@ -92,6 +102,7 @@ class Decoder:
                 if isinstance(answer, Decoded):
                     return await self._collect(answer, job)
         except TimeoutError as error:
+            self._late = True
             await self.stop()
             raise DecodeTimeout(
                 f"decoding took over {self._timeout_s:g} s", limit=self._timeout_s
@@ -118,11 +129,10 @@ class Decoder:
 
     async def _collect(self, done: Decoded, job: Job) -> Windows:
         shape = (len(done.starts_s), job.audio.window_samples)
-        if shape[0] > job.max_windows:  # a process that parses hostile files is not believed
+        # A process that parses hostile files is not believed.
+        if shape[0] > job.count or done.n_chosen > job.max_windows:
             raise DecoderLost(
-                "the decoder answered more windows than it may",
-                value=shape[0],
-                limit=job.max_windows,
+                "the decoder answered more windows than it may", value=shape[0], limit=job.count
             )
         try:
             content = await asyncio.to_thread(self._samples.take, 4 * shape[0] * shape[1])
@@ -130,7 +140,7 @@ class Decoder:
             raise DecoderLost("the decoder delivered less than it said") from error
         samples = np.frombuffer(content, np.float32).reshape(shape)
         facts = AudioFacts(done.codec, done.sample_rate, done.channels, done.duration_s)
-        return Windows(facts, tuple(done.starts_s), samples)
+        return Windows(facts, tuple(done.starts_s), samples, done.n_chosen, done.quiet_peak)
 
     async def stop(self) -> int:
         """Kill the process and wait for its end; its exit status, negative for a signal."""

@@ -16,13 +16,17 @@ class Message(BaseModel):
 
 
 class Job(Message):
-    """Decode the windows of the file at `path` into the file at `samples`."""
+    """Decode windows of the file at `path` into the file at `samples`: of those that are chosen,
+    `count` from position `first` on.
+    """
 
     path: str
     samples: str
     audio: AudioInput
     window: str
     max_windows: int
+    first: int
+    count: int
 
 
 class Decoded(Message):
@@ -33,6 +37,8 @@ class Decoded(Message):
     channels: int
     duration_s: float
     starts_s: list[float]
+    n_chosen: int
+    quiet_peak: float
 
 
 class Refused(Message):

@@ -15,30 +15,43 @@ import sys
 from io import FileIO
 from pathlib import Path
 
+import numpy as np
+
 from models.audio import Windows, read_windows
 from models.errors import CorruptAudio, TasteprintError
 from models.window import WindowChoice
 from service import sandbox
+from service.allocator import keep_freed_memory
 from service.decoder_messages import READY, Decoded, Job, Message, Refused
 from service.errors import DecoderOutOfMemory
+
+# What a reader puts before the frames that it cuts out.
+CUT_BYTES = 64 << 10
 
 
 def main() -> None:
     """Serve jobs until stdin ends, which it also does when the service dies."""
     memory_bytes, timeout_s, required = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "1"
     sandbox.limit(memory_bytes)
+    keep_freed_memory()
     _say(READY)
     samples: FileIO | None = None
     for line in sys.stdin.buffer:
         job = Job.model_validate_json(line)
         # The service kills a stuck decoder; these do where the service is gone.
         signal.alarm(math.ceil(timeout_s) + 5)
-        sandbox.allow(timeout_s, 4 * job.max_windows * job.audio.window_samples)
+        sandbox.allow(timeout_s, largest_file(job))
         if samples is None:  # a decoder has one such file, and after this opens none to write
             samples = FileIO(job.samples, "r+")
             sandbox.close_off(required=required)
         _say(answer(job, samples).line())
         signal.alarm(0)
+
+
+def largest_file(job: Job) -> int:
+    """Bytes that a job may put into one file: its samples, or what is cut out of its upload."""
+    samples = 4 * job.count * job.audio.window_samples
+    return max(samples, Path(job.path).stat().st_size + CUT_BYTES)
 
 
 def _say(line: bytes) -> None:
@@ -50,7 +63,10 @@ def answer(job: Job, samples: FileIO) -> Message:
     """Decode one file; whatever is wrong with it becomes an answer, as the process lives on."""
     try:
         choice = WindowChoice.parse(job.window)
-        windows = read_windows(Path(job.path), job.audio, choice, max_windows=job.max_windows)
+        part = slice(job.first, job.first + job.count)
+        windows = read_windows(
+            Path(job.path), job.audio, choice, max_windows=job.max_windows, part=part
+        )
         _deliver(windows, samples)
     except TasteprintError as error:
         return Refused.by(error)
@@ -64,12 +80,14 @@ def answer(job: Job, samples: FileIO) -> Message:
         channels=windows.facts.channels,
         duration_s=windows.facts.duration_s,
         starts_s=list(windows.starts_s),
+        n_chosen=windows.n_chosen,
+        quiet_peak=windows.quiet_peak,
     )
 
 
 def _deliver(windows: Windows, into: FileIO) -> None:
     into.seek(0)
-    view = windows.samples.data.cast("B")
+    view = windows.samples.reshape(-1).view(np.uint8).data
     while view:
         view = view[into.write(view) :]
 

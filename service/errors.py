@@ -74,6 +74,18 @@ class InvalidParameter(BadQuery):
     title = "Invalid query parameter"
 
 
+class Unauthorized(ServiceError):
+    remedy = "send Authorization: Bearer <key>, or X-API-Key: <key>"
+
+
+class NoKey(Unauthorized):
+    title = "API key needed"
+
+
+class WrongKey(Unauthorized):
+    title = "Unknown API key"
+
+
 class UnknownModel(ServiceError):
     title = "Unknown model"
     remedy = "GET /models lists them"
@@ -82,6 +94,11 @@ class UnknownModel(ServiceError):
 class UnknownTask(ServiceError):
     title = "Unknown task"
     remedy = "GET /models lists every model with its kind and task"
+
+
+class NotRemembered(ServiceError):
+    title = "Not remembered"
+    remedy = "upload the audio: POST /embed"
 
 
 class WrongModel(ServiceError):
@@ -122,6 +139,12 @@ class DecoderLost(Unavailable):
     title = "Decoder lost"
 
 
+class DeadlineExceeded(Unavailable):
+    """The service had the whole upload, and too much else to do."""
+
+    title = "No answer in time"
+
+
 class InferenceTimeout(Unavailable):
     title = "The model did not answer in time"
 
@@ -147,18 +170,21 @@ STATUS: dict[type[TasteprintError], int] = {
     HeadTooLarge: 431,
     UnknownParameter: 400,
     InvalidParameter: 422,
+    Unauthorized: 401,
     UnknownModel: 404,
     UnknownTask: 404,
+    NotRemembered: 404,
     WrongModel: 422,
     AudioError: 422,
     NotAudio: 415,
     Busy: 429,
     Unavailable: 503,
+    DeadlineExceeded: 504,
     InferenceFailed: 500,
     BundleError: 500,
     TasteprintError: 500,
 }
-RETRY_AFTER_S = {429: 1, 503: 2}
+RETRY_AFTER_S = {429: 1, 503: 2, 504: 2}
 
 
 def status_of(error: TasteprintError) -> int:

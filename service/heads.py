@@ -14,12 +14,15 @@ from models.errors import BundleError
 from models.window import Samples
 from service.session import CPU, Model, open_whole, options
 from service.settings import Settings
+from service.split import Split
 
 # Largest difference between the two ways, as a share of the largest number: rounding, never more.
 TOLERANCE = 1e-3
 
 
-def load_head(bundle: Bundle, head: Head, encoder: Model | None, settings: Settings) -> Model:
+def load_head(
+    bundle: Bundle, head: Head, encoder: Model | None, settings: Settings, split: Split
+) -> Model:
     """The head on its encoder; the whole graph where there is no encoder.
 
     Either way both are opened for a moment, and the head must answer what the whole graph does.
@@ -29,7 +32,7 @@ def load_head(bundle: Bundle, head: Head, encoder: Model | None, settings: Setti
     BundleError
         Or whatever onnxruntime raises.
     """
-    whole = open_whole(bundle, settings)
+    whole = open_whole(bundle, settings, split)
     # A head is a matrix or two: on the CPU it takes less than its way to a GPU.
     session = ort.InferenceSession(bundle.graph_bytes(head), options(1), providers=[CPU])
     base = encoder or whole

@@ -3,30 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import ExitStack
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
-from models.audio import Windows
+import numpy as np
+
+from models.audio import Windows, silent
 from models.card import AudioInput
 from models.window import WindowChoice
 from service.admit import Admission
 from service.batch import Batcher, Inferred
 from service.decode import DecodePool
+from service.once import Once
 from service.session import Model
 from service.upload import Upload
 
-K = TypeVar("K")
-T = TypeVar("T")
+# Windows of one upload that are in work at a time. More of them wait their turn behind other
+# requests, and no more of them are in memory.
+AT_A_TIME = 4
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a model puts out for some windows: `rows` has one for each of `windows.starts_s`.
+
+    The samples are no longer among the windows.
+    """
+
+    windows: Windows
+    rows: list[Inferred]
+
+    @classmethod
+    def of(cls, windows: Windows, rows: list[Inferred]) -> Heard:
+        return cls(replace(windows, samples=np.empty((0, 0), np.float32)), rows)
+
+    def __add__(self, later: Heard) -> Heard:
+        starts_s = self.windows.starts_s + later.windows.starts_s
+        quiet_peak = max(self.windows.quiet_peak, later.windows.quiet_peak)
+        windows = replace(self.windows, starts_s=starts_s, quiet_peak=quiet_peak)
+        return Heard(windows, self.rows + later.rows)
 
 
 class Hearing:
-    """One upload and one choice of window: decoded once an audio input, each graph run once.
-
-    Attributes
-    ----------
-    ends : what happens when the last computation that it is kept for is over
-    """
+    """One upload and one choice of window: decoded once an audio input, each graph run once."""
 
     def __init__(
         self,
@@ -36,75 +56,84 @@ class Hearing:
         batchers: Mapping[str, Batcher],
     ) -> None:
         self.upload, self.choice = upload, choice
-        self.ends = ExitStack()
+        self._ends = ExitStack()
+        self._ends.callback(upload.close)
         self._decoders, self._batchers = decoders, batchers
-        self._decoded: dict[AudioInput, asyncio.Task[Windows]] = {}
-        self._ran: dict[str, asyncio.Task[list[Inferred]]] = {}
+        # The models of a request go through its parts side by side: only the last ones are shared.
+        self._decoded: Once[tuple[AudioInput, int], Windows] = Once(keep=2)
+        self._ran: Once[tuple[str, int], Heard] = Once(keep=2 * len(batchers))
         self._admitted = False
         self._users = 0
 
-    def keep_for(self, computation: asyncio.Task[T]) -> None:
-        """Stay open until it is over."""
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Stays open, and holds its place and its upload, until its last use is over."""
         self._users += 1
-        computation.add_done_callback(self._left)
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._ends.close()
 
-    def _left(self, computation: asyncio.Task[T]) -> None:
-        self._users -= 1
-        if not self._users:
-            self.ends.close()
+    def at_end(self, callback: Callable[[], object]) -> None:
+        self._ends.callback(callback)
+
+    @property
+    def windows_at_a_time(self) -> int:
+        return AT_A_TIME if self.choice.mode == "all" else 1
 
     def admit(self, admission: Admission) -> None:
-        """Hold one place for everything that is computed here.
+        """Hold places for everything that is computed here.
 
         Raises
         ------
         Busy
         """
         if not self._admitted:
-            self.ends.enter_context(admission.admit())
+            self._ends.enter_context(admission.admit(self.windows_at_a_time))
             self._admitted = True
 
-    async def windows(self, audio: AudioInput) -> Windows:
-        """The chosen windows, decoded for that input.
-
-        Raises
-        ------
-        AudioError, DecoderLost
-        """
-        return await _once(self._decoded, audio, lambda: self._decode(audio))
-
-    async def rows(self, model: Model) -> list[Inferred]:
-        """What a model puts out for each window.
+    async def heard_by(self, model: Model) -> Heard:
+        """Every chosen window through one model, a part at a time.
 
         Raises
         ------
         AudioError, DecoderLost, InferenceFailed, InferenceTimeout, Unavailable
         """
-        return await _once(self._ran, model.card.name, lambda: self._run(model))
+        heard = await self._part(model, 0)
+        for first in range(AT_A_TIME, heard.windows.n_chosen, AT_A_TIME):
+            heard += await self._part(model, first)
+        if not heard.rows:
+            raise silent(heard.windows.quiet_peak)
+        return heard
 
-    async def _decode(self, audio: AudioInput) -> Windows:
-        return await self._decoders.decode(self.upload.spool.path, audio, str(self.choice))
+    async def windows(self, audio: AudioInput, first: int = 0) -> Windows:
+        """The part of the chosen windows that begins there, decoded for that input."""
+        return await self._decoded.get((audio, first), lambda: self._decode(audio, first))
 
-    async def _run(self, model: Model) -> list[Inferred]:
+    async def _part(self, model: Model, first: int) -> Heard:
+        return await self._ran.get((model.card.name, first), lambda: self._run(model, first))
+
+    async def _decode(self, audio: AudioInput, first: int) -> Windows:
+        part = slice(first, first + AT_A_TIME)
+        return await self._decoders.decode(
+            self.upload.spool.path, audio, str(self.choice), part=part
+        )
+
+    async def _run(self, model: Model, first: int) -> Heard:
         batcher = self._batchers[model.card.name]
         if model.encoder is None:
-            windows = await self.windows(model.card.audio)
-            return await asyncio.gather(*map(batcher.run, windows.samples))
-        encoded = await self.rows(model.encoder)
-        own = await asyncio.gather(*(batcher.run(row.outputs[model.input]) for row in encoded))
-        return [
+            windows = await self.windows(model.card.audio, first)
+            return Heard.of(windows, await asyncio.gather(*map(batcher.run, windows.samples)))
+        encoded = await self._part(model.encoder, first)
+        own = await asyncio.gather(*(batcher.run(row.outputs[model.input]) for row in encoded.rows))
+        rows = [
             Inferred(
                 model.complete(row.outputs, head.outputs),
                 row.queue_ms + head.queue_ms,
                 row.infer_ms + head.infer_ms,
             )
-            for row, head in zip(encoded, own, strict=True)
+            for row, head in zip(encoded.rows, own, strict=True)
         ]
-
-
-def _once(
-    made: dict[K, asyncio.Task[T]], key: K, make: Callable[[], Coroutine[None, None, T]]
-) -> asyncio.Task[T]:
-    if key not in made:
-        made[key] = asyncio.create_task(make())
-    return made[key]
+        return Heard(encoded.windows, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from models.card import Kind
 from models.errors import BundleError, TasteprintError
 from service.errors import CannotStart, UnknownModel, UnknownTask, WrongModel
 from service.heads import load_head
-from service.session import CPU, CUDA, Model, open_whole, warm_up
-from service.settings import Settings
+from service.session import CPU, CUDA, Model, open_whole, split_cores, warm_up
+from service.settings import Settings, cores
+from service.split import Split
 
 log = logging.getLogger("tasteprint")
 
@@ -84,10 +86,11 @@ def load_models(settings: Settings) -> Models:
         except TasteprintError as error:
             refused[folder.name] = _refuse(error)
     loaded: dict[str, Model] = {}
+    split = _split(bundles, settings)
     # Whatever has no head first: it may be what a head is on.
     for bundle in sorted(bundles, key=lambda each: each.card.head is not None):
         try:
-            loaded[bundle.card.name] = _load(bundle, loaded, settings)
+            loaded[bundle.card.name] = _load(bundle, loaded, settings, split)
         except TasteprintError as error:
             refused[bundle.card.name] = _refuse(error)
     _check_start(settings, loaded, refused)
@@ -137,14 +140,22 @@ def _read(folder: Path) -> Bundle:
     return bundle
 
 
-def _load(bundle: Bundle, loaded: dict[str, Model], settings: Settings) -> Model:
+def _split(bundles: list[Bundle], settings: Settings) -> Split:
+    """Measured on the default model, else on the first that runs at all, and used for all."""
+    for bundle in sorted(bundles, key=lambda each: each.card.name != settings.default_model):
+        with contextlib.suppress(Exception):  # a bundle that does not run is refused in its turn
+            return split_cores(bundle, settings)
+    return Split(cores(), 1)
+
+
+def _load(bundle: Bundle, loaded: dict[str, Model], settings: Settings, split: Split) -> Model:
     """Load, verify and warm up; whatever fails in it refuses this bundle alone."""
     head = bundle.card.head
     try:
         if head is None:
-            model = open_whole(bundle, settings)
+            model = open_whole(bundle, settings, split)
         else:
-            model = load_head(bundle, head, _encoder(head.encoder, loaded), settings)
+            model = load_head(bundle, head, _encoder(head.encoder, loaded), settings, split)
         warm_up(model)
     except TasteprintError:
         raise

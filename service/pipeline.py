@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 from starlette.requests import Request
 
-from models.audio import Windows
 from models.card import OUTPUTS
 from models.errors import TasteprintError
 from models.window import WindowChoice
@@ -19,9 +19,12 @@ from service.answers import AudioHeard, Computed, Vector, WindowUsed
 from service.batch import Batcher, Inferred
 from service.cache import cache_key, open_cache
 from service.decode import DecodePool
-from service.flight import Flights
-from service.hearing import Hearing
+from service.errors import Unavailable
+from service.hearing import Heard, Hearing
 from service.load import Models
+from service.observer import SILENT, Observer
+from service.once import Once
+from service.patience import while_wanted
 from service.session import Model
 from service.settings import Settings
 from service.timing import Timing
@@ -51,28 +54,60 @@ class Answered:
 class Pipeline:
     """The stages, each made once, and the order in which a request passes them."""
 
-    def __init__(self, settings: Settings, models: Models) -> None:
+    def __init__(self, settings: Settings, models: Models, observer: Observer = SILENT) -> None:
         self.settings = settings
         self.models = models
+        self._observer = observer
         self.held = HeldBytes(settings.max_held_bytes)
-        self.cache = open_cache(settings)
-        self.flights: Flights[Answered] = Flights()
+        self.cache = open_cache(settings, observer)
+        self.computing: Once[str, Answered] = Once()
         self.hearings: dict[str, Hearing] = {}
         self.admission = Admission(settings.max_in_flight)
-        self.decoders = DecodePool(settings)
+        self.decoders = DecodePool(settings, observer)
         self.batchers: dict[str, Batcher] = {}
+        self.requests = 0
+        self.stopping = False
 
     async def start(self) -> None:
         for name, model in self.models.loaded.items():
-            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s)
+            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s, self._observer)
         await self.decoders.start()
 
     async def close(self) -> None:
-        await self.flights.close()
+        await self.computing.close()
         for batcher in self.batchers.values():
             await batcher.close()
         await self.decoders.close()
         await self.cache.close()
+
+    def stop(self) -> None:
+        """Take no more work; what was taken is finished."""
+        self.stopping = True
+
+    def check_open(self) -> None:
+        """Refuse new work where the service is ending.
+
+        Raises
+        ------
+        Unavailable
+        """
+        if self.stopping:
+            raise Unavailable("the service is stopping")
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Counts a request from its first byte to its answer: none is lost where the service stops.
+
+        Raises
+        ------
+        Unavailable
+        """
+        self.check_open()
+        self.requests += 1
+        try:
+            yield
+        finally:
+            self.requests -= 1
 
     async def answer(self, request: Request, asked: Asked) -> list[Answered | TasteprintError]:
         """What each model answers to one upload, or why it does not, in the order asked for.
@@ -82,47 +117,71 @@ class Pipeline:
         TasteprintError
             Where there is no upload to ask about.
         """
-        with asked.timing.stage("upload"):
-            upload = await receive(request, self.settings, self.held)
-        hearing = self._hear(upload, asked.choice)
-        answers = [self._fly(hearing, model, asked.timing) for model in asked.models]
-        results = await asyncio.gather(*answers, return_exceptions=True)
-        return [_known(result) for result in results]
+        with self.taken():
+            self.admission.check()  # before its body is read: what is full refuses at once
+            with asked.timing.stage("upload"):
+                upload = await receive(request, self.settings, self.held)
+            with self.hear(upload, asked.choice) as hearing:
+                known = await self.known(hearing, asked)
+                if all(known):
+                    return [each for each in known if each]
+                work = self.answers(hearing, asked, known)
+                return await while_wanted(request, work, self.settings.deadline_s)
 
-    def _hear(self, upload: Upload, choice: WindowChoice) -> Hearing:
+    async def known(self, hearing: Hearing, asked: Asked) -> list[Answered | None]:
+        """What each model is remembered to have answered; None also where that is under way."""
+        with asked.timing.stage("cache"):
+            sha256, window = hearing.upload.sha256, str(hearing.choice)
+            return [await self.remembered(sha256, window, model) for model in asked.models]
+
+    async def remembered(self, sha256: str, window: str, model: Model) -> Answered | None:
+        key = cache_key(sha256, window, model.bundle.digest)
+        if self.computing.runs(key):
+            return None
+        known = await self.cache.get(key)
+        self._observer.cache("miss" if known is None else "hit")
+        return None if known is None else Answered(model, known, cached=True)
+
+    async def answers(
+        self, hearing: Hearing, asked: Asked, known: list[Answered | None]
+    ) -> list[Answered | TasteprintError]:
+        """Every model's answer, what is not known computed."""
+        unknown = (model for model, there in zip(asked.models, known, strict=True) if not there)
+        each = [self._one(hearing, model, asked.timing) for model in unknown]
+        results = iter(await asyncio.gather(*each, return_exceptions=True))
+        return [there or _answer_or_error(next(results)) for there in known]
+
+    @contextmanager
+    def hear(self, upload: Upload, choice: WindowChoice) -> Iterator[Hearing]:
         """The hearing of that audio and window: the one under way, else a new one."""
         key = f"{upload.sha256}:{choice}"
         if key in self.hearings:
             upload.close()
         else:
             hearing = Hearing(upload, choice, self.decoders, self.batchers)
-            hearing.ends.callback(self.hearings.pop, key)
-            hearing.ends.callback(upload.close)
+            hearing.at_end(lambda: self.hearings.pop(key))
             self.hearings[key] = hearing
-        return self.hearings[key]
+        with self.hearings[key].used():
+            yield self.hearings[key]
 
-    def _fly(self, hearing: Hearing, model: Model, timing: Timing) -> Awaitable[Answered]:
-        """The computation under way that has this key, else a new one.
-
-        It is not the request's own task: it goes on for the others, and the cache, if that leaves.
-        """
+    async def _one(self, hearing: Hearing, model: Model, timing: Timing) -> Answered:
+        """A model's answer: of the computation under way, else of a new one."""
         key = key_of(hearing, model)
-        running = self.flights.find(key)
-        if running is not None:
-            return _share(running, timing)
-        flight = self.flights.start(key, self._answer(key, hearing, model, timing))
-        hearing.keep_for(flight)
-        return asyncio.shield(flight)
 
-    async def _answer(self, key: str, hearing: Hearing, model: Model, timing: Timing) -> Answered:
-        with timing.stage("cache"):
-            known = await self.cache.get(key)
-        if known is not None:
-            return Answered(model, known, cached=True)
-        hearing.admit(self.admission)
-        computed = await self._on_known(hearing, model, timing)
-        if computed is None:
-            computed = await self._compute(hearing, model, timing)
+        def compute() -> Coroutine[None, None, Answered]:
+            return self._computed(key, hearing, model, timing)
+
+        if self.computing.runs(key):
+            with timing.stage("shared"):
+                return replace(await self.computing.get(key, compute), cached=True)
+        return await self.computing.get(key, compute)
+
+    async def _computed(self, key: str, hearing: Hearing, model: Model, timing: Timing) -> Answered:
+        with hearing.used():
+            hearing.admit(self.admission)
+            computed = await self._on_known(hearing, model, timing)
+            if computed is None:
+                computed = await self._compute(hearing, model, timing)
         with timing.stage("remember"):
             await self.cache.put(key, computed)
         log.debug("computed %s: %s", key, timing.header())
@@ -147,10 +206,10 @@ class Pipeline:
 
     async def _compute(self, hearing: Hearing, model: Model, timing: Timing) -> Computed:
         with timing.stage("decode"):
-            windows = await hearing.windows(model.card.audio)
-        rows = await hearing.rows(model)
-        note(rows, timing)
-        return remember(hearing, model, windows, rows)
+            await hearing.windows(model.card.audio)
+        heard = await hearing.heard_by(model)
+        note(heard.rows, timing)
+        return remember(hearing, model, heard)
 
 
 def key_of(hearing: Hearing, model: Model) -> str:
@@ -158,29 +217,37 @@ def key_of(hearing: Hearing, model: Model) -> str:
 
 
 def note(rows: list[Inferred], timing: Timing) -> None:
-    timing.add("queue", max(row.queue_ms for row in rows))
-    timing.add("infer", max(row.infer_ms for row in rows))
+    infer_ms = max(row.infer_ms for row in rows)
+    timing.add("queue", max(row.queue_ms for row in rows), ago_ms=infer_ms)
+    timing.add("infer", infer_ms)
 
 
-async def _share(running: asyncio.Task[Answered], timing: Timing) -> Answered:
-    with timing.stage("shared"):
-        return replace(await asyncio.shield(running), cached=True)
+def own(result: Answered | TasteprintError) -> Answered:
+    """The answer of one model, by itself.
+
+    Raises
+    ------
+    TasteprintError
+    """
+    if isinstance(result, TasteprintError):
+        raise result
+    return result
 
 
-def _known(result: Answered | BaseException) -> Answered | TasteprintError:
+def _answer_or_error(result: Answered | BaseException) -> Answered | TasteprintError:
     """An answer or an error that is a model's own; whatever else was raised is raised on."""
     if isinstance(result, Answered | TasteprintError):
         return result
     raise result
 
 
-def remember(hearing: Hearing, model: Model, windows: Windows, rows: list[Inferred]) -> Computed:
+def remember(hearing: Hearing, model: Model, heard: Heard) -> Computed:
     """What the cache keeps: the answer without what a request says of itself."""
-    card, facts = model.card, windows.facts
+    card, facts = model.card, heard.windows.facts
     return Computed(
-        outputs={name: mean(rows, name) for name in sorted(OUTPUTS[card.kind])},
+        outputs={name: mean(heard.rows, name) for name in sorted(OUTPUTS[card.kind])},
         window=WindowUsed(
-            starts=[round(start, 6) for start in windows.starts_s],
+            starts=[round(start, 6) for start in heard.windows.starts_s],
             seconds=card.audio.window_s,
             how=hearing.choice.mode,
         ),

@@ -17,10 +17,9 @@ from starlette.responses import Response
 from models.errors import TasteprintError
 from service.answers import Problem
 from service.errors import RETRY_AFTER_S, InvalidParameter, UnknownParameter, status_of, type_of
+from service.seen import CLIENT_LEFT, current
 
 MEDIA_TYPE = "application/problem+json"
-# Nginx's status for it; nobody is there to read it.
-CLIENT_LEFT = 499
 
 log = logging.getLogger("tasteprint")
 
@@ -57,6 +56,7 @@ def answer(error: TasteprintError) -> Response:
 
 
 def _send(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    current().problem = problem.type
     content = problem.model_dump(exclude_none=True)
     return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+
 from models.errors import TasteprintError
 from service.answers import (
     Analysed,
@@ -20,6 +24,8 @@ from service.pipeline import Answered
 from service.problems import describe
 from service.session import Model
 
+RAW = "application/octet-stream"
+
 
 def embedding(answered: Answered, *, features: bool) -> Embedding:
     computed = answered.computed
@@ -31,6 +37,30 @@ def embedding(answered: Answered, *, features: bool) -> Embedding:
         audio=computed.audio,
         cached=answered.cached,
     )
+
+
+def embedded(answered: Answered, request: Request, *, features: bool) -> Response:
+    """As JSON, or as the bare numbers where these are what the client accepts."""
+    if RAW in request.headers.get("accept", ""):
+        return vectors(answered, ["embedding", "features"] if features else ["embedding"])
+    # Written straight from the answer: FastAPI would first check it against its own schema.
+    content = embedding(answered, features=features).model_dump_json(exclude_none=True)
+    return Response(content, media_type="application/json")
+
+
+def vectors(answered: Answered, names: list[str]) -> Response:
+    """Outputs one after the other as little-endian float32, and in headers what they are."""
+    outputs = [answered.computed.outputs[name] for name in names]
+    sizes = ", ".join(f"{name}={len(each)}" for name, each in zip(names, outputs, strict=True))
+    headers = {
+        "Tasteprint-Outputs": sizes,
+        "Tasteprint-Model": answered.model.card.name,
+        "Tasteprint-Digest": answered.model.bundle.digest,
+        "Tasteprint-Audio": answered.computed.audio.sha256,
+        "Tasteprint-Cached": str(answered.cached).lower(),
+    }
+    content = np.concatenate([np.array(each, "<f4") for each in outputs]).tobytes()
+    return Response(content, headers=headers, media_type=RAW)
 
 
 def classification(answered: Answered, *, vectors: bool) -> Classification:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from models.errors import TasteprintError
 from models.window import WindowChoice
@@ -20,11 +21,26 @@ from service.answers import (
     Readiness,
     RefusedModel,
     Regression,
+    Sha256,
 )
-from service.openapi import FILE_BODY, FILE_PROBLEMS, TASK_PROBLEMS, problems
-from service.pipeline import Answered, Asked, Pipeline
+from service.errors import NotRemembered
+from service.limits import Limits, limits_of
+from service.many import Batch, BatchResponse, Files
+from service.metrics import Metrics
+from service.openapi import (
+    BATCH_LINES,
+    FILE_BODY,
+    FILE_PROBLEMS,
+    FILES_BODY,
+    REMEMBERED_PROBLEMS,
+    TASK_PROBLEMS,
+    VECTORS,
+    problems,
+)
+from service.pipeline import Answered, Asked, Pipeline, own
 from service.queries import AnalyzeQuery, EmbedQuery, NoQuery, TaskQuery
 from service.ready import Probe
+from service.seen import current
 from service.session import Model
 from service.timing import Timing
 
@@ -38,19 +54,75 @@ def pipeline_of(request: Request) -> Pipeline:
 
 @router.post(
     "/embed",
-    response_model_exclude_none=True,
-    responses=FILE_PROBLEMS,
+    response_model=Embedding,
+    responses=VECTORS | FILE_PROBLEMS,
     openapi_extra=FILE_BODY,
     tags=["audio"],
 )
-async def embed(
-    request: Request, response: Response, query: Annotated[EmbedQuery, Query()]
-) -> Embedding:
-    """Where listeners would put this audio: the predicted collaborative-filtering embedding."""
+async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Response:
+    """Where listeners would put this audio: the predicted collaborative-filtering embedding.
+
+    With `Accept: application/octet-stream` the numbers alone, as little-endian float32.
+    """
+    answered, timing = await _ask_one(request, encoder(request, query), query.window)
+    response = respond.embedded(answered, request, features=query.features)
+    response.headers["Server-Timing"] = timing.header()
+    return response
+
+
+@router.post(
+    "/embed/batch",
+    response_class=Response,
+    responses=BATCH_LINES | FILE_PROBLEMS,
+    openapi_extra=FILES_BODY,
+    tags=["audio"],
+)
+async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -> Response:
+    """Many files in one request, each a multipart part named `file`: a line of JSON for each.
+
+    Lines come as files are done, in any order; what is wrong with one file is in its line.
+    """
     pipeline = pipeline_of(request)
-    model = pipeline.models.find(query.model or pipeline.settings.default_model)
-    answered = await _ask_one(request, response, model, query.window)
-    return respond.embedding(answered, features=query.features)
+    pipeline.check_open()
+    batch = Batch(
+        pipeline,
+        encoder(request, query),
+        WindowChoice.parse(query.window),
+        query.features,
+        Files(request, pipeline.settings, pipeline.held),
+        current(),
+    )
+    return BatchResponse(batch, request)
+
+
+@router.get(
+    "/embeddings/{sha256}",
+    response_model=Embedding,
+    responses=VECTORS | REMEMBERED_PROBLEMS,
+    tags=["audio"],
+)
+async def remembered(
+    request: Request, sha256: Sha256, query: Annotated[EmbedQuery, Query()]
+) -> Response:
+    """What is remembered of the audio with that SHA-256: ask before uploading it."""
+    model = encoder(request, query)
+    window = str(WindowChoice.parse(query.window))
+    known = await pipeline_of(request).remembered(sha256, window, model)
+    if known is None:
+        raise NotRemembered("nothing is remembered of that audio, window and model", value=sha256)
+    current().answered([model], [known])
+    return respond.embedded(known, request, features=query.features)
+
+
+def encoder(request: Request, query: EmbedQuery) -> Model:
+    """The model that is asked for, else the service's default.
+
+    Raises
+    ------
+    UnknownModel
+    """
+    pipeline = pipeline_of(request)
+    return pipeline.models.find(query.model or pipeline.settings.default_model)
 
 
 @router.post(
@@ -65,7 +137,8 @@ async def classify(
 ) -> Classification:
     """What this audio is: every label of a classifier of that task, the most probable first."""
     model = pipeline_of(request).models.for_task("classifier", task, query.model)
-    answered = await _ask_one(request, response, model, query.window)
+    answered, timing = await _ask_one(request, model, query.window)
+    response.headers["Server-Timing"] = timing.header()
     return respond.classification(answered, vectors=query.vectors)
 
 
@@ -81,7 +154,8 @@ async def regress(
 ) -> Regression:
     """How much of each target this audio has, by a regressor of that task."""
     model = pipeline_of(request).models.for_task("regressor", task, query.model)
-    answered = await _ask_one(request, response, model, query.window)
+    answered, timing = await _ask_one(request, model, query.window)
+    response.headers["Server-Timing"] = timing.header()
     return respond.regression(answered, vectors=query.vectors)
 
 
@@ -101,25 +175,24 @@ async def analyze(
     """
     there = pipeline_of(request).models
     models = [there.find(name) for name in query.models or there.loaded]
-    results = await _ask(request, response, models, query.window)
+    results, timing = await _ask(request, models, query.window)
+    response.headers["Server-Timing"] = timing.header()
     return respond.analysis(models, results, features=query.features, vectors=query.vectors)
 
 
 async def _ask(
-    request: Request, response: Response, models: Sequence[Model], window: str
-) -> list[Answered | TasteprintError]:
-    timing = Timing()
+    request: Request, models: Sequence[Model], window: str
+) -> tuple[list[Answered | TasteprintError], Timing]:
+    timing = current().timing()
     asked = Asked(tuple(models), WindowChoice.parse(window), timing)
     results = await pipeline_of(request).answer(request, asked)
-    response.headers["Server-Timing"] = timing.header()
-    return results
+    current().answered(models, results)
+    return results, timing
 
 
-async def _ask_one(request: Request, response: Response, model: Model, window: str) -> Answered:
-    (result,) = await _ask(request, response, [model], window)
-    if isinstance(result, TasteprintError):
-        raise result
-    return result
+async def _ask_one(request: Request, model: Model, window: str) -> tuple[Answered, Timing]:
+    (result,), timing = await _ask(request, [model], window)
+    return own(result), timing
 
 
 @router.get("/models", tags=["models"])
@@ -152,14 +225,33 @@ def _describe(model: Model) -> ModelCard:
     )
 
 
+@router.get("/limits", tags=["operation"])
+async def limits(request: Request, query: Annotated[NoQuery, Query()]) -> Limits:
+    """What a client may send, and how much of it at a time."""
+    return limits_of(pipeline_of(request).settings)
+
+
 @router.get("/healthz", tags=["operation"])
 async def healthz() -> Health:
     """The process is alive; nothing else is asked."""
     return Health(status="ok")
 
 
-@router.get("/readyz", responses=problems(s503="The probe failed."), tags=["operation"])
+@router.get(
+    "/readyz",
+    response_model_exclude_none=True,
+    responses=problems(s503="The probe failed, or the service is ending."),
+    tags=["operation"],
+)
 async def readyz(request: Request) -> Readiness:
-    """A probe just went through a real decoder and every model's real queue."""
+    """Within the last second a probe went through a real decoder and every model's real queue."""
     probe: Probe = request.app.state.probe
-    return await probe.ready()
+    return await probe.ready(details=request.app.open_paths is None)
+
+
+@router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])
+async def metrics(request: Request) -> Response:
+    """What is counted and measured, for Prometheus."""
+    own: Metrics = request.app.state.metrics
+    content, media_type = own.exposition(request.headers.get("accept", ""))
+    return Response(content, media_type=media_type)

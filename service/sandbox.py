@@ -8,8 +8,9 @@ writing, made, renamed or removed.
 Not held: a decoder has the service's user and reads whatever that may read: other uploads while
 they are in memory, `/proc/<service>/environ`. Landlock would hold that, and refuses to look at
 `/proc/<service>/fd/<n>` too, by which a decoder gets its files. A decoder that is taken over may
-also give itself more CPU time; the service's own clock kills it all the same. And the kernel's
-faults behind the calls that are left are the kernel's.
+also give itself more CPU time and larger files, and files in memory (which the MP3 reader makes)
+are not in its address space; the service's own clock kills it all the same. And the kernel's faults
+behind the calls that are left are the kernel's.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from service import seccomp
 from service.errors import CannotStart
 
 # Its three pipes, the upload, the samples; the rest is for what libraries open to read.
-MAX_FILES = 64
+MAX_FILES = 32
 LOST_WITHOUT = "decoders run without a system call filter: they could reach the network"
 
 log = logging.getLogger("tasteprint")

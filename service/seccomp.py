@@ -32,7 +32,7 @@ renameat2 316 276, mkdir 83 -, mkdirat 258 34, rmdir 84 -, link 86 -, linkat 265
 symlinkat 266 36, mknod 133 -, mknodat 259 33, chmod 90 -, fchmod 91 52, fchmodat 268 53,
 fchmodat2 452 452, chown 92 -, lchown 94 -, fchown 93 55, fchownat 260 54, setxattr 188 5,
 lsetxattr 189 6, fsetxattr 190 7, utime 132 -, utimes 235 -, futimesat 261 -, utimensat 280 88,
-memfd_create 319 279, memfd_secret 447 447, name_to_handle_at 303 264, open_by_handle_at 304 265"""
+memfd_secret 447 447, name_to_handle_at 303 264, open_by_handle_at 304 265"""
 KERNEL = """
 mount 165 40, umount2 166 39, pivot_root 155 41, chroot 161 51, open_tree 428 428,
 move_mount 429 429, fsopen 430 430, fsconfig 431 431, fsmount 432 432, fspick 433 433,

@@ -6,12 +6,20 @@ import difflib
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, RedisDsn, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    RedisDsn,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import models
+from service import keys, origins
 from service.errors import CannotStart
 
 MODELS_DIR = Path(models.__file__).parent
@@ -27,7 +35,9 @@ def cores() -> int:
 class Settings(BaseSettings):
     """The defaults need nothing: no Redis, no GPU, no configuration."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(
@@ -37,8 +47,45 @@ class Settings(BaseSettings):
         default="info", description="`debug` adds a line for each computation."
     )
     access_log: bool = Field(default=True, description="Log a line for each request.")
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="`json` logs one object a line."
+    )
+    otlp_endpoint: AnyHttpUrl | None = Field(
+        default=None,
+        description="Collector of OpenTelemetry traces (OTLP over HTTP); needs the extra `otel`.",
+    )
     shutdown_s: float = Field(
         default=10.0, gt=0, description="What running requests get to finish in."
+    )
+    max_connections: int = Field(
+        default=20_000,
+        ge=1,
+        description="Most connections; beyond it the one that has been idle longest is closed.",
+    )
+    head_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Longest that a connection may take to send a request's head.",
+    )
+
+    api_keys: Annotated[keys.Digests, NoDecode, BeforeValidator(keys.parse_list)] = Field(
+        default=(),
+        repr=False,
+        description="Keys, separated by commas: who has none of them is refused.",
+    )
+    api_keys_file: Path | None = Field(
+        default=None, description="File of such keys, one a line; they count beside the others."
+    )
+    guard_docs: bool = Field(
+        default=False, description="Ask for a key also at `/`, `/docs` and `/openapi.json`."
+    )
+    guard_metrics: bool = Field(default=True, description="Ask for a key also at `/metrics`.")
+    allow_anyone: bool = Field(
+        default=False, description="Listen also where other machines reach it, without any keys."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins.parse_list)] = Field(
+        default=(),
+        description="Origins whose pages may read answers, separated by commas; `*` is every one.",
     )
 
     models_dir: Path = Field(
@@ -49,10 +96,15 @@ class Settings(BaseSettings):
     )
     require_gpu: bool = Field(default=False, description="Refuse to start where CUDA is not used.")
     infer_threads: int = Field(
-        default=0, ge=0, description="CPU threads of a model; 0 takes every core."
+        default=0,
+        ge=0,
+        description="CPU threads of a run; 0 measures at the start how the cores are best split.",
     )
     infer_timeout_s: float = Field(
         default=30.0, gt=0, description="Longest a window may wait for its model and its answer."
+    )
+    deadline_s: float = Field(
+        default=30.0, gt=0, description="Longest from an upload's last byte to its answer."
     )
     max_batch: int = Field(
         default=16, ge=1, description="Most windows in one run on a GPU; on a CPU it is always one."
@@ -64,14 +116,22 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(
         default=100 * MiB, ge=1, description="Largest file that is taken."
     )
+    max_batch_files: int = Field(
+        default=1000, ge=1, description="Most files of one POST /embed/batch."
+    )
     max_held_bytes: int = Field(
         default=1024 * MiB, ge=1, description="Most bytes of uploads held in memory at a time."
     )
     upload_timeout_s: float = Field(
         default=30.0, gt=0, description="Longest silence of a client that is uploading."
     )
+    min_upload_bytes_per_s: int = Field(
+        default=16 << 10, ge=1, description="Least pace of an upload after that time."
+    )
     max_in_flight: int = Field(
-        default=64, ge=1, description="Most computations at a time; beyond it the answer is 429."
+        default_factory=lambda: 8 * cores(),
+        ge=1,
+        description="Most windows of audio in work at a time; beyond it the answer is 429.",
     )
 
     decode_workers: int = Field(default_factory=cores, ge=1, description="Decoder processes.")
@@ -85,13 +145,15 @@ class Settings(BaseSettings):
     )
 
     redis_url: RedisDsn | None = Field(
-        default=None, description="Cache in this Redis; without it, in the process."
+        default=None,
+        repr=False,  # it may hold a password
+        description="Cache in this Redis, `rediss://` by TLS; without it, in the process.",
     )
     redis_timeout_ms: int = Field(
         default=50, ge=1, description="Longest wait for Redis, each time."
     )
     redis_pause_s: float = Field(
-        default=1.0, ge=0, description="How long Redis is left alone after it failed."
+        default=1.0, ge=0.05, description="How long Redis is left alone after it failed."
     )
     cache_entries: int = Field(
         default=10_000,

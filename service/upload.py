@@ -11,12 +11,15 @@ from starlette.requests import Request
 
 from service.admit import HeldBytes
 from service.errors import EmptyUpload, NoFile, UnsupportedBody, UploadTimeout, UploadTooLarge
-from service.multipart import MAX_BESIDE_BYTES, FilePart
+from service.multipart import FilePart
 from service.settings import Settings
 from service.spool import Spool
 
+MULTIPART = "multipart/form-data"
 # Raw bodies; a missing type is taken as bytes (RFC 9110, section 8.3).
 RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
+# Boundaries and part headers, which Content-Length counts and the file does not.
+MULTIPART_OVERHEAD = 16 << 10
 
 
 class Upload:
@@ -31,7 +34,7 @@ class Upload:
     def sha256(self) -> str:
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take in a piece of the file.
 
         Raises
@@ -62,20 +65,23 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     """
     if _has_no_body(request):
         raise NoFile("the request has no body")
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    multipart = kind == b"multipart/form-data"
-    if not multipart and kind and not kind.decode("latin-1").startswith(RAW_TYPES):
-        raise _unsupported(kind.decode("latin-1"))
-    allowed = settings.max_upload_bytes + (MAX_BESIDE_BYTES if multipart else 0)
+    kind, options = media_type(request)
+    multipart = kind == MULTIPART
+    if not multipart and kind and not kind.startswith(RAW_TYPES):
+        raise unsupported(kind, f"{MULTIPART}, audio/*, video/*, application/octet-stream")
+    allowed = settings.max_upload_bytes + (MULTIPART_OVERHEAD if multipart else 0)
     if int(request.headers.get("content-length", 0)) > allowed:
         raise _too_large(settings.max_upload_bytes)
     upload = Upload(settings.max_upload_bytes, held)
     try:
-        chunks = _chunks(request, settings.upload_timeout_s)
         if multipart:
-            await _receive_part(chunks, options.get(b"boundary", b""), upload)
+            part = FilePart(options.get(b"boundary", b""), upload.write)
+            async for chunk in body_of(request, settings):
+                part.feed(chunk)
+            part.finish()
         else:
-            await _receive_raw(chunks, upload)
+            async for chunk in body_of(request, settings):
+                upload.write(chunk)
         if not upload.spool.size:
             raise EmptyUpload("the file has no bytes", value=0, limit=1)
     except BaseException:  # also where the client leaves: its bytes leave with it
@@ -84,30 +90,38 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     return upload
 
 
-async def _receive_part(chunks: AsyncIterator[bytes], boundary: bytes, upload: Upload) -> None:
-    part = FilePart(boundary, upload.write)
-    async for chunk in chunks:
-        part.feed(chunk)
-    part.finish()
+async def body_of(request: Request, settings: Settings) -> AsyncIterator[bytes]:
+    """The body's chunks as they come, from a client that is neither silent nor too slow.
 
-
-async def _receive_raw(chunks: AsyncIterator[bytes], upload: Upload) -> None:
-    async for chunk in chunks:
-        upload.write(chunk)
-
-
-async def _chunks(request: Request, timeout_s: float) -> AsyncIterator[bytes]:
-    stream = aiter(request.stream())
+    Raises
+    ------
+    UploadTimeout
+    """
+    chunks, loop = aiter(request.stream()), asyncio.get_running_loop()
+    size, patience_s = 0, settings.upload_timeout_s
+    cut_at = loop.time() + patience_s
     while True:
         try:
-            async with asyncio.timeout(timeout_s):
-                chunk = await anext(stream)
+            silent_until = loop.time() + patience_s
+            async with asyncio.timeout_at(min(silent_until, cut_at)):
+                chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise UploadTimeout(f"nothing came for {timeout_s:g} s", limit=timeout_s) from error
+            raise _stalled(size, silent_until < cut_at, settings) from error
         if chunk:
+            size += len(chunk)
+            cut_at += len(chunk) / settings.min_upload_bytes_per_s
             yield chunk
+
+
+def _stalled(size: int, silent: bool, settings: Settings) -> UploadTimeout:
+    limit_s, pace = settings.upload_timeout_s, settings.min_upload_bytes_per_s
+    if silent or not size:
+        return UploadTimeout(f"nothing came for {limit_s:g} s", limit=limit_s)
+    return UploadTimeout(
+        f"{size} bytes came, at less than {pace} bytes a second", value=size, limit=pace
+    )
 
 
 def _has_no_body(request: Request) -> bool:
@@ -121,9 +135,12 @@ def _too_large(limit: int) -> UploadTooLarge:
     return UploadTooLarge(f"the file is larger than {limit} bytes", limit=limit)
 
 
-def _unsupported(kind: str) -> UnsupportedBody:
-    return UnsupportedBody(
-        f"a body of type {kind} is not read",
-        value=kind,
-        limit="multipart/form-data, audio/*, video/*, application/octet-stream",
-    )
+def media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
+    """The body's type and its options, as `boundary`; an empty type where none is stated."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    return kind.decode("latin-1"), options
+
+
+def unsupported(kind: str, limit: str) -> UnsupportedBody:
+    said = kind[:64] or "no type"
+    return UnsupportedBody(f"a body of type {said} is not read", value=said, limit=limit)

@@ -18,7 +18,11 @@ MAY_IMPORT = {
     "training": {"training", "models"},
 }
 # What a distribution is imported as, where that differs from its name.
-MODULES = {"fastapi": {"fastapi", "starlette"}, "onnxruntime_gpu": {"onnxruntime"}}
+MODULES = {
+    "fastapi": {"fastapi", "starlette"},
+    "onnxruntime_gpu": {"onnxruntime"},
+    "opentelemetry_sdk": {"opentelemetry"},
+}
 
 
 def imported(path: Path) -> set[str]:
@@ -46,9 +50,10 @@ def test_nothing_that_serves_names_a_training_library(program: str) -> None:
 
 
 def declared() -> set[str]:
-    """Modules of the distributions that pyproject.toml installs for the service."""
+    """Modules of the distributions that pyproject.toml installs for the service, and for traces."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = (re.split(r"[^\w-]", line)[0].replace("-", "_") for line in project["dependencies"])
+    lines = project["dependencies"] + project["optional-dependencies"]["otel"]
+    names = (re.split(r"[^\w-]", line)[0].replace("-", "_") for line in lines)
     return {module for name in names for module in MODULES.get(name, {name})}
 
 
@@ -63,6 +68,7 @@ def test_importing_the_service_does_no_work_and_loads_no_torch() -> None:
     code = (
         "import service.__main__, service.app, sys, threading; "
         "assert not {'torch', 'torchaudio', 'training'} & set(sys.modules); "
+        "assert 'opentelemetry.exporter' not in sys.modules; "
         "assert threading.active_count() == 1"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -18,7 +18,7 @@ with atheris.instrument_imports(
     include=["service.multipart", "service.upload", "python_multipart"]
 ):
     import service.upload
-    from service.multipart import FilePart
+    from service.multipart import MAX_HEAD_BYTES, FilePart
 
 from starlette.requests import Request
 
@@ -28,7 +28,6 @@ from service.settings import Settings
 
 MAX_UPLOAD = 4096
 SETTINGS = Settings(max_upload_bytes=MAX_UPLOAD, max_held_bytes=1 << 20)
-HELD_HEADER_BYTES = 20_000
 TYPES = (
     "multipart/form-data; boundary=b",
     'multipart/form-data; boundary="a b"',
@@ -88,7 +87,7 @@ def parsed(boundary: bytes, pieces: list[bytes]) -> tuple[str, bytes]:
         part = FilePart(boundary, found.extend)
         for piece in pieces:
             part.feed(piece)
-            assert len(part._header) + len(part._value) < HELD_HEADER_BYTES
+            assert len(part._body._held) <= MAX_HEAD_BYTES
         part.finish()
     except BadUpload as error:
         return type(error).__name__, bytes(found)

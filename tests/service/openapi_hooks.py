@@ -31,7 +31,7 @@ def before_call(context: HookContext, case: schemathesis.Case[Any], kwargs: dict
         return
     # In the place of its body, which is not touched: else it would take it for a spoilt one.
     if case.media_type == "multipart/form-data":
-        kwargs["files"] = {"file": audio()}
+        kwargs["files"] = [("file", audio())]
     else:
         kwargs["data"] = audio()
     window = str((case.query or {}).get("window", ""))

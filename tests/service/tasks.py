@@ -60,9 +60,11 @@ class CountedPool(DecodePool):
         super().__init__(settings)
         self.decodings = Counter[float]()
 
-    async def decode(self, path: Path, audio: AudioInput, window: str) -> Windows:
+    async def decode(
+        self, path: Path, audio: AudioInput, window: str, part: slice | None = None
+    ) -> Windows:
         self.decodings[audio.window_s] += 1
-        return await super().decode(path, audio, window)
+        return await super().decode(path, audio, window, part)
 
 
 @dataclass
@@ -99,7 +101,7 @@ async def counted(
     pipeline.decoders = decoders
     for name, model in pipeline.models.loaded.items():
         session = CountedSession(name, model.session, runs)
-        pipeline.models.loaded[name] = replace(model, session=session)
+        pipeline.models.loaded[name] = replace(model, session=session, lone=None)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http,

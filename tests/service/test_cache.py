@@ -48,17 +48,24 @@ def test_no_entries_keep_nothing() -> None:
 
 
 def test_a_value_survives_redis() -> None:
-    assert decode(encode(COMPUTED)) == COMPUTED
+    assert decode("key", encode("key", COMPUTED)) == COMPUTED
 
 
 def test_a_damaged_value_is_a_miss() -> None:
-    stored = encode(COMPUTED)
-    for damaged in (b"", b"x", stored[:-1], stored[1:], stored.replace(b"0.1", b"0.2")):
-        assert decode(damaged) is None
+    stored = encode("key", COMPUTED)
+    flipped = (bytes([*stored[:i], stored[i] ^ 1, *stored[i + 1 :]]) for i in range(len(stored)))
+    for damaged in (b"", b"x", stored[:-1], stored[1:], stored + b" ", *flipped):
+        assert decode("key", damaged) is None
+
+
+def test_the_value_of_another_key_is_a_miss() -> None:
+    assert decode("other", encode("key", COMPUTED)) is None
 
 
 def test_a_value_of_another_layout_is_a_miss() -> None:
-    assert decode(encode(COMPUTED.window)) is None
+    assert decode("key", encode("key", COMPUTED.window)) is None
+    stored = encode("key", COMPUTED)
+    assert decode("key", stored.replace(b"tp3:", b"tp2:")) is None
 
 
 def test_offsets_that_differ_have_keys_that_differ() -> None:

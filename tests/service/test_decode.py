@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.audio import Windows, read_windows
@@ -19,7 +19,6 @@ from service.decoder import Decoder
 from service.decoder_messages import Decoded
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
 from service.settings import Settings
-from service.spool import Spool
 from tests.bundles import AUDIO
 from tests.running import Service, decoders_of, wait_until
 from tests.sounds import golden, write
@@ -88,6 +87,36 @@ def test_a_decoder_that_dies_costs_its_own_request(
     with_pool(scenario)
 
 
+def test_all_killed_at_once_cost_their_own_requests_alone(short_clip: Path) -> None:
+    async def scenario(pool: DecodePool) -> None:
+        before = decoders()
+        for pid in before:
+            os.kill(pid, signal.SIGSTOP)
+        jobs = [asyncio.create_task(pool.decode(short_clip, AUDIO, "middle")) for _ in range(5)]
+        while pool.waiting < 3:
+            await asyncio.sleep(0)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        assert [isinstance(result, DecoderLost) for result in results] == [True] * 2 + [False] * 3
+        assert all(isinstance(result, Windows) for result in results[2:])
+        assert len(decoders()) == 2
+
+    with_pool(scenario, decode_workers=2)
+
+
+def test_a_decoder_that_ends_is_replaced_before_anybody_asks(short_clip: Path) -> None:
+    async def scenario(pool: DecodePool) -> None:
+        (before,) = decoders()
+        os.kill(before, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while decoders() in ([], [before]):
+                await asyncio.sleep(0.01)
+        await pool.decode(short_clip, AUDIO, "middle")
+
+    with_pool(scenario)
+
+
 def test_a_stuck_decoder_is_killed_in_time(short_clip: Path) -> None:
     async def scenario(pool: DecodePool) -> None:
         task = await stuck(pool, short_clip)
@@ -98,17 +127,38 @@ def test_a_stuck_decoder_is_killed_in_time(short_clip: Path) -> None:
     with_pool(scenario, decode_timeout_s=0.5)
 
 
-def test_a_decoding_that_is_cancelled_leaves_no_late_answer(
+def test_a_decoding_that_nobody_waits_for_leaves_its_process_and_no_late_answer(
     short_clip: Path, tmp_path: Path
 ) -> None:
     other = write(tmp_path / "other.wav", golden(2.0, 8_000, 1), 8_000)
 
     async def scenario(pool: DecodePool) -> None:
+        (decoder,) = decoders()
         task = await stuck(pool, short_clip)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        windows = await pool.decode(other, AUDIO, "middle")
-        assert windows.facts.sample_rate == 8_000
+        waits = asyncio.create_task(pool.decode(other, AUDIO, "middle"))
+        await asyncio.sleep(0)
+        os.kill(decoder, signal.SIGCONT)
+        assert (await waits).facts.sample_rate == 8_000
+        assert decoders() == [decoder]
+
+    with_pool(scenario)
+
+
+def test_windows_are_decoded_in_parts(tmp_path: Path) -> None:
+    sound = golden(6.0, 16_000, 1)
+    sound[3 * 16_000 : 5 * 16_000] = 0
+    path = write(tmp_path / "x.wav", sound, 16_000)
+
+    async def scenario(pool: DecodePool) -> None:
+        whole = await pool.decode(path, AUDIO, "all")
+        parts = [await pool.decode(path, AUDIO, "all", slice(at, at + 2)) for at in (0, 2, 3, 4)]
+        assert [part.starts_s for part in parts] == [(0.0, 1.0), (2.0,), (), (5.0,)]
+        assert whole.starts_s == (0.0, 1.0, 2.0, 5.0)
+        assert {part.n_chosen for part in [whole, *parts]} == {6}
+        heard = np.concatenate([parts[index].samples for index in (0, 1, 3)])
+        np.testing.assert_array_equal(heard, whole.samples)
 
     with_pool(scenario)
 
@@ -124,35 +174,13 @@ def test_a_start_that_is_cancelled_leaves_no_process() -> None:
     asyncio.run(scenario())
 
 
-def test_a_decoder_whose_samples_are_still_read_takes_no_other_job(
-    short_clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads, goes_on, take = threading.Event(), threading.Event(), Spool.take
-
-    def slow(spool: Spool, size: int) -> bytearray:
-        reads.set()
-        assert goes_on.wait(30)
-        return take(spool, size)
-
-    async def scenario(pool: DecodePool) -> None:
-        (before,) = decoders()
-        task = asyncio.create_task(pool.decode(short_clip, AUDIO, "middle"))
-        assert await asyncio.to_thread(reads.wait, 30)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        goes_on.set()
-        assert (await pool.decode(short_clip, AUDIO, "middle")).samples.any()
-        assert decoders() != [before]
-
-    monkeypatch.setattr(Spool, "take", slow)
-    with_pool(scenario)
-
-
 def test_a_decoder_that_answers_more_windows_than_it_may_is_ended(
     short_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lie(*_: object) -> Decoded:
-        return Decoded(codec="x", sample_rate=1, channels=1, duration_s=1, starts_s=[0.0] * 3)
+        facts = {"codec": "x", "sample_rate": 1, "channels": 1, "duration_s": 1}
+        windows = {"starts_s": [0.0] * 3, "n_chosen": 3, "quiet_peak": 0}
+        return Decoded.model_validate(facts | windows)
 
     async def scenario(pool: DecodePool) -> None:
         with monkeypatch.context() as patch:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from service.head import MAX_HEAD_BYTES
-from service.multipart import MAX_BESIDE_BYTES
+from service.multipart import MAX_HEAD_BYTES as MAX_BESIDE_BYTES
 from tests.running import Service, resident_bytes
 
 MiB = 1 << 20

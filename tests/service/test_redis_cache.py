@@ -3,77 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import redis
-from redis.exceptions import RedisError
 
-from service.redis_cache import PREFIX
+from tests.redis_server import RedisServer, free_port, redis_running
 from tests.running import Service, running, wait_until
+from tests.service.scrapes import scrape
 from tests.sounds import golden, write
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@dataclass
-class RedisServer:
-    """A redis-server that keeps nothing on disk and can be stopped and started again."""
-
-    program: str
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port)
-
-    def start(self) -> None:
-        options = ["--port", str(self.port), "--save", "", "--appendonly", "no"]
-        self.process = subprocess.Popen([self.program, *options], stdout=subprocess.DEVNULL)
-        wait_until(self.answers, "Redis answers")
-
-    def answers(self) -> bool:
-        try:
-            with self.client as client:
-                return bool(client.ping())
-        except RedisError:
-            return False
-
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-    def stored(self) -> list[bytes]:
-        with self.client as client:
-            return list(client.scan_iter(PREFIX + "*"))
 
 
 @pytest.fixture(scope="module")
 def redis_server() -> Iterator[RedisServer]:
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    server = RedisServer(program, free_port())
-    server.start()
-    yield server
-    server.stop()
+    with redis_running() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +27,7 @@ def cached(
 ) -> Iterator[Service]:
     """A service whose only cache is that Redis."""
     output = tmp_path_factory.mktemp("redis") / "log"
-    url = f"redis://127.0.0.1:{redis_server.port}/0"
-    settings = {"redis_url": url, "redis_pause_s": 0.1, "decode_workers": 1}
+    settings = {"redis_url": redis_server.url, "redis_pause_s": 0.1, "decode_workers": 1}
     # Generous, so that a healthy Redis is never taken for a hung one; the hung one costs it once.
     with running(output, redis_timeout_ms=1000, **settings) as service:
         yield service
@@ -117,6 +61,7 @@ def test_a_damaged_entry_is_computed_again(
     with redis_server.client as client:
         client.set(key, b"\x80\x04damaged")
     assert cached.embedding(path) == first
+    assert scrape(cached).value("tasteprint_cache_errors_total", cause="damaged") == 1
     assert cached.embedding(path)["cached"] is True
 
 

@@ -1,0 +1,105 @@
+"""Connections: one that asks for nothing is closed, and idle ones never keep others out."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.head import BoundedHttp
+from service.settings import Settings
+
+# Besides connections: models, decoders and their pipes, Redis.
+OTHER_FILES = 512
+# A connection and the memory of its upload.
+FILES_PER_CONNECTION = 2
+
+log = logging.getLogger("tasteprint")
+
+
+@dataclass
+class Room:
+    """How many connections there may be, and those of them that ask for nothing, longest first."""
+
+    limit: int
+    head_timeout_s: float
+    idle: dict[Connection, None] = field(default_factory=dict)
+
+
+class Connection(BoundedHttp):
+    """uvicorn's, with a time limit for a request's head and a bound on idle ones."""
+
+    def __init__(self, room: Room, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self._room = room
+        self._asking = False
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._rest()
+        self._wait_for_head()
+        if len(self.connections) > self._room.limit:
+            next(iter(self._room.idle)).transport.abort()  # may be this one
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._room.idle.pop(self, None)
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._asking and self._head_timer is None:
+            self._wait_for_head()
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._asking = True
+        self._room.idle.pop(self, None)
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        self._asking = bool(self.pipeline)
+        if not self._asking:
+            self._rest()
+        super().on_response_complete()
+
+    def _rest(self) -> None:
+        self._room.idle[self] = None
+
+    def _wait_for_head(self) -> None:
+        self._head_timer = self.loop.call_later(self._room.head_timeout_s, self.transport.abort)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def connections(settings: Settings) -> Callable[..., asyncio.Protocol]:
+    """What makes a connection, for as many as the system has files for."""
+    wanted = settings.max_connections
+    possible = (open_files(wanted) - OTHER_FILES) // FILES_PER_CONNECTION
+    room = Room(min(wanted, possible), settings.head_timeout_s)
+    if room.limit < wanted:
+        log.warning("%d connections at most: the system lets no more files be open", room.limit)
+    return functools.partial(Connection, room)
+
+
+def open_files(connections: int) -> int:
+    """Raise the process's limit of open files to what so many connections need; what it is then."""
+    try:
+        import resource
+    except ImportError:  # no such limit on this system
+        return FILES_PER_CONNECTION * connections + OTHER_FILES
+    needed = FILES_PER_CONNECTION * connections + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return needed
+    reachable = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft < reachable:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+    return max(soft, reachable)

@@ -1,0 +1,88 @@
+"""The Grafana dashboard asks for what a running service has, and shows all that is its own."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.running import ROOT, Service
+from tests.service.scrapes import Scrape, scrape
+
+DASHBOARD = json.loads((ROOT / "examples" / "grafana" / "tasteprint.json").read_text())
+QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+METRIC = re.compile(r"\b(?:tasteprint|process)_\w+")
+# Behind a selector's brace and comma, or in `by (…)`.
+MATCHED = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"")
+GROUPED = re.compile(r"\bby \(([\w, ]*)\)")
+PROMETHEUS_OWN = {"instance", "job"}
+WORDS = {"sum", "by", "on", "rate", "increase", "group_left", "histogram_quantile"}
+
+
+@pytest.fixture(scope="module")
+def found(watched: Service) -> Scrape:
+    return scrape(watched)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_names_metrics_and_labels_that_exist(found: Scrape, query: str) -> None:
+    names = METRIC.findall(query)
+    assert names
+    there = set(PROMETHEUS_OWN)
+    for name in names:
+        labels = found.labels(name)
+        assert labels, name
+        there |= labels[0].keys()
+    asked = set(MATCHED.findall(query))
+    for group in GROUPED.findall(query):
+        asked |= {label.strip() for label in group.split(",")}
+    assert asked <= there
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_holds_nothing_but_metrics_labels_and_known_words(query: str) -> None:
+    bare = re.sub(
+        r"\"[^\"]*\"|\[[^]]*\]|\([\w, ]*\)|\{[^}]*\}|\b[\d.]+\b", " ", METRIC.sub(" ", query)
+    )
+    assert set(re.findall(r"[A-Za-z_]\w*", bare)) <= WORDS
+    assert query.count("(") == query.count(")")
+
+
+def test_every_metric_of_the_service_is_shown(found: Scrape) -> None:
+    shown = {
+        re.sub(r"_(bucket|sum|count)$", "", name)
+        for each in QUERIES
+        for name in METRIC.findall(each)
+    }
+    own = {re.sub(r"_(bucket|sum|count)$", "", each.name) for each in found.samples}
+    assert {name for name in own if name.startswith("tasteprint_")} <= shown
+
+
+def test_legends_name_labels_that_their_query_keeps() -> None:
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            kept = {
+                label.strip()
+                for group in GROUPED.findall(target["expr"])
+                for label in group.split(",")
+            }
+            named = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+            assert named <= kept | PROMETHEUS_OWN | {"version"}, panel["title"]
+
+
+def test_the_readme_shows_series_and_a_line_that_are_there(found: Scrape, watched: Service) -> None:
+    readme = (ROOT / "README.md").read_text().partition("## Watch it")[2]
+    shown = re.findall(r"^(tasteprint_\w+)(?:\{(.*)\})? [\d.]+$", readme, re.MULTILINE)
+    assert len(shown) == 7
+    for name, labels in shown:
+        assert set(re.findall(r"(\w+)=", labels)) == found.labels(name)[0].keys(), name
+    (line,) = re.findall(r"^```json\n(.*)\n```", readme, re.MULTILINE)
+    lines = [json.loads(each) for each in watched.log().splitlines()]
+    assert list(json.loads(line)) in [list(each) for each in lines]
+
+
+def test_compose_mounts_files_that_exist() -> None:
+    mounted = re.findall(r"- \./(\S+?):/\S+:ro", (ROOT / "docker-compose.yml").read_text())
+    assert {"examples/grafana/tasteprint.json", "examples/prometheus.yml"} <= set(mounted)
+    assert all((ROOT / path).exists() for path in mounted)

@@ -1,0 +1,69 @@
+"""What nobody waits for any longer is dropped, and long requests take turns with others."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.bundles import write_bundle
+from tests.running import running, wait_until
+from tests.service.test_bad_input import assert_problem
+from tests.service.test_server import HEAD, connect, frozen
+from tests.sounds import golden, write
+
+
+def test_a_late_answer_is_504_and_its_work_is_dropped(tmp_path: Path) -> None:
+    first, second = (write(tmp_path / f"{seed}.wav", golden(2.0, seed=seed)) for seed in (1, 2))
+    with running(tmp_path / "log", decode_workers=1, deadline_s=0.5) as service:
+        with frozen(service), ThreadPoolExecutor(2) as clients:
+            for answer in clients.map(service.embed, [first, second]):
+                problem = assert_problem(answer, 504, "deadline-exceeded")
+                assert problem["limit"] == 0.5
+                assert answer.headers["retry-after"]
+            assert service.spooled_bytes() == 0
+            assert "tasteprint_windows_in_work 0.0" in service.http.get("/metrics").text
+            assert "tasteprint_decode_jobs_waiting 0.0" in service.http.get("/metrics").text
+        assert service.embedding(second)["cached"] is False
+
+
+def test_the_work_of_a_client_that_left_is_dropped(tmp_path: Path) -> None:
+    content = write(tmp_path / "x.wav", golden(2.0)).read_bytes()
+    with running(tmp_path / "log", decode_workers=1) as service:
+        with frozen(service):
+            with connect(service) as client:
+                client.sendall(HEAD.format(size=len(content)).encode() + content)
+                wait_until(lambda: service.spooled_bytes() > 0, "the upload is there")
+            wait_until(lambda: service.spooled_bytes() == 0, "it is dropped", 5)
+            assert "tasteprint_windows_in_work 0.0" in service.http.get("/metrics").text
+        assert "status=499" in service.log() or " 499 " in service.log()
+        assert service.embedding(content)["cached"] is False
+
+
+def test_a_long_request_takes_turns_with_a_short_one(tmp_path: Path) -> None:
+    """One decoder, sixty windows: the short one's answer comes long before the long one's."""
+    write_bundle(tmp_path / "models", "levels")
+    long = write(tmp_path / "long.flac", golden(60.0, 8_000, 1), 8_000)
+    short = write(tmp_path / "short.wav", golden(2.0, 8_000, 1, seed=5), 8_000)
+    with (
+        running(
+            tmp_path / "log",
+            models_dir=tmp_path / "models",
+            default_model="levels",
+            decode_workers=1,
+            max_in_flight=5,
+        ) as service,
+        ThreadPoolExecutor(1) as clients,
+    ):
+        (decoder,) = service.decoders()
+        os.kill(decoder, signal.SIGSTOP)
+        answer = clients.submit(service.embedding, long, window="all")
+        wait_until(lambda: service.spooled_bytes() > 0, "the upload is there")
+        busy = "tasteprint_windows_in_work 4.0"  # of sixty, and one place is left
+        wait_until(lambda: busy in service.http.get("/metrics").text, "it is in work")
+        os.kill(decoder, signal.SIGCONT)
+        service.embedding(short)
+        done = [line for line in service.log().splitlines() if "computed" in line]
+        assert len(answer.result()["window"]["starts"]) == 60
+        assert len(done) == 1  # the short one, while the long one went on

@@ -1,0 +1,121 @@
+"""Many files in one request are answered one by one, and never keep others out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.running import Service, running, wait_until
+from tests.service.test_bad_input import assert_problem
+from tests.sounds import golden, write
+
+
+def clip(folder: Path, seed: int) -> Path:
+    return write(folder / f"{seed}.flac", golden(2.0, seed=seed))
+
+
+def batch(
+    service: Service, files: list[tuple[str, bytes]], **query: str | bool
+) -> list[dict[str, Any]]:
+    parts = [("file", file) for file in files]
+    response = service.http.post("/embed/batch", files=parts, params=query)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def test_each_file_is_answered_as_by_itself(service: Service, tmp_path: Path) -> None:
+    paths = [clip(tmp_path, seed) for seed in range(300, 309)]
+    lines = batch(service, [(path.name, path.read_bytes()) for path in paths], window="all")
+    assert sorted(line["index"] for line in lines) == list(range(len(paths)))
+    for line in lines:
+        path = paths[line["index"]]
+        assert line["file"] == path.name
+        alone = service.embedding(path, window="all")
+        assert alone["cached"] is True
+        assert line["answer"] | {"cached": True} == alone
+    without = batch(service, [("x", paths[0].read_bytes())], window="all", features=False)
+    assert "features" not in without[0]["answer"]
+    assert without[0]["answer"]["cached"] is True
+
+
+def test_what_is_wrong_with_a_file_is_in_its_line(service: Service, tmp_path: Path) -> None:
+    good, large = clip(tmp_path, 310).read_bytes(), bytes(21 << 20)
+    files = [("good", good), ("text", b"words " * 99), ("none", b""), ("large", large), ("x", good)]
+    lines = {line["index"]: line for line in batch(service, files)}
+    kinds = [lines[index].get("problem", {}).get("type") for index in range(5)]
+    names = ["not-audio", "empty-upload", "upload-too-large"]
+    assert kinds == [None, *(f"urn:tasteprint:{name}" for name in names), None]
+    assert service.spooled_bytes() == 0
+
+
+def test_a_bad_body_is_a_problem_or_the_last_line(service: Service, tmp_path: Path) -> None:
+    raw = service.http.post("/embed/batch", content=b"x", headers={"Content-Type": "audio/wav"})
+    assert_problem(raw, 415, "unsupported-body")
+    head = b'--B\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+    cut = head + clip(tmp_path, 311).read_bytes() + b"\r\n" + head + b"cut"
+    kind = {"Content-Type": "multipart/form-data; boundary=B"}
+    response = service.http.post("/embed/batch", content=cut, headers=kind)
+    lines = [json.loads(line) for line in response.text.splitlines()]
+    (said,) = [line for line in lines if "index" not in line]
+    assert said["problem"]["type"] == "urn:tasteprint:bad-multipart"
+    assert [line["index"] for line in lines if "answer" in line] == [0]
+    wait_until(lambda: service.spooled_bytes() == 0, "its bytes are gone")
+
+
+def test_more_files_than_allowed_are_refused(tmp_path: Path) -> None:
+    content = clip(tmp_path, 312).read_bytes()
+    with running(tmp_path / "log", decode_workers=1, max_batch_files=2) as service:
+        lines = batch(service, [("x", content)] * 3)
+        assert sum("answer" in line for line in lines) == 2
+        assert [line["problem"]["limit"] for line in lines if "problem" in line] == [2]
+
+
+def test_a_batch_waits_where_others_are_refused_and_leaves_them_room(tmp_path: Path) -> None:
+    contents = [clip(tmp_path, seed).read_bytes() for seed in range(320, 332)]
+    with running(tmp_path / "log", decode_workers=1, max_in_flight=4) as service:
+        lines = batch(service, [("x", content) for content in contents])
+        assert all("answer" in line for line in lines)
+        (decoder,) = service.decoders()
+        os.kill(decoder, signal.SIGSTOP)
+        with httpx.stream(
+            "POST",
+            f"{service.url}/embed/batch?window=start",
+            files=[("file", ("x", content)) for content in contents],
+        ) as response:
+            # A quarter of the places is all that it takes: there is room for others.
+            one = "tasteprint_windows_in_work 1.0"
+            wait_until(lambda: one in service.http.get("/metrics").text, "one is in work")
+            os.kill(decoder, signal.SIGCONT)
+            assert len(list(response.iter_lines())) == len(contents)
+
+
+def test_a_batch_whose_client_left_is_dropped(tmp_path: Path) -> None:
+    contents = [clip(tmp_path, seed).read_bytes() for seed in range(340, 344)]
+    with running(tmp_path / "log", decode_workers=1) as service:
+        (decoder,) = service.decoders()
+        os.kill(decoder, signal.SIGSTOP)
+        with httpx.stream(
+            "POST",
+            f"{service.url}/embed/batch",
+            files=[("file", ("x", content)) for content in contents],
+        ):
+            wait_until(lambda: service.spooled_bytes() > 0, "the files are there")
+        wait_until(lambda: service.spooled_bytes() == 0, "they are dropped")
+        os.kill(decoder, signal.SIGCONT)
+        service.embedding(clip(tmp_path, 345))
+
+
+@pytest.mark.parametrize("route", ["/embed/batch", "/embed"])
+def test_a_part_without_content_or_name_is_refused(service: Service, route: str) -> None:
+    body = b'--B\r\nContent-Disposition: form-data; name="other"\r\n\r\nx\r\n--B--\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=B"}
+    response = service.http.post(route, content=body, headers=kind)
+    said = json.loads(response.text)
+    assert (said.get("problem") or said)["type"] == "urn:tasteprint:wrong-field"

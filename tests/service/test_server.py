@@ -1,0 +1,146 @@
+"""The service ends without losing what it has taken, and idle or slow clients cost nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from tests.running import Service, running, wait_until
+from tests.service.test_bad_input import assert_problem
+from tests.sounds import golden, write
+
+HEAD = (
+    "POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: audio/wav\r\nContent-Length: {size}\r\n\r\n"
+)
+
+
+def connect(service: Service) -> socket.socket:
+    address = urlsplit(service.url)
+    return socket.create_connection((address.hostname, address.port or 0), timeout=30)
+
+
+@contextmanager
+def frozen(service: Service) -> Iterator[None]:
+    """No decoder goes on meanwhile, so that what is asked stays in work."""
+    for pid in service.decoders():
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in service.decoders():
+            os.kill(pid, signal.SIGCONT)
+
+
+def is_ready(service: Service) -> bool:
+    return service.http.get("/readyz").status_code == 200
+
+
+def test_what_was_taken_is_finished_and_new_work_is_refused(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{seed}.wav", golden(2.0, seed=seed)) for seed in (1, 2, 3)]
+    with running(tmp_path / "log", decode_workers=1) as service, ThreadPoolExecutor(2) as clients:
+        with frozen(service):
+            answers = [clients.submit(service.embed, path) for path in paths[:2]]
+            wait_until(lambda: service.spooled_bytes() > 0, "the uploads are there")
+            service.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: not is_ready(service), "it is not ready", 1.0)
+            with httpx.Client(base_url=service.url) as newcomer:
+                refused = newcomer.post("/embed", content=b"x", headers={"Content-Type": "audio/x"})
+            assert_problem(refused, 503, "unavailable")
+            assert refused.headers["retry-after"]
+            assert newcomer.is_closed
+        assert [answer.result().status_code for answer in answers] == [200, 200]
+        assert service.process.wait(10) == 0
+        assert "Traceback" not in service.log()
+
+
+def test_an_upload_under_way_is_finished_too(tmp_path: Path) -> None:
+    content = write(tmp_path / "x.wav", golden(2.0)).read_bytes()
+    with running(tmp_path / "log", decode_workers=1) as service, connect(service) as client:
+        client.sendall(HEAD.format(size=len(content)).encode() + content[:1000])
+        wait_until(lambda: service.spooled_bytes() == 1000, "its beginning is there")
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not is_ready(service), "it is not ready", 1.0)
+        client.sendall(content[1000:])
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        assert service.process.wait(10) == 0
+
+
+def test_what_does_not_end_in_time_is_left(tmp_path: Path) -> None:
+    content = write(tmp_path / "x.wav", golden(2.0)).read_bytes()
+    with (
+        running(tmp_path / "log", decode_workers=1, shutdown_s=0.5) as service,
+        frozen(service),
+        connect(service) as client,
+    ):
+        client.sendall(HEAD.format(size=len(content)).encode() + content)
+        wait_until(lambda: service.spooled_bytes() > 0, "the upload is there")
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(10) == 0
+
+
+def test_a_byte_now_and_then_is_cut_and_holds_no_place(tmp_path: Path, short_clip: Path) -> None:
+    with (
+        running(tmp_path / "log", max_in_flight=1, upload_timeout_s=1.0) as service,
+        connect(service) as client,
+    ):
+        client.sendall(HEAD.format(size=1000).encode())
+        client.settimeout(0.1)
+        answer = b""
+        answered = 0
+        while not answer:
+            client.sendall(b"x")
+            answered += service.embed(short_clip).status_code == 200
+            with contextlib.suppress(TimeoutError):
+                answer = client.recv(4096)
+        while b"}" not in answer:
+            answer += client.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"bytes a second" in answer
+        assert answered > 3
+        wait_until(lambda: service.spooled_bytes() == 0, "its bytes are gone")
+
+
+def test_connections_that_ask_for_nothing_are_closed_in_time(tmp_path: Path) -> None:
+    with running(tmp_path / "log", decode_workers=1, head_timeout_s=0.5) as service:
+        for sent in (b"", b"GET /healthz HT", b"\r\n"):
+            with connect(service) as client:
+                client.sendall(sent)
+                assert _is_closed(client)
+
+
+def _is_closed(client: socket.socket) -> bool:
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_idle_connections_beyond_the_bound_give_way(tmp_path: Path, short_clip: Path) -> None:
+    with running(tmp_path / "log", decode_workers=1, max_connections=20) as service:
+        idle = [connect(service) for _ in range(100)]
+        try:
+            assert service.embed(short_clip).status_code == 200
+            assert _is_closed(idle[0])  # the one that was idle longest
+            open_files = Path(f"/proc/{service.process.pid}/fd")
+            wait_until(lambda: len(list(open_files.iterdir())) < 90, "they are closed")
+        finally:
+            for client in idle:
+                client.close()
+
+
+def test_many_idle_connections_do_not_stop_service(service: Service, short_clip: Path) -> None:
+    idle = [connect(service) for _ in range(400)]
+    try:
+        assert service.embed(short_clip).status_code == 200
+    finally:
+        for client in idle:
+            client.close()
