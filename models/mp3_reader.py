@@ -25,6 +25,8 @@ from models.window import Samples
 
 # A frame's data may begin in those before it (the bit reservoir), so many bytes back at most.
 RESERVOIR_BYTES = 511
+# Of the smallest frames (24 bytes) some hold nothing: it is not sought back to the file's start.
+MAX_SUPPLY_FRAMES = 64
 MAX_OVERHEAD_BYTES = HEADER_BYTES + CHECKSUM_BYTES + MAX_SIDE_BYTES
 # What a frame sounds like depends on the one before it; one more for the filters' memory.
 SETTLING_FRAMES = 2
@@ -117,7 +119,7 @@ class Mp3Reader:
     def _supply(self, first: int) -> int:
         """The frame to begin at, so that the data of that one is there."""
         supply, end = first, self._position(first)
-        while supply > 0:
+        while supply > max(0, first - MAX_SUPPLY_FRAMES):
             held = end - self._position(supply) - (first - supply) * MAX_OVERHEAD_BYTES
             if held >= RESERVOIR_BYTES:
                 break

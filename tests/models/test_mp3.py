@@ -177,3 +177,14 @@ def test_a_file_of_two_sample_rates_is_never_read_at_the_wrong_one(
     assert np.abs(start.samples).max() > 0.05
     with pytest.raises(AudioError):
         read_windows(path, AUDIO, WindowChoice.parse("30"))
+
+
+def test_a_window_of_the_smallest_frames_is_not_sought_from_the_files_start(tmp_path: Path) -> None:
+    path = tmp_path / "small.mp3"
+    content = encode(path, 8_000, 24_000, 1)
+    assert_cut_from_the_whole(path)
+    path.write_bytes(content * 20)
+    with closing(open_audio(path)) as reader:
+        assert isinstance(reader, Mp3Reader)
+        frames = reader.n_frames // 576
+        assert reader._supply(frames // 2) > frames // 2 - 100

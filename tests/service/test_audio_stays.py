@@ -20,17 +20,20 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def nameless(service: Service) -> tuple[int, int]:
-    """How many files without a name the service and its decoders have open, and their bytes."""
-    count = held_bytes = 0
+    """How many files without a name the service and its decoders have open, and their bytes.
+
+    One that both have open is one: the samples of a decoder, which it opens for its first job.
+    """
+    found: dict[tuple[int, int], int] = {}
     for pid in [service.process.pid, *service.decoders()]:
         for path in Path(f"/proc/{pid}/fd").iterdir():
             try:
-                name, size = os.readlink(path), path.stat().st_size  # noqa: PTH115
+                name, file = os.readlink(path), path.stat()  # noqa: PTH115
             except OSError:  # closed meanwhile
                 continue
             if "memfd:" in name or name.endswith("(deleted)"):
-                count, held_bytes = count + 1, held_bytes + size
-    return count, held_bytes
+                found[file.st_dev, file.st_ino] = file.st_size
+    return len(found), sum(found.values())
 
 
 def contains(where: bytes, audio: bytes) -> bool:
