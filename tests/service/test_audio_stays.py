@@ -20,20 +20,21 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def nameless(service: Service) -> tuple[int, int]:
-    """How many files without a name the service and its decoders have open, and their bytes.
+    """How many files without a name the service has open, and their bytes, its decoders' too.
 
-    One that both have open is one: the samples of a decoder, which it opens for its first job.
+    A decoder keeps open, from its first job on, the file that takes its samples; it is empty.
     """
-    found: dict[tuple[int, int], int] = {}
+    count = held_bytes = 0
     for pid in [service.process.pid, *service.decoders()]:
         for path in Path(f"/proc/{pid}/fd").iterdir():
             try:
-                name, file = os.readlink(path), path.stat()  # noqa: PTH115
+                name, size = os.readlink(path), path.stat().st_size  # noqa: PTH115
             except OSError:  # closed meanwhile
                 continue
             if "memfd:" in name or name.endswith("(deleted)"):
-                found[file.st_dev, file.st_ino] = file.st_size
-    return len(found), sum(found.values())
+                count += pid == service.process.pid
+                held_bytes += size
+    return count, held_bytes
 
 
 def contains(where: bytes, audio: bytes) -> bool:
