@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import signal
 import socket
 import sys
@@ -35,9 +37,14 @@ def main() -> None:
     except TasteprintError as error:
         sys.exit(f"tasteprint-serve: {error.title}: {error}")
     # uvicorn ends cleanly and then passes the signal on, whose own way would be another status.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         Server(app, settings, banner).run(sockets=[listener])
+    if any(batcher.running for batcher in app.state.pipeline.batchers.values()):
+        # A model's run that does not return: Python would wait for its thread.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from service.session import Model, Outputs
 log = logging.getLogger("tasteprint")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Waiter:
     """A model's input for one window, and who waits for its answer since when.
 
@@ -53,11 +54,16 @@ class Batcher:
         self._timeout_s = timeout_s
         self._waiting: deque[Waiter] = deque()
         self._arrived = asyncio.Event()
-        self._running = 0
+        self._running: set[Future[list[Outputs]]] = set()
         self._hung: set[int] = set()
         name = f"infer-{model.card.name}"
         self._threads = ThreadPoolExecutor(model.lanes, thread_name_prefix=name)
         self._workers = [asyncio.create_task(self._work()) for _ in range(model.lanes)]
+
+    @property
+    def running(self) -> int:
+        """Runs that are under way, also those that nobody waits for."""
+        return len(self._running)
 
     @property
     def waiting(self) -> int:
@@ -81,10 +87,13 @@ class Batcher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await waiter.answer
-        except TimeoutError as error:  # the future is cancelled by now: `_take` drops the waiter
+        except TimeoutError as error:
             raise InferenceTimeout(
                 f"the model did not answer within {self._timeout_s:g} s", limit=self._timeout_s
             ) from error
+        finally:
+            with contextlib.suppress(ValueError):  # it was its turn
+                self._waiting.remove(waiter)
 
     async def _work(self) -> None:
         while True:
@@ -109,11 +118,13 @@ class Batcher:
         self._observer.batch(self._model.card.name, len(batch))
         windows = [waiter.window for waiter in batch]
         alone = not self._running and not self._waiting
-        self._running += 1
         loop = asyncio.get_running_loop()
         late = loop.call_later(self._timeout_s, self._hangs, id(batch))
         try:
-            rows = await loop.run_in_executor(self._threads, _run, self._model, windows, alone)
+            run = self._threads.submit(_run, self._model, windows, alone)
+            self._running.add(run)
+            run.add_done_callback(self._running.discard)
+            rows = await asyncio.wrap_future(run)
             infer_ms = 1e3 * (time.perf_counter() - started)
             for waiter, mine in zip(batch, rows, strict=True):
                 _settle(waiter, Inferred(mine, 1e3 * (started - waiter.since), infer_ms))
@@ -125,7 +136,6 @@ class Batcher:
             _fail(batch, Unavailable("the service is stopping"))
             raise
         finally:
-            self._running -= 1
             late.cancel()
             if id(batch) in self._hung:
                 self._hung.discard(id(batch))

@@ -30,12 +30,18 @@ class Room:
 
 
 class Connection(BoundedHttp):
-    """uvicorn's, with a time limit for a request's head and a bound on idle ones."""
+    """uvicorn's, with a time limit for a request's head and a bound on idle ones.
+
+    A request that comes before the one ahead of it was answered is not read (uvicorn would queue
+    as many as come), and the connection ends with that answer: a client that sends ahead has to
+    expect it (RFC 9112, section 9.3.2), and no client of today does.
+    """
 
     def __init__(self, room: Room, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self._room = room
         self._asking = False
+        self._deaf = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -51,20 +57,34 @@ class Connection(BoundedHttp):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         if not self._asking and self._head_timer is None:
             self._wait_for_head()
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
+        if self._asking:
+            self._deaf = True
+            self.cycle.keep_alive = False
+        if self._deaf:
+            return
         self._asking = True
         self._room.idle.pop(self, None)
         self._stop_timer()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        if not self._deaf:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._deaf:
+            super().on_message_complete()
+
     def on_response_complete(self) -> None:
-        self._asking = bool(self.pipeline)
-        if not self._asking:
-            self._rest()
+        self._asking = False
+        self._rest()
         super().on_response_complete()
 
     def _rest(self) -> None:

@@ -117,7 +117,7 @@ class Decoder:
             self._stdin.write(job.line())
             await self._stdin.drain()
             return ANSWER.validate_json(await self._stdout.readline())
-        except (OSError, ValueError) as error:  # an end, or an answer that is none
+        except (OSError, RuntimeError, ValueError) as error:  # an end, or an answer that is none
             raise await self._cause_of_death() from error
 
     async def _cause_of_death(self) -> AudioError | DecoderLost:
@@ -136,7 +136,7 @@ class Decoder:
             )
         try:
             content = await asyncio.to_thread(self._samples.take, 4 * shape[0] * shape[1])
-        except EOFError as error:
+        except (EOFError, ValueError) as error:  # fewer bytes, or a file that was closed with it
             raise DecoderLost("the decoder delivered less than it said") from error
         samples = np.frombuffer(content, np.float32).reshape(shape)
         facts = AudioFacts(done.codec, done.sample_rate, done.channels, done.duration_s)

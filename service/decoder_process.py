@@ -51,7 +51,10 @@ def main() -> None:
 def largest_file(job: Job) -> int:
     """Bytes that a job may put into one file: its samples, or what is cut out of its upload."""
     samples = 4 * job.count * job.audio.window_samples
-    return max(samples, Path(job.path).stat().st_size + CUT_BYTES)
+    try:
+        return max(samples, Path(job.path).stat().st_size + CUT_BYTES)
+    except OSError:  # nobody waits for it any more, and it was closed
+        return samples
 
 
 def _say(line: bytes) -> None:

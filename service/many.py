@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from models.errors import TasteprintError
 from models.window import WindowChoice
@@ -38,6 +39,7 @@ class File:
     name: str
     upload: Upload
     error: TasteprintError | None = None
+    _owned: bool = True
 
     def write(self, data: memoryview) -> None:
         if self.error is None:
@@ -48,7 +50,24 @@ class File:
 
     def refuse(self, error: TasteprintError) -> None:
         self.error = error
-        self.upload.close()
+        self.close()
+
+    def hand_over(self) -> Upload:
+        """The upload, from now on another's to close.
+
+        Raises
+        ------
+        TasteprintError
+            Where the file was refused.
+        """
+        if self.error is not None:
+            raise self.error
+        self._owned = False
+        return self.upload
+
+    def close(self) -> None:
+        if self._owned:
+            self.upload.close()
 
 
 class Files:
@@ -61,23 +80,20 @@ class Files:
         self._settings, self._held = settings, held
         self._body = Multipart(options.get(b"boundary", b""), self._begin, self._end)
         self._under_way: File | None = None
-        self._whole: list[File] = []
         self._count = 0
 
-    def feed(self, chunk: bytes) -> None:
-        """Take in the next bytes.
+    def feed(self, chunk: bytes) -> Iterator[File]:
+        """Take in the next bytes: each file that they complete, and no more of them meanwhile.
 
         Raises
         ------
         BadUpload
             Where the body itself is not what it should be.
         """
-        self._body.feed(chunk)
-
-    def take(self) -> list[File]:
-        """The files that are whole since the last time."""
-        whole, self._whole = self._whole, []
-        return whole
+        for _ in self._body.parts(chunk):
+            assert self._under_way is not None
+            whole, self._under_way = self._under_way, None
+            yield whole
 
     def finish(self) -> None:
         check_ended(self._body)
@@ -102,12 +118,10 @@ class Files:
         assert self._under_way is not None
         if self._under_way.error is None and not self._under_way.upload.spool.size:
             self._under_way.refuse(EmptyUpload("the file has no bytes", value=0, limit=1))
-        self._whole.append(self._under_way)
-        self._under_way = None
 
     def close(self) -> None:
-        for file in [*self._whole, *([self._under_way] if self._under_way else [])]:
-            file.upload.close()
+        if self._under_way is not None:
+            self._under_way.close()
 
 
 @dataclass
@@ -126,53 +140,61 @@ class Batch:
     seen: Seen
     lines: asyncio.Queue[BatchLine | None] = field(default_factory=asyncio.Queue)
 
+    def __post_init__(self) -> None:
+        self._at_once = max(1, self.pipeline.settings.max_in_flight // 4)
+        self._places = asyncio.Semaphore(self._at_once)
+
     async def run(self, request: Request) -> None:
         """Read and answer every file; the line after the last one is None."""
         try:
-            with self.pipeline.taken():
-                async with asyncio.TaskGroup() as works:
-                    tasks = await self._read(request, works)
-                    await while_wanted(request, asyncio.wait(tasks), None)
+            async with asyncio.TaskGroup() as works:
+                await self._read(request, works)
+                await while_wanted(request, self._all_answered(), None)
         except* ClientDisconnect:
             log.debug("a client left during its batch")
         finally:
+            self.files.close()
             self.lines.put_nowait(None)
 
-    async def _read(self, request: Request, works: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        settings, tasks = self.pipeline.settings, []
-        places = asyncio.Semaphore(max(1, settings.max_in_flight // 4))
+    async def _read(self, request: Request, works: asyncio.TaskGroup) -> None:
+        """Start each file as it is whole and has a place; nothing more is read meanwhile."""
         try:
-            async for chunk in body_of(request, settings):
-                try:
-                    self.files.feed(chunk)
-                finally:  # also of a body that goes wrong, the files so far
-                    for file in self.files.take():
-                        await places.acquire()
-                        tasks.append(works.create_task(self._answer(file)))
-                        tasks[-1].add_done_callback(lambda _: places.release())
+            async for chunk in body_of(request, self.pipeline.settings):
+                for file in self.files.feed(chunk):
+                    await self._start(file, works)
             self.files.finish()
         except TasteprintError as error:  # of the body, whose files so far are answered
             self.lines.put_nowait(BatchLine(problem=describe(error)))
-        finally:
-            self.files.close()
-        return tasks or [works.create_task(asyncio.sleep(0))]
+
+    async def _start(self, file: File, works: asyncio.TaskGroup) -> None:
+        def over(_: asyncio.Task[None]) -> None:  # also of a task that never began
+            file.close()
+            self._places.release()
+
+        try:
+            await self._places.acquire()
+        except BaseException:
+            file.close()
+            raise
+        works.create_task(self._answer(file)).add_done_callback(over)
+
+    async def _all_answered(self) -> None:
+        for _ in range(self._at_once):
+            await self._places.acquire()
 
     async def _answer(self, file: File) -> None:
+        line = BatchLine(index=file.index, file=file.name)
         try:
-            if file.error is not None:
-                raise file.error
             answer = await within(self.pipeline.settings.deadline_s, self._embed(file))
-            line = BatchLine(index=file.index, file=file.name, answer=answer)
+            line = line.model_copy(update={"answer": answer})
         except TasteprintError as error:
-            line = BatchLine(index=file.index, file=file.name, problem=describe(error))
-        finally:
-            file.upload.close()
+            line = line.model_copy(update={"problem": describe(error)})
         self.lines.put_nowait(line)
 
     async def _embed(self, file: File) -> Embedding:
         pipeline = self.pipeline
         asked = Asked((self.model,), self.choice, self.seen.timing())
-        with pipeline.hear(file.upload, self.choice) as hearing:
+        with pipeline.hear(file.hand_over(), self.choice) as hearing:
             known = await pipeline.known(hearing, asked)
             results = await pipeline.answers(hearing, asked, known)
             while isinstance(results[0], Busy):
@@ -193,15 +215,25 @@ class BatchResponse(Response):
         self._batch, self._request = batch, request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        run = asyncio.create_task(self._batch.run(self._request))
+        with self._batch.pipeline.taken():
+            run = asyncio.create_task(self._batch.run(self._request))
+            try:
+                start = {"type": "http.response.start", "status": 200}
+                await self._send(send, {**start, "headers": [(b"content-type", NDJSON.encode())]})
+                while (line := await self._batch.lines.get()) is not None:
+                    body = line.model_dump_json(exclude_none=True).encode() + b"\n"
+                    message = {"type": "http.response.body", "body": body, "more_body": True}
+                    await self._send(send, message)
+                await run
+                await self._send(send, {"type": "http.response.body", "body": b""})
+            finally:
+                run.cancel()
+                await asyncio.gather(run, return_exceptions=True)
+
+    async def _send(self, send: Send, message: Message) -> None:
+        """Send to a client that reads: one that does not, for as long as it may be silent, left."""
         try:
-            start = {"type": "http.response.start", "status": 200}
-            await send({**start, "headers": [(b"content-type", NDJSON.encode())]})
-            while (line := await self._batch.lines.get()) is not None:
-                body = line.model_dump_json(exclude_none=True).encode() + b"\n"
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-            await run
-            await send({"type": "http.response.body", "body": b""})
-        finally:
-            run.cancel()
-            await asyncio.gather(run, return_exceptions=True)
+            async with asyncio.timeout(self._batch.pipeline.settings.upload_timeout_s):
+                await send(message)
+        except TimeoutError:
+            raise ClientDisconnect from None

@@ -6,7 +6,7 @@ grows with the length alone, whatever the bytes are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from python_multipart.multipart import parse_options_header
@@ -47,6 +47,7 @@ class Multipart:
         self._delimiter = b"\r\n--" + boundary
         self._begin, self._end = begin, end
         self._sink: Sink | None = None
+        self._part_is_over = False
         # The first delimiter has no line before it.
         self._held = b"\r\n"
         self._step: Callable[[], bool] = self._skip_preamble
@@ -59,9 +60,16 @@ class Multipart:
         ------
         BadMultipart, and what `begin`, `end` and the sinks raise
         """
+        for _ in self.parts(chunk):
+            pass
+
+    def parts(self, chunk: bytes) -> Iterator[None]:
+        """`feed`, a part at a time: stops at the end of each until it is asked to go on."""
         self._held = self._held + chunk if self._held else chunk
         while self._step():
-            pass
+            if self._part_is_over:
+                self._part_is_over = False
+                yield
 
     def _skip_preamble(self) -> bool:
         at = self._held.find(self._delimiter)
@@ -115,6 +123,7 @@ class Multipart:
             self._end()
             self._held = self._held[len(self._delimiter) :]
             self._step = self._after_delimiter
+            self._part_is_over = True
             return True
         # The last bytes may be the beginning of a delimiter.
         self._pass_on(max(0, len(self._held) - len(self._delimiter) + 1))

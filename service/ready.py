@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import math
 import time
 import wave
 
@@ -36,7 +37,8 @@ class Probe:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._probes: Once[str, float] = Once()
-        self._sound = probe_sound()
+        models = pipeline.models.loaded.values()
+        self._sound = probe_sound(max(1.0, *(model.card.audio.min_audio_s for model in models)))
         self._proven_until = 0.0
         self._probe_ms = 0.0
 
@@ -91,9 +93,9 @@ class Probe:
         await self._probes.close()
 
 
-def probe_sound() -> bytes:
-    """One second of quiet noise as a WAV."""
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 16_000)
+def probe_sound(seconds: float) -> bytes:
+    """Quiet noise as a WAV."""
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, math.ceil(16_000 * seconds))
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))

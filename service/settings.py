@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         description="CPU threads of a run; 0 measures at the start how the cores are best split.",
     )
     infer_timeout_s: float = Field(
-        default=30.0, gt=0, description="Longest a window may wait for its model and its answer."
+        default=20.0, gt=0, description="Longest a window may wait for its model and its answer."
     )
     deadline_s: float = Field(
         default=30.0, gt=0, description="Longest from an upload's last byte to its answer."

@@ -162,6 +162,30 @@ def test_a_hung_model_is_an_error_in_time(gated: Gated) -> None:
     batched(gated, scenario, timeout_s=0.05)
 
 
+def test_waiters_that_are_gone_are_not_kept(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        waiting = [batcher.run(window) for window in windows(gated, 9)]
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(result) for result in results} == {InferenceTimeout}
+        assert batcher.waiting == 0
+
+    batched(gated, scenario, timeout_s=0.05)
+
+
+def test_a_run_that_does_not_return_is_still_known_after_closing(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        running = await first_enters(gated, batcher, windows(gated, 1)[0])
+        await batcher.close()
+        await asyncio.gather(running, return_exceptions=True)
+        assert batcher.running == 1
+        gated.gate.set()
+        async with asyncio.timeout(30):
+            while batcher.running:
+                await asyncio.sleep(0.01)
+
+    batched(gated, scenario)
+
+
 def test_closing_answers_who_still_waits(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         first, second = windows(gated, 2)

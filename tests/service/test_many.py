@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,58 @@ def test_a_batch_whose_client_left_is_dropped(tmp_path: Path) -> None:
         wait_until(lambda: service.spooled_bytes() == 0, "they are dropped")
         os.kill(decoder, signal.SIGCONT)
         service.embedding(clip(tmp_path, 345))
+
+
+def test_a_batch_whose_client_leaves_takes_no_file_from_others(tmp_path: Path) -> None:
+    first, other = clip(tmp_path, 350), clip(tmp_path, 351)
+    with (
+        running(tmp_path / "log", decode_workers=1) as service,
+        ThreadPoolExecutor(2) as clients,
+    ):
+        expected = service.embedding(first, window="start")["embedding"]
+        (decoder,) = service.decoders()
+        os.kill(decoder, signal.SIGSTOP)
+        with httpx.stream(
+            "POST", f"{service.url}/embed/batch", files=[("file", ("x", first.read_bytes()))]
+        ):
+            in_work = "tasteprint_windows_in_work 1.0"
+            wait_until(lambda: in_work in service.http.get("/metrics").text, "it is in work")
+            joined = clients.submit(service.embedding, first)
+            both = "requests_running 3.0"  # with the one that asks
+            wait_until(lambda: both in service.http.get("/metrics").text, "another one joins")
+        wait_until(lambda: service.log().count("/embed/batch") > 0, "the batch's client has left")
+        after = clients.submit(service.embedding, other)
+        wait_until(lambda: both in service.http.get("/metrics").text, "another file is there")
+        os.kill(decoder, signal.SIGCONT)
+        assert joined.result()["embedding"] == pytest.approx(expected, abs=1e-6)
+        assert after.result()["embedding"] != joined.result()["embedding"]
+
+
+def test_clients_that_leave_their_batches_leave_no_bytes_held(tmp_path: Path) -> None:
+    contents = [clip(tmp_path, seed).read_bytes() for seed in range(360, 363)]
+    with running(tmp_path / "log", decode_workers=1, max_in_flight=4) as service:
+        for _ in range(3):
+            with httpx.stream(
+                "POST",
+                f"{service.url}/embed/batch",
+                files=[("file", ("x", content)) for content in contents],
+            ) as response:
+                next(response.iter_lines())
+        nothing = "tasteprint_held_bytes 0.0"
+        wait_until(lambda: nothing in service.http.get("/metrics").text, "nothing is held")
+
+
+def test_few_files_of_a_body_are_open_at_a_time(tmp_path: Path) -> None:
+    with running(tmp_path / "log", decode_workers=1) as service:
+        before = service.open_files()
+        (decoder,) = service.decoders()
+        os.kill(decoder, signal.SIGSTOP)
+        small = [("file", ("x", b"a few bytes")) for _ in range(900)]
+        with httpx.stream("POST", f"{service.url}/embed/batch", files=small) as response:
+            wait_until(lambda: service.spooled_bytes() > 0, "some are there")
+            assert service.open_files() < before + 50
+            os.kill(decoder, signal.SIGCONT)
+            assert len(list(response.iter_lines())) == 900
 
 
 @pytest.mark.parametrize("route", ["/embed/batch", "/embed"])

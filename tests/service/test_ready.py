@@ -16,7 +16,7 @@ import onnxruntime as ort
 from service.app import create_app
 from service.pipeline import Pipeline
 from service.settings import Settings, cores
-from tests.bundles import write_bundle
+from tests.bundles import AUDIO, write_bundle
 from tests.running import running
 from tests.sounds import golden, write
 
@@ -102,6 +102,20 @@ def test_a_model_that_hangs_answers_its_waiters_and_is_red_until_it_goes_on(
             session.goes_on.set()
             await comes(http, 200)
             assert await embed(http, clip) == 200
+
+    asyncio.run(scenario())
+
+
+def test_the_probe_is_as_long_as_the_models_want_it(tmp_path: Path) -> None:
+    audio = AUDIO.model_copy(update={"min_audio_s": 2.5, "window_s": 3.0})
+    write_bundle(tmp_path / "models", "levels", audio=audio)
+
+    async def scenario() -> None:
+        app = create_app(
+            Settings(models_dir=tmp_path / "models", default_model="levels", decode_workers=1)
+        )
+        async with app.router.lifespan_context(app):
+            assert (await app.state.probe.ready()).status == "ready"
 
     asyncio.run(scenario())
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ def test_what_was_taken_is_finished_and_new_work_is_refused(tmp_path: Path) -> N
     with running(tmp_path / "log", decode_workers=1) as service, ThreadPoolExecutor(2) as clients:
         with frozen(service):
             answers = [clients.submit(service.embed, path) for path in paths[:2]]
-            wait_until(lambda: service.spooled_bytes() > 0, "the uploads are there")
+            both = "requests_running 3.0"  # and the one that asks
+            wait_until(lambda: both in service.http.get("/metrics").text, "the uploads are there")
             service.process.send_signal(signal.SIGTERM)
             wait_until(lambda: not is_ready(service), "it is not ready", 1.0)
             with httpx.Client(base_url=service.url) as newcomer:
@@ -107,6 +109,32 @@ def test_a_byte_now_and_then_is_cut_and_holds_no_place(tmp_path: Path, short_cli
         assert b"bytes a second" in answer
         assert answered > 3
         wait_until(lambda: service.spooled_bytes() == 0, "its bytes are gone")
+
+
+def test_a_quick_beginning_buys_no_slow_end(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "log", decode_workers=1, upload_timeout_s=1.0) as service,
+        connect(service) as client,
+    ):
+        client.sendall(HEAD.format(size=9_000_000).encode() + bytes(4_000_000))
+        client.settimeout(0.1)
+        answer, started = b"", time.monotonic()
+        while not answer:
+            assert time.monotonic() < started + 30  # at the least pace it would be 244 s
+            client.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer = client.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_requests_sent_ahead_are_not_queued(tmp_path: Path) -> None:
+    with running(tmp_path / "log", decode_workers=1) as service, connect(service) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 5000)
+        answers = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := client.recv(65536):
+                answers += data
+        assert answers.count(b"HTTP/1.1 200") == 1
 
 
 def test_connections_that_ask_for_nothing_are_closed_in_time(tmp_path: Path) -> None:
