@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from service import access, problems, sandbox
+from service import access, operation, problems, sandbox
 from service.headers import SecureHeaders
 from service.load import load_models
 from service.metrics import Metrics
@@ -83,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.pipeline, app.state.probe, app.state.metrics = pipeline, probe, metrics
     problems.install(app)
     app.include_router(router)
+    app.include_router(operation.router)
     page = docs_page()
 
     async def docs() -> HTMLResponse:

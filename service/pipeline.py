@@ -15,16 +15,17 @@ from models.card import OUTPUTS
 from models.errors import TasteprintError
 from models.window import WindowChoice
 from service.admit import Admission, HeldBytes
-from service.answers import AudioHeard, Computed, Vector, WindowUsed
-from service.batch import Batcher, Inferred
+from service.answers import Computed
+from service.batch import Batcher
 from service.cache import cache_key, open_cache
 from service.decode import DecodePool
 from service.errors import Unavailable
-from service.hearing import Heard, Hearing
+from service.hearing import Hearing
 from service.load import Models
 from service.observer import SILENT, Observer
 from service.once import Once
 from service.patience import while_wanted
+from service.remember import mean, note, remember
 from service.session import Model
 from service.settings import Settings
 from service.timing import Timing
@@ -216,12 +217,6 @@ def key_of(hearing: Hearing, model: Model) -> str:
     return cache_key(hearing.upload.sha256, str(hearing.choice), model.bundle.digest)
 
 
-def note(rows: list[Inferred], timing: Timing) -> None:
-    infer_ms = max(row.infer_ms for row in rows)
-    timing.add("queue", max(row.queue_ms for row in rows), ago_ms=infer_ms)
-    timing.add("infer", infer_ms)
-
-
 def own(result: Answered | TasteprintError) -> Answered:
     """The answer of one model, by itself.
 
@@ -239,30 +234,3 @@ def _answer_or_error(result: Answered | BaseException) -> Answered | TasteprintE
     if isinstance(result, Answered | TasteprintError):
         return result
     raise result
-
-
-def remember(hearing: Hearing, model: Model, heard: Heard) -> Computed:
-    """What the cache keeps: the answer without what a request says of itself."""
-    card, facts = model.card, heard.windows.facts
-    return Computed(
-        outputs={name: mean(heard.rows, name) for name in sorted(OUTPUTS[card.kind])},
-        window=WindowUsed(
-            starts=[round(start, 6) for start in heard.windows.starts_s],
-            seconds=card.audio.window_s,
-            how=hearing.choice.mode,
-        ),
-        audio=AudioHeard(
-            sha256=hearing.upload.sha256,
-            duration=round(facts.duration_s, 6),
-            codec=facts.codec,
-            rate=facts.sample_rate,
-            channels=facts.channels,
-        ),
-    )
-
-
-def mean(rows: list[Inferred], output: str) -> Vector:
-    """Mean over windows as numbers that read back to the same float32: (n, dim) -> (dim,)."""
-    vector = np.stack([row.outputs[output] for row in rows]).mean(0)
-    # The shortest decimal of each float32, not the twice as long one of its float64.
-    return [float(str(value)) for value in vector]

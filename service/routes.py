@@ -1,4 +1,4 @@
-"""The routes: what is read from a request, and which answer is given."""
+"""The routes of audio: what is read from a request, and which answer is given."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import PlainTextResponse
 
 from models.errors import TasteprintError
 from models.window import WindowChoice
@@ -15,18 +14,11 @@ from service.answers import (
     Analysis,
     Classification,
     Embedding,
-    Health,
-    ModelCard,
-    ModelList,
-    Readiness,
-    RefusedModel,
     Regression,
     Sha256,
 )
 from service.errors import NotRemembered
-from service.limits import Limits, limits_of
 from service.many import Batch, BatchResponse, Files
-from service.metrics import Metrics
 from service.openapi import (
     BATCH_LINES,
     FILE_BODY,
@@ -35,21 +27,15 @@ from service.openapi import (
     REMEMBERED_PROBLEMS,
     TASK_PROBLEMS,
     VECTORS,
-    problems,
 )
-from service.pipeline import Answered, Asked, Pipeline, own
-from service.queries import AnalyzeQuery, EmbedQuery, NoQuery, TaskQuery
-from service.ready import Probe
+from service.operation import pipeline_of
+from service.pipeline import Answered, Asked, own
+from service.queries import AnalyzeQuery, EmbedQuery, TaskQuery
 from service.seen import current
 from service.session import Model
 from service.timing import Timing
 
 router = APIRouter()
-
-
-def pipeline_of(request: Request) -> Pipeline:
-    pipeline: Pipeline = request.app.state.pipeline
-    return pipeline
 
 
 @router.post(
@@ -193,65 +179,3 @@ async def _ask(
 async def _ask_one(request: Request, model: Model, window: str) -> tuple[Answered, Timing]:
     (result,), timing = await _ask(request, [model], window)
     return own(result), timing
-
-
-@router.get("/models", tags=["models"])
-async def list_models(request: Request, query: Annotated[NoQuery, Query()]) -> ModelList:
-    """Every loaded model, and every bundle that was refused with the reason."""
-    models = pipeline_of(request).models
-    return ModelList(
-        models=[_describe(model) for model in models.loaded.values()],
-        refused=[RefusedModel(name=name, reason=why) for name, why in models.refused.items()],
-    )
-
-
-@router.get("/models/{name}", responses=problems(s404="Unknown model."), tags=["models"])
-async def show_model(request: Request, name: str, query: Annotated[NoQuery, Query()]) -> ModelCard:
-    """One model: its digest, what it does, where it runs, and its card."""
-    return _describe(pipeline_of(request).models.find(name))
-
-
-def _describe(model: Model) -> ModelCard:
-    card = model.card
-    return ModelCard(
-        name=card.name,
-        version=card.version,
-        digest=model.bundle.digest,
-        kind=card.kind,
-        task=card.task,
-        encoder=model.encoder.card.name if model.encoder else None,
-        provider=model.provider,
-        card=card,
-    )
-
-
-@router.get("/limits", tags=["operation"])
-async def limits(request: Request, query: Annotated[NoQuery, Query()]) -> Limits:
-    """What a client may send, and how much of it at a time."""
-    return limits_of(pipeline_of(request).settings)
-
-
-@router.get("/healthz", tags=["operation"])
-async def healthz() -> Health:
-    """The process is alive; nothing else is asked."""
-    return Health(status="ok")
-
-
-@router.get(
-    "/readyz",
-    response_model_exclude_none=True,
-    responses=problems(s503="The probe failed, or the service is ending."),
-    tags=["operation"],
-)
-async def readyz(request: Request) -> Readiness:
-    """Within the last second a probe went through a real decoder and every model's real queue."""
-    probe: Probe = request.app.state.probe
-    return await probe.ready(details=request.app.open_paths is None)
-
-
-@router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])
-async def metrics(request: Request) -> Response:
-    """What is counted and measured, for Prometheus."""
-    own: Metrics = request.app.state.metrics
-    content, media_type = own.exposition(request.headers.get("accept", ""))
-    return Response(content, media_type=media_type)
