@@ -1,0 +1,24 @@
+"""Every benchmark, in the order of a run."""
+
+from __future__ import annotations
+
+from benchmarks.cached import CACHED
+from benchmarks.crowd import CROWD
+from benchmarks.embed import EMBED
+from benchmarks.gpu import GPU
+from benchmarks.latency import LATENCY
+from benchmarks.overload import OVERLOAD
+from benchmarks.result import Benchmark
+from benchmarks.rivals import RIVALS
+from benchmarks.start import START
+
+BENCHMARKS: tuple[Benchmark, ...] = (
+    EMBED,
+    CACHED,
+    RIVALS,
+    LATENCY,
+    OVERLOAD,
+    START,
+    CROWD,
+    GPU,
+)
