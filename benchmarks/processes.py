@@ -91,22 +91,23 @@ def serving(
             start_new_session=True,
         )
         try:
-            _wait(process, port, ready)
+            if not _answers(process, port, ready):
+                output.seek(0)
+                said = output.read()[-4000:].decode(errors="replace")
+                raise RuntimeError(f"{' '.join(words)} did not start:\n{said}")
             yield Server(port, process.pid, time.perf_counter() - began)
-        except BaseException:
-            output.seek(0)
-            print(output.read()[-4000:].decode(errors="replace"), file=sys.stderr)
-            raise
         finally:
             _end(process)
 
 
-def _wait(process: subprocess.Popen[bytes], port: int, ready: str) -> None:
+def _answers(process: subprocess.Popen[bytes], port: int, path: str) -> bool:
+    """Wait for its first good answer; False where it ends before, or takes too long."""
     deadline = time.monotonic() + START_S
-    while not ((answer := fetch(port, ready)) and answer.status == 200):
+    while not ((answer := fetch(port, path)) and answer.status == 200):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} did not start")
+            return False
         time.sleep(0.005)
+    return True
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
