@@ -20,7 +20,7 @@ from benchmarks.load import Seen
 from benchmarks.wire import fetch
 
 ROOT = Path(__file__).parents[1]
-START_S = 90.0
+START_S, END_S = 90.0, 10.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 N_CORES = len(os.sched_getaffinity(0))
 SERVICE = ("-m", "service")
@@ -113,7 +113,7 @@ def _answers(process: subprocess.Popen[bytes], port: int, path: str) -> bool:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(30)
+        process.wait(END_S)
     with suppress(ProcessLookupError):  # what it has left behind is in its group
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(5)
