@@ -1,9 +1,9 @@
 """From a file to a model's input: open, seek to the window, decode, mix down, resample.
 
 Training and service read audio through this one module, so that they hear the same samples.
-WAV, AIFF, FLAC, MP3 and Ogg Vorbis go through libsndfile; what it cannot open (AAC in MP4 or
-ADTS, Opus, WebM, ALAC, WMA) goes through FFmpeg's libraries, held to those containers and to
-local files. Only the windows that are asked for are decoded.
+WAV, AIFF, FLAC and MP3 go through libsndfile; Ogg, and what it cannot open (AAC in MP4 or ADTS,
+WebM, ALAC, WMA), goes through FFmpeg's libraries, held to those containers and to local files.
+Only the windows that are asked for are decoded.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import soxr
 from models.av_reader import AvReader
 from models.card import AudioInput
 from models.errors import AudioTooShort, NotFinite, SilentAudio, UnsupportedLayout
+from models.mp3_reader import Mp3Reader
 from models.sndfile_reader import SndfileReader
 from models.window import Samples, WindowChoice, repeat_to_length, window_starts
 
@@ -81,7 +82,7 @@ def open_audio(path: Path) -> Reader:
     ------
     NotAudio, NoAudioStream, TruncatedAudio, UnsupportedLayout
     """
-    reader: Reader = SndfileReader.open(path) or AvReader(path)
+    reader: Reader = Mp3Reader.open(path) or SndfileReader.open(path) or AvReader(path)
     try:
         _check_layout(reader)
     except UnsupportedLayout:
@@ -169,13 +170,13 @@ def _read_window(reader: Reader, audio: AudioInput, start_s: float) -> Samples:
 
 
 def _check_finite(mono: Samples) -> None:
-    # One number for all: a sum with NaN or infinity in it is not finite.
-    if not np.isfinite(mono.sum(dtype=np.float64)):
+    # NaN is both the least and the greatest wherever it is.
+    if not (np.isfinite(mono.min()) and np.isfinite(mono.max())):
         raise NotFinite("the audio holds NaN or infinite samples")
 
 
 def _check_level(mono: Samples) -> None:
-    peak = float(np.abs(mono).max())
+    peak = float(max(-mono.min(), mono.max()))
     if peak < SILENCE_PEAK:
         raise silent(peak)
 

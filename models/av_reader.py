@@ -1,4 +1,4 @@
-"""Reading by FFmpeg's libraries (PyAV): AAC, Opus, and whatever else its whitelist lets in."""
+"""Reading by FFmpeg's libraries (PyAV): Vorbis, Opus, AAC, and what else its whitelist lets in."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import av
 import av.error
 import numpy as np
 from av.audio.stream import AudioStream
+from av.container import InputContainer
 
+from models.av_blocks import Block, Gathered
 from models.errors import CorruptAudio, NoAudioStream, NotAudio, TruncatedAudio
+from models.ogg import missing_bytes
 from models.window import Samples
 
 # No playlists, no `concat`, no network: a file may name other files only where a demuxer lets it.
@@ -24,6 +27,7 @@ SLACK_S = 1.0
 MAX_MISSING = 0.01
 # Containers without an index, for which FFmpeg guesses a duration from the bit rate.
 UNINDEXED = {"aac", "mp3"}
+OGG = "ogg"
 
 
 class AvReader:
@@ -35,10 +39,8 @@ class AvReader:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._container = av.open(str(path), metadata_errors="ignore", options=OPEN_OPTIONS)
-        except (av.error.FFmpegError, ValueError) as error:
-            raise _open_error(path, error) from error
+        self._path = path
+        self._container = _open(path)
         try:
             self._open_stream()
         except BaseException:
@@ -46,12 +48,10 @@ class AvReader:
             raise
 
     def _open_stream(self) -> None:
-        streams = self._container.streams.audio
-        if not streams:
-            kinds = ", ".join(sorted({stream.type for stream in self._container.streams}))
-            raise NoAudioStream(f"the file holds no audio stream, only: {kinds or 'nothing'}")
-        self._stream = streams[0]
+        self._stream = _audio_stream(self._container)
         context = self._stream.codec_context
+        if context is None:  # whatever its type says: a codec that FFmpeg does not know
+            raise NoAudioStream("the audio stream is of a codec that no decoder knows")
         if self._stream.time_base is None or not context.sample_rate or not context.channels:
             raise NoAudioStream("the audio stream states no sample rate or no channels")
         self._time_base: Fraction = self._stream.time_base
@@ -73,6 +73,11 @@ class AvReader:
             stated_s = float(self._stream.duration * self._time_base)
         elif self._container.duration and len(self._container.streams) == 1:
             stated_s = self._container.duration / av.time_base
+        if self._container.format.name == OGG and (missing := missing_bytes(self._path)):
+            # FFmpeg takes the last whole page for the end.
+            raise TruncatedAudio(
+                f"the file ends {missing} bytes before its last page does", value=missing, limit=0
+            )
         end_s = self._last_packet_end_s(max(0.0, stated_s - 2 * SLACK_S))
         if stated_s and end_s < stated_s - SLACK_S:
             raise TruncatedAudio(
@@ -95,7 +100,7 @@ class AvReader:
         return float(end * self._time_base)
 
     def _seek(self, to_s: float) -> None:
-        target = self._origin + int(max(0.0, to_s) / self._time_base)
+        target = self._origin + int(to_s / self._time_base)
         try:
             self._container.seek(target, stream=self._stream, backward=True)
         except av.error.FFmpegError:
@@ -115,14 +120,13 @@ class AvReader:
             return np.zeros(0, np.float32)
         mono = np.zeros(count, np.float32)
         filled = 0
+        self._renew()
         self._seek(start / self.sample_rate - PREROLL_S)
-        for position, samples in self._decode():
-            begin, end = max(position, start), min(position + samples.size, start + count)
+        for block in self._blocks(start + count):
+            begin, end = max(block.position, start), min(block.end, start + count)
             if begin < end:
-                mono[begin - start : end - start] = samples[begin - position : end - position]
+                block.mix_down(begin, mono[begin - start : end - start])
                 filled += end - begin
-            if position + samples.size >= start + count:
-                break
         if filled < count * (1 - MAX_MISSING):
             raise CorruptAudio(
                 f"only {filled / count:.0%} of the window's {self.codec} audio decodes",
@@ -131,23 +135,40 @@ class AvReader:
             )
         return mono
 
-    def _decode(self) -> Iterator[tuple[int, Samples]]:
-        """Blocks of mono samples with their position in samples from the start of the audio."""
-        planar = av.AudioResampler(format="fltp")
+    def _renew(self) -> None:
+        """Open an Ogg file anew for each window.
+
+        FFmpeg misplaces what it decodes from an Ogg file's last page on, where it has read that
+        page before and seeks to the middle of it.
+        """
+        if self._container.format.name == OGG:
+            self._container.close()
+            self._container = _open(self._path)
+            self._stream = _audio_stream(self._container)
+
+    def _blocks(self, end: int) -> Iterator[Block]:
+        """What is decoded from here to that sample, in blocks without a gap."""
+        gathered = Gathered(self.sample_rate)
+        scale = self._time_base * self.sample_rate
+        per_tick, ticks = scale.numerator, scale.denominator
+        for frame in self._frames():
+            if frame.pts is None or frame.sample_rate != self.sample_rate:
+                continue
+            position = ((frame.pts - self._origin) * per_tick + ticks // 2) // ticks
+            if (block := gathered.add(frame, position)) is not None:
+                yield block
+            if gathered.end >= end:
+                break
+        if (block := gathered.take()) is not None:
+            yield block
+
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        decode = self._stream.codec_context.decode
         for packet in self._packets():
             try:
-                frames = self._stream.codec_context.decode(packet)
+                yield from decode(packet)
             except av.error.FFmpegError:
                 continue  # one damaged packet is a gap, which `read` counts
-            for frame in frames:
-                if frame.pts is None or frame.time_base is None:
-                    continue
-                seconds = frame.pts * frame.time_base - self._origin * self._time_base
-                position = round(seconds * self.sample_rate)
-                for block in planar.resample(frame):
-                    channels = block.to_ndarray()  # (channels, n)
-                    yield position, channels.sum(0) / np.float32(channels.shape[0])
-                    position += channels.shape[1]
 
     def _packets(self) -> Iterator[av.Packet[AudioStream]]:
         try:
@@ -157,6 +178,21 @@ class AvReader:
 
     def close(self) -> None:
         self._container.close()
+
+
+def _open(path: Path) -> InputContainer:
+    try:
+        return av.open(str(path), metadata_errors="ignore", options=OPEN_OPTIONS)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise _open_error(path, error) from error
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
+    streams = container.streams.audio
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        raise NoAudioStream(f"the file holds no audio stream, only: {kinds or 'nothing'}")
+    return streams[0]
 
 
 def _open_error(path: Path, error: Exception) -> NotAudio | TruncatedAudio:

@@ -1,4 +1,4 @@
-"""Reading by libsndfile: WAV, AIFF, FLAC, MP3, Ogg Vorbis."""
+"""Reading by libsndfile: WAV, AIFF, FLAC."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 import soundfile
 
 from models.errors import CorruptAudio, TruncatedAudio
-from models.mp3 import measure
 from models.window import Samples
 
-# libsndfile takes twice as long as FFmpeg for Opus, and guesses the length of layers I and II.
-LEFT_TO_FFMPEG = {"OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II"}
+# libsndfile takes twice as long as FFmpeg for Vorbis and Opus.
+OGG = b"OggS"
 MP3 = "MPEG_LAYER_III"
 # libsndfile reads a dozen more, obscure ones, which nobody should be able to send it.
-CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", "FLAC", "OGG", "MP3", "MPEG"}
+# It guesses the length of MP3: see `models.mp3_reader`.
+CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", "FLAC"}
 UNKNOWN_LENGTH = 1 << 60
 # "RIFF : 1000 (should be 600)": the header promises more bytes than the file holds. Encoders that
 # write to a pipe put the largest number there, and their files are whole.
@@ -28,8 +28,6 @@ STREAMED = 0x7FFF_0000
 TAIL_FRAMES = 8192
 # Of what a header promises: some tools trim a frame, or count a chunk twice.
 MAX_MISSING = 0.005
-# libsndfile's guess of an MP3's length is off by this much at most where it can seek by it.
-GUESS_SLACK = 0.001
 
 
 class SndfileReader:
@@ -52,46 +50,23 @@ class SndfileReader:
         TruncatedAudio
             Where the file's header promises more than the file holds.
         """
+        with path.open("rb") as head:
+            if head.read(4) == OGG:
+                return None
         try:
             file = soundfile.SoundFile(path)
         except (soundfile.LibsndfileError, TypeError):  # `TypeError`: a name that ends in .raw
             return None
-        if (
-            file.format not in CONTAINERS
-            or file.subtype in LEFT_TO_FFMPEG
-            or not 0 < file.frames < UNKNOWN_LENGTH
-        ):
+        if file.format not in CONTAINERS or not 0 < file.frames < UNKNOWN_LENGTH:
             file.close()
             return None
         reader = cls(file)
         try:
-            if file.subtype != MP3:
-                reader._check_whole()
-            elif not reader._measure_mp3(path):
-                file.close()
-                return None
+            reader._check_whole()
         except TruncatedAudio:
             file.close()
             raise
         return reader
-
-    def _measure_mp3(self, path: Path) -> bool:
-        """Hold libsndfile's length against the frame headers; False where it cannot seek by it."""
-        length = measure(path)
-        if length.promised_frames is None:
-            if length.missing_bytes:
-                raise TruncatedAudio(
-                    f"the file ends {length.missing_bytes} bytes before its last frame does",
-                    value=length.missing_bytes,
-                    limit=0,
-                )
-            # A guess that is too low cannot be sought beyond: variable bit rate, no Xing header.
-            reachable, self.n_frames = self.n_frames, length.n_frames
-            return 0 < length.n_frames <= reachable * (1 + GUESS_SLACK)
-        if length.n_frames < length.promised_frames * (1 - MAX_MISSING):
-            raise _ends_early(length.promised_frames / self.sample_rate)
-        self.n_frames = min(self.n_frames, length.n_frames)
-        return True
 
     def _check_whole(self) -> None:
         for promised, held in PROMISE.findall(self._file.extra_info):
@@ -108,7 +83,7 @@ class SndfileReader:
         except soundfile.LibsndfileError:
             held_frames = 0
         if held_frames < tail:
-            raise _ends_early(self.n_frames / self.sample_rate)
+            raise ends_early(self.n_frames / self.sample_rate)
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
@@ -125,7 +100,7 @@ class SndfileReader:
         self._file.close()
 
 
-def _ends_early(promised_s: float) -> TruncatedAudio:
+def ends_early(promised_s: float) -> TruncatedAudio:
     return TruncatedAudio(
         f"the header promises {promised_s:.2f} s of audio, the file ends before that",
         limit=round(promised_s, 2),
@@ -134,10 +109,21 @@ def _ends_early(promised_s: float) -> TruncatedAudio:
 
 def mix_down(frames: np.ndarray, full_scale: int) -> Samples:
     """Mean of the channels; (n, channels) -> (n,). Adding columns is faster than `mean(axis=1)`."""
-    mono = frames[:, 0].astype(np.float32)
-    for channel in range(1, frames.shape[1]):
+    n_channels = frames.shape[1]
+    scale = np.float32(1 / (full_scale * n_channels))
+    if n_channels == 1:
+        return frames[:, 0] * scale
+    if frames.dtype == np.int16 and n_channels == 2:
+        # Both channels as the halves of one number: no strides, and no rounding before `scale`.
+        pairs = frames.view(np.int32)[:, 0]
+        total = pairs >> 16
+        total += pairs.astype(np.int16)
+        mono: Samples = np.multiply(total, scale, dtype=np.float32)
+        return mono
+    mono = np.add(frames[:, 0], frames[:, 1], dtype=np.float32)
+    for channel in range(2, n_channels):
         mono += frames[:, channel]
-    mono *= np.float32(1 / (full_scale * frames.shape[1]))
+    mono *= scale
     return mono
 
 

@@ -183,7 +183,9 @@ class Readiness(Answer):
     """A probe went through decoder, queue and model, in `probe_ms` milliseconds."""
 
     status: str = Field(examples=["ready"])
-    providers: dict[str, str] = Field(description="Model to execution provider.")
-    cache: str
-    refused: list[RefusedModel]
     probe_ms: float
+    providers: dict[str, str] | None = Field(
+        default=None, description="Model to execution provider. Not told where keys are asked for."
+    )
+    cache: str | None = Field(default=None, description="Likewise.")
+    refused: list[RefusedModel] | None = Field(default=None, description="Likewise.")

@@ -18,6 +18,7 @@ import numpy as np
 from models.audio import Windows, read_windows
 from models.errors import CorruptAudio, TasteprintError
 from models.window import WindowChoice
+from service.allocator import keep_freed_memory
 from service.decoder_messages import READY, Decoded, Job, Message, Refused
 from service.errors import DecoderOutOfMemory
 
@@ -27,6 +28,7 @@ def main() -> None:
     memory_bytes, timeout_s = int(sys.argv[1]), float(sys.argv[2])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_freed_memory()
     _say(READY)
     for line in sys.stdin.buffer:
         # The service kills a stuck decoder; the alarm does where the service is gone.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import time
 import wave
 
 import numpy as np
@@ -21,38 +22,47 @@ from service.timing import Timing
 from service.upload import Upload
 
 PROBE_TIMEOUT_S = 10.0
+PROOF_S = 1.0
 
 log = logging.getLogger("tasteprint")
 
 
 class Probe:
-    """Proves that the service answers; probes that come at the same time share one."""
+    """Proves that the service answers; probes that come at the same time share one.
+
+    A proof holds for a second: who asks all the time takes no part of the machine by that.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._probes: Once[str, float] = Once()
         self._sound = probe_sound()
+        self._proven_until = 0.0
+        self._probe_ms = 0.0
 
-    async def ready(self) -> Readiness:
-        """What a load balancer may rely on.
+    async def ready(self, *, details: bool = True) -> Readiness:
+        """What a load balancer may rely on; the details are not for everybody.
 
         Raises
         ------
         Unavailable
-            Where the probe fails or takes longer than 10 s.
+            Where the probe fails or takes longer than 10 s, or the service is ending.
         """
-        pipeline = self._pipeline
-        pipeline.check_open()
-        return Readiness(
-            status="ready",
-            probe_ms=await self._probes.get("probe", self._run),
-            providers={name: model.provider for name, model in pipeline.models.loaded.items()},
-            cache=pipeline.cache.describe(),
-            refused=[
-                RefusedModel(name=name, reason=reason)
-                for name, reason in pipeline.models.refused.items()
-            ],
-        )
+        self._pipeline.check_open()
+        if time.monotonic() >= self._proven_until:
+            self._probe_ms = await self._probes.get("probe", self._run)
+            self._proven_until = time.monotonic() + PROOF_S
+        ready = Readiness(status="ready", probe_ms=self._probe_ms)
+        return ready.model_copy(update=self._details()) if details else ready
+
+    def _details(self) -> dict[str, object]:
+        models = self._pipeline.models
+        refused = [RefusedModel(name=name, reason=why) for name, why in models.refused.items()]
+        return {
+            "providers": {name: model.provider for name, model in models.loaded.items()},
+            "cache": self._pipeline.cache.describe(),
+            "refused": refused,
+        }
 
     async def _run(self) -> float:
         timing = Timing()

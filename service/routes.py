@@ -237,11 +237,16 @@ async def healthz() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", responses=problems(s503="The probe failed."), tags=["operation"])
+@router.get(
+    "/readyz",
+    response_model_exclude_none=True,
+    responses=problems(s503="The probe failed, or the service is ending."),
+    tags=["operation"],
+)
 async def readyz(request: Request) -> Readiness:
-    """A probe just went through a real decoder and every model's real queue."""
+    """Within the last second a probe went through a real decoder and every model's real queue."""
     probe: Probe = request.app.state.probe
-    return await probe.ready()
+    return await probe.ready(details=request.app.open_paths is None)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])

@@ -86,6 +86,36 @@ def test_a_decoder_that_dies_costs_its_own_request(
     with_pool(scenario)
 
 
+def test_all_killed_at_once_cost_their_own_requests_alone(short_clip: Path) -> None:
+    async def scenario(pool: DecodePool) -> None:
+        before = decoders()
+        for pid in before:
+            os.kill(pid, signal.SIGSTOP)
+        jobs = [asyncio.create_task(pool.decode(short_clip, AUDIO, "middle")) for _ in range(5)]
+        while pool.waiting < 3:
+            await asyncio.sleep(0)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        assert [isinstance(result, DecoderLost) for result in results] == [True] * 2 + [False] * 3
+        assert all(isinstance(result, Windows) for result in results[2:])
+        assert len(decoders()) == 2
+
+    with_pool(scenario, decode_workers=2)
+
+
+def test_a_decoder_that_ends_is_replaced_before_anybody_asks(short_clip: Path) -> None:
+    async def scenario(pool: DecodePool) -> None:
+        (before,) = decoders()
+        os.kill(before, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while decoders() in ([], [before]):
+                await asyncio.sleep(0.01)
+        await pool.decode(short_clip, AUDIO, "middle")
+
+    with_pool(scenario)
+
+
 def test_a_stuck_decoder_is_killed_in_time(short_clip: Path) -> None:
     async def scenario(pool: DecodePool) -> None:
         task = await stuck(pool, short_clip)

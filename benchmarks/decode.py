@@ -1,0 +1,217 @@
+"""Decoding on one core: 30 s of stereo 44.1 kHz to 16 kHz mono, from a clip and from a song.
+
+CPU milliseconds a window, least of several, from a file in memory as the service has it; how much
+of that the codec's library takes by itself; and what the window is against a full decode of the
+file: where it starts, and the cosine of the embeddings.
+
+`python -m benchmarks.decode` measures, writes `results/decode.json` and prints the table;
+`--table` prints the table of the last run.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import onnxruntime as ort
+import soundfile
+import soxr
+
+from models.audio import Windows, read_windows
+from models.bundle import read
+from models.card import AudioInput
+from models.window import Samples, WindowChoice
+from service.allocator import keep_freed_memory
+from tests.sounds import golden, write
+
+BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
+RESULTS = Path(__file__).parent / "results" / "decode.json"
+# Milliseconds, as measured on a Zen 4 with AVX-512; a song may take so many times as long.
+GOALS_MS = {"mp3": 24, "flac": 24, "ogg": 36, "wav": 7, "m4a": 30, "opus": 60}
+SONG_GOAL = 1.25
+CLIP_S, SONG_S = 30, 240
+N_RUNS = 9
+# How far from its place the start of a window is looked for.
+MAX_LAG_S = 0.05
+
+
+def least_ms(work: Callable[[], object]) -> float:
+    """CPU time of all threads: others on the same cores disturb it less than the clock's."""
+    taken = []
+    for _ in range(N_RUNS):
+        started = time.process_time()
+        work()
+        taken.append(time.process_time() - started)
+    return 1000 * min(taken)
+
+
+def decode_ms(path: Path, audio: AudioInput) -> float:
+    """One window by the project's own way, from an anonymous file in memory."""
+    memory = os.memfd_create("benchmark")
+    with open(memory, "wb", buffering=0) as file:  # noqa: PTH123 (a descriptor, no path)
+        content = memoryview(path.read_bytes())
+        while content:
+            content = content[file.write(content) :]
+        from_memory = Path(f"/proc/{os.getpid()}/fd/{memory}")
+        return least_ms(lambda: read_windows(from_memory, audio, WindowChoice()))
+
+
+def library_ms(path: Path) -> float:
+    """The codec's library alone, over a clip: nothing mixed down, nothing resampled."""
+    if path.suffix[1:] in {"mp3", "flac", "wav"}:
+        dtype = "float32" if path.suffix == ".mp3" else "int16"
+        return least_ms(lambda: soundfile.read(path, dtype=dtype))
+    return least_ms(lambda: _decode(path))
+
+
+def _decode(path: Path) -> None:
+    with av.open(str(path)) as container:
+        for _ in container.decode(container.streams.audio[0]):
+            pass
+
+
+def _decode_all(path: Path) -> list[av.AudioFrame]:
+    with av.open(str(path)) as container:
+        return list(container.decode(container.streams.audio[0]))
+
+
+def full_decode(path: Path) -> tuple[Samples, int]:
+    """All of a file, mono, by the library and without seeking; and its sample rate."""
+    if path.suffix[1:] in {"mp3", "flac", "wav", "ogg"}:
+        samples, sample_rate = soundfile.read(path, dtype="float32")
+        return samples.mean(axis=1), sample_rate
+    frames = _decode_all(path)
+    # What comes before time zero is the encoder's; FFmpeg has cut it off.
+    return np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames]), frames[0].rate
+
+
+def window_of(whole: Samples, sample_rate: int, start_s: float, audio: AudioInput) -> Samples:
+    """The same window, cut from all of the file after it was resampled."""
+    resampled = soxr.resample(whole, sample_rate, audio.sample_rate, quality="HQ")
+    start = round(start_s * audio.sample_rate)
+    cut = resampled[start : start + audio.window_samples]
+    return np.pad(cut, (0, audio.window_samples - cut.size)).astype(np.float32)
+
+
+def start_error_ms(window: Samples, expected: Samples, sample_rate: int) -> float:
+    """The lag at which the window correlates best with what should be there."""
+    product = np.fft.rfft(window) * np.conj(np.fft.rfft(expected))
+    correlation = np.fft.irfft(product, window.size)
+    most = round(MAX_LAG_S * sample_rate)
+    near = np.roll(correlation, most)[: 2 * most + 1]
+    return 1000 * (int(near.argmax()) - most) / sample_rate
+
+
+def cosine(one: Samples, other: Samples) -> float:
+    return float(np.dot(one, other) / np.linalg.norm(one) / np.linalg.norm(other))
+
+
+def agreement(
+    path: Path, windows: Windows, session: ort.InferenceSession, audio: AudioInput
+) -> tuple[float, float]:
+    """Start error in milliseconds, and the embeddings' cosine, against a full decode."""
+    whole, sample_rate = full_decode(path)
+    expected = window_of(whole, sample_rate, windows.starts_s[0], audio)
+    error_ms = start_error_ms(windows.samples[0], expected, audio.sample_rate)
+    here, there = (
+        session.run(["embedding"], {"waveform": samples[None]})[0][0]
+        for samples in (windows.samples[0], expected)
+    )
+    return error_ms, cosine(here, there)
+
+
+def as_in_a_decoder(path: Path, audio: AudioInput) -> float:
+    """In a process that does nothing else, and handles memory as the service's decoders do."""
+    with multiprocessing.get_context("spawn").Pool(1, keep_freed_memory) as pool:
+        return pool.apply(decode_ms, (path, audio))
+
+
+def measure(folder: Path) -> list[dict[str, Any]]:
+    """One row a format."""
+    bundle = read(BUNDLE)
+    audio = bundle.card.audio
+    content = bundle.graph_bytes(bundle.card.graph())
+    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+    rows = []
+    for kind, goal_ms in GOALS_MS.items():
+        clip, song = (
+            write(folder / f"{seconds}.{kind}", golden(seconds)) for seconds in (CLIP_S, SONG_S)
+        )
+        windows = read_windows(song, audio, WindowChoice())
+        error_ms, alike = agreement(song, windows, session, audio)
+        row = {
+            "format": kind,
+            "goal_ms": goal_ms,
+            "clip_ms": as_in_a_decoder(clip, audio),
+            "song_ms": as_in_a_decoder(song, audio),
+            "library_ms": library_ms(clip),
+            "start_error_ms": error_ms,
+            "cosine": alike,
+        }
+        rows.append(row)
+        print(table_row(row), flush=True)
+    return rows
+
+
+def resample_ms(audio: AudioInput) -> float:
+    """What resampling takes of each: the same for all but Opus, which is at 48 kHz."""
+    mono = golden(CLIP_S)[:, 0].copy()
+    return least_ms(lambda: soxr.resample(mono, 44_100, audio.sample_rate, quality="HQ"))
+
+
+def machine() -> str:
+    names = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    packages = ", ".join(f"{name} {version(name)}" for name in ("soundfile", "av", "soxr", "numpy"))
+    cpu = names[0].partition(": ")[2] if names else platform.processor()
+    widest = "AVX-512" if "avx512f" in Path("/proc/cpuinfo").read_text() else "no AVX-512"
+    return f"one core of {cpu} ({widest}), Python {platform.python_version()}, {packages}"
+
+
+HEADER = (
+    "| format | goal, ms | clip, ms | 4-minute song, ms | song ÷ clip (goal ≤ 1.25) "
+    "| the codec's library alone, ms | start error, ms | cosine to a full decode |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+
+
+def table_row(row: dict[str, Any]) -> str:
+    return (
+        f"| {row['format']} | {row['goal_ms']} | {row['clip_ms']:.1f} | {row['song_ms']:.1f} "
+        f"| {row['song_ms'] / row['clip_ms']:.2f} | {row['library_ms']:.1f} "
+        f"| {row['start_error_ms']:.2f} | {row['cosine']:.6f} |"
+    )
+
+
+def print_table(results: dict[str, Any]) -> None:
+    print(results["machine"], HEADER, *map(table_row, results["rows"]), sep="\n")
+    print(f"In each: {results['resample_ms']:.1f} ms of resampling 44.1 kHz to 16 kHz.")
+
+
+def main() -> None:
+    if "--table" not in sys.argv:
+        print(machine(), HEADER, sep="\n", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            rows = measure(Path(folder))
+        audio = read(BUNDLE).card.audio
+        results = {"machine": machine(), "resample_ms": resample_ms(audio), "rows": rows}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+        return
+    print_table(json.loads(RESULTS.read_text()))
+
+
+if __name__ == "__main__":
+    main()
