@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.cached import CACHED
 from benchmarks.crowd import CROWD
+from benchmarks.decode import DECODE
 from benchmarks.embed import EMBED
 from benchmarks.gpu import GPU
 from benchmarks.latency import LATENCY
@@ -13,6 +14,7 @@ from benchmarks.rivals import RIVALS
 from benchmarks.start import START
 
 BENCHMARKS: tuple[Benchmark, ...] = (
+    DECODE,
     EMBED,
     CACHED,
     RIVALS,

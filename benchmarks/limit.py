@@ -21,6 +21,7 @@ from models.audio import read_windows
 from models.bundle import read
 from models.card import AudioInput
 from models.window import WindowChoice
+from service.allocator import keep_freed_memory
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
 BUFFER = 1 << 18
@@ -47,6 +48,7 @@ class Embedder:
 
 
 def serve(listener: socket.socket) -> None:
+    keep_freed_memory()  # as the service's decoders do
     embedder, buffer = Embedder(), bytearray(BUFFER)
     while True:
         connection, _ = listener.accept()

@@ -10,7 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("onnxruntime-gpu", "fastapi", "uvicorn", "numpy", "torch", "librosa")
+PACKAGES = (
+    *("onnxruntime-gpu", "numpy", "soundfile", "av", "soxr"),
+    *("fastapi", "uvicorn", "torch", "librosa"),
+)
 # Of the cores, by others before the run: above it the figures are marked.
 BUSY = 0.25
 
@@ -22,6 +25,7 @@ def machine() -> dict[str, Any]:
     ]
     cores = len(os.sched_getaffinity(0))
     return {
+        "avx512": "avx512f" in Path("/proc/cpuinfo").read_text(),
         "cpu": names[0].partition(": ")[2] if names else platform.processor(),
         "cores": cores,
         "python": platform.python_version(),
@@ -36,8 +40,9 @@ def machine() -> dict[str, Any]:
 def describe(there: dict[str, Any]) -> str:
     """The machine in a sentence."""
     packages = ", ".join(f"{name} {number}" for name, number in there["versions"].items())
-    text = f"{there['cores']} cores of {there['cpu']}, Python {there['python']}, {packages}"
-    text += f"; {there['date']}"
+    vectors = "AVX-512" if there["avx512"] else "no AVX-512"
+    text = f"{there['cores']} cores of {there['cpu']} ({vectors}), "
+    text += f"Python {there['python']}, {packages}; {there['date']}"
     if there["load_before"] > BUSY * there["cores"]:
         text += f"; **others used the machine too** (load {there['load_before']:.1f} before)"
     return text

@@ -18,11 +18,11 @@ class Sounds:
     """Stereo 44.1 kHz: a chord that changes, with noise. Made once a run, and kept in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def files(self, kind: str, seconds: int) -> list[Path]:
         """`N_FILES` files that start at different places of the same sound."""
-        paths = [self._folder / f"{seconds}-{turn}.{kind}" for turn in range(N_FILES)]
+        paths = [self.folder / f"{seconds}-{turn}.{kind}" for turn in range(N_FILES)]
         if not paths[0].exists():
             sound = golden(seconds)
             for turn, path in enumerate(paths):
