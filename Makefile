@@ -15,7 +15,7 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench model heads redis clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model heads redis clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
@@ -42,6 +42,18 @@ bench: $(VENV)/all.done .venv-bench/done
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[rivals]'
 	@touch $@
+
+# N mutants of real files through real decoders; goes on where the last run of its seed ended.
+N ?= 20000
+SEED ?= 0
+fuzz: $(VENV)/all.done
+	$(BIN)/python -m tests.fuzz $(N) --seed $(SEED)
+
+# The upload parser, by coverage, for SECONDS. Atheris has wheels for CPython on x86-64 Linux.
+SECONDS ?= 300
+fuzz-upload: $(VENV)/all.done
+	$(PIP) --editable '.[train,dev,fuzz]'
+	$(BIN)/python -m tests.fuzz.upload -max_total_time=$(SECONDS) -seed=$(SEED)
 
 # From logs and MIDI to the shipped bundle; each stage goes on where it was stopped.
 model: $(VENV)/all.done

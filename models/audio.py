@@ -166,13 +166,14 @@ def _read_window(reader: Reader, audio: AudioInput, start_s: float) -> Samples:
     _check_level(mono[before : before + count])
     skip = round(before * audio.sample_rate / reader.sample_rate)
     window = resample(mono, reader.sample_rate, audio.sample_rate)[skip:]
+    _check_finite(window)  # of samples near float32's largest the resampler makes infinite ones
     return np.clip(repeat_to_length(window, audio.window_samples), -1.0, 1.0)
 
 
 def _check_finite(mono: Samples) -> None:
     # NaN is both the least and the greatest wherever it is.
     if not (np.isfinite(mono.min()) and np.isfinite(mono.max())):
-        raise NotFinite("the audio holds NaN or infinite samples")
+        raise NotFinite("the audio holds samples that are NaN, infinite or far too large")
 
 
 def _check_level(mono: Samples) -> None:

@@ -36,9 +36,11 @@ class Block:
         planar = self.frame
         if planar.format.name != "fltp":
             (planar,) = av.AudioResampler(format="fltp").resample(planar)
+        # Of eight channels PyAV finds nine planes, and reads the ninth where none is.
+        planes = planar.planes[: planar.layout.nb_channels]
         first, *others = (
             np.frombuffer(plane, np.float32, into.size, 4 * (begin - self.position))  # type: ignore[call-overload]
-            for plane in planar.planes
+            for plane in planes
         )
         if not others:
             into[:] = first

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from service import access, problems
+from service import access, problems, sandbox
 from service.headers import SecureHeaders
 from service.load import load_models
 from service.metrics import Metrics
@@ -54,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     CannotStart
     """
     settings = settings or from_environment()
+    sandbox.check(required=settings.require_sandbox)
     metrics, traces = Metrics(_version()), open_traces(settings, _version())
     pipeline = Pipeline(settings, load_models(settings), metrics)
     metrics.watch(pipeline)

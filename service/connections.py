@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from service.head import BoundedHttp
 from service.settings import Settings
 
 # Besides connections: models, decoders and their pipes, Redis.
@@ -30,7 +29,7 @@ class Room:
     idle: dict[Connection, None] = field(default_factory=dict)
 
 
-class Connection(HttpToolsProtocol):
+class Connection(BoundedHttp):
     """uvicorn's, with a time limit for a request's head and a bound on idle ones."""
 
     def __init__(self, room: Room, **uvicorns: Any) -> None:

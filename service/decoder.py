@@ -25,7 +25,14 @@ from service.spool import Spool
 
 ROOT = Path(models.__file__).parent.parent
 # What a process dies of by its own doing; SIGKILL and the like come from outside.
-OWN_FAULTS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+OWN_FAULTS = {
+    signal.SIGSEGV,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGXCPU,
+}
 START_TIMEOUT_S = 60.0
 
 
@@ -150,7 +157,12 @@ class Decoder:
 
 
 async def _launch(settings: Settings) -> Process:
-    arguments = [str(settings.decode_memory_bytes), str(settings.decode_timeout_s)]
+    limits = (
+        settings.decode_memory_bytes,
+        settings.decode_timeout_s,
+        int(settings.require_sandbox),
+    )
+    arguments = [str(limit) for limit in limits]
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "service.decoder_process", *arguments),
         stdin=PIPE,

@@ -1,4 +1,6 @@
-"""The decoder's own process: `python -m service.decoder_process MEMORY_BYTES TIMEOUT_S`.
+"""The decoder's own process: `python -m service.decoder_process MEMORY_BYTES TIMEOUT_S REQUIRED`.
+
+REQUIRED is 1 where it is to end if the kernel lets it have no system call filter (see `sandbox`).
 
 A line in on stdin is a job, a line out on stdout its answer; the samples go into the file that
 the job names. Lines are JSON, because a hostile file may take this process over, and what the
@@ -8,9 +10,9 @@ service reads from it must not be able to run there.
 from __future__ import annotations
 
 import math
-import resource
 import signal
 import sys
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +20,38 @@ import numpy as np
 from models.audio import Windows, read_windows
 from models.errors import CorruptAudio, TasteprintError
 from models.window import WindowChoice
+from service import sandbox
 from service.allocator import keep_freed_memory
 from service.decoder_messages import READY, Decoded, Job, Message, Refused
 from service.errors import DecoderOutOfMemory
 
+# What a reader puts before the frames that it cuts out.
+CUT_BYTES = 64 << 10
+
 
 def main() -> None:
     """Serve jobs until stdin ends, which it also does when the service dies."""
-    memory_bytes, timeout_s = int(sys.argv[1]), float(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    memory_bytes, timeout_s, required = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "1"
+    sandbox.limit(memory_bytes)
     keep_freed_memory()
     _say(READY)
+    samples: FileIO | None = None
     for line in sys.stdin.buffer:
-        # The service kills a stuck decoder; the alarm does where the service is gone.
+        job = Job.model_validate_json(line)
+        # The service kills a stuck decoder; these do where the service is gone.
         signal.alarm(math.ceil(timeout_s) + 5)
-        _say(answer(Job.model_validate_json(line)).line())
+        sandbox.allow(timeout_s, largest_file(job))
+        if samples is None:  # a decoder has one such file, and after this opens none to write
+            samples = FileIO(job.samples, "r+")
+            sandbox.close_off(required=required)
+        _say(answer(job, samples).line())
         signal.alarm(0)
+
+
+def largest_file(job: Job) -> int:
+    """Bytes that a job may put into one file: its samples, or what is cut out of its upload."""
+    samples = 4 * job.count * job.audio.window_samples
+    return max(samples, Path(job.path).stat().st_size + CUT_BYTES)
 
 
 def _say(line: bytes) -> None:
@@ -42,7 +59,7 @@ def _say(line: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def answer(job: Job) -> Message:
+def answer(job: Job, samples: FileIO) -> Message:
     """Decode one file; whatever is wrong with it becomes an answer, as the process lives on."""
     try:
         choice = WindowChoice.parse(job.window)
@@ -50,7 +67,7 @@ def answer(job: Job) -> Message:
         windows = read_windows(
             Path(job.path), job.audio, choice, max_windows=job.max_windows, part=part
         )
-        _deliver(windows, Path(job.samples))
+        _deliver(windows, samples)
     except TasteprintError as error:
         return Refused.by(error)
     except MemoryError:
@@ -68,12 +85,11 @@ def answer(job: Job) -> Message:
     )
 
 
-def _deliver(windows: Windows, into: Path) -> None:
-    # "r+": a new file description, so that it is written from its start each time.
-    with into.open("r+b", buffering=0) as file:
-        view = windows.samples.reshape(-1).view(np.uint8).data
-        while view:
-            view = view[file.write(view) :]
+def _deliver(windows: Windows, into: FileIO) -> None:
+    into.seek(0)
+    view = windows.samples.reshape(-1).view(np.uint8).data
+    while view:
+        view = view[into.write(view) :]
 
 
 if __name__ == "__main__":

@@ -57,6 +57,11 @@ class UploadTimeout(BadUpload):
     remedy = "send the file again over a steadier connection"
 
 
+class HeadTooLarge(ServiceError):
+    title = "Request headers too large"
+    remedy = "send the audio as the body, and short headers"
+
+
 class BadQuery(ServiceError):
     title = "Bad query"
 
@@ -162,6 +167,7 @@ STATUS: dict[type[TasteprintError], int] = {
     UnsupportedBody: 415,
     UploadTooLarge: 413,
     UploadTimeout: 408,
+    HeadTooLarge: 431,
     UnknownParameter: 400,
     InvalidParameter: 422,
     Unauthorized: 401,

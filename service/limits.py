@@ -18,7 +18,10 @@ class Limits(Answer):
     upload_bytes_per_s: int = Field(description="Least pace of an upload after that time: 408.")
     batch_files: int = Field(description="Most files of one POST /embed/batch: 400.")
     windows: int = Field(description="Most windows of one file with `window=all`: 422.")
-    sample_rates: tuple[int, int] = Field(description="Least and greatest, in Hz: 422.")
+    # A list: few tools that read OpenAPI know what a tuple becomes there.
+    sample_rates: list[int] = Field(
+        min_length=2, max_length=2, description="Least and greatest, in Hz: 422."
+    )
     channels: int = Field(description="Most channels: 422.")
     windows_in_work: int = Field(description="Most of all requests together: 429.")
     windows_at_a_time: int = Field(description="Of these, what one request takes at most.")
@@ -37,7 +40,7 @@ def limits_of(settings: Settings) -> Limits:
         upload_bytes_per_s=settings.min_upload_bytes_per_s,
         batch_files=settings.max_batch_files,
         windows=settings.max_windows,
-        sample_rates=(MIN_SAMPLE_RATE, MAX_SAMPLE_RATE),
+        sample_rates=[MIN_SAMPLE_RATE, MAX_SAMPLE_RATE],
         channels=MAX_CHANNELS,
         windows_in_work=settings.max_in_flight,
         windows_at_a_time=AT_A_TIME,

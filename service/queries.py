@@ -18,7 +18,9 @@ Window = Annotated[
     str,
     AfterValidator(_is_a_window),
     Field(
-        description="`middle`, `start`, `all` (mean over consecutive windows), or an offset in s."
+        description="`middle`, `start`, `all` (mean over consecutive windows), or an offset in s.",
+        # Said, and checked by the validator, whose error says it in words.
+        json_schema_extra={"pattern": r"^(middle|start|all|[0-9]{1,6}(\.[0-9]{1,6})?)$"},
     ),
 ]
 Features = Annotated[bool, Field(description="`false` leaves the penultimate layer out.")]

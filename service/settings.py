@@ -139,6 +139,10 @@ class Settings(BaseSettings):
     decode_memory_bytes: int = Field(
         default=2048 * MiB, ge=512 * MiB, description="Address space of a decoder process."
     )
+    require_sandbox: bool = Field(
+        default=False,
+        description="Refuse to start where the kernel filters no system calls of decoders.",
+    )
 
     redis_url: RedisDsn | None = Field(
         default=None,

@@ -77,6 +77,20 @@ def write_av(
     return path
 
 
+def write_surround(path: Path, sound: Sound, codec: str, container: str) -> Path:
+    """7.1 by FFmpeg's libraries, at 48 kHz; (n, 8)."""
+    with av.open(str(path), "w", format=container) as file:
+        stream = file.add_stream(codec, rate=48_000)
+        assert isinstance(stream, av.AudioStream)
+        stream.layout = "7.1"
+        # Packed, as PyAV counts nine planes in a frame of eight.
+        frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="flt", layout="7.1")
+        frame.sample_rate, frame.pts = 48_000, None
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path
+
+
 def write_silent_video(path: Path) -> Path:
     """A second of video without sound."""
     with av.open(str(path), "w", format="mp4") as file:

@@ -10,9 +10,16 @@ import soundfile
 
 from models.audio import open_audio, read_windows
 from models.card import AudioInput
-from models.errors import NotAudio, NotFinite, SilentAudio, TruncatedAudio, UnsupportedLayout
+from models.errors import (
+    NoAudioStream,
+    NotAudio,
+    NotFinite,
+    SilentAudio,
+    TruncatedAudio,
+    UnsupportedLayout,
+)
 from models.window import Samples, WindowChoice
-from tests.sounds import FORMATS, golden, write
+from tests.sounds import FORMATS, golden, write, write_av, write_surround
 
 AUDIO = AudioInput(sample_rate=16_000, window_s=2, short_audio="repeat", min_audio_s=0.5)
 RATE = 44_100
@@ -162,3 +169,23 @@ def test_files_as_users_have_them_are_read(path: Path) -> None:
     windows = read_windows(path, window, WindowChoice())
     assert windows.samples.shape == (1, 480_000)
     assert windows.facts.duration_s > 5
+
+
+@pytest.mark.parametrize(("codec", "container"), [("aac", "ipod"), ("libopus", "ogg")])
+@pytest.mark.parametrize("channel", [0, 7])
+def test_each_of_eight_channels_is_heard(
+    tmp_path: Path, codec: str, container: str, channel: int
+) -> None:
+    sound = np.zeros((4 * 48_000, 8), np.float32)
+    sound[:, channel] = golden(4.0, 48_000, 1)[:, 0]
+    path = write_surround(tmp_path / "surround", sound, codec, container)
+    windows = read_windows(path, AUDIO, WindowChoice())
+    assert windows.facts.channels == 8
+    assert windows.samples.std() == pytest.approx(sound[:, channel].std() / 8, rel=0.15)
+
+
+def test_a_stream_of_an_unknown_codec_is_no_audio(tmp_path: Path) -> None:
+    content = write_av(tmp_path / "a.caf", golden(1.0), RATE, "pcm_s16le", "caf").read_bytes()
+    (tmp_path / "b.caf").write_bytes(content.replace(b"lpcm", b"none", 1))
+    with pytest.raises(NoAudioStream):
+        read_windows(tmp_path / "b.caf", AUDIO, WindowChoice())

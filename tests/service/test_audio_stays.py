@@ -20,7 +20,10 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def nameless(service: Service) -> tuple[int, int]:
-    """How many files without a name the service and its decoders have open, and their bytes."""
+    """How many files without a name the service has open, and their bytes, its decoders' too.
+
+    A decoder keeps open, from its first job on, the file that takes its samples; it is empty.
+    """
     count = held_bytes = 0
     for pid in [service.process.pid, *service.decoders()]:
         for path in Path(f"/proc/{pid}/fd").iterdir():
@@ -29,7 +32,8 @@ def nameless(service: Service) -> tuple[int, int]:
             except OSError:  # closed meanwhile
                 continue
             if "memfd:" in name or name.endswith("(deleted)"):
-                count, held_bytes = count + 1, held_bytes + size
+                count += pid == service.process.pid
+                held_bytes += size
     return count, held_bytes
 
 

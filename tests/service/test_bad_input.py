@@ -97,6 +97,12 @@ def test_not_finite(service: Service, tmp_path: Path, value: float) -> None:
     assert_problem(service.embed(wav(tmp_path, spoilt(value))), 422, "not-finite")
 
 
+def test_finite_but_so_large_that_resampling_overflows(service: Service, tmp_path: Path) -> None:
+    sound = golden(2.0, channels=1)
+    sound[1000:3000] = 3e38 * np.resize([1, -1], (2000, 1))
+    assert_problem(service.embed(wav(tmp_path, sound)), 422, "not-finite")
+
+
 @pytest.mark.parametrize("samples", [1, round(0.2 * SAMPLE_RATE)])
 def test_too_short(service: Service, tmp_path: Path, samples: int) -> None:
     sound = golden(1.0)[:samples]

@@ -1,0 +1,1 @@
+"""Damaged files and bodies by the thousand: `make fuzz`, `make fuzz-upload`."""
