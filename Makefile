@@ -32,7 +32,7 @@ format: $(VENV)/all.done
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# A quarter of an hour; `ONLY=overload` one of them, `MINUTES=10` that one for so long.
+# A quarter of an hour; `ONLY=start` one of them, `ONLY=overload-10min` what takes longer.
 bench: $(VENV)/all.done .venv-bench/done
 	$(PIP) --editable '.[train,dev,bench]'
 	$(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY)) $(if $(MINUTES),--minutes $(MINUTES))

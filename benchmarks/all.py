@@ -8,7 +8,7 @@ from benchmarks.decode import DECODE
 from benchmarks.embed import EMBED
 from benchmarks.gpu import GPU
 from benchmarks.latency import LATENCY
-from benchmarks.overload import OVERLOAD
+from benchmarks.overload import OVERLOAD, OVERLOAD_LONG
 from benchmarks.result import Benchmark
 from benchmarks.rivals import RIVALS
 from benchmarks.start import START
@@ -20,6 +20,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     RIVALS,
     LATENCY,
     OVERLOAD,
+    OVERLOAD_LONG,
     START,
     CROWD,
     GPU,

@@ -11,7 +11,7 @@ from benchmarks.latency import uploads
 from benchmarks.load import Seen, saturate
 from benchmarks.processes import SERVICE, Server, allow_files, serving
 from benchmarks.result import Benchmark, Figures, Goal, Plan
-from benchmarks.wire import connect, post
+from benchmarks.wire import connect, is_open, post
 
 N_IDLE, N_SLOW = 10_000, 200
 N_REQUESTS, N_WARM, N_CLIENTS = 150, 20, 8
@@ -59,20 +59,6 @@ def slow(service: Server, count: int) -> Iterator[list[socket.socket]]:
         finally:
             ended.set()
             thread.join()
-
-
-def is_open(connection: socket.socket) -> bool:
-    """Whether the server has neither answered nor hung up."""
-    connection.setblocking(False)
-    try:
-        connection.recv(1, socket.MSG_PEEK)
-        return False
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        connection.setblocking(True)
 
 
 def measure(plan: Plan) -> Figures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from benchmarks.all import BENCHMARKS
 from benchmarks.embed import EMBED, main_table
@@ -15,7 +16,7 @@ BEGIN, END = "<!-- drawn by python -m benchmarks --draw -->", "<!-- end of what 
 PREFACE = """# Benchmarks
 
 Drawn by `python -m benchmarks --draw` from `benchmarks/results/`, which `make bench` writes
-(`make bench ONLY=overload` one of them, `MINUTES=10` that one for so long). Clients and servers
+(`make bench ONLY=start` one of them, `ONLY=overload-10min` the long one). Clients and servers
 share the machine's cores, so what the clients take is missing to the servers.
 """
 
@@ -33,7 +34,7 @@ def section(benchmark: Benchmark) -> str:
     figures = benchmark.read()
     if figures is None:
         return ""
-    why = (benchmark.measure.__globals__["__doc__"] or "").strip()
+    why = (sys.modules[benchmark.measure.__module__].__doc__ or "").strip()
     where = describe(figures["machine"])
     return f"## {benchmark.title}\n\n{why}\n\n{benchmark.table(figures)}\n\nOn {where}.\n"
 

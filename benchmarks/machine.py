@@ -19,7 +19,7 @@ BUSY = 0.25
 
 
 def machine() -> dict[str, Any]:
-    """The machine as it is now: call it before the run, whose own load would count else."""
+    """The machine as it is now: ask before a run, whose own load would count too."""
     names = [
         line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]

@@ -62,13 +62,19 @@ GOALS = "| | measured | goal | met |\n|---|---|---|---|"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark: `measure` runs it, `table` and `goals` read what it gave."""
+    """One benchmark: `measure` runs it, `table` and `goals` read what it gave.
+
+    Attributes
+    ----------
+    when_named : it takes long, and runs only where it is asked for by name
+    """
 
     name: str
     title: str
     measure: Callable[[Plan], Figures]
     table: Callable[[Figures], str]
     goals: Callable[[Figures], list[Goal]] = lambda figures: []
+    when_named: bool = False
 
     @property
     def path(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 import time
 from contextlib import suppress
@@ -60,6 +61,13 @@ def connect(port: int) -> socket.socket:
     return connection
 
 
+def is_open(connection: socket.socket) -> bool:
+    """Whether the server has neither answered nor hung up."""
+    there = select.poll()
+    there.register(connection, select.POLLIN)
+    return not there.poll(0)
+
+
 class Client:
     """A connection that is kept, and opened again where the server closes it."""
 
@@ -75,6 +83,8 @@ class Client:
         OSError
             Where the server hangs up or answers what is no HTTP.
         """
+        if self._socket is not None and not is_open(self._socket):
+            self.close()  # a server closes what has been idle for long
         if self._socket is None:
             self._socket = connect(self._port)
         try:
