@@ -49,7 +49,7 @@ class Goal:
         )
 
     def row(self) -> str:
-        digits = 0 if abs(self.value) >= 100 else 1 if abs(self.value) >= 10 else 2
+        digits = next(3 - power for power in (3, 2, 1, 0) if self.value >= 10**power or not power)
         aim = f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
         space = " " if self.unit else ""
         value = f"{self.value:.{digits}f}{space}{self.unit}"
