@@ -32,9 +32,16 @@ format: $(VENV)/all.done
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/all.done
+# A quarter of an hour; `ONLY=start` one of them, `ONLY=overload-10min` what takes longer.
+bench: $(VENV)/all.done .venv-bench/done
 	$(PIP) --editable '.[train,dev,bench]'
-	$(BIN)/python -m benchmarks.embed
+	$(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY)) $(if $(MINUTES),--minutes $(MINUTES))
+
+# The servers that ours is held against, with the same decoding and graph.
+.venv-bench/done: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[rivals]'
+	@touch $@
 
 # N mutants of real files through real decoders; goes on where the last run of its seed ended.
 N ?= 20000
@@ -104,4 +111,4 @@ redis:
 	|| { echo "The tests need redis-server: sudo apt-get install redis-server"; exit 1; }
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) .venv-bench runs build *.egg-info

@@ -3,24 +3,15 @@
 CPU milliseconds a window, least of several, from a file in memory as the service has it; how much
 of that the codec's library takes by itself; and what the window is against a full decode of the
 file: where it starts, and the cosine of the embeddings.
-
-`python -m benchmarks.decode` measures, writes `results/decode.json` and prints the table;
-`--table` prints the table of the last run.
 """
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-import platform
-import sys
-import tempfile
 import time
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -28,6 +19,7 @@ import onnxruntime as ort
 import soundfile
 import soxr
 
+from benchmarks.result import Benchmark, Figures, Goal, Plan
 from models.audio import Windows, read_windows
 from models.bundle import read
 from models.card import AudioInput
@@ -36,7 +28,6 @@ from service.allocator import keep_freed_memory
 from tests.sounds import golden, write
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
-RESULTS = Path(__file__).parent / "results" / "decode.json"
 # Milliseconds, as measured on a Zen 4 with AVX-512; a song may take so many times as long.
 GOALS_MS = {"mp3": 24, "flac": 24, "ogg": 36, "wav": 7, "m4a": 30, "opus": 60}
 SONG_GOAL = 1.25
@@ -137,14 +128,19 @@ def as_in_a_decoder(path: Path, audio: AudioInput) -> float:
         return pool.apply(decode_ms, (path, audio))
 
 
-def measure(folder: Path) -> list[dict[str, Any]]:
+def measure(plan: Plan) -> Figures:
+    audio = read(BUNDLE).card.audio
+    kinds = dict(list(GOALS_MS.items())[: plan.of(len(GOALS_MS), 1)])
+    return {"resample_ms": resample_ms(audio), "rows": list(rows_of(plan.sounds.folder, kinds))}
+
+
+def rows_of(folder: Path, goals_ms: dict[str, int]) -> Iterator[Figures]:
     """One row a format."""
     bundle = read(BUNDLE)
     audio = bundle.card.audio
     content = bundle.graph_bytes(bundle.card.graph())
     session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
-    rows = []
-    for kind, goal_ms in GOALS_MS.items():
+    for kind, goal_ms in goals_ms.items():
         clip, song = (
             write(folder / f"{seconds}.{kind}", golden(seconds)) for seconds in (CLIP_S, SONG_S)
         )
@@ -159,25 +155,14 @@ def measure(folder: Path) -> list[dict[str, Any]]:
             "start_error_ms": error_ms,
             "cosine": alike,
         }
-        rows.append(row)
         print(table_row(row), flush=True)
-    return rows
+        yield row
 
 
 def resample_ms(audio: AudioInput) -> float:
     """What resampling takes of each: the same for all but Opus, which is at 48 kHz."""
     mono = golden(CLIP_S)[:, 0].copy()
     return least_ms(lambda: soxr.resample(mono, 44_100, audio.sample_rate, quality="HQ"))
-
-
-def machine() -> str:
-    names = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("soundfile", "av", "soxr", "numpy"))
-    cpu = names[0].partition(": ")[2] if names else platform.processor()
-    widest = "AVX-512" if "avx512f" in Path("/proc/cpuinfo").read_text() else "no AVX-512"
-    return f"one core of {cpu} ({widest}), Python {platform.python_version()}, {packages}"
 
 
 HEADER = (
@@ -187,7 +172,7 @@ HEADER = (
 )
 
 
-def table_row(row: dict[str, Any]) -> str:
+def table_row(row: Figures) -> str:
     return (
         f"| {row['format']} | {row['goal_ms']} | {row['clip_ms']:.1f} | {row['song_ms']:.1f} "
         f"| {row['song_ms'] / row['clip_ms']:.2f} | {row['library_ms']:.1f} "
@@ -195,23 +180,22 @@ def table_row(row: dict[str, Any]) -> str:
     )
 
 
-def print_table(results: dict[str, Any]) -> None:
-    print(results["machine"], HEADER, *map(table_row, results["rows"]), sep="\n")
-    print(f"In each: {results['resample_ms']:.1f} ms of resampling 44.1 kHz to 16 kHz.")
+def table(figures: Figures) -> str:
+    resampling = f"In each: {figures['resample_ms']:.1f} ms of resampling 44.1 kHz to 16 kHz."
+    return "\n".join([HEADER, *map(table_row, figures["rows"]), f"\n{resampling}"])
 
 
-def main() -> None:
-    if "--table" not in sys.argv:
-        print(machine(), HEADER, sep="\n", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            rows = measure(Path(folder))
-        audio = read(BUNDLE).card.audio
-        results = {"machine": machine(), "resample_ms": resample_ms(audio), "rows": rows}
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-        return
-    print_table(json.loads(RESULTS.read_text()))
+def goals(figures: Figures) -> list[Goal]:
+    slowest = max(figures["rows"], key=lambda row: row["clip_ms"] / row["goal_ms"])
+    longest = max(figures["rows"], key=lambda row: row["song_ms"] / row["clip_ms"])
+    over = slowest["clip_ms"] / slowest["goal_ms"]
+    ratio = longest["song_ms"] / longest["clip_ms"]
+    return [
+        Goal(f"decoding a clip ÷ its goal, worst of all ({slowest['format']})", over, most=1),
+        Goal(
+            f"decoding a song ÷ a clip, worst of all ({longest['format']})", ratio, most=SONG_GOAL
+        ),
+    ]
 
 
-if __name__ == "__main__":
-    main()
+DECODE = Benchmark("decode", "Decoding on one core", measure, table, goals)

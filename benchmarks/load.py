@@ -1,108 +1,158 @@
-"""A closed loop of clients over HTTP, and what they saw."""
+"""Clients over HTTP, in a closed loop or an open one, what they saw and what they cost.
+
+Closed: each client sends its next request when it has its answer, which finds out how many a
+second there can be. Open: requests come when they come (Poisson), whether or not those before are
+answered, and an answer's time counts from when its request was due: what a slow server keeps
+waiting is counted (no coordinated omission).
+"""
 
 from __future__ import annotations
 
-import http.client
 import itertools
-import os
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-ROOT = Path(__file__).parents[1]
-BOUNDARY = "tasteprint-benchmark"
-START_S = 90.0
+import numpy as np
+
+from benchmarks.wire import Client
+
+STAGE = re.compile(r"(\w+);dur=([\d.]+)")
+# Threads of the open loop: more than a service holds, so that a request goes out when it is due.
+N_THREADS = 96
+BROKEN = 0
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One request; times are of `time.perf_counter`, status 0 is a broken connection.
+
+    Attributes
+    ----------
+    due_s : when it was to be sent
+    begun_s : when its sending began
+    sent_s : when it was sent whole
+    """
+
+    due_s: float
+    begun_s: float
+    sent_s: float
+    answered_s: float
+    status: int
+    retry_after: str
+    timing: str
+
+    @property
+    def latency_ms(self) -> float:
+        return 1e3 * (self.answered_s - self.due_s)
+
+    @property
+    def since_sent_ms(self) -> float:
+        return 1e3 * (self.answered_s - self.sent_s)
+
+
+@dataclass(frozen=True)
 class Seen:
-    """Requests a second, and the mean of each stage in milliseconds (`Server-Timing`)."""
+    """What the clients saw, and the CPU seconds that they took themselves."""
 
-    per_second: float
-    failed: int
-    stages_ms: dict[str, float] = field(default_factory=dict)
+    outcomes: list[Outcome]
+    elapsed_s: float
+    client_cpu_s: float
 
+    @property
+    def answered(self) -> list[Outcome]:
+        return [each for each in self.outcomes if each.status == 200]
 
-def multipart(content: bytes) -> bytes:
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
-    return head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
+    @property
+    def per_second(self) -> float:
+        """Good answers a second."""
+        return len(self.answered) / self.elapsed_s
 
+    @property
+    def failed(self) -> int:
+        return len(self.outcomes) - len(self.answered)
 
-def saturate(url: str, bodies: Sequence[bytes], n_requests: int, n_clients: int) -> Seen:
-    """Post `n_requests` uploads from `n_clients` at a time, going round the bodies."""
-    address = urlsplit(url)
-    turns = itertools.count()
-    stages: dict[str, list[float]] = defaultdict(list)
-    failed = itertools.count()
+    @property
+    def late_ms(self) -> float:
+        """By how much the latest request missed its time: the generator's own fault."""
+        return 1e3 * max(each.begun_s - each.due_s for each in self.outcomes)
 
-    def client() -> None:
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)
-        while (turn := next(turns)) < n_requests:
-            body = bodies[turn % len(bodies)]
-            headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-            try:
-                connection.request("POST", "/embed", body, headers)
-                answer = connection.getresponse()
-                answer.read()
-            except OSError:  # a server that failed may hang up
-                connection.close()
-                next(failed)
-                continue
-            if answer.status != 200:
-                next(failed)
-            for name, ms in re.findall(
-                r"(\w+);dur=([\d.]+)", answer.getheader("Server-Timing", "")
-            ):
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        """Mean milliseconds of each stage (`Server-Timing`)."""
+        stages: dict[str, list[float]] = defaultdict(list)
+        for each in self.answered:
+            for name, ms in STAGE.findall(each.timing):
                 stages[name].append(float(ms))
+        return {name: sum(values) / len(values) for name, values in stages.items()}
+
+    def latencies_ms(self) -> dict[str, float]:
+        """Percentiles of the good answers, from when each was due."""
+        return percentiles([each.latency_ms for each in self.answered])
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    p50, p95, p99 = np.percentile(values, [50, 95, 99])
+    return {"p50": float(p50), "p95": float(p95), "p99": float(p99), "max": max(values)}
+
+
+def saturate(port: int, requests: Sequence[bytes], n_requests: int, n_clients: int) -> Seen:
+    """Send `n_requests` from `n_clients` at a time, going round the requests."""
+    turns = itertools.count()
+
+    def client(outcomes: list[Outcome]) -> None:
+        connection = Client(port)
+        while (turn := next(turns)) < n_requests:
+            request = requests[turn % len(requests)]
+            outcomes.append(_ask(connection, request, time.perf_counter()))
         connection.close()
 
-    threads = [threading.Thread(target=client) for _ in range(n_clients)]
-    started = time.perf_counter()
+    return _run(client, n_clients)
+
+
+def arrive(
+    port: int, requests: Sequence[bytes], per_second: float, seconds: float, seed: int = 0
+) -> Seen:
+    """Send requests at seeded random times, so many a second, for so long."""
+    random = np.random.default_rng(seed)
+    gaps = random.exponential(1 / per_second, round(per_second * seconds))
+    dues = (time.perf_counter() + 0.2 + np.cumsum(gaps)).tolist()
+    turns = itertools.count()
+
+    def client(outcomes: list[Outcome]) -> None:
+        connection = Client(port)
+        while (turn := next(turns)) < len(dues):
+            time.sleep(max(0.0, dues[turn] - time.perf_counter()))
+            outcomes.append(_ask(connection, requests[turn % len(requests)], dues[turn]))
+        connection.close()
+
+    return _run(client, N_THREADS)
+
+
+def _ask(connection: Client, request: bytes, due_s: float) -> Outcome:
+    begun_s = time.perf_counter()
+    try:
+        answer = connection.exchange(request)
+    except OSError:
+        now = time.perf_counter()
+        return Outcome(due_s, begun_s, now, now, BROKEN, "", "")
+    retry_after, timing = answer.header("retry-after"), answer.header("server-timing")
+    return Outcome(
+        due_s, begun_s, answer.sent_s, answer.answered_s, answer.status, retry_after, timing
+    )
+
+
+def _run(client: Callable[[list[Outcome]], None], n_clients: int) -> Seen:
+    outcomes: list[Outcome] = []
+    threads = [threading.Thread(target=client, args=(outcomes,)) for _ in range(n_clients)]
+    started, cpu_s = time.perf_counter(), time.process_time()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    elapsed = time.perf_counter() - started
-    means = {name: sum(values) / len(values) for name, values in stages.items()}
-    return Seen(n_requests / elapsed, next(failed), means)
-
-
-@contextmanager
-def serving(command: list[str], port: int, **environment: str) -> Iterator[str]:
-    """A server in a process of its own, from the moment that it answers."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + START_S
-        while not _answers(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{' '.join(command)} did not start")
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/openapi.json")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
+    return Seen(outcomes, time.perf_counter() - started, time.process_time() - cpu_s)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from benchmarks.embed import HEADER, RESULTS, table_row
+from benchmarks.draw import DOCS, docs, readme
 from service.settings import Settings
 from tests.running import ROOT, Service
 from training.__main__ import app
@@ -77,9 +77,9 @@ def test_every_training_command_takes_the_options_that_are_shown() -> None:
         assert required <= set(words)
 
 
-def test_the_benchmark_table_is_the_one_that_was_measured() -> None:
-    rows = json.loads(RESULTS.read_text())["rows"]
-    assert "\n".join([HEADER, *map(table_row, rows)]) in README
+def test_the_benchmarks_are_the_ones_that_were_measured() -> None:
+    assert readme() == README
+    assert docs() == DOCS.read_text()
 
 
 def test_every_make_target_and_file_that_is_named_exists() -> None:
