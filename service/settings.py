@@ -129,7 +129,7 @@ class Settings(BaseSettings):
         default=16 << 10, ge=1, description="Least pace of an upload after that time."
     )
     max_in_flight: int = Field(
-        default_factory=lambda: 8 * cores(),
+        default_factory=lambda: 6 * cores(),
         ge=1,
         description="Most windows of audio in work at a time; beyond it the answer is 429.",
     )
