@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from models.errors import TasteprintError
 from service.access import check_exposure
+from service.allocator import keep_freed_memory
 from service.app import create_app
 from service.errors import CannotStart
 from service.logs import configure
@@ -29,6 +30,7 @@ def main() -> None:
     try:
         settings = from_environment()
         configure(settings)
+        keep_freed_memory()
         listener = listen(settings.host, settings.port)
         check_exposure(listener, settings)
         app = create_app(settings)

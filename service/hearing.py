@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -62,6 +63,7 @@ class Hearing:
         # The models of a request go through its parts side by side: only the last ones are shared.
         self._decoded: Once[tuple[AudioInput, int], Windows] = Once(keep=2)
         self._ran: Once[tuple[str, int], Heard] = Once(keep=2 * len(batchers))
+        self._path: Once[str, Path] = Once(keep=1)
         self._admitted = False
         self._users = 0
 
@@ -117,9 +119,8 @@ class Hearing:
 
     async def _decode(self, audio: AudioInput, first: int) -> Windows:
         part = slice(first, first + AT_A_TIME)
-        return await self._decoders.decode(
-            self.upload.spool.path, audio, str(self.choice), part=part
-        )
+        path = await self._path.get("path", self.upload.path)
+        return await self._decoders.decode(path, audio, str(self.choice), part=part)
 
     async def _run(self, model: Model, first: int) -> Heard:
         batcher = self._batchers[model.card.name]

@@ -116,7 +116,7 @@ class Files:
 
     def _end(self) -> None:
         assert self._under_way is not None
-        if self._under_way.error is None and not self._under_way.upload.spool.size:
+        if self._under_way.error is None and not self._under_way.upload.size:
             self._under_way.refuse(EmptyUpload("the file has no bytes", value=0, limit=1))
 
     def close(self) -> None:

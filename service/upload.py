@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
@@ -18,17 +19,31 @@ from service.spool import Spool
 MULTIPART = "multipart/form-data"
 # Raw bodies; a missing type is taken as bytes (RFC 9110, section 8.3).
 RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
+PIECE_BYTES = 32 << 10
+# Written in a thread from here on: a larger file would keep everybody waiting for milliseconds.
+BLOCKING_BYTES = 2 << 20
 # Boundaries and part headers, which Content-Length counts and the file does not.
 MULTIPART_OVERHEAD = 16 << 10
 
 
 class Upload:
-    """A received file: bytes in anonymous memory and their SHA-256. Close it once it is decoded."""
+    """A received file: its bytes and their SHA-256. Its owner closes it.
+
+    The bytes stay in the pieces in which they came until they are to be decoded: what is known by
+    its digest needs no file.
+
+    Attributes
+    ----------
+    size : bytes received
+    """
 
     def __init__(self, limit: int, held: HeldBytes) -> None:
         self._limit, self._held = limit, held
         self._hash = hashlib.sha256()
-        self.spool = Spool()
+        self._pieces: list[bytes | bytearray | memoryview] = []
+        self._spool: Spool | None = None
+        self._closed = False
+        self.size = 0
 
     @property
     def sha256(self) -> str:
@@ -41,16 +56,38 @@ class Upload:
         ------
         UploadTooLarge, Busy
         """
-        if self.spool.size + len(data) > self._limit:
+        if self.size + len(data) > self._limit:
             raise _too_large(self._limit)
         self._held.take(len(data))
+        self.size += len(data)
         self._hash.update(data)
-        self.spool.write(data)
+        last = self._pieces[-1] if self._pieces else None
+        if isinstance(last, bytearray) and len(last) < PIECE_BYTES:
+            last += data
+        else:  # a small one is gathered with those that follow: each object costs
+            self._pieces.append(data if len(data) >= PIECE_BYTES else bytearray(data))
+
+    async def path(self) -> Path:
+        """Where a decoder finds the file: in anonymous memory, until this is closed."""
+        if self._spool is None:
+            self._spool = Spool()
+            if self.size < BLOCKING_BYTES:
+                self._spill(self._spool)
+            else:
+                await asyncio.to_thread(self._spill, self._spool)
+        return self._spool.path
+
+    def _spill(self, spool: Spool) -> None:
+        while self._pieces and not self._closed:
+            spool.write(self._pieces.pop(0))
 
     def close(self) -> None:
-        if not self.spool.closed:
-            self._held.give(self.spool.size)
-            self.spool.close()
+        if not self._closed:
+            self._closed = True
+            self._held.give(self.size)
+            self._pieces.clear()
+            if self._spool is not None:
+                self._spool.close()
 
 
 async def receive(request: Request, settings: Settings, held: HeldBytes) -> Upload:
@@ -82,7 +119,7 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
         else:
             async for chunk in body_of(request, settings):
                 upload.write(chunk)
-        if not upload.spool.size:
+        if not upload.size:
             raise EmptyUpload("the file has no bytes", value=0, limit=1)
     except BaseException:  # also where the client leaves: its bytes leave with it
         upload.close()

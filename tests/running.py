@@ -71,6 +71,12 @@ class Service:
         pids = [self.process.pid, *self.decoders()]
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)  # noqa: PTH208
 
+    def held_bytes(self) -> int:
+        """Bytes of uploads, as the service counts them or as its anonymous files hold them."""
+        held = re.search(r"^tasteprint_held_bytes (.*)$", self.http.get("/metrics").text, re.M)
+        assert held
+        return max(int(float(held[1])), self.spooled_bytes())
+
     def spooled_bytes(self) -> int:
         """Size of the service's anonymous files, which resident memory does not count."""
         open_files = Path(f"/proc/{self.process.pid}/fd").iterdir()

@@ -75,12 +75,12 @@ def test_over_http_damaged_files_never_are_the_services_fault(
     service: Service, files: dict[str, bytes], short_clip: Path
 ) -> None:
     service.embedding(short_clip)
-    before, spooled = service.open_files(), service.spooled_bytes()
+    before, spooled = service.open_files(), service.held_bytes()
     answers = [_post(service, mutant(files, SEED + 1, number), number) for number in range(POSTED)]
     assert set(answers) <= {200, 415, 422}
     assert {200, 415, 422} <= set(answers)
     wait_until(lambda: service.open_files() <= before, "their files are closed")
-    wait_until(lambda: service.spooled_bytes() <= spooled, "their bytes are given back")
+    wait_until(lambda: service.held_bytes() <= spooled, "their bytes are given back")
     assert "Traceback" not in service.log()
 
 

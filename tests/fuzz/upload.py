@@ -74,7 +74,7 @@ async def received(kind: str, pieces: list[bytes]) -> tuple[str, str]:
         assert held.held == 0, "bytes of a refused upload are held"
         return type(error).__name__, ""
     digest = upload.sha256
-    assert 0 < upload.spool.size <= MAX_UPLOAD
+    assert 0 < upload.size <= MAX_UPLOAD
     upload.close()
     assert held.held == 0
     return "", digest

@@ -207,4 +207,4 @@ def test_audio_that_no_model_can_use_is_a_problem(tmp_path: Path, folder: Path, 
         files = service.open_files()
         assert_problem(service.post("/analyze", b"words " * 100), 415, "not-audio")
         assert service.open_files() <= files
-        assert service.spooled_bytes() == 0
+        assert service.held_bytes() == 0

@@ -244,11 +244,11 @@ def test_nothing_is_left_behind(service: Service, clips: dict[str, Path], tmp_pa
     for send in bad * 3:  # what libraries load or keep at their first use
         send()
     good = service.embedding(clips["mp3"])["embedding"]
-    memory, files, spooled = service.memory_bytes(), service.open_files(), service.spooled_bytes()
+    memory, files, spooled = service.memory_bytes(), service.open_files(), service.held_bytes()
     for send in bad * 8:
         send()
     wait_until(lambda: service.open_files() <= files, "its files are closed")
-    wait_until(lambda: service.spooled_bytes() <= spooled, "its uploads are given back")
+    wait_until(lambda: service.held_bytes() <= spooled, "its uploads are given back")
     assert service.memory_bytes() < memory + MEMORY_SLACK
     assert service.embedding(clips["mp3"])["embedding"] == good
     assert "Traceback" not in service.log()

@@ -74,7 +74,7 @@ def test_every_bomb_has_its_answer_and_none_leaves_anything_behind(
     """One after the other, each followed by a good request."""
     service.embedding(short_clip)
     decoders, files = service.decoders(), service.open_files()
-    memory, spooled = service.memory_bytes(), service.spooled_bytes()
+    memory, spooled = service.memory_bytes(), service.held_bytes()
     for number, (name, made) in enumerate(BOMBS.items()):
         response = service.http.post("/embed", files={"file": ("x", made())}, timeout=LIMIT_S)
         said = response.json()
@@ -89,7 +89,7 @@ def test_every_bomb_has_its_answer_and_none_leaves_anything_behind(
     assert BOMBS.keys() == FINE.keys() | REFUSED.keys()
     assert service.decoders() == decoders  # none of them cost a decoder its life
     wait_until(lambda: service.open_files() <= files, "their files are closed")
-    wait_until(lambda: service.spooled_bytes() <= spooled, "their bytes are given back")
+    wait_until(lambda: service.held_bytes() <= spooled, "their bytes are given back")
     assert service.memory_bytes() < memory + MEMORY_SLACK
 
 

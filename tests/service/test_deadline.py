@@ -22,7 +22,7 @@ def test_a_late_answer_is_504_and_its_work_is_dropped(tmp_path: Path) -> None:
                 problem = assert_problem(answer, 504, "deadline-exceeded")
                 assert problem["limit"] == 2.0
                 assert answer.headers["retry-after"]
-            assert service.spooled_bytes() == 0
+            assert service.held_bytes() == 0
             assert "tasteprint_windows_in_work 0.0" in service.http.get("/metrics").text
             assert "tasteprint_decode_jobs_waiting 0.0" in service.http.get("/metrics").text
         assert service.embedding(second)["cached"] is False
@@ -34,8 +34,8 @@ def test_the_work_of_a_client_that_left_is_dropped(tmp_path: Path) -> None:
         with frozen(service):
             with connect(service) as client:
                 client.sendall(HEAD.format(size=len(content)).encode() + content)
-                wait_until(lambda: service.spooled_bytes() > 0, "the upload is there")
-            wait_until(lambda: service.spooled_bytes() == 0, "it is dropped", 5)
+                wait_until(lambda: service.held_bytes() > 0, "the upload is there")
+            wait_until(lambda: service.held_bytes() == 0, "it is dropped", 5)
             assert "tasteprint_windows_in_work 0.0" in service.http.get("/metrics").text
         assert "status=499" in service.log() or " 499 " in service.log()
         assert service.embedding(content)["cached"] is False
@@ -59,7 +59,7 @@ def test_a_long_request_takes_turns_with_a_short_one(tmp_path: Path) -> None:
         (decoder,) = service.decoders()
         os.kill(decoder, signal.SIGSTOP)
         answer = clients.submit(service.embedding, long, window="all")
-        wait_until(lambda: service.spooled_bytes() > 0, "the upload is there")
+        wait_until(lambda: service.held_bytes() > 0, "the upload is there")
         busy = "tasteprint_windows_in_work 4.0"  # of sixty, and one place is left
         wait_until(lambda: busy in service.http.get("/metrics").text, "it is in work")
         os.kill(decoder, signal.SIGCONT)

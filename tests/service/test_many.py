@@ -53,7 +53,7 @@ def test_what_is_wrong_with_a_file_is_in_its_line(service: Service, tmp_path: Pa
     kinds = [lines[index].get("problem", {}).get("type") for index in range(5)]
     names = ["not-audio", "empty-upload", "upload-too-large"]
     assert kinds == [None, *(f"urn:tasteprint:{name}" for name in names), None]
-    assert service.spooled_bytes() == 0
+    assert service.held_bytes() == 0
 
 
 def test_a_bad_body_is_a_problem_or_the_last_line(service: Service, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_bad_body_is_a_problem_or_the_last_line(service: Service, tmp_path: Pa
     (said,) = [line for line in lines if "index" not in line]
     assert said["problem"]["type"] == "urn:tasteprint:bad-multipart"
     assert [line["index"] for line in lines if "answer" in line] == [0]
-    wait_until(lambda: service.spooled_bytes() == 0, "its bytes are gone")
+    wait_until(lambda: service.held_bytes() == 0, "its bytes are gone")
 
 
 def test_more_files_than_allowed_are_refused(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_batch_waits_where_others_are_refused_and_leaves_them_room(tmp_path: P
 
 def test_a_batch_whose_client_left_is_dropped(tmp_path: Path) -> None:
     contents = [clip(tmp_path, seed).read_bytes() for seed in range(340, 344)]
-    with running(tmp_path / "log", decode_workers=1) as service:
+    with running(tmp_path / "log", decode_workers=1, max_in_flight=16) as service:
         (decoder,) = service.decoders()
         os.kill(decoder, signal.SIGSTOP)
         with httpx.stream(
@@ -107,8 +107,8 @@ def test_a_batch_whose_client_left_is_dropped(tmp_path: Path) -> None:
             f"{service.url}/embed/batch",
             files=[("file", ("x", content)) for content in contents],
         ):
-            wait_until(lambda: service.spooled_bytes() > 0, "the files are there")
-        wait_until(lambda: service.spooled_bytes() == 0, "they are dropped")
+            wait_until(lambda: service.held_bytes() > 0, "the files are there")
+        wait_until(lambda: service.held_bytes() == 0, "they are dropped")
         os.kill(decoder, signal.SIGCONT)
         service.embedding(clip(tmp_path, 345))
 
@@ -159,7 +159,7 @@ def test_few_files_of_a_body_are_open_at_a_time(tmp_path: Path) -> None:
         os.kill(decoder, signal.SIGSTOP)
         small = [("file", ("x", b"a few bytes")) for _ in range(900)]
         with httpx.stream("POST", f"{service.url}/embed/batch", files=small) as response:
-            wait_until(lambda: service.spooled_bytes() > 0, "some are there")
+            wait_until(lambda: service.held_bytes() > 0, "some are there")
             assert service.open_files() < before + 50
             os.kill(decoder, signal.SIGCONT)
             assert len(list(response.iter_lines())) == 900

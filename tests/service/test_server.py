@@ -68,7 +68,7 @@ def test_an_upload_under_way_is_finished_too(tmp_path: Path) -> None:
     content = write(tmp_path / "x.wav", golden(2.0)).read_bytes()
     with running(tmp_path / "log", decode_workers=1) as service, connect(service) as client:
         client.sendall(HEAD.format(size=len(content)).encode() + content[:1000])
-        wait_until(lambda: service.spooled_bytes() == 1000, "its beginning is there")
+        wait_until(lambda: service.held_bytes() == 1000, "its beginning is there")
         service.process.send_signal(signal.SIGTERM)
         wait_until(lambda: not is_ready(service), "it is not ready", 1.0)
         client.sendall(content[1000:])
@@ -84,7 +84,7 @@ def test_what_does_not_end_in_time_is_left(tmp_path: Path) -> None:
         connect(service) as client,
     ):
         client.sendall(HEAD.format(size=len(content)).encode() + content)
-        wait_until(lambda: service.spooled_bytes() > 0, "the upload is there")
+        wait_until(lambda: service.held_bytes() > 0, "the upload is there")
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(10) == 0
 
@@ -108,7 +108,7 @@ def test_a_byte_now_and_then_is_cut_and_holds_no_place(tmp_path: Path, short_cli
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"bytes a second" in answer
         assert answered > 3
-        wait_until(lambda: service.spooled_bytes() == 0, "its bytes are gone")
+        wait_until(lambda: service.held_bytes() == 0, "its bytes are gone")
 
 
 def test_a_quick_beginning_buys_no_slow_end(tmp_path: Path) -> None:
