@@ -27,6 +27,11 @@ BACKLOG = 1024
 
 def main() -> None:
     """Run the service as `TASTEPRINT_*` says; see the README for every setting."""
+    if len(sys.argv) > 1:
+        sys.exit(
+            "tasteprint-serve takes no arguments: its settings are environment variables, as "
+            "TASTEPRINT_PORT=8080; the README lists them"
+        )
     try:
         settings = from_environment()
         configure(settings)

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import problems
-from service.errors import CannotStart, NoKey, Unauthorized, WrongKey
+from service.errors import CannotStart, NoKey, Unauthorized, WrongKey, type_of
 from service.keys import Digests, holds, parse_file
+from service.seen import current
 from service.settings import Settings
 
 # A load balancer asks these, and has no key.
@@ -21,6 +22,10 @@ ALWAYS_OPEN = frozenset({"/healthz", "/readyz"})
 DOCS = frozenset({"/", "/docs", "/openapi.json"})
 METRICS = frozenset({"/metrics"})
 CHALLENGE = 'Bearer realm="tasteprint"'
+EXPOSED = (
+    *("Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID"),
+    *(f"Tasteprint-{name}" for name in ("Outputs", "Model", "Digest", "Audio", "Cached")),
+)
 POLICY_VIOLATION = 1008  # of RFC 6455
 
 
@@ -47,6 +52,7 @@ class Guard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         else:
+            current().problem = type_of((WrongKey if given else NoKey).__name__)
             await (self._wrong_key if given else self._no_key)(scope, receive, send)
 
 
@@ -94,7 +100,7 @@ def install(app: FastAPI, settings: Settings) -> frozenset[str] | None:
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
             allow_headers=("Authorization", "X-API-Key", "X-Request-ID"),
-            expose_headers=("Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID"),
+            expose_headers=EXPOSED,
         )
     return open_paths(settings) if keys else None
 

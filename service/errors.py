@@ -135,6 +135,12 @@ class Unavailable(ServiceError):
     remedy = "try again after the seconds that Retry-After states"
 
 
+class Stopping(Unavailable):
+    """It was told to end; another replica, or its successor, answers."""
+
+    title = "The service is stopping"
+
+
 class DecoderLost(Unavailable):
     title = "Decoder lost"
 

@@ -19,7 +19,7 @@ from service.answers import Computed
 from service.batch import Batcher
 from service.cache import cache_key, open_cache
 from service.decode import DecodePool
-from service.errors import Unavailable
+from service.errors import Stopping
 from service.hearing import Hearing
 from service.load import Models
 from service.observer import SILENT, Observer
@@ -93,7 +93,7 @@ class Pipeline:
         Unavailable
         """
         if self.stopping:
-            raise Unavailable("the service is stopping")
+            raise Stopping("the service is stopping")
 
     @contextmanager
     def taken(self) -> Iterator[None]:

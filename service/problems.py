@@ -16,7 +16,14 @@ from starlette.responses import Response
 
 from models.errors import TasteprintError
 from service.answers import Problem
-from service.errors import RETRY_AFTER_S, InvalidParameter, UnknownParameter, status_of, type_of
+from service.errors import (
+    RETRY_AFTER_S,
+    InvalidParameter,
+    Stopping,
+    UnknownParameter,
+    status_of,
+    type_of,
+)
 from service.seen import CLIENT_LEFT, current
 
 MEDIA_TYPE = "application/problem+json"
@@ -36,7 +43,7 @@ def install(app: FastAPI) -> None:
 def describe(error: TasteprintError) -> Problem:
     """The error as a client reads it; one that is the service's own is logged too."""
     status = status_of(error)
-    if status >= 500:
+    if status >= 500 and not isinstance(error, Stopping):  # to end is no fault
         log.error("%s: %s", type(error).__name__, error)
     return Problem(
         type=type_of(type(error).__name__),

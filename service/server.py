@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
             app,
             # A class is meant; it is called, and nothing else.
             http=cast(type[asyncio.Protocol], connections(settings)),
-            log_level="info" if settings.access_log else "warning",
+            log_level="info",
             log_config=None,  # its lines go the way of ours
             access_log=False,  # `service.observe` logs the requests
             timeout_graceful_shutdown=CLOSING_S,

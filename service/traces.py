@@ -42,7 +42,7 @@ def open_traces(settings: Settings, version: str) -> Traces | None:
         raise CannotStart(
             "TASTEPRINT_OTLP_ENDPOINT is set and OpenTelemetry's SDK is not installed",
             value=str(error.name),
-            remedy="pip install 'tasteprint[otel]', or unset TASTEPRINT_OTLP_ENDPOINT",
+            remedy="pip install -e '.[otel]' beside the code, or unset TASTEPRINT_OTLP_ENDPOINT",
         ) from error
     return Traces(provider, version)
 

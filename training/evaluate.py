@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from training.errors import NothingToEvaluate
 from training.estimator import join_targets, load_network
 from training.factorize import Factorization
 from training.logs import read_logs
-from training.measures import HeldOut, Vectors, bootstrap_over_items, clip_measures, compare
+from training.measures import HeldOut, Vectors, bootstrap_over_groups, clip_measures, compare
 from training.measures import held_out as held_out_of
 from training.mel import MelSpectrogram
 from training.networks.cf_estimator import CFEstimator
@@ -60,6 +61,9 @@ def run(
     if not len(data.items):
         raise NothingToEvaluate(len(test), min_listeners)
     test = test[enough]
+    # In a catalogue an item is a song, and an artist has several.
+    artists = test["artist"].factorize()[0]
+    data = replace(data, artist_index=artists.astype(np.int64))
     statistics = mel_statistics(prepared, prepared_dir, track)
     fitting = tracks[tracks["part"] != "test"]
     rows, targets = join_targets(fitting, factors, settings.targets)
@@ -82,6 +86,7 @@ def run(
         {
             "n_clips": len(test),
             "n_items": len(data.items),
+            "n_artists": int(artists.max()) + 1,
             "min_listeners": min_listeners,
             "methods": compare(predictions, data, factors, K),
             "network_minus_ridge": _difference(predictions, data, factors),
@@ -114,10 +119,10 @@ def shuffle_items(predicted: Vectors, item_index: NDArray[np.int64], seed: int =
 def _difference(
     predictions: dict[str, Vectors], data: HeldOut, factors: Factorization
 ) -> dict[str, list[float]]:
-    """Network minus ridge on the same clips, with its 95 % interval over items."""
+    """Network minus ridge on the same clips, with its 95 % interval over artists."""
     network = clip_measures(predictions["network"], data, factors)
     ridge = clip_measures(predictions["ridge on mel statistics"], data, factors)
     return {
-        name: list(bootstrap_over_items(network[name] - ridge[name], data.item_index))
+        name: list(bootstrap_over_groups(network[name] - ridge[name], data.groups))
         for name in network
     }

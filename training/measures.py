@@ -32,12 +32,19 @@ class HeldOut:
     items : ids of the held-out items; `item_index` (n_clips,) points each clip to its own
     item_users : CSR, shape (n_items, n_users), columns in the order of the user factors
     folded_in : (n_items, 40), each item's factor from its listeners: the ceiling
+    artist_index : (n_clips,), whose each clip is; by default an item is an artist
     """
 
     items: pd.Index
     item_index: NDArray[np.int64]
     item_users: sparse.csr_matrix
     folded_in: Vectors
+    artist_index: NDArray[np.int64] | None = None
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """What is drawn anew for an interval: clips of one artist are alike."""
+        return self.item_index if self.artist_index is None else self.artist_index
 
 
 def held_out(
@@ -125,14 +132,14 @@ def recommendation_measures(
     }
 
 
-def bootstrap_over_items(
-    values: NDArray[np.float64], item_index: NDArray[np.int64], seed: int = 0
+def bootstrap_over_groups(
+    values: NDArray[np.float64], group_index: NDArray[np.int64], seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean over clips and its 95 % interval; items are drawn, since an item's clips are alike."""
-    n_items = int(item_index.max()) + 1
-    totals = np.bincount(item_index, values, n_items)
-    counts = np.bincount(item_index, minlength=n_items)
-    draws = np.random.default_rng(seed).integers(n_items, size=(N_BOOTSTRAP, n_items))
+    """Mean over clips and its 95 % interval; groups are drawn, since a group's clips are alike."""
+    n_groups = int(group_index.max()) + 1
+    totals = np.bincount(group_index, values, n_groups)
+    counts = np.bincount(group_index, minlength=n_groups)
+    draws = np.random.default_rng(seed).integers(n_groups, size=(N_BOOTSTRAP, n_groups))
     means = totals[draws].sum(1) / counts[draws].sum(1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
@@ -141,7 +148,7 @@ def bootstrap_over_items(
 def compare(
     predictions: Mapping[str, Vectors], data: HeldOut, factors: Factorization, k: int = 10
 ) -> dict[str, dict[str, list[float]]]:
-    """Every method's measures: mean, low and high end of the 95 % interval over held-out items.
+    """Every method's measures: mean, low and high end of the 95 % interval over held-out artists.
 
     Parameters
     ----------
@@ -151,10 +158,9 @@ def compare(
     for method, predicted in predictions.items():
         clips = clip_measures(predicted, data, factors)
         row = {
-            name: list(bootstrap_over_items(values, data.item_index))
-            for name, values in clips.items()
+            name: list(bootstrap_over_groups(values, data.groups)) for name, values in clips.items()
         }
         for name, values in recommendation_measures(predicted, data, factors, k).items():
-            row[name] = list(bootstrap_over_items(values, np.arange(len(values))))
+            row[name] = list(bootstrap_over_groups(values, np.arange(len(values))))
         table[method] = row
     return table

@@ -48,9 +48,9 @@ def redraw(folder: Path) -> str:
     facts = read_measures(folder)
     table = _table(facts["methods"])
     note = (
-        f"{facts['n_clips']} clips of {facts['n_items']} held-out artists "
-        f"with {facts['min_listeners']} or more listeners; 95 % intervals over artists (users for "
-        "recall and nDCG)."
+        f"{facts['n_clips']} clips of {facts['n_items']} held-out items "
+        f"with {facts['min_listeners']} or more listeners, by {facts['n_artists']} artists; "
+        "95 % intervals over artists (users for recall and nDCG)."
     )
     text = f"{table}\n\n{note}\n"
     (folder / "table.md").write_text(text)

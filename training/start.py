@@ -18,6 +18,6 @@ def main() -> None:
     except ModuleNotFoundError as error:
         sys.exit(
             f"tasteprint-train: {error.name} is not installed: the service needs no training; "
-            "for it, `make train-install` or pip install 'tasteprint[train]'"
+            "for it, `make train-install` or pip install -e '.[train]'"
         )
     run()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from training.datasets import READERS
 from training.options import (
     WORKERS,
     Accelerator,
@@ -54,7 +55,7 @@ TeacherScale = Annotated[
 
 @app.command()
 def dataset(
-    name: Annotated[str, typer.Argument(help="One of those above, or `own`.")],
+    name: Annotated[str, typer.Argument(help=f"`own`, or one of: {', '.join(READERS)}.")],
     data: Annotated[Path, typer.Option(help="Folder of the set, in its published layout.")],
     out: Out,
     labels: Annotated[

@@ -56,7 +56,7 @@ def test_what_was_taken_is_finished_and_new_work_is_refused(tmp_path: Path) -> N
             wait_until(lambda: not is_ready(service), "it is not ready", 1.0)
             with httpx.Client(base_url=service.url) as newcomer:
                 refused = newcomer.post("/embed", content=b"x", headers={"Content-Type": "audio/x"})
-            assert_problem(refused, 503, "unavailable")
+            assert_problem(refused, 503, "stopping")
             assert refused.headers["retry-after"]
             assert newcomer.is_closed
         assert [answer.result().status_code for answer in answers] == [200, 200]

@@ -140,4 +140,4 @@ def test_an_extra_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch)
     settings = Settings.model_validate({"otlp_endpoint": "http://127.0.0.1:4318"})
     with pytest.raises(CannotStart, match="not installed") as caught:
         open_traces(settings, "1")
-    assert "tasteprint[otel]" in caught.value.remedy
+    assert "[otel]" in str(caught.value.remedy)

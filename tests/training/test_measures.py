@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ from training.factorize import AlsSettings, Factorization, factorize
 from training.logs import Logs
 from training.measures import (
     HeldOut,
-    bootstrap_over_items,
+    bootstrap_over_groups,
     clip_measures,
     held_out,
     recommendation_measures,
@@ -109,6 +111,23 @@ def test_shuffling_gives_each_clip_another_items_prediction() -> None:
 
 def test_the_interval_is_over_items_not_clips() -> None:
     values, items = np.repeat([0.0, 1.0, 0.0, 1.0], 100), np.repeat(np.arange(4), 100)
-    mean, low, high = bootstrap_over_items(values, items)
+    mean, low, high = bootstrap_over_groups(values, items)
     assert mean == 0.5
     assert high - low > 0.5  # four items tell little, however many clips they have
+
+
+def test_intervals_are_over_artists_where_an_artist_has_several_items(
+    world: tuple[HeldOut, Factorization, pd.Series],
+) -> None:
+    data, _, _ = world
+    assert (data.groups == data.item_index).all()
+    artists = data.item_index // 4  # four items of each
+    # Clips of an artist are alike: an interval over items would be too narrow.
+    values = artists.astype(float)
+    over = [
+        bootstrap_over_groups(values, replace(data, artist_index=index).groups)
+        for index in (None, artists)
+    ]
+    (mean, low, high), (other_mean, other_low, other_high) = over
+    assert mean == other_mean
+    assert other_high - other_low > 1.3 * (high - low)
