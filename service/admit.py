@@ -28,11 +28,10 @@ class Admission:
         ------
         Busy
         """
-        if self.in_flight + self._places(windows) > self.limit:
+        limit = self._limit_of(windows)
+        if self.in_flight + self._places(windows) > limit:
             raise Busy(
-                f"{self.in_flight} windows of audio are in work",
-                value=self.in_flight,
-                limit=self.limit,
+                f"{self.in_flight} windows of audio are in work", value=self.in_flight, limit=limit
             )
 
     @contextmanager
@@ -52,8 +51,12 @@ class Admission:
             self.in_flight -= places
             self._freed.set()
 
+    def _limit_of(self, windows: int) -> int:
+        """Requests of many windows leave a quarter of the places to those of one."""
+        return self.limit if windows == 1 else self.limit - self.limit // 4
+
     def _places(self, windows: int) -> int:
-        return min(windows, self.limit)
+        return min(windows, self._limit_of(windows))
 
     async def room(self, windows: int = 1) -> None:
         """Wait until so many windows would be admitted: for work that is in no hurry."""

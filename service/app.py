@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from service import access, operation, problems, sandbox
+from service.bounds import Bounds
 from service.headers import SecureHeaders
 from service.load import load_models
 from service.metrics import Metrics
@@ -37,7 +38,9 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         # Around all of it: FastAPI's own middleware has no say in what answers a bug.
-        return SecureHeaders(super().build_middleware_stack(), private=self.open_paths is not None)
+        return SecureHeaders(
+            Bounds(super().build_middleware_stack()), private=self.open_paths is not None
+        )
 
     def openapi(self) -> dict[str, Any]:
         api = super().openapi()
@@ -79,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own pages load from a CDN
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat whatever host the client names
     )
     app.state.pipeline, app.state.probe, app.state.metrics = pipeline, probe, metrics
     problems.install(app)

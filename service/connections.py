@@ -26,6 +26,7 @@ class Room:
 
     limit: int
     head_timeout_s: float
+    silence_s: float
     idle: dict[Connection, None] = field(default_factory=dict)
 
 
@@ -43,6 +44,7 @@ class Connection(BoundedHttp):
         self._asking = False
         self._deaf = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -54,6 +56,8 @@ class Connection(BoundedHttp):
     def connection_lost(self, exc: Exception | None) -> None:
         self._room.idle.pop(self, None)
         self._stop_timer()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -87,6 +91,17 @@ class Connection(BoundedHttp):
         self._rest()
         super().on_response_complete()
 
+    def pause_writing(self) -> None:
+        """The client does not read its answer: for as long as it may be silent."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._room.silence_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
+
     def _rest(self) -> None:
         self._room.idle[self] = None
 
@@ -103,7 +118,7 @@ def connections(settings: Settings) -> Callable[..., asyncio.Protocol]:
     """What makes a connection, for as many as the system has files for."""
     wanted = settings.max_connections
     possible = (open_files(wanted) - OTHER_FILES) // FILES_PER_CONNECTION
-    room = Room(min(wanted, possible), settings.head_timeout_s)
+    room = Room(min(wanted, possible), settings.head_timeout_s, settings.upload_timeout_s)
     if room.limit < wanted:
         log.warning("%d connections at most: the system lets no more files be open", room.limit)
     return functools.partial(Connection, room)

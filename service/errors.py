@@ -86,6 +86,11 @@ class WrongKey(Unauthorized):
     title = "Unknown API key"
 
 
+class QueryTooLong(BadQuery):
+    title = "Query too long"
+    remedy = "send only the parameters that the route has"
+
+
 class UnknownModel(ServiceError):
     title = "Unknown model"
     remedy = "GET /models lists them"
@@ -174,6 +179,7 @@ STATUS: dict[type[TasteprintError], int] = {
     UploadTooLarge: 413,
     UploadTimeout: 408,
     HeadTooLarge: 431,
+    QueryTooLong: 414,
     UnknownParameter: 400,
     InvalidParameter: 422,
     Unauthorized: 401,

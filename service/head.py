@@ -15,6 +15,8 @@ from service.problems import MEDIA_TYPE, describe
 
 # As Node.js and Apache have it, times four; a piece is read whole, so that some more may pass.
 MAX_HEAD_BYTES = 64 << 10
+# Of a body: so many pieces of any size, and then so many bytes in each on average.
+FREE_PIECES, LEAST_PIECE_BYTES = 1000, 256
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -24,6 +26,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
         self._in_body = False
+        self._pieces = self._body_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
@@ -35,10 +38,16 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_bytes, self._in_body = 0, True
+        self._pieces = self._body_bytes = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = 0
+        # Each piece costs, however few bytes it has, and a chunk may have one.
+        self._pieces, self._body_bytes = self._pieces + 1, self._body_bytes + len(body)
+        if self._pieces > FREE_PIECES + self._body_bytes // LEAST_PIECE_BYTES:
+            self.transport.close()
+            raise ValueError("the body comes in too many pieces")
         super().on_body(body)
 
     def on_message_complete(self) -> None:

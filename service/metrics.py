@@ -173,5 +173,8 @@ class Metrics(Observer):
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """A scrape and its media type: the one that the header `accept` asks for."""
-        encode, media_type = choose_encoder(accept)
+        try:
+            encode, media_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # a version that is none
+            encode, media_type = choose_encoder("")
         return encode(self), media_type

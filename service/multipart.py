@@ -18,6 +18,8 @@ MAX_BOUNDARY_BYTES = 70
 # What stands before, between and after the parts' contents, each time.
 MAX_HEAD_BYTES = 8 << 10
 MAX_NAME_LETTERS = 255
+# Parsed in time that grows faster than it does.
+MAX_DISPOSITION_BYTES = 2 << 10
 
 Sink = Callable[[memoryview], None]
 
@@ -154,6 +156,12 @@ def read_head(head: bytes) -> PartHead:
         if line and not colon:
             raise BadMultipart("the multipart body has a part header without a colon")
         if name.strip().lower() == b"content-disposition":
+            if len(value) > MAX_DISPOSITION_BYTES:
+                raise BadMultipart(
+                    "the multipart body has a part with an endless Content-Disposition",
+                    value=len(value),
+                    limit=MAX_DISPOSITION_BYTES,
+                )
             _, options = parse_options_header(value.strip())
     return PartHead(_text(options, b"name"), _text(options, b"filename"))
 

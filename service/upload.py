@@ -19,6 +19,8 @@ from service.spool import Spool
 MULTIPART = "multipart/form-data"
 # Raw bodies; a missing type is taken as bytes (RFC 9110, section 8.3).
 RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
+# Parsed in time that grows faster than it does.
+MAX_TYPE_BYTES = 1 << 10
 PIECE_BYTES = 32 << 10
 # Written in a thread from here on: a larger file would keep everybody waiting for milliseconds.
 BLOCKING_BYTES = 2 << 20
@@ -107,7 +109,7 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     if not multipart and kind and not kind.startswith(RAW_TYPES):
         raise unsupported(kind, f"{MULTIPART}, audio/*, video/*, application/octet-stream")
     allowed = settings.max_upload_bytes + (MULTIPART_OVERHEAD if multipart else 0)
-    if int(request.headers.get("content-length", 0)) > allowed:
+    if stated_length(request) > allowed:
         raise _too_large(settings.max_upload_bytes)
     upload = Upload(settings.max_upload_bytes, held)
     try:
@@ -175,9 +177,17 @@ def _too_large(limit: int) -> UploadTooLarge:
     return UploadTooLarge(f"the file is larger than {limit} bytes", limit=limit)
 
 
+def stated_length(request: Request) -> int:
+    """`Content-Length`; 0 where there is none. uvicorn lets any number of leading zeros pass."""
+    return int(request.headers.get("content-length", "0").lstrip("0")[:20] or 0)
+
+
 def media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
     """The body's type and its options, as `boundary`; an empty type where none is stated."""
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    stated = request.headers.get("content-type", "")
+    if len(stated) > MAX_TYPE_BYTES:
+        raise unsupported(stated, f"a type of {MAX_TYPE_BYTES} bytes")
+    kind, options = parse_options_header(stated)
     return kind.decode("latin-1"), options
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,20 @@ def test_places_are_given_back_also_after_an_error() -> None:
         pass
     with pytest.raises(ValueError, match="cue"), admission.admit():
         raise ValueError("on cue")
+    assert admission.in_flight == 0
+
+
+def test_long_requests_leave_a_quarter_of_the_places_to_short_ones() -> None:
+    admission = Admission(12)
+    with admission.admit(4), admission.admit(4):
+        with pytest.raises(Busy) as caught, admission.admit(4):
+            pass
+        assert caught.value.limit == 9
+        with ExitStack() as short:
+            for _ in range(4):
+                short.enter_context(admission.admit())
+            with pytest.raises(Busy), admission.admit():
+                pass
     assert admission.in_flight == 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests.running import Service, running, wait_until
 from tests.service.test_bad_input import assert_problem
@@ -150,6 +151,51 @@ def _is_closed(client: socket.socket) -> bool:
         return client.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+def test_a_client_that_does_not_read_its_answers_is_cut(tmp_path: Path) -> None:
+    with running(tmp_path / "log", decode_workers=1, upload_timeout_s=1.0) as service:
+        with connect(service) as client:
+            with contextlib.suppress(ConnectionError), contextlib.suppress(TimeoutError):
+                for _ in range(1000):  # 84 KB each, more than the buffers between hold
+                    client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+                    client.settimeout(0.05)
+                    client.recv(1)
+            running_alone = "tasteprint_requests_running 1.0"
+            wait_until(lambda: running_alone in service.http.get("/metrics").text, "it is cut", 10)
+
+
+def test_a_body_in_crumbs_is_cut(service: Service) -> None:
+    head = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: audio/x\r\n"
+    with connect(service) as client:
+        client.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            client.sendall(b"1\r\na\r\n" * 100_000)
+            client.settimeout(10)
+            while client.recv(65536):
+                pass
+        assert service.http.get("/healthz").status_code == 200
+    wait_until(lambda: service.held_bytes() == 0, "its bytes are gone")
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /limits?" + b"a&" * 10_000 + b" HTTP/1.1\r\n", 414),
+        (
+            b"POST /embed HTTP/1.1\r\nContent-Length: 1\r\nContent-Type: " + b";" * 9_000 + b"\r\n",
+            415,
+        ),
+        (b"POST /embed HTTP/1.1\r\nContent-Length: " + b"0" * 5_000 + b"5\r\n", 415),
+        (b"GET /metrics HTTP/1.1\r\nAccept: text/plain; version=a\r\n", 200),
+        (b"HEAD /healthz HTTP/1.1\r\n", 200),
+        (b"POST /embed/ HTTP/1.1\r\nContent-Length: 0\r\n", 404),
+    ],
+)
+def test_odd_heads_have_their_answers(service: Service, head: bytes, status: int) -> None:
+    with connect(service) as client:
+        client.sendall(head + b"Host: x\r\nConnection: close\r\n\r\nabcde")
+        assert client.recv(4096).startswith(b"HTTP/1.1 %d" % status)
 
 
 def test_idle_connections_beyond_the_bound_give_way(tmp_path: Path, short_clip: Path) -> None:
