@@ -154,15 +154,17 @@ def _is_closed(client: socket.socket) -> bool:
 
 
 def test_a_client_that_does_not_read_its_answers_is_cut(tmp_path: Path) -> None:
-    with running(tmp_path / "log", decode_workers=1, upload_timeout_s=1.0) as service:
-        with connect(service) as client:
-            with contextlib.suppress(ConnectionError), contextlib.suppress(TimeoutError):
-                for _ in range(1000):  # 84 KB each, more than the buffers between hold
-                    client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
-                    client.settimeout(0.05)
-                    client.recv(1)
-            running_alone = "tasteprint_requests_running 1.0"
-            wait_until(lambda: running_alone in service.http.get("/metrics").text, "it is cut", 10)
+    with (
+        running(tmp_path / "log", decode_workers=1, upload_timeout_s=1.0) as service,
+        connect(service) as client,
+    ):
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            for _ in range(1000):  # 84 KB each, more than the buffers between hold
+                client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+                client.settimeout(0.05)
+                client.recv(1)
+        running_alone = "tasteprint_requests_running 1.0"
+        wait_until(lambda: running_alone in service.http.get("/metrics").text, "it is cut", 10)
 
 
 def test_a_body_in_crumbs_is_cut(service: Service) -> None:
