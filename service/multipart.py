@@ -19,7 +19,7 @@ MAX_BOUNDARY_BYTES = 70
 MAX_HEAD_BYTES = 8 << 10
 MAX_NAME_LETTERS = 255
 # Parsed in time that grows faster than it does.
-MAX_DISPOSITION_BYTES = 2 << 10
+MAX_DISPOSITION_BYTES = 4 << 10
 
 Sink = Callable[[memoryview], None]
 
