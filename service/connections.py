@@ -116,12 +116,16 @@ class Connection(BoundedHttp):
 
 def connections(settings: Settings) -> Callable[..., asyncio.Protocol]:
     """What makes a connection, for as many as the system has files for."""
-    wanted = settings.max_connections
-    possible = (open_files(wanted) - OTHER_FILES) // FILES_PER_CONNECTION
-    room = Room(min(wanted, possible), settings.head_timeout_s, settings.upload_timeout_s)
-    if room.limit < wanted:
+    room = Room(most_connections(settings), settings.head_timeout_s, settings.upload_timeout_s)
+    if room.limit < settings.max_connections:
         log.warning("%d connections at most: the system lets no more files be open", room.limit)
     return functools.partial(Connection, room)
+
+
+def most_connections(settings: Settings) -> int:
+    """As many as are set, or fewer where the system lets no more files be open."""
+    wanted = settings.max_connections
+    return min(wanted, (open_files(wanted) - OTHER_FILES) // FILES_PER_CONNECTION)
 
 
 def open_files(connections: int) -> int:

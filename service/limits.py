@@ -6,6 +6,9 @@ from pydantic import Field
 
 from models.audio import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from service.answers import Answer
+from service.bounds import MAX_QUERY_BYTES
+from service.connections import most_connections
+from service.head import MAX_HEAD_BYTES
 from service.hearing import AT_A_TIME
 from service.settings import Settings
 
@@ -30,6 +33,8 @@ class Limits(Answer):
     decode_s: float = Field(description="Longest decoding of a part of a file: 422.")
     decode_bytes: int = Field(description="Memory of one decoding: 422.")
     connections: int = Field(description="Beyond these the one that is idle longest is closed.")
+    head_bytes: int = Field(description="Longest head of a request: 431.")
+    query_bytes: int = Field(description="Longest query: 414.")
     head_s: float = Field(description="Longest that a request's head may take.")
 
 
@@ -48,6 +53,8 @@ def limits_of(settings: Settings) -> Limits:
         deadline_s=settings.deadline_s,
         decode_s=settings.decode_timeout_s,
         decode_bytes=settings.decode_memory_bytes,
-        connections=settings.max_connections,
+        connections=most_connections(settings),
+        head_bytes=MAX_HEAD_BYTES,
+        query_bytes=MAX_QUERY_BYTES,
         head_s=settings.head_timeout_s,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from hashlib import sha256
 from typing import Any
 
@@ -74,5 +75,7 @@ def test_limits_are_published_and_those_that_hold(service: Service) -> None:
     limits = service.http.get("/limits").json()
     assert limits["upload_bytes"] == 20 << 20
     assert limits["channels"] == MAX_CHANNELS
+    open_files = resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE)[0]
+    assert 0 < limits["connections"] <= open_files // 2  # not more than there can be
     refused = service.embed(bytes(limits["upload_bytes"] + 1))
     assert assert_problem(refused, 413, "upload-too-large")["limit"] == limits["upload_bytes"]
