@@ -119,6 +119,10 @@ class Files:
         if self._under_way.error is None and not self._under_way.upload.size:
             self._under_way.refuse(EmptyUpload("the file has no bytes", value=0, limit=1))
 
+    @property
+    def held_bytes(self) -> int:
+        return 0 if self._under_way is None else self._under_way.upload.held_bytes
+
     def close(self) -> None:
         if self._under_way is not None:
             self._under_way.close()
@@ -159,7 +163,9 @@ class Batch:
     async def _read(self, request: Request, works: asyncio.TaskGroup) -> None:
         """Start each file as it is whole and has a place; nothing more is read meanwhile."""
         try:
-            async for chunk in body_of(request, self.pipeline.settings):
+            settings = self.pipeline.settings
+            body = self.pipeline.held.receiving(self.files, settings.upload_timeout_s)
+            async for chunk in body_of(request, settings, body):
                 for file in self.files.feed(chunk):
                     await self._start(file, works)
             self.files.finish()
