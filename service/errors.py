@@ -62,6 +62,13 @@ class HeadTooLarge(ServiceError):
     remedy = "send the audio as the body, and short headers"
 
 
+class UnknownCoding(ServiceError):
+    """RFC 9112, section 6.1."""
+
+    title = "Unknown transfer coding"
+    remedy = "send the file as it is, with Content-Length or in chunks"
+
+
 class BadQuery(ServiceError):
     title = "Bad query"
 
@@ -171,6 +178,8 @@ class CannotStart(ServiceError):
     title = "Cannot start"
 
 
+# The one status of the 5xx that is the request's fault.
+NOT_IMPLEMENTED = 501
 # Looked up along the class's bases: the nearest entry holds.
 STATUS: dict[type[TasteprintError], int] = {
     BadUpload: 400,
@@ -180,6 +189,7 @@ STATUS: dict[type[TasteprintError], int] = {
     UploadTimeout: 408,
     HeadTooLarge: 431,
     QueryTooLong: 414,
+    UnknownCoding: NOT_IMPLEMENTED,
     UnknownParameter: 400,
     InvalidParameter: 422,
     Unauthorized: 401,

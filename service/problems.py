@@ -20,6 +20,7 @@ from service.errors import (
     RETRY_AFTER_S,
     InvalidParameter,
     Stopping,
+    UnknownCoding,
     UnknownParameter,
     status_of,
     type_of,
@@ -43,7 +44,7 @@ def install(app: FastAPI) -> None:
 def describe(error: TasteprintError) -> Problem:
     """The error as a client reads it; one that is the service's own is logged too."""
     status = status_of(error)
-    if status >= 500 and not isinstance(error, Stopping):  # to end is no fault
+    if status >= 500 and not isinstance(error, Stopping | UnknownCoding):  # these are no faults
         log.error("%s: %s", type(error).__name__, error)
     return Problem(
         type=type_of(type(error).__name__),

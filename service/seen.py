@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from models.errors import TasteprintError
-from service.errors import status_of, type_of
+from service.errors import NOT_IMPLEMENTED, status_of, type_of
 from service.pipeline import Answered
 from service.session import Model
 from service.timing import Timing
@@ -89,7 +89,7 @@ def outcome_of(status: int) -> str:
         return "left"
     if status < 400:
         return "answered"
-    return "refused" if status < 500 else "failed"
+    return "refused" if status < 500 or status == NOT_IMPLEMENTED else "failed"
 
 
 def reason_of(problem_type: str) -> str:

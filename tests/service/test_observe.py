@@ -91,6 +91,7 @@ def test_what_is_noted_outside_of_a_request_reaches_nobody() -> None:
         (499, "", "left", "client-left"),
         (0, "", "left", "client-left"),
         (599, "", "failed", "status-599"),
+        (501, "urn:tasteprint:unknown-coding", "refused", "unknown-coding"),
     ],
 )
 def test_an_outcome_has_a_reason(status: int, problem: str, outcome: str, reason: str) -> None:

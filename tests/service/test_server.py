@@ -198,6 +198,9 @@ def test_a_body_in_crumbs_is_cut(service: Service) -> None:
         (b"POST /embed HTTP/1.1\r\nContent-Length: " + b"0" * 5_000 + b"5\r\n", 415),
         (b"GET /metrics HTTP/1.1\r\nAccept: text/plain; version=a\r\n", 200),
         (b"HEAD /healthz HTTP/1.1\r\n", 200),
+        (b"POST /embed HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n", 501),
+        (b"POST /embed HTTP/1.1\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n", 501),
+        (b"GET /healthz HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n", 200),
         (b"POST /embed/ HTTP/1.1\r\nContent-Length: 0\r\n", 404),
     ],
 )
