@@ -7,10 +7,11 @@ import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from service.head import BoundedHttp
 from service.settings import Settings
+from service.unchunked import Unchunked
 
 # Besides connections: models, decoders and their pipes, Redis.
 OTHER_FILES = 512
@@ -77,6 +78,9 @@ class Connection(BoundedHttp):
         self._room.idle.pop(self, None)
         self._stop_timer()
         super().on_headers_complete()
+        if self.cycle and self.scope["http_version"] == "1.0":
+            self.cycle.waiting_for_100_continue = False  # to be ignored (RFC 9110, 10.1.1)
+            self.cycle.transport = cast(asyncio.Transport, Unchunked(self.transport))
 
     def on_body(self, body: bytes) -> None:
         if not self._deaf:

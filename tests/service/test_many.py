@@ -14,6 +14,7 @@ import pytest
 
 from tests.running import Service, running, wait_until
 from tests.service.test_bad_input import assert_problem
+from tests.service.test_server import connect
 from tests.sounds import golden, write
 
 
@@ -180,6 +181,23 @@ def test_few_files_of_a_body_are_open_at_a_time(tmp_path: Path) -> None:
             assert service.open_files() < before + 50
             os.kill(decoder, signal.SIGCONT)
             assert len(list(response.iter_lines())) == 900
+
+
+def test_http_1_0_is_answered_without_chunks(service: Service, tmp_path: Path) -> None:
+    """Which it does not have: the connection's end is that of the answer."""
+    part = b'--B\r\nContent-Disposition: form-data; name="file"\r\n\r\n%b\r\n'
+    body = part % clip(tmp_path, 370).read_bytes() * 2 + b"--B--\r\n"
+    head = (
+        b"POST /embed/batch HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: %d\r\n"
+        b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"
+    )
+    with connect(service) as client:
+        client.sendall(head % len(body) + body)
+        said, _, lines = client.makefile("rb").read().partition(b"\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in said
+    assert b"transfer-encoding" not in said
+    assert sorted(json.loads(line)["index"] for line in lines.splitlines()) == [0, 1]
 
 
 @pytest.mark.parametrize("route", ["/embed/batch", "/embed"])
