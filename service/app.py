@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from service import access, operation, problems, sandbox
 from service.bounds import Bounds
+from service.ended import Ended
 from service.headers import SecureHeaders
 from service.load import load_models
 from service.metrics import Metrics
@@ -39,7 +40,7 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         # Around all of it: FastAPI's own middleware has no say in what answers a bug.
         return SecureHeaders(
-            Bounds(super().build_middleware_stack()), private=self.open_paths is not None
+            Bounds(Ended(super().build_middleware_stack())), private=self.open_paths is not None
         )
 
     def openapi(self) -> dict[str, Any]:

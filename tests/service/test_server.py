@@ -78,7 +78,7 @@ def test_an_upload_under_way_is_finished_too(tmp_path: Path) -> None:
         assert service.process.wait(10) == 0
 
 
-def test_what_does_not_end_in_time_is_left(tmp_path: Path) -> None:
+def test_what_does_not_end_in_time_is_left_and_told_so(tmp_path: Path) -> None:
     content = write(tmp_path / "x.wav", golden(2.0)).read_bytes()
     with (
         running(tmp_path / "log", decode_workers=1, shutdown_s=0.5) as service,
@@ -88,7 +88,12 @@ def test_what_does_not_end_in_time_is_left(tmp_path: Path) -> None:
         client.sendall(HEAD.format(size=len(content)).encode() + content)
         wait_until(lambda: service.held_bytes() > 0, "the upload is there")
         service.process.send_signal(signal.SIGTERM)
+        answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: " in answer
+        assert b'"type":"urn:tasteprint:stopping"' in answer
         assert service.process.wait(10) == 0
+        assert "Traceback" not in service.log()
 
 
 def test_a_byte_now_and_then_is_cut_and_holds_no_place(tmp_path: Path, short_clip: Path) -> None:
