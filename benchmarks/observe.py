@@ -18,6 +18,7 @@ from uvicorn.logging import AccessFormatter
 from service.logs import ACCESS, JsonLines, TextLines
 from service.metrics import Metrics
 from service.observe import Observe
+from service.templates import Templates
 
 ROUNDS, REQUESTS = 7, 2000
 
@@ -106,7 +107,7 @@ def main() -> None:
         ("and logged, JSON", JsonLines()),
     ):
         log_to_nowhere(formatter)
-        took = microseconds(Observe(bare(), Metrics("bench"), None))
+        took = microseconds(Observe(bare(), Metrics("bench"), None, Templates([])))
         print(f"{what:19} {took:6.1f} µs, +{took - without:.1f} µs, ratio {took / without:.2f}")
 
 

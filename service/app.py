@@ -24,6 +24,7 @@ from service.pipeline import Pipeline
 from service.ready import Probe
 from service.routes import router
 from service.settings import Settings, from_environment
+from service.templates import Templates
 from service.traces import open_traces
 
 
@@ -99,7 +100,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.get(path, include_in_schema=False)(docs)
     app.open_paths = access.install(app, settings)
     # Last, and around all of it: what it does not see has no id and is not counted.
-    app.middleware_stack = Observe(app.build_middleware_stack(), metrics, traces)
+    templates = Templates([*app.routes, *router.routes, *operation.router.routes])
+    app.middleware_stack = Observe(app.build_middleware_stack(), metrics, traces, templates)
     return app
 
 

@@ -16,12 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.logs import ACCESS
 from service.metrics import Metrics
 from service.seen import CURRENT, Seen
+from service.templates import NO_ROUTE, Templates
 from service.traces import Traces
 
 HEADER = b"x-request-id"
 SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-# The route of every path that none has: a client may invent as many as it likes.
-NO_ROUTE = "unmatched"
 MAX_PATH = 200
 
 access = logging.getLogger(ACCESS)
@@ -30,8 +29,11 @@ access = logging.getLogger(ACCESS)
 class Observe:
     """Pure ASGI: it looks at messages as they pass, and holds none of them up."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, traces: Traces | None) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, traces: Traces | None, templates: Templates
+    ) -> None:
         self.app, self._metrics, self._traces = app, metrics, traces
+        self._templates = templates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,9 +51,14 @@ class Observe:
         self._end(scope, seen)
         CURRENT.reset(before)
 
+    def _route_of(self, scope: Scope) -> str:
+        """The route's template, as `/models/{name}`: there are only so many of them."""
+        path: str | None = getattr(scope.get("route"), "path", None)
+        return path or self._templates.of(scope["path"])
+
     def _end(self, scope: Scope, seen: Seen) -> None:
         self._metrics.running.discard(seen)
-        route, ended_s = route_of(scope), time.perf_counter()
+        route, ended_s = self._route_of(scope), time.perf_counter()
         self._metrics.request(route, seen, ended_s - seen.started_s)
         if self._traces is not None:
             self._traces.request(f"{scope['method']} {route}", seen, scope, ended_s)
@@ -92,11 +99,6 @@ def request_id_of(headers: list[tuple[bytes, bytes]]) -> str:
         if name == HEADER and SANE_ID.fullmatch(value):
             return value.decode("ascii")
     return secrets.token_hex(16)
-
-
-def route_of(scope: Scope) -> str:
-    """The route's template, as `/models/{name}`: there are only so many of them."""
-    return getattr(scope.get("route"), "path", NO_ROUTE)
 
 
 def _fields(scope: Scope, seen: Seen, route: str, ended_s: float) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from tests.running import Service, decoders_of, wait_until
 from tests.service.scrapes import Scrape, read, scrape
 from tests.service.tasks import counted, write_models
 from tests.service.test_batch import Gated, first_enters, gated, windows
+from tests.service.test_keys import settings
 from tests.sounds import golden, write
 
 __all__ = ["gated"]  # a fixture
@@ -81,6 +82,30 @@ def test_unknown_paths_share_one_label(watched: Service) -> None:
     counted = {"route": "unmatched", "reason": "not-found"}
     name = "tasteprint_requests_total"
     assert after.value(name, **counted) == before.value(name, **counted) + 20
+
+
+def test_what_is_answered_before_its_route_counts_for_it_all_the_same(tmp_path: Path) -> None:
+    write_bundle(tmp_path, "levels")
+    app = create_app(settings(models_dir=tmp_path, api_keys="k" * 20))
+    asked = {
+        "/openapi.json": ("/openapi.json", "none"),
+        "/models/any?window=1": ("/models/{name}", "no-key"),
+        "/embeddings/0": ("/embeddings/{sha256}", "no-key"),
+        "/embed/batch": ("/embed/batch", "no-key"),
+        "/models/any?" + "x" * 5000: ("/models/{name}", "query-too-long"),
+        "/models/any/more": ("unmatched", "no-key"),
+    }
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+            for path in asked:
+                await http.get(path)
+
+    asyncio.run(ask())
+    found = of(app.state.metrics)
+    for route, reason in asked.values():
+        assert found.value("tasteprint_requests_total", route=route, reason=reason) == 1, route
 
 
 def test_stages_are_those_of_the_server_timing_header(watched: Service, tmp_path: Path) -> None:
