@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import subprocess
+from pathlib import Path
 
+import httpx
 import pytest
 
+from service.app import create_app
+from tests.bundles import write_bundle
 from tests.running import ROOT, Service
 from tests.service.scrapes import Scrape, scrape
+from tests.service.test_keys import FIRST, SECOND, settings
 
 DASHBOARD = json.loads((ROOT / "examples" / "grafana" / "tasteprint.json").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
@@ -86,3 +93,34 @@ def test_compose_mounts_files_that_exist() -> None:
     mounted = re.findall(r"- \./(\S+?):/\S+:ro", (ROOT / "docker-compose.yml").read_text())
     assert {"examples/grafana/tasteprint.json", "examples/prometheus.yml"} <= set(mounted)
     assert all((ROOT / path).exists() for path in mounted)
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [({}, ""), ({"api_keys": FIRST}, ""), ({"api_keys": f"{FIRST},{SECOND}"}, SECOND)],
+    ids=["no key", "one", "several"],
+)
+def test_prometheus_is_given_a_key_that_opens(
+    keys: dict[str, str], named: str, tmp_path: Path
+) -> None:
+    compose = (ROOT / "docker-compose.yml").read_text()
+    scrapes = (ROOT / "examples" / "prometheus.yml").read_text()
+    (content,) = re.findall(r"^  prometheus_key:\n(?:    #.*\n)*    content: (.*)$", compose, re.M)
+    (mounted,) = re.findall(r"source: prometheus_key\n\s+target: (\S+)", compose)
+    assert f"credentials_file: {mounted}\n" in scrapes
+    # Compose puts variables in as a shell does.
+    given = {"PROMETHEUS_KEY": named, "TASTEPRINT_API_KEYS": keys.get("api_keys", "")}
+    said = subprocess.run(["bash", "-c", f"echo {content}"], env=given, capture_output=True)
+    key = said.stdout.decode().strip()
+    write_bundle(tmp_path, "levels")
+    app = create_app(settings(models_dir=tmp_path, **keys))
+
+    async def ask() -> int:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://service"
+        ) as http:
+            asked = await http.get("/metrics", headers={"Authorization": f"Bearer {key}"})
+            return asked.status_code
+
+    assert key
+    assert asyncio.run(ask()) == 200
