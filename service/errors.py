@@ -210,7 +210,11 @@ RETRY_AFTER_S = {429: 1, 503: 2, 504: 2}
 
 
 def status_of(error: TasteprintError) -> int:
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return status_of_kind(type(error))
+
+
+def status_of_kind(error: type[TasteprintError]) -> int:
+    return next(STATUS[kind] for kind in error.__mro__ if kind in STATUS)
 
 
 def type_of(name: str) -> str:

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.answers import BatchLine, Problem
-from service.problems import MEDIA_TYPE
-
-
-def problems(**reasons: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of problem answers: `problems(s404="Unknown model.")`."""
-    schema = {"schema": Problem.model_json_schema()}
-    return {
-        int(status[1:]): {"description": reason, "content": {MEDIA_TYPE: schema}}
-        for status, reason in reasons.items()
-    }
-
+from service.answers import BatchLine
+from service.errors import NoKey, WrongKey
+from service.problem_types import BATCH, FILE, REMEMBERED, TASK, problems
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_BODY = {
@@ -68,6 +59,7 @@ BATCH_LINES: dict[int | str, dict[str, Any]] = {
     }
 }
 FILE_PROBLEMS = problems(
+    FILE,
     s400="Bad upload (no file, wrong field, several files, malformed) or unknown query parameter.",
     s404="Unknown model; the models there are are named.",
     s408="The upload stalled.",
@@ -79,12 +71,23 @@ FILE_PROBLEMS = problems(
     s503="A decoder or a model was lost; Retry-After states when to try again.",
     s504="No answer within the deadline; Retry-After states when to try again.",
 )
+BATCH_PROBLEMS = problems(
+    BATCH,
+    s400="Unknown query parameter, or a boundary that is none.",
+    s404="Unknown model; the models there are are named.",
+    s415="No multipart body.",
+    s422="An invalid parameter.",
+    s500="The service met an error that it does not know.",
+    s503="The service is stopping.",
+)
 REMEMBERED_PROBLEMS = problems(
+    REMEMBERED,
     s400="Unknown query parameter.",
     s404="Nothing is remembered of it, or unknown model.",
     s422="No SHA-256, or an invalid parameter.",
 )
 TASK_PROBLEMS = FILE_PROBLEMS | problems(
+    TASK,
     s404="Unknown task or model; those there are are named.",
     s422="Unusable audio, an invalid parameter, or a model of another task.",
 )
@@ -100,7 +103,7 @@ def state_keys(api: dict[str, Any], open_paths: frozenset[str]) -> None:
     """Say in an OpenAPI document which operations ask for a key, how it is given, and the 401."""
     api.setdefault("components", {})["securitySchemes"] = KEY_SCHEMES
     api["security"] = [{scheme: []} for scheme in KEY_SCHEMES]
-    refusal = problems(s401="No key, or none of this service's.")[401]
+    refusal = problems((NoKey, WrongKey), s401="No key, or none of this service's.")[401]
     for path, operations in api["paths"].items():
         for operation in operations.values():
             if path in open_paths:

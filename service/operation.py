@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from service.answers import Health, ModelCard, ModelList, Readiness, RefusedModel
+from service.errors import Stopping, Unavailable, UnknownModel
 from service.limits import Limits, limits_of
 from service.metrics import Metrics
-from service.openapi import problems
 from service.pipeline import Pipeline
+from service.problem_types import problems
 from service.queries import NoQuery
 from service.ready import Probe
 from service.session import Model
@@ -34,7 +35,9 @@ async def list_models(request: Request, query: Annotated[NoQuery, Query()]) -> M
     )
 
 
-@router.get("/models/{name}", responses=problems(s404="Unknown model."), tags=["models"])
+@router.get(
+    "/models/{name}", responses=problems((UnknownModel,), s404="Unknown model."), tags=["models"]
+)
 async def show_model(request: Request, name: str, query: Annotated[NoQuery, Query()]) -> ModelCard:
     """One model: its digest, what it does, where it runs, and its card."""
     return _describe(pipeline_of(request).models.find(name))
@@ -71,7 +74,7 @@ async def healthz() -> Health:
 @router.get(
     "/readyz",
     response_model_exclude_none=True,
-    responses=problems(s503="The probe failed, or the service is ending."),
+    responses=problems((Stopping, Unavailable), s503="The probe failed, or the service is ending."),
     tags=["operation"],
 )
 async def readyz(request: Request) -> Readiness:

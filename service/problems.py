@@ -28,6 +28,8 @@ from service.errors import (
 from service.seen import CLIENT_LEFT, current
 
 MEDIA_TYPE = "application/problem+json"
+# The types of what is in no tree: the framework's own refusals, and what nobody expected.
+NO_TYPE, BUG = "about:blank", "urn:tasteprint:bug"
 
 log = logging.getLogger("tasteprint")
 
@@ -107,7 +109,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     remedy = "see /docs for the routes there are" if error.status_code in {404, 405} else None
     detail = f"{request.method} {request.url.path}: {error.detail}"
     problem = Problem(
-        type="about:blank", title=title, status=error.status_code, detail=detail, remedy=remedy
+        type=NO_TYPE, title=title, status=error.status_code, detail=detail, remedy=remedy
     )
     return _send(problem, dict(error.headers or {}))
 
@@ -120,7 +122,7 @@ async def _on_left(request: Request, error: Exception) -> Response:
 async def _on_bug(request: Request, error: Exception) -> Response:
     # Starlette raises it on, and uvicorn logs it with its traceback.
     problem = Problem(
-        type="urn:tasteprint:bug",
+        type=BUG,
         title="Internal error",
         status=500,
         detail="the service met an error that it does not know",

@@ -21,6 +21,7 @@ from service.errors import NotRemembered
 from service.many import Batch, BatchResponse, Files
 from service.openapi import (
     BATCH_LINES,
+    BATCH_PROBLEMS,
     FILE_BODY,
     FILE_PROBLEMS,
     FILES_BODY,
@@ -59,7 +60,7 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
 @router.post(
     "/embed/batch",
     response_class=Response,
-    responses=BATCH_LINES | FILE_PROBLEMS,
+    responses=BATCH_LINES | BATCH_PROBLEMS,
     openapi_extra=FILES_BODY,
     tags=["audio"],
 )

@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 
+from models.errors import TasteprintError
 from models.window import WindowChoice
+from service.errors import type_of
+from service.problem_types import below
 from tests.running import ROOT, Service
 
 OPTIONS = (
@@ -63,6 +66,43 @@ def test_the_window_that_is_documented_is_the_one_that_is_read(document: dict[st
         assert not re.search(window["pattern"], text)
         with pytest.raises(ValueError, match="window must be"):
             WindowChoice.parse(text)
+
+
+def types(document: dict[str, Any], path: str, status: int) -> set[str]:
+    (operation,) = document["paths"][path].values()
+    said = operation["responses"][str(status)]["content"]["application/problem+json"]["schema"]
+    return {each.removeprefix("urn:tasteprint:") for each in said["properties"]["type"]["enum"]}
+
+
+def test_each_problem_answer_names_its_types(document: dict[str, Any]) -> None:
+    assert types(document, "/embed", 413) == {"upload-too-large"}
+    assert types(document, "/embed", 415) == {"not-audio", "unsupported-body"}
+    assert types(document, "/embed", 504) == {"deadline-exceeded"}
+    assert types(document, "/embed", 500) == {"inference-failed", "bug"}
+    assert types(document, "/classify/{task}", 404) >= {"unknown-task", "unknown-model"}
+    assert types(document, "/regress/{task}", 422) - types(document, "/embed", 422) == {
+        "wrong-model"
+    }
+    assert types(document, "/embed/batch", 503) == {"stopping"}
+
+
+def test_no_error_is_left_out_of_the_document(document: dict[str, Any]) -> None:
+    """What no route answers is refused before there is one, or keeps the service from starting."""
+    named = {
+        each
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        for status in operation["responses"]
+        if "application/problem+json" in operation["responses"][status]["content"]
+        for each in types(document, path, int(status))
+    }
+    before = {"query-too-long", "head-too-large", "unknown-coding", "no-key", "wrong-key"}
+    starting = {"bundle-error", "cannot-start"}
+    tree = {
+        type_of(kind.__name__).removeprefix("urn:tasteprint:") for kind in below(TasteprintError)
+    }
+    assert tree - named == before | starting
+    assert named - tree == {"unavailable", "bug", "about:blank"}
 
 
 def test_a_form_is_documented_as_one_file_and_nothing_else(document: dict[str, Any]) -> None:
