@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
@@ -92,7 +91,7 @@ class Batcher:
                 f"the model did not answer within {self._timeout_s:g} s", limit=self._timeout_s
             ) from error
         finally:
-            with contextlib.suppress(ValueError):  # it was its turn
+            if waiter in self._waiting:  # `remove` would write its samples into its error
                 self._waiting.remove(waiter)
 
     async def _work(self) -> None:
