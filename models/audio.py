@@ -80,7 +80,7 @@ def open_audio(path: Path) -> Reader:
 
     Raises
     ------
-    NotAudio, NoAudioStream, TruncatedAudio, UnsupportedLayout
+    NotAudio, NoAudioStream, TruncatedAudio, CorruptAudio, UnsupportedLayout
     """
     reader: Reader = Mp3Reader.open(path) or SndfileReader.open(path) or AvReader(path)
     try:

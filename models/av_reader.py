@@ -14,6 +14,7 @@ from av.container import InputContainer
 
 from models.av_blocks import Block, Gathered
 from models.errors import CorruptAudio, NoAudioStream, NotAudio, TruncatedAudio
+from models.id3 import tags_end
 from models.ogg import missing_bytes
 from models.window import Samples
 
@@ -35,7 +36,7 @@ class AvReader:
 
     Raises
     ------
-    NotAudio, NoAudioStream, TruncatedAudio
+    NotAudio, NoAudioStream, TruncatedAudio, CorruptAudio
     """
 
     def __init__(self, path: Path) -> None:
@@ -181,8 +182,9 @@ class AvReader:
 
 
 def _open(path: Path) -> InputContainer:
+    options = OPEN_OPTIONS | {"skip_initial_bytes": str(tags_end(path))}
     try:
-        return av.open(str(path), metadata_errors="ignore", options=OPEN_OPTIONS)
+        return av.open(str(path), metadata_errors="ignore", options=options)
     except (av.error.FFmpegError, ValueError) as error:
         raise _open_error(path, error) from error
 

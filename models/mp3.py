@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from models.id3 import tags_end
 from models.mp3_frames import LAYER_3, Kind, Stated, kind_of, stated_by
 
 # Eleven bits of sync, any version, layer III; a valid bit rate and sample rate.
@@ -90,12 +91,12 @@ class Mp3Index:
 def measure(path: Path) -> Mp3Index:
     """Step through the frames of a layer III file."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return index(data)
+        return index(data, tags_end(path))
 
 
-def index(data: mmap.mmap) -> Mp3Index:
-    """Step through the frames of a layer III file."""
-    position = _next_frame(data, _after_id3(data))
+def index(data: mmap.mmap, begin: int) -> Mp3Index:
+    """Step through the frames of a layer III file, which begins behind its tags."""
+    position = _next_frame(data, begin)
     kind = kind_of(data[position : position + 3])
     if kind is None:
         return Mp3Index(None, (), 0, None, 0, False, position)
@@ -143,15 +144,6 @@ def _runs(kind: Kind) -> dict[int, re.Pattern[bytes]]:
     second = LAYER_3 | kind.version << 3
     frame = rb"\xff[\x%02x\x%02x](?:%b)" % (second, second | 1, bodies)
     return {run: re.compile(b"(?:%b){%d}+" % (frame, run), re.DOTALL) for run in RUNS}
-
-
-def _after_id3(data: mmap.mmap) -> int:
-    """Where the ID3v2 tag at the start ends; its size is in four bytes of seven bits."""
-    if data[:3] != b"ID3" or len(data) < 10:
-        return 0
-    size = sum(byte << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
-    footer = 10 if data[5] & 0x10 else 0
-    return 10 + size + footer
 
 
 def _next_frame(data: mmap.mmap, position: int) -> int:

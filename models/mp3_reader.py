@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 
 from models.errors import CorruptAudio, TruncatedAudio
+from models.id3 import tags_end
 from models.mp3 import Mp3Index, index
 from models.mp3_frames import (
     CHECKSUM_BYTES,
@@ -20,7 +21,14 @@ from models.mp3_frames import (
     lead,
     silence,
 )
-from models.sndfile_reader import MAX_MISSING, MP3, codec_name, ends_early, mix_down
+from models.sndfile_reader import (
+    MAX_MISSING,
+    MP3,
+    codec_name,
+    ends_early,
+    mix_down,
+    open_sound,
+)
 from models.window import Samples
 
 # A frame's data may begin in those before it (the bit reservoir), so many bytes back at most.
@@ -53,6 +61,8 @@ class Mp3Reader:
         ------
         TruncatedAudio
             Where the file holds less than its first or its last frame promises.
+        CorruptAudio
+            Where too many tags are in front.
         """
         with path.open("rb") as file:
             head = file.read(3)
@@ -70,11 +80,11 @@ class Mp3Reader:
 
     @classmethod
     def _of(cls, path: Path, data: mmap.mmap) -> Self | None:
-        frames = index(data)
+        frames = index(data, tags_end(path))
         if frames.kind is None or frames.mixed:
             return None
         try:
-            file = soundfile.SoundFile(path)
+            file = open_sound(path)
         except soundfile.LibsndfileError:
             return None
         with file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Self
@@ -10,6 +11,7 @@ import numpy as np
 import soundfile
 
 from models.errors import CorruptAudio, TruncatedAudio
+from models.id3 import tags_end
 from models.window import Samples
 
 # libsndfile takes twice as long as FFmpeg for Vorbis and Opus.
@@ -54,7 +56,7 @@ class SndfileReader:
             if head.read(4) == OGG:
                 return None
         try:
-            file = soundfile.SoundFile(path)
+            file = open_sound(path)
         except (soundfile.LibsndfileError, TypeError):  # `TypeError`: a name that ends in .raw
             return None
         if file.format not in CONTAINERS or not 0 < file.frames < UNKNOWN_LENGTH:
@@ -98,6 +100,22 @@ class SndfileReader:
 
     def close(self) -> None:
         self._file.close()
+
+
+def open_sound(path: Path) -> soundfile.SoundFile:
+    """As libsndfile reads it, from behind the tags in front.
+
+    Raises
+    ------
+    CorruptAudio
+        Where there are too many tags; `TypeError`, `LibsndfileError` where it reads no such file.
+    """
+    begin = tags_end(path)
+    if not begin:
+        return soundfile.SoundFile(path)
+    descriptor = os.open(path, os.O_RDONLY)  # libsndfile closes it, also where it fails
+    os.lseek(descriptor, begin, os.SEEK_SET)
+    return soundfile.SoundFile(descriptor)
 
 
 def ends_early(promised_s: float) -> TruncatedAudio:

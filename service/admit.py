@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import Busy
+from service.giving_way import Holder, Receiving, furthest_behind
 
 
 class Admission:
@@ -74,17 +75,31 @@ class HeldBytes:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
+        self._waiting: set[Receiving] = set()
+
+    def receiving(self, holder: Holder, patience_s: float) -> Receiving:
+        """A body whose bytes are taken from here, and given where others need them."""
+        return Receiving(holder, patience_s, self._waiting)
 
     def take(self, count: int) -> None:
-        """Account for bytes about to be held.
+        """Account for bytes about to be held; slow clients give way.
 
         Raises
         ------
         Busy
         """
         if self.held + count > self.limit:
-            raise Busy(f"{self.held} bytes of uploads are held", value=self.held, limit=self.limit)
+            self._make_room(count)
         self.held += count
+
+    def _make_room(self, count: int) -> None:
+        while self.held + count > self.limit:
+            slow = furthest_behind(self._waiting)
+            if slow is None:
+                raise Busy(
+                    f"{self.held} bytes of uploads are held", value=self.held, limit=self.limit
+                )
+            slow.give_way()
 
     def give(self, count: int) -> None:
         self.held -= count

@@ -15,6 +15,7 @@ from models.errors import TasteprintError
 from models.window import WindowChoice
 from service import respond
 from service.admit import HeldBytes
+from service.ahead import Ahead
 from service.answers import BatchLine, Embedding
 from service.errors import Busy, EmptyUpload, NoFile, TooManyFiles
 from service.multipart import Multipart, PartHead, Sink, check_ended, check_field
@@ -119,6 +120,10 @@ class Files:
         if self._under_way.error is None and not self._under_way.upload.size:
             self._under_way.refuse(EmptyUpload("the file has no bytes", value=0, limit=1))
 
+    @property
+    def held_bytes(self) -> int:
+        return 0 if self._under_way is None else self._under_way.upload.held_bytes
+
     def close(self) -> None:
         if self._under_way is not None:
             self._under_way.close()
@@ -146,9 +151,12 @@ class Batch:
 
     async def run(self, request: Request) -> None:
         """Read and answer every file; the line after the last one is None."""
+        ahead = Ahead(request.receive)
+        request = Request(request.scope, ahead.receive)
+        looking = Request(request.scope, ahead.look)
         try:
             async with asyncio.TaskGroup() as works:
-                await self._read(request, works)
+                await self._read(request, looking, works)
                 await while_wanted(request, self._all_answered(), None)
         except* ClientDisconnect:
             log.debug("a client left during its batch")
@@ -156,23 +164,28 @@ class Batch:
             self.files.close()
             self.lines.put_nowait(None)
 
-    async def _read(self, request: Request, works: asyncio.TaskGroup) -> None:
+    async def _read(self, request: Request, looking: Request, works: asyncio.TaskGroup) -> None:
         """Start each file as it is whole and has a place; nothing more is read meanwhile."""
         try:
-            async for chunk in body_of(request, self.pipeline.settings):
+            settings = self.pipeline.settings
+            body = self.pipeline.held.receiving(self.files, settings.upload_timeout_s)
+            async for chunk in body_of(request, settings, body):
                 for file in self.files.feed(chunk):
-                    await self._start(file, works)
+                    await self._start(file, looking, works)
             self.files.finish()
         except TasteprintError as error:  # of the body, whose files so far are answered
             self.lines.put_nowait(BatchLine(problem=describe(error)))
 
-    async def _start(self, file: File, works: asyncio.TaskGroup) -> None:
+    async def _start(self, file: File, looking: Request, works: asyncio.TaskGroup) -> None:
         def over(_: asyncio.Task[None]) -> None:  # also of a task that never began
             file.close()
             self._places.release()
 
         try:
-            await self._places.acquire()
+            if self._places.locked():
+                await while_wanted(looking, self._places.acquire(), None)
+            else:
+                await self._places.acquire()
         except BaseException:
             file.close()
             raise

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from service.admit import HeldBytes
 from service.errors import EmptyUpload, NoFile, UnsupportedBody, UploadTimeout, UploadTooLarge
+from service.giving_way import Receiving
 from service.multipart import FilePart
 from service.settings import Settings
 from service.spool import Spool
@@ -83,6 +84,10 @@ class Upload:
         while self._pieces and not self._closed:
             spool.write(self._pieces.pop(0))
 
+    @property
+    def held_bytes(self) -> int:
+        return 0 if self._closed else self.size
+
     def close(self) -> None:
         if not self._closed:
             self._closed = True
@@ -112,14 +117,15 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     if stated_length(request) > allowed:
         raise _too_large(settings.max_upload_bytes)
     upload = Upload(settings.max_upload_bytes, held)
+    body = held.receiving(upload, settings.upload_timeout_s)
     try:
         if multipart:
             part = FilePart(options.get(b"boundary", b""), upload.write)
-            async for chunk in body_of(request, settings):
+            async for chunk in body_of(request, settings, body):
                 part.feed(chunk)
             part.finish()
         else:
-            async for chunk in body_of(request, settings):
+            async for chunk in body_of(request, settings, body):
                 upload.write(chunk)
         if not upload.size:
             raise EmptyUpload("the file has no bytes", value=0, limit=1)
@@ -129,7 +135,7 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     return upload
 
 
-async def body_of(request: Request, settings: Settings) -> AsyncIterator[bytes]:
+async def body_of(request: Request, settings: Settings, body: Receiving) -> AsyncIterator[bytes]:
     """The body's chunks as they come, from a client that is neither silent nor too slow.
 
     Raises
@@ -142,8 +148,9 @@ async def body_of(request: Request, settings: Settings) -> AsyncIterator[bytes]:
     while True:
         try:
             silent_until = loop.time() + patience_s
-            async with asyncio.timeout_at(min(silent_until, cut_at)):
-                chunk = await anext(chunks)
+            async with asyncio.timeout_at(min(silent_until, cut_at)) as body.until:
+                with body:
+                    chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         except TimeoutError as error:

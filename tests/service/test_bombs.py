@@ -13,7 +13,8 @@ from service.errors import DecodeTimeout
 from service.settings import Settings
 from service.spool import Spool
 from tests.bombs import BOMBS
-from tests.bombs.streams import HOURS, mp3_with_many_tags
+from tests.bombs.containers import webm_of_many_tags
+from tests.bombs.streams import HOURS
 from tests.bundles import AUDIO
 from tests.running import Service, wait_until
 
@@ -105,13 +106,13 @@ def test_hours_of_sound_are_not_decoded_for_all_windows(service: Service) -> Non
 
 
 def test_tags_that_take_too_long_cost_their_own_request(short_clip: Path) -> None:
-    """Minutes of reading in a file of two megabytes, ended by the service's clock."""
+    """A minute of reading in a file of four megabytes, ended by the service's clock."""
 
     async def scenario() -> None:
         pool = DecodePool(Settings(decode_workers=1, decode_timeout_s=0.5))
         await pool.start()
         with closing(Spool()) as spool:
-            spool.write(mp3_with_many_tags(100_000))
+            spool.write(webm_of_many_tags())
             with pytest.raises(DecodeTimeout):
                 await pool.decode(spool.path, AUDIO, "middle")
         try:

@@ -113,6 +113,23 @@ def test_a_batch_whose_client_left_is_dropped(tmp_path: Path) -> None:
         service.embedding(clip(tmp_path, 345))
 
 
+def test_a_batch_that_waits_for_places_sees_its_client_leave(tmp_path: Path) -> None:
+    """Before any of its files is done: the decoder stands still all the time."""
+    small = write(tmp_path / "small.wav", golden(0.2, 8_000, 1), 8_000).read_bytes()
+    content = clip(tmp_path, 346).read_bytes()
+    with running(tmp_path / "log", decode_workers=1, max_in_flight=4) as service:
+        (decoder,) = service.decoders()
+        os.kill(decoder, signal.SIGSTOP)
+        with httpx.stream(
+            "POST",
+            f"{service.url}/embed/batch",
+            files=[("file", ("x", each)) for each in (content, content, *[small] * 20)],
+        ):
+            wait_until(lambda: service.held_bytes() >= 2 * len(content), "two are there")
+        wait_until(lambda: service.held_bytes() == 0, "they are dropped", 5)
+        os.kill(decoder, signal.SIGCONT)
+
+
 def test_a_batch_whose_client_leaves_takes_no_file_from_others(tmp_path: Path) -> None:
     first, other = clip(tmp_path, 350), clip(tmp_path, 351)
     with (
