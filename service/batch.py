@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -102,9 +103,13 @@ class Batcher:
                 await self._answer(batch, lane)
 
     def _take(self) -> list[Waiter]:
-        """The longest waiting ones, up to the cap, without those that have left."""
+        """The longest waiting ones, up to the cap, without those that have left.
+
+        Where other lanes are free too, each takes its part.
+        """
         batch: list[Waiter] = []
-        while self._waiting and len(batch) < self._model.max_batch:
+        part = math.ceil(len(self._waiting) / max(1, self._lanes.free))
+        while self._waiting and len(batch) < min(part, self._model.max_batch):
             waiter = self._waiting.popleft()
             if not waiter.answer.done():
                 batch.append(waiter)

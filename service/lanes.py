@@ -43,6 +43,11 @@ class Lanes:
         return len(self._running)
 
     @property
+    def free(self) -> int:
+        """Lanes in which nothing runs."""
+        return len(self._threads) - len(self._running)
+
+    @property
     def hang(self) -> bool:
         """Whether there is none that may answer in time."""
         return len(self._hung) == len(self._threads)
