@@ -93,6 +93,9 @@ def test_the_free_device_takes_all_that_waits(two: Two) -> None:
 
 def test_free_devices_share_what_comes_at_once(two: Two) -> None:
     _, one, other = two
+    one.meet = other.meet = threading.Barrier(
+        2, timeout=30
+    ).wait  # neither is done before the other
 
     async def scenario(batcher: Batcher) -> None:
         await asyncio.gather(*(batcher.run(window) for window in windows(6)))
@@ -142,10 +145,11 @@ def test_a_device_that_fails_takes_nothing_more_until_it_answers(two: Two) -> No
         assert failed <= 1
         assert len(other.sizes) >= 39
         one.raises = False
-        begun = len(one.sizes)
+        held = await holds(other, batcher)
         async with asyncio.timeout(30):
-            while len(one.sizes) < begun + 2:  # a try, and then work
-                await asyncio.gather(*(batcher.run(window) for window in windows(2)))
+            assert await batcher.run(windows(1)[0])
+        other.goes_on.set()
+        await held
 
     batched(two, scenario, 30)
 
