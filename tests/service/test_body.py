@@ -8,7 +8,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import pairwise
 
 import pytest
 from starlette.requests import Request
@@ -31,18 +31,22 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write(tmp_path_factory.mktemp("body") / "x.wav", golden(6.0)).read_bytes()
 
 
+def more_of(client: socket.socket) -> bytes:
+    more = client.recv(1 << 16)
+    assert more, "the connection has ended"
+    return more
+
+
 def answer_to(client: socket.socket) -> tuple[int, dict[str, object]]:
     """The status and the JSON of one answer."""
     got = b""
     while b"\r\n\r\n" not in got:
-        assert (more := client.recv(1 << 16)), got
-        got += more
+        got += more_of(client)
     head, _, body = got.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head.lower())
     assert length
     while len(body) < int(length[1]):
-        assert (more := client.recv(1 << 16)), body
-        body += more
+        body += more_of(client)
     return int(head.split()[1]), json.loads(body)
 
 
@@ -54,7 +58,7 @@ def test_a_body_is_whole_however_it_is_cut(
     with connect(service) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         first = HEAD.format(size=len(content)).encode()
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             client.sendall(first + content[start:end])
             first = b""
         status, answer = answer_to(client)
