@@ -1,8 +1,15 @@
-"""Clips a second on a GPU, by batch and precision; skipped where there is none."""
+"""Clips a second on GPUs, by batch, precision and way in, and by their number; else skipped.
+
+`plain` and `bound` are the two ways of the service, of which it takes the quicker; `there` is with
+the input on the GPU already, what a quicker way in could gain at most.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime as ort
@@ -11,53 +18,121 @@ from benchmarks.limit import BUNDLE
 from benchmarks.result import Benchmark, Figures, Plan
 from models.bundle import read
 from models.card import Precision
+from models.window import Samples
+from service.binding import run_bound, run_plain
 from service.session import CPU, CUDA, CUDA_OPTIONS, cuda_devices
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
+BATCH_OF_ALL = 16
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
 WARM_RUNS, MEASURED_S = 3, 1.0
 NO_GPU = "Skipped: no CUDA device here."
 
 
 def measure(plan: Plan) -> Figures:
-    """One row a precision that the bundle has, and a batch size."""
-    if not cuda_devices():
+    """One row a precision that the bundle has, and a batch size; one a number of devices."""
+    if not (count := cuda_devices()):
         print(NO_GPU)
         return {"rows": []}
     ort.preload_dlls()
     bundle = read(BUNDLE)
-    rows = []
+    n_samples = bundle.card.audio.window_samples
+    rows, together = [], []
     for graph in bundle.card.graphs:
         if graph.precision in PRECISIONS:
-            providers = [(CUDA, CUDA_OPTIONS), CPU]
-            session = ort.InferenceSession(bundle.graph_bytes(graph), providers=providers)
-            if session.get_providers()[0] != CUDA:
-                raise RuntimeError(f"{graph.file} runs on {session.get_providers()[0]}")
+            content = bundle.graph_bytes(graph)
+            sessions = [on_gpu(content, device) for device in range(count)]
             for batch in BATCHES:
-                speed = _clips_per_second(session, batch, bundle.card.audio.window_samples)
-                rows.append({"precision": graph.precision, "batch": batch, "clips_per_s": speed})
-    return {"rows": rows}
+                ways = ways_in(sessions[0], noise(batch, n_samples), "cuda")
+                speeds = {way: clips_per_second([run], batch) for way, run in ways.items()}
+                rows.append({"precision": graph.precision, "batch": batch, **speeds})
+            runs = [
+                ways_in(session, noise(BATCH_OF_ALL, n_samples), "cuda", device)["plain"]
+                for device, session in enumerate(sessions)
+            ]
+            together += [
+                {
+                    "precision": graph.precision,
+                    "devices": devices,
+                    "plain": clips_per_second(runs[:devices], BATCH_OF_ALL),
+                }
+                for devices in range(1, count + 1)
+            ]
+    return {"rows": rows, "together": together}
 
 
-def _clips_per_second(session: ort.InferenceSession, batch: int, n_samples: int) -> float:
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (batch, n_samples)).astype(np.float32)
-    for _ in range(WARM_RUNS):
-        session.run(None, {"waveform": noise})
-    started, runs = time.perf_counter(), 0
-    while (elapsed := time.perf_counter() - started) < MEASURED_S:
-        session.run(None, {"waveform": noise})
-        runs += 1
-    return runs * batch / elapsed
+def on_gpu(content: bytes, device: int) -> ort.InferenceSession:
+    providers = [(CUDA, CUDA_OPTIONS | {"device_id": str(device)}), CPU]
+    session = ort.InferenceSession(content, providers=providers)
+    if session.get_providers()[0] != CUDA:
+        raise RuntimeError(f"device {device} runs on {session.get_providers()[0]}")
+    return session
+
+
+def noise(batch: int, n_samples: int) -> Samples:
+    shape = (batch, n_samples)
+    return np.random.default_rng(0).uniform(-0.5, 0.5, shape).astype(np.float32)
+
+
+def ways_in(
+    session: ort.InferenceSession, inputs: Samples, where: str, device: int = 0
+) -> dict[str, Callable[[], object]]:
+    """A run each way; `where` is `cuda`, or `cpu` to try this where there is no GPU."""
+    outputs = [tensor.name for tensor in session.get_outputs()]
+    there = session.io_binding()
+    value = ort.OrtValue.ortvalue_from_numpy(inputs, where, device)
+    there.bind_ortvalue_input("waveform", value)
+    for output in outputs:
+        there.bind_output(output)
+    return {
+        "plain": lambda: run_plain(session, outputs, "waveform", inputs),
+        "bound": lambda: run_bound(session, outputs, "waveform", inputs),
+        "there": lambda: session.run_with_iobinding(there),
+    }
+
+
+def clips_per_second(
+    runs: list[Callable[[], object]], batch: int, measured_s: float = MEASURED_S
+) -> float:
+    """Of all of them beside each other, each in a thread of its own."""
+    begin = threading.Barrier(len(runs))
+
+    def one(run: Callable[[], object]) -> float:
+        for _ in range(WARM_RUNS):
+            run()
+        begin.wait()
+        started, count = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - started) < measured_s:
+            run()
+            count += 1
+        return count * batch / elapsed
+
+    with ThreadPoolExecutor(len(runs)) as threads:
+        return sum(threads.map(one, runs))
 
 
 def table(figures: Figures) -> str:
     if not figures["rows"]:
         return NO_GPU
     rows = [
-        f"| {row['precision']} | {row['batch']} | {row['clips_per_s']:.0f} |"
+        f"| {row['precision']} | {row['batch']} | {row['plain']:.0f} | {row['bound']:.0f} "
+        f"| {row['there']:.0f} |"
         for row in figures["rows"]
     ]
-    return "\n".join(["| precision | batch | clips/s |\n|---|---|---|", *rows])
+    together = [
+        f"| {row['precision']} | {row['devices']} | {row['plain']:.0f} |"
+        for row in figures["together"]
+    ]
+    return "\n".join(
+        [
+            "Clips/s on one GPU:\n",
+            "| precision | batch | plain | bound | there already |\n|---|---|---|---|---|",
+            *rows,
+            f"\nClips/s on so many GPUs, {BATCH_OF_ALL} in a run:\n",
+            "| precision | GPUs | plain |\n|---|---|---|",
+            *together,
+        ]
+    )
 
 
 GPU = Benchmark("gpu", "On a GPU", measure, table)

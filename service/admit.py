@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from service.errors import Busy
 from service.giving_way import Holder, Receiving, furthest_behind
+from service.pace import Pace
+from service.settings import Settings
 
 
 class Admission:
@@ -77,9 +79,9 @@ class HeldBytes:
         self.held = 0
         self._waiting: set[Receiving] = set()
 
-    def receiving(self, holder: Holder, patience_s: float) -> Receiving:
+    def receiving(self, holder: Holder, settings: Settings) -> Receiving:
         """A body whose bytes are taken from here, and given where others need them."""
-        return Receiving(holder, patience_s, self._waiting)
+        return Receiving(holder, Pace(settings), self._waiting)
 
     def take(self, count: int) -> None:
         """Account for bytes about to be held; slow clients give way.

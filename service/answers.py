@@ -160,6 +160,9 @@ class ModelCard(Answer):
         description="The model whose run this one shares; null where it runs a graph of its own."
     )
     provider: str = Field(description="The execution provider that is really used.")
+    devices: int = Field(
+        description="GPUs that run it, each with a session of its own; 1 on a CPU."
+    )
     card: Card
 
 

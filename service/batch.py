@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import math
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from models.window import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
+from service.lanes import Lanes
 from service.observer import SILENT, Observer
 from service.session import Model, Outputs
 
@@ -45,7 +45,8 @@ class Batcher:
     """The queue before one model. Every waiter gets an answer or an error, whatever fails.
 
     On a CPU a run of several windows takes longer than one after another (their activations do
-    not fit its caches), so there the cap is 1, and `lanes` runs go on beside each other.
+    not fit its caches), so there the cap is 1, and `lanes` runs go on beside each other. On GPUs a
+    lane is a device: whichever is free takes what waits.
     """
 
     def __init__(self, model: Model, timeout_s: float, observer: Observer = SILENT) -> None:
@@ -54,16 +55,13 @@ class Batcher:
         self._timeout_s = timeout_s
         self._waiting: deque[Waiter] = deque()
         self._arrived = asyncio.Event()
-        self._running: set[Future[list[Outputs]]] = set()
-        self._hung: set[int] = set()
-        name = f"infer-{model.card.name}"
-        self._threads = ThreadPoolExecutor(model.lanes, thread_name_prefix=name)
-        self._workers = [asyncio.create_task(self._work()) for _ in range(model.lanes)]
+        self._lanes = Lanes(model, timeout_s, self._all_hang)
+        self._workers = [asyncio.create_task(self._work(lane)) for lane in range(model.lanes)]
 
     @property
     def running(self) -> int:
         """Runs that are under way, also those that nobody waits for."""
-        return len(self._running)
+        return self._lanes.running
 
     @property
     def waiting(self) -> int:
@@ -79,7 +77,7 @@ class Batcher:
         """
         if self._workers[0].done():
             raise Unavailable("the service is stopping")
-        if len(self._hung) == len(self._workers):
+        if self._lanes.hang:
             raise self._hanging()
         waiter = Waiter(window, asyncio.get_running_loop().create_future(), time.perf_counter())
         self._waiting.append(waiter)
@@ -92,20 +90,25 @@ class Batcher:
                 f"the model did not answer within {self._timeout_s:g} s", limit=self._timeout_s
             ) from error
         finally:
-            with contextlib.suppress(ValueError):  # it was its turn
+            if waiter in self._waiting:  # `remove` would write its samples into its error
                 self._waiting.remove(waiter)
 
-    async def _work(self) -> None:
+    async def _work(self, lane: int) -> None:
         while True:
             await self._arrived.wait()
-            batch = self._take()
-            if batch:
-                await self._answer(batch)
+            if self._lanes.stands_back(lane):
+                await self._lanes.recover(lane)
+            elif batch := self._take():
+                await self._answer(batch, lane)
 
     def _take(self) -> list[Waiter]:
-        """The longest waiting ones, up to the cap, without those that have left."""
+        """The longest waiting ones, up to the cap, without those that have left.
+
+        Where other lanes are free too, each takes its part.
+        """
         batch: list[Waiter] = []
-        while self._waiting and len(batch) < self._model.max_batch:
+        part = math.ceil(len(self._waiting) / max(1, self._lanes.free))
+        while self._waiting and len(batch) < min(part, self._model.max_batch):
             waiter = self._waiting.popleft()
             if not waiter.answer.done():
                 batch.append(waiter)
@@ -113,18 +116,13 @@ class Batcher:
             self._arrived.clear()
         return batch
 
-    async def _answer(self, batch: list[Waiter]) -> None:
+    async def _answer(self, batch: list[Waiter], lane: int) -> None:
         started = time.perf_counter()
         self._observer.batch(self._model.card.name, len(batch))
         windows = [waiter.window for waiter in batch]
-        alone = not self._running and not self._waiting
-        loop = asyncio.get_running_loop()
-        late = loop.call_later(self._timeout_s, self._hangs, id(batch))
+        alone = not self._lanes.running and not self._waiting
         try:
-            run = self._threads.submit(_run, self._model, windows, alone)
-            self._running.add(run)
-            run.add_done_callback(self._running.discard)
-            rows = await asyncio.wrap_future(run)
+            rows = await self._lanes.run(lane, windows, alone=alone)
             infer_ms = 1e3 * (time.perf_counter() - started)
             for waiter, mine in zip(batch, rows, strict=True):
                 _settle(waiter, Inferred(mine, 1e3 * (started - waiter.since), infer_ms))
@@ -135,18 +133,10 @@ class Batcher:
         except asyncio.CancelledError:
             _fail(batch, Unavailable("the service is stopping"))
             raise
-        finally:
-            late.cancel()
-            if id(batch) in self._hung:
-                self._hung.discard(id(batch))
-                log.warning("model %s goes on", self._model.card.name)
 
-    def _hangs(self, run: int) -> None:
-        """One run takes too long. Where all do, nobody waits behind them."""
-        log.error("model %s has run for over %g s", self._model.card.name, self._timeout_s)
-        self._hung.add(run)
-        if len(self._hung) == len(self._workers):
-            _fail(list(self._waiting), self._hanging())
+    def _all_hang(self) -> None:
+        """Nobody waits behind them."""
+        _fail(list(self._waiting), self._hanging())
 
     def _hanging(self) -> InferenceTimeout:
         return InferenceTimeout(
@@ -158,23 +148,7 @@ class Batcher:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         _fail(list(self._waiting), Unavailable("the service is stopping"))
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _run(model: Model, windows: list[Samples], alone: bool) -> list[Outputs]:
-    """Each window's own outputs, without the batch axis.
-
-    Raises
-    ------
-    ValueError
-        Where an output has more or fewer rows than windows: whose row is whose is unknown.
-    """
-    stacked = windows[0][None] if len(windows) == 1 else np.stack(windows)
-    outputs = model.run(stacked, alone=alone)  # n of (samples,) -> (n, samples)
-    for name, values in outputs.items():
-        if len(values) != len(windows):
-            raise ValueError(f"{name} has {len(values)} rows for {len(windows)} windows")
-    return [{name: values[row] for name, values in outputs.items()} for row in range(len(windows))]
+        self._lanes.close()
 
 
 def _settle(waiter: Waiter, inferred: Inferred) -> None:

@@ -60,6 +60,7 @@ def _facts(model: Model) -> dict[str, str]:
         "kind": card.kind,
         "task": card.task,
         "provider": model.provider,
+        "devices": str(model.devices),
     }
 
 

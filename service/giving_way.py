@@ -5,10 +5,11 @@ Behind what: the least pace of an upload. One that keeps to it is never behind, 
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from service.errors import UploadTimeout
+from service.pace import Pace
 
 # A network stalls for as long now and then.
 PATIENCE_S = 1.0
@@ -25,51 +26,44 @@ class Holder(Protocol):
 
 
 class Receiving:
-    """A body on its way; as a context, the time in which its client is waited for.
+    """A body on its way.
 
     Attributes
     ----------
-    until : the end of that time, to be set before
-
-    Raises
-    ------
-    UploadTimeout
-        At the context's end, where the bytes were given away meanwhile.
+    cut : set where its bytes were given away while its client was waited for
     """
 
-    def __init__(self, holder: Holder, patience_s: float, waiting: set[Receiving]) -> None:
-        self.until = asyncio.timeout_at(None)
-        self._holder, self._patience_s, self._waiting = holder, patience_s, waiting
-        self._cut: UploadTimeout | None = None
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, holder: Holder, pace: Pace, waiting: set[Receiving]) -> None:
+        self.pace = pace
+        self.cut: UploadTimeout | None = None
+        self._holder, self._waiting = holder, waiting
+        self._wake: Callable[[], object] = int
 
-    def __enter__(self) -> None:
+    def wait(self, wake: Callable[[], object]) -> None:
+        """Its client is waited for until `over`; `wake` is called where that is in vain."""
+        self._wake = wake
+        self.pace.wait()
         self._waiting.add(self)
 
-    def __exit__(self, *_: object) -> None:
+    def over(self) -> None:
         self._waiting.discard(self)
-        if self._cut is not None:
-            raise self._cut
 
     @property
     def behind_s(self) -> float:
-        """How much of the patience with its client is used up; 0 where it holds nothing."""
-        end_s = self.until.when()
-        if end_s is None or not self._holder.held_bytes:
-            return 0.0
-        return self._patience_s - (end_s - self._loop.time())
+        """How far its client is behind; 0 where it holds nothing."""
+        return self.pace.behind_s if self._holder.held_bytes else 0.0
 
     def give_way(self) -> None:
         behind_s = round(self.behind_s, 1)
-        self._cut = UploadTimeout(
+        self.cut = UploadTimeout(
             f"the upload was {behind_s} s behind the least pace, and others needed the "
             f"{self._holder.held_bytes} bytes that were held of it",
             value=behind_s,
             limit=PATIENCE_S,
         )
+        self.over()
         self._holder.close()
-        if not self.until.expired():
-            self.until.reschedule(self._loop.time())
+        self._wake()
 
 
 def furthest_behind(waiting: set[Receiving]) -> Receiving | None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from service.delivery import DeliveringHttp
 from service.errors import HeadTooLarge
 from service.problems import MEDIA_TYPE, describe
 
@@ -19,7 +18,7 @@ MAX_HEAD_BYTES = 64 << 10
 FREE_PIECES, LEAST_PIECE_BYTES = 1000, 256
 
 
-class BoundedHttp(HttpToolsProtocol):
+class BoundedHttp(DeliveringHttp):
     """Ends a connection whose request line, headers, chunk sizes or trailers do not end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

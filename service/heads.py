@@ -36,7 +36,7 @@ def load_head(
     # A head is a matrix or two: on the CPU it takes less than its way to a GPU.
     session = ort.InferenceSession(bundle.graph_bytes(head), options(1), providers=[CPU])
     base = encoder or whole
-    model = Model(bundle, session, base.provider, max_batch=1, encoder=base)
+    model = Model(bundle, (session,), base.provider, max_batch=1, encoder=base)
     _verify_tensors(model)
     _verify_probe(model, base, whole)
     return whole if encoder is None else model

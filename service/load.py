@@ -156,7 +156,7 @@ def _load(bundle: Bundle, loaded: dict[str, Model], settings: Settings, split: S
             model = open_whole(bundle, settings, split)
         else:
             model = load_head(bundle, head, _encoder(head.encoder, loaded), settings, split)
-        warm_up(model)
+        model = warm_up(model)
     except TasteprintError:
         raise
     except Exception as error:  # onnxruntime's errors share no base but this

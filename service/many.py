@@ -17,6 +17,7 @@ from service import respond
 from service.admit import HeldBytes
 from service.ahead import Ahead
 from service.answers import BatchLine, Embedding
+from service.body import body_of
 from service.errors import Busy, EmptyUpload, NoFile, TooManyFiles
 from service.multipart import Multipart, PartHead, Sink, check_ended, check_field
 from service.patience import while_wanted, within
@@ -25,7 +26,7 @@ from service.problems import describe
 from service.seen import Seen
 from service.session import Model
 from service.settings import Settings
-from service.upload import MULTIPART, Upload, body_of, media_type, unsupported
+from service.upload import MULTIPART, Upload, media_type, unsupported
 
 NDJSON = "application/x-ndjson"
 
@@ -167,9 +168,8 @@ class Batch:
     async def _read(self, request: Request, looking: Request, works: asyncio.TaskGroup) -> None:
         """Start each file as it is whole and has a place; nothing more is read meanwhile."""
         try:
-            settings = self.pipeline.settings
-            body = self.pipeline.held.receiving(self.files, settings.upload_timeout_s)
-            async for chunk in body_of(request, settings, body):
+            body = self.pipeline.held.receiving(self.files, self.pipeline.settings)
+            async for chunk in body_of(request, body):
                 for file in self.files.feed(chunk):
                     await self._start(file, looking, works)
             self.files.finish()

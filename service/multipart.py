@@ -67,11 +67,23 @@ class Multipart:
 
     def parts(self, chunk: bytes) -> Iterator[None]:
         """`feed`, a part at a time: stops at the end of each until it is asked to go on."""
-        self._held = self._held + chunk if self._held else chunk
+        self._held = self._joined(chunk)
         while self._step():
             if self._part_is_over:
                 self._part_is_over = False
                 yield
+
+    def _joined(self, chunk: bytes) -> bytes:
+        """What is held and the chunk. Where no delimiter begins in what is held of a part, only
+        that is copied, and passed on.
+        """
+        edge = len(self._delimiter) - 1
+        if self._step == self._read_content and len(chunk) > edge >= len(self._held):
+            seam = self._held + chunk[:edge]
+            if seam.find(self._delimiter) < 0:
+                self._pass_on(len(self._held))
+                return chunk
+        return self._held + chunk if self._held else chunk
 
     def _skip_preamble(self) -> bool:
         at = self._held.find(self._delimiter)

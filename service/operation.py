@@ -53,6 +53,7 @@ def _describe(model: Model) -> ModelCard:
         task=card.task,
         encoder=model.encoder.card.name if model.encoder else None,
         provider=model.provider,
+        devices=model.devices,
         card=card,
     )
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from models.errors import TasteprintError
 from service.errors import NOT_IMPLEMENTED, status_of, type_of
-from service.pipeline import Answered
-from service.session import Model
 from service.timing import Timing
+
+if TYPE_CHECKING:  # these notes are made where a body is received, before any of that
+    from service.pipeline import Answered
+    from service.session import Model
 
 # Nginx's status for a client that left; nobody is there to read it.
 CLIENT_LEFT = 499

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,8 @@ import onnxruntime as ort
 from models.bundle import Bundle, verify_session
 from models.card import OUTPUTS, Card
 from models.window import Samples
+from service.binding import pays, run_bound, run_plain
+from service.devices import on_each
 from service.settings import Settings, cores
 from service.split import Split, best_split
 
@@ -20,6 +23,8 @@ CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # The exhaustive search takes 20 times as long on each new batch size; TF32 keeps 10 bits of 23.
 CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 ERRORS_ONLY = 3
+
+log = logging.getLogger("tasteprint")
 
 Outputs = dict[str, Samples]
 
@@ -33,17 +38,34 @@ class Model:
 
     Attributes
     ----------
-    lanes : runs that go on at a time
-    lone : for a run that is alone, a session on every core, where `session` is on fewer
+    sessions : one for each of the runs that go on at a time, its lane: on GPUs each device's own,
+        on a CPU the same one for all
+    lone : for a run that is alone, a session on every core, where the others are on fewer
+    bound : whether inputs and outputs are bound before a run
     """
 
     bundle: Bundle
-    session: ort.InferenceSession
+    sessions: tuple[ort.InferenceSession, ...]
     provider: str
     max_batch: int
     encoder: Model | None = None
-    lanes: int = 1
     lone: ort.InferenceSession | None = None
+    bound: bool = False
+
+    @property
+    def session(self) -> ort.InferenceSession:
+        """The first, where any will do."""
+        return self.sessions[0]
+
+    @property
+    def lanes(self) -> int:
+        """Runs that go on at a time."""
+        return len(self.sessions)
+
+    @property
+    def devices(self) -> int:
+        """GPUs that run it; 1 on a CPU."""
+        return len({id(session) for session in self.sessions})
 
     @property
     def card(self) -> Card:
@@ -68,11 +90,11 @@ class Model:
             return [tensor.name for tensor in self.card.outputs]
         return sorted(OUTPUTS[self.card.kind] - OUTPUTS["encoder"])
 
-    def run(self, inputs: Samples, *, alone: bool = False) -> Outputs:
-        """The session's outputs by name, shape (batch, …), for (batch, *input_shape)."""
-        session = self.lone if alone and self.lone else self.session
-        answers = session.run(self.outputs, {self.input: inputs})
-        return {name: np.asarray(each) for name, each in zip(self.outputs, answers, strict=True)}
+    def run(self, inputs: Samples, *, lane: int = 0, alone: bool = False) -> Outputs:
+        """A lane's outputs by name, shape (batch, …), for (batch, *input_shape)."""
+        session = self.lone if alone and self.lone else self.sessions[lane]
+        run = run_bound if self.bound else run_plain
+        return dict(zip(self.outputs, run(session, self.outputs, self.input, inputs), strict=True))
 
     def complete(self, encoded: Outputs, own: Outputs) -> Outputs:
         """Every output of a head's card: its own, and the encoder's as they are."""
@@ -89,17 +111,26 @@ def open_whole(bundle: Bundle, settings: Settings, split: Split) -> Model:
         Or whatever onnxruntime raises.
     """
     graph = bundle.graph_bytes(bundle.card.graph())
-    session = ort.InferenceSession(graph, options(split.threads), providers=_providers())
-    verify_session(bundle.card, session)
-    provider = session.get_providers()[0]
-    if provider == CUDA:
-        return Model(bundle, session, provider, settings.max_batch)
-    model = Model(bundle, session, provider, max_batch=1, lanes=split.lanes)
+    providers = _providers()
+    share_memory()  # once, before several threads want it
+
+    def open_on(device: int) -> ort.InferenceSession:
+        session = ort.InferenceSession(graph, options(split.threads), providers=providers[device])
+        verify_session(bundle.card, session)
+        return session
+
+    sessions = on_each(len(providers), open_on, bundle.card.name)
+    if on_gpu := tuple(each for each in sessions if each.get_providers()[0] == CUDA):
+        if len(on_gpu) < len(sessions):
+            log.error("model %s is on %d GPUs of %d", bundle.card.name, len(on_gpu), len(providers))
+        return Model(bundle, on_gpu, CUDA, settings.max_batch)
+    session = sessions[0]
+    model = Model(bundle, (session,) * split.lanes, session.get_providers()[0], max_batch=1)
     if split.lanes == 1:
         return model
     lone = ort.InferenceSession(graph, options(cores()), providers=[CPU])
     # The same audio gives the same numbers whatever else is asked: also by other threads.
-    return replace(model, lone=lone) if _agree(model, replace(model, session=lone)) else model
+    return replace(model, lone=lone) if _agree(model, replace(model, sessions=(lone,))) else model
 
 
 def _agree(one: Model, other: Model) -> bool:
@@ -130,11 +161,32 @@ def split_cores(bundle: Bundle, settings: Settings) -> Split:
     return best_split(cores(), open_run)
 
 
-def warm_up(model: Model) -> None:
-    """Run every batch size once: the first of each takes longest on a GPU."""
-    for size in range(1, model.max_batch + 1):
-        model.run(np.zeros((size, *model.input_shape), np.float32))
-    model.run(np.zeros((1, *model.input_shape), np.float32), alone=True)
+def warm_up(model: Model) -> Model:
+    """Run every batch size on every device: the first of each takes longest on a GPU.
+
+    What comes back is without the devices that failed, and bound where that is quicker.
+
+    Raises
+    ------
+    Exception
+        Whatever onnxruntime raises, where all fail.
+    """
+
+    def batch(size: int) -> Samples:
+        return np.zeros((size, *model.input_shape), np.float32)
+
+    def warm(lane: int) -> ort.InferenceSession:
+        for size in range(1, model.max_batch + 1):
+            model.run(batch(size), lane=lane)
+        return model.sessions[lane]
+
+    if model.provider != CUDA or model.encoder is not None:
+        warm(0)
+        model.run(batch(1), alone=True)
+        return model
+    model = replace(model, sessions=tuple(on_each(model.lanes, warm, model.card.name)))
+    largest, bound = batch(model.max_batch), replace(model, bound=True)
+    return bound if pays(lambda: model.run(largest), lambda: bound.run(largest)) else model
 
 
 @functools.cache
@@ -163,12 +215,16 @@ def options(threads: int) -> ort.SessionOptions:
     return chosen
 
 
-def _providers() -> list[str | tuple[str, dict[str, str]]]:
-    """CUDA only where there is a device: asked for without one, it prints an alarming error."""
-    if CUDA not in ort.get_available_providers() or not cuda_devices():
-        return [CPU]
+def _providers() -> list[list[str | tuple[str, dict[str, str]]]]:
+    """Each device's; CUDA only where there is one: asked for without, it prints an alarming error.
+
+    CUDA_VISIBLE_DEVICES chooses among them, and numbers them anew: the driver sees to that.
+    """
+    count = cuda_devices() if CUDA in ort.get_available_providers() else 0
+    if not count:
+        return [[CPU]]
     ort.preload_dlls()
-    return [(CUDA, CUDA_OPTIONS), CPU]
+    return [[(CUDA, CUDA_OPTIONS | {"device_id": str(device)}), CPU] for device in range(count)]
 
 
 def cuda_devices() -> int:

@@ -9,6 +9,9 @@ import threading
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
+import numpy.typing as npt
+
 
 class Spool:
     """A growing anonymous file; gone when closed, or when this process ends.
@@ -36,7 +39,7 @@ class Spool:
         while view:
             view = view[self._file.write(view) :]
 
-    def take(self, size: int) -> bytearray:
+    def take(self, size: int) -> npt.NDArray[np.uint8]:
         """The first `size` bytes, whoever wrote them; the file is empty afterwards.
 
         Raises
@@ -47,9 +50,9 @@ class Spool:
         with self._in_use:
             if size > (there := os.fstat(self._file.fileno()).st_size):
                 raise EOFError(f"{size} bytes were promised, {there} are there")
-            content = bytearray(size)
+            content = np.empty(size, np.uint8)  # of zeros it would be written twice
             self._file.seek(0)
-            view = memoryview(content)
+            view = content.data
             while view:
                 count = cast(int, self._file.readinto(view))  # type: ignore[attr-defined]
                 if not count:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from service.admit import HeldBytes
-from service.errors import EmptyUpload, NoFile, UnsupportedBody, UploadTimeout, UploadTooLarge
-from service.giving_way import Receiving
+from service.body import feed_body
+from service.errors import EmptyUpload, NoFile, UnsupportedBody, UploadTooLarge
 from service.multipart import FilePart
 from service.settings import Settings
 from service.spool import Spool
@@ -65,10 +64,12 @@ class Upload:
         self.size += len(data)
         self._hash.update(data)
         last = self._pieces[-1] if self._pieces else None
-        if isinstance(last, bytearray) and len(last) < PIECE_BYTES:
+        if len(data) >= PIECE_BYTES:
+            self._pieces.append(data)
+        elif isinstance(last, bytearray) and len(last) < PIECE_BYTES:
             last += data
         else:  # a small one is gathered with those that follow: each object costs
-            self._pieces.append(data if len(data) >= PIECE_BYTES else bytearray(data))
+            self._pieces.append(bytearray(data))
 
     async def path(self) -> Path:
         """Where a decoder finds the file: in anonymous memory, until this is closed."""
@@ -117,60 +118,20 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     if stated_length(request) > allowed:
         raise _too_large(settings.max_upload_bytes)
     upload = Upload(settings.max_upload_bytes, held)
-    body = held.receiving(upload, settings.upload_timeout_s)
+    body = held.receiving(upload, settings)
     try:
         if multipart:
             part = FilePart(options.get(b"boundary", b""), upload.write)
-            async for chunk in body_of(request, settings, body):
-                part.feed(chunk)
+            await feed_body(request, body, part.feed)
             part.finish()
         else:
-            async for chunk in body_of(request, settings, body):
-                upload.write(chunk)
+            await feed_body(request, body, upload.write)
         if not upload.size:
             raise EmptyUpload("the file has no bytes", value=0, limit=1)
     except BaseException:  # also where the client leaves: its bytes leave with it
         upload.close()
         raise
     return upload
-
-
-async def body_of(request: Request, settings: Settings, body: Receiving) -> AsyncIterator[bytes]:
-    """The body's chunks as they come, from a client that is neither silent nor too slow.
-
-    Raises
-    ------
-    UploadTimeout
-    """
-    chunks, loop = aiter(request.stream()), asyncio.get_running_loop()
-    size, patience_s = 0, settings.upload_timeout_s
-    cut_at = loop.time() + patience_s
-    while True:
-        try:
-            silent_until = loop.time() + patience_s
-            async with asyncio.timeout_at(min(silent_until, cut_at)) as body.until:
-                with body:
-                    chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise _stalled(size, silent_until < cut_at, settings) from error
-        if chunk:
-            size += len(chunk)
-            # A quick beginning buys no slow end, and our own slowness is not the client's.
-            cut_at += len(chunk) / settings.min_upload_bytes_per_s
-            left_s = min(cut_at - loop.time(), patience_s)
-            yield chunk
-            cut_at = loop.time() + left_s
-
-
-def _stalled(size: int, silent: bool, settings: Settings) -> UploadTimeout:
-    limit_s, pace = settings.upload_timeout_s, settings.min_upload_bytes_per_s
-    if silent or not size:
-        return UploadTimeout(f"nothing came for {limit_s:g} s", limit=limit_s)
-    return UploadTimeout(
-        f"{size} bytes came, at less than {pace} bytes a second", value=size, limit=pace
-    )
 
 
 def _has_no_body(request: Request) -> bool:

@@ -28,6 +28,7 @@ class Gated:
     model: Model
     max_batch: int = 4
     lanes: int = 1
+    devices: int = 1
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
     sizes: list[int] = field(default_factory=list)
@@ -38,7 +39,7 @@ class Gated:
     def card(self) -> object:
         return self.model.card
 
-    def run(self, windows: Samples, *, alone: bool = False) -> Outputs:
+    def run(self, windows: Samples, *, lane: int = 0, alone: bool = False) -> Outputs:
         self.entered.set()
         assert self.gate.wait(30)
         self.sizes.append(len(windows))

@@ -125,8 +125,8 @@ def test_stages_are_those_of_the_server_timing_header(watched: Service, tmp_path
 def test_models_and_build_are_stated(watched: Service) -> None:
     (stated,) = scrape(watched).labels("tasteprint_model_info")
     (model,) = watched.http.get("/models").json()["models"]
-    assert stated == {name: model[name] for name in stated}
-    assert stated.keys() >= {"name", "version", "digest", "kind", "task", "provider"}
+    assert stated == {name: str(model[name]) for name in stated}
+    assert stated.keys() >= {"name", "version", "digest", "kind", "task", "provider", "devices"}
     (build,) = scrape(watched).labels("tasteprint_build_info")
     assert build["version"] == watched.http.get("/openapi.json").json()["info"]["version"]
 

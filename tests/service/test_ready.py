@@ -18,6 +18,7 @@ from service.pipeline import Pipeline
 from service.settings import Settings, cores
 from tests.bundles import AUDIO, write_bundle
 from tests.running import running
+from tests.service.devices import on_two_devices
 from tests.sounds import golden, write
 
 
@@ -54,7 +55,7 @@ async def moody(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Moody, P
     model = pipeline.models.loaded["levels"]
     session = Moody(model.session)
     session.goes_on.set()
-    pipeline.models.loaded["levels"] = replace(model, session=session, lone=None)
+    pipeline.models.loaded["levels"] = replace(model, sessions=(session,), lone=None)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http,
@@ -102,6 +103,35 @@ def test_a_model_that_hangs_answers_its_waiters_and_is_red_until_it_goes_on(
             session.goes_on.set()
             await comes(http, 200)
             assert await embed(http, clip) == 200
+
+    asyncio.run(scenario())
+
+
+def test_one_of_two_devices_that_hangs_leaves_it_green(tmp_path: Path) -> None:
+    model, one, other = on_two_devices(tmp_path / "models")
+
+    async def scenario() -> None:
+        settings = Settings(models_dir=tmp_path / "models", default_model="levels")
+        timings = {"decode_workers": 1, "infer_timeout_s": 0.5, "cache_entries": 0}
+        app = create_app(settings.model_copy(update=timings))
+        app.state.pipeline.models.loaded["levels"] = model
+        clip = write(tmp_path / "clip.wav", golden(2.0))
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://it") as http,
+        ):
+            assert (await http.get("/models/levels")).json()["devices"] == 2
+            one.goes_on.clear()
+            while not one.entered.is_set():
+                await embed(http, clip)
+            for _ in range(4):
+                assert await embed(http, clip) == 200
+            await comes(http, 200)
+            other.goes_on.clear()
+            await comes(http, 503)
+            one.goes_on.set()
+            other.goes_on.set()
+            await comes(http, 200)
 
     asyncio.run(scenario())
 

@@ -1,0 +1,53 @@
+"""Devices for tests: real sessions of the CPU that stand for GPUs, and fail or hang on cue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import onnxruntime as ort
+
+from service.load import load_models
+from service.session import CPU, Model, options
+from service.settings import Settings
+from tests.bundles import write_bundle
+
+
+@dataclass(eq=False)
+class Device:
+    """A session that does what it does, raises, or hangs until it is let go."""
+
+    session: ort.InferenceSession
+    raises: bool = False
+    goes_on: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Event = field(default_factory=threading.Event)
+    meet: Callable[[], object] | None = None
+    sizes: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.goes_on.set()
+
+    def run(self, outputs: list[str], inputs: dict[str, Any]) -> Any:
+        self.entered.set()
+        assert self.goes_on.wait(30)
+        if self.meet:
+            self.meet()
+        self.sizes.extend(len(each) for each in inputs.values())
+        if self.raises:
+            raise RuntimeError("on cue")
+        return self.session.run(outputs, inputs)
+
+
+def on_two_devices(folder: Path) -> tuple[Model, Device, Device]:
+    """A model with two sessions of its graph, four windows in a run."""
+    bundle = write_bundle(folder, "levels")
+    graph = bundle.graph_bytes(bundle.card.graph())
+    one, other = (
+        Device(ort.InferenceSession(graph, options(1), providers=[CPU])) for _ in range(2)
+    )
+    model = load_models(Settings(models_dir=folder)).find("levels")
+    sessions = cast("tuple[ort.InferenceSession, ...]", (one, other))
+    return replace(model, sessions=sessions, max_batch=4, lone=None), one, other
