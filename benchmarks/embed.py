@@ -24,7 +24,8 @@ from service.allocator import keep_freed_memory
 
 FORMATS = ("mp3", "flac", "wav", "m4a")
 UNREADABLE = "m4a"  # to librosa
-N_CLIENTS = 4
+# As many as keep every core busy: some of them are sending while others are answered.
+N_CLIENTS = 4 * N_CORES
 N_SERVICE, N_AFTERNOON, N_WARM = 90, 20, 8
 ROUNDS = 2
 STAGES = ("upload", "decode", "queue", "infer")
