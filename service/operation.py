@@ -50,6 +50,7 @@ def _describe(model: Model) -> ModelCard:
         task=card.task,
         encoder=model.encoder.card.name if model.encoder else None,
         provider=model.provider,
+        precision=model.precision,
         card=card,
     )
 

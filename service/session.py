@@ -11,8 +11,9 @@ import numpy as np
 import onnxruntime as ort
 
 from models.bundle import Bundle, verify_session
-from models.card import OUTPUTS, Card
+from models.card import OUTPUTS, Card, Precision
 from models.window import Samples
+from service.precision import chosen_graph
 from service.settings import Settings, cores
 from service.split import Split, best_split
 
@@ -35,6 +36,7 @@ class Model:
     ----------
     lanes : runs that go on at a time
     lone : for a run that is alone, a session on every core, where `session` is on fewer
+    precision : of the graph that runs, the encoder's where there is one
     """
 
     bundle: Bundle
@@ -44,6 +46,15 @@ class Model:
     encoder: Model | None = None
     lanes: int = 1
     lone: ort.InferenceSession | None = None
+    precision: Precision = "float32"
+
+    @property
+    def identity(self) -> str:
+        """Of what runs: graphs of two precisions do not give the same numbers."""
+        if self.precision == "float32":
+            return self.bundle.digest
+        graph = (self.encoder or self).card.graph(self.precision)
+        return f"{self.bundle.digest}.{graph.sha256}"
 
     @property
     def card(self) -> Card:
@@ -88,13 +99,17 @@ def open_whole(bundle: Bundle, settings: Settings, split: Split) -> Model:
     BundleError
         Or whatever onnxruntime raises.
     """
-    graph = bundle.graph_bytes(bundle.card.graph())
-    session = ort.InferenceSession(graph, options(split.threads), providers=_providers())
+    for providers in (_providers(), [CPU]):
+        chosen = chosen_graph(bundle, settings.precision, providers[0] != CPU, options(cores()))
+        graph = bundle.graph_bytes(chosen)
+        session = ort.InferenceSession(graph, options(split.threads), providers=providers)
+        provider = session.get_providers()[0]
+        if provider == CUDA or providers == [CPU]:  # else CUDA was not to be had: not its graph
+            break
     verify_session(bundle.card, session)
-    provider = session.get_providers()[0]
     if provider == CUDA:
-        return Model(bundle, session, provider, settings.max_batch)
-    model = Model(bundle, session, provider, max_batch=1, lanes=split.lanes)
+        return Model(bundle, session, provider, settings.max_batch, precision=chosen.precision)
+    model = Model(bundle, session, provider, 1, lanes=split.lanes, precision=chosen.precision)
     if split.lanes == 1:
         return model
     lone = ort.InferenceSession(graph, options(cores()), providers=[CPU])
