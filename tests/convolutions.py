@@ -13,31 +13,46 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.bundle import Bundle, add_graph
 from models.card import Agreement, Cosine, Data, Graph, Precision
-from tests.bundles import AUDIO, DIM, OPSET, SIZES, WIDTH, write_bundle
+from tests.bundles import (
+    AUDIO,
+    DIM,
+    OPSET,
+    OUTPUT,
+    SIZES,
+    WIDTH,
+    Doing,
+    Input,
+    _head,
+    _named,
+    write_bundle,
+)
 
 # Of the inner channels: a tensor's one scale leaves the quieter of them few steps.
 GAINS = (1.0, 0.5, 0.1, 0.02)
 FRAMES, BANDS = 100, 80
 
 
-def network_bytes(*, seed: int = 0, outlier: float = 1.0, channels: int = 16) -> bytes:
+def network_bytes(*, channels: int = 16, adds: tuple[Doing, Input] | None = None) -> bytes:
     """Waveform (batch, 8000) -> decibels (batch, 1, 100, 80) -> convolutions -> both outputs.
 
     Parameters
     ----------
-    outlier : factor on a channel behind the first convolution, before a maximum that hides it
+    channels : the work grows with their square
+    adds : as in `graph_bytes`
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     gains = np.resize(GAINS, channels)[:, None, None, None]
     weights: dict[str, Any] = {
         "first": rng.standard_normal((channels, 1, 3, 3)) * gains,
-        "second": rng.standard_normal((channels, channels, 3, 3)) * outlier,
+        "second": rng.standard_normal((channels, channels, 3, 3)),
         "project": rng.standard_normal((channels, WIDTH)),
         "embed": rng.standard_normal((WIDTH, DIM)),
         "tiny": np.array([1e-5]),
         "tenth": np.array([0.1]),
     }
-    constants = [numpy_helper.from_array(np.float32(w), name) for name, w in weights.items()]
+    constants = [
+        numpy_helper.from_array(np.asarray(w, np.float32), name) for name, w in weights.items()
+    ]
     shape = np.array([-1, 1, FRAMES, BANDS], np.int64)
     constants.append(numpy_helper.from_array(shape, "image"))
     constants.append(numpy_helper.from_array(np.array([2, 3], np.int64), "pixels"))
@@ -60,6 +75,10 @@ def network_bytes(*, seed: int = 0, outlier: float = 1.0, channels: int = 16) ->
         for kind, inputs, output, attributes in steps
     ]
     ends = [("waveform", AUDIO.window_samples), *SIZES.items()]
+    if adds is not None:
+        head_nodes, head_constants = _head(*adds)
+        nodes, constants = nodes + head_nodes, constants + head_constants
+        ends.append((OUTPUT[adds[0]], len(_named(adds[0]))))
     infos = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
         for name, size in ends

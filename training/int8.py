@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,15 +50,25 @@ def to_int8(graph: bytes, windows: NDArray[np.float32], least: float) -> onnx.Mo
     seen: dict[str, float] = {}
     for name in heavy:
         balance(model, name, windows)
-        tried = _quantize(model, [*taken, name], windows)
+        tried = quantized(model, [*taken, name], windows)
         near = cosines(graph, tried.SerializeToString(), windows[:SENSITIVITY_WINDOWS], outputs)
         seen[name] = min(float(each.min()) for each in near.values())
         if seen[name] >= least:
             taken, best = [*taken, name], tried
     if best is None:
-        said = ", ".join(f"{name} {cosine:.4f}" for name, cosine in seen.items())
-        raise BadPrecision(f"no convolution bears int8 with a least agreement of {least:g}: {said}")
+        said = ", ".join(f"{name} {cosine:.6f}" for name, cosine in seen.items())
+        raise BadPrecision(f"no convolution bears int8 with a least agreement of {least}: {said}")
     return best
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The quantiser asks for the folding that `folded` has done."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 class _Windows(CalibrationDataReader):  # type: ignore[misc]
@@ -71,10 +81,11 @@ class _Windows(CalibrationDataReader):  # type: ignore[misc]
         return next(self._inputs, None)
 
 
-def _quantize(
+def quantized(
     model: onnx.ModelProto, names: list[str], windows: NDArray[np.float32]
 ) -> onnx.ModelProto:
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    """The model with these convolutions between a quantisation and its undoing, calibrated."""
+    with tempfile.TemporaryDirectory() as folder, _silence():
         source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
         onnx.save(model, source)
         quantization.quantize_static(

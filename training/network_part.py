@@ -47,8 +47,9 @@ def convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     nodes = list(model.graph.node)
     found = [node for node in nodes if node.op_type == "Conv"]
     logarithms = [node for node in nodes if node.op_type == "Log"]
-    after = _downstream(nodes, logarithms[-1:] or found[:1])
-    ours = [node for node in found if node.name in after - {found[0].name}]
+    front = logarithms[-1:] or found[:1]
+    after = _downstream(nodes, front) - {node.name for node in front}
+    ours = [node for node in found if node.name in after]
     if not ours:
         raise BadPrecision("its graph has no convolution after the front end")
     return ours
