@@ -140,7 +140,7 @@ def test_answers_of_two_precisions_are_never_mixed_in_redis(tmp_path: Path) -> N
                 raw = {"Accept": "application/octet-stream"}
                 content = clip.read_bytes()
                 whole = service.http.post("/embed", files={"file": content}, headers=raw)
-                assert f"{answers[-1]['model']['precision']} on " in service.log()
+                assert f" in {answers[-1]['model']['precision']}\n" in service.log()
             used = {model["precision"], stated["precision"], whole.headers["tasteprint-precision"]}
             assert used == {answers[-1]["model"]["precision"]}
     first, second, third = answers
