@@ -70,6 +70,12 @@ model: $(VENV)/all.done
 		--factors $(RUN)/factors --logs $(LOGS) --item-column artist_id --out $(RUN)/evaluation
 	$(TRAIN) export --run $(RUN)/estimator --prepared $(SHARED)/prepared \
 		--factors $(RUN)/factors --evaluation $(RUN)/evaluation --data training/shipped_data.json --out $(BUNDLE)
+	$(QUANTIZE) --precision int8
+	$(QUANTIZE) --precision float16
+
+# On real recordings: renderings alone would not show what a graph does to music.
+QUANTIZE = $(TRAIN) quantize --bundle $(BUNDLE) --data training/heard_data.json \
+	--audio $(DATA)/emotify/audio --audio $(DATA)/gtzan-mini/audio
 
 # Emotify, GTZAN and ESC-10 by every method; then the shipped heads. Hours on two cores: it goes on
 # where it was stopped.

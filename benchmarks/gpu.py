@@ -20,7 +20,7 @@ from models.bundle import read
 from models.card import Precision
 from models.window import Samples
 from service.binding import run_bound, run_plain
-from service.session import CPU, CUDA, CUDA_OPTIONS, cuda_devices
+from service.devices import CPU, CUDA, CUDA_OPTIONS, cuda_devices
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 BATCH_OF_ALL = 16

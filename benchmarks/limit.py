@@ -22,6 +22,7 @@ from models.bundle import read
 from models.card import AudioInput
 from models.window import WindowChoice
 from service.allocator import keep_freed_memory
+from service.precision import chosen_graph
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
 BUFFER = 1 << 18
@@ -36,7 +37,7 @@ class Embedder:
         self.audio: AudioInput = bundle.card.audio
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        content = bundle.graph_bytes(bundle.card.graph())
+        content = bundle.graph_bytes(chosen_graph(bundle, "auto", False, options))
         self.session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def embed(self, path: Path) -> list[np.ndarray]:

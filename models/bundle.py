@@ -1,4 +1,9 @@
-"""Reading, verifying and writing a bundle: a folder with `card.json` and its ONNX graphs."""
+"""Reading, verifying and writing a bundle: a folder with `card.json` and its ONNX graphs.
+
+A graph of another precision may come later, and the model is still the same: it is described in a
+file of its own, `model.int8.json` or `model.float16.json`, and `card.json` and its digest stay as
+they are. So do what heads, teachers and caches know the model by.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar, get_args
 
 import numpy as np
 import onnxruntime as ort
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from models.card import Card, Graph, Head, Tensor
+from models.card import Card, Graph, Head, Precision, Tensor
 from models.errors import BundleError
 
-CARD = "card.json"
+CARD, FURTHER = "card.json", "model.{}.json"
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Bundle:
 
     @cached_property
     def digest(self) -> str:
-        """Identity: the SHA-256 of `card.json`, which itself states each graph's SHA-256."""
+        """Identity: the SHA-256 of `card.json`, which itself states the float32 graph's SHA-256."""
         return hashlib.sha256(self.card_bytes).hexdigest()
 
     def graph_bytes(self, graph: Graph | Head) -> bytes:
@@ -65,20 +72,47 @@ def read(folder: Path) -> Bundle:
         card_bytes = (folder / CARD).read_bytes()
     except OSError as error:
         raise BundleError(f"bundle {folder.name}: no readable {CARD} ({error.strerror})") from error
-    try:
-        card = Card.model_validate_json(card_bytes)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "card"
-        raise BundleError(
-            f"bundle {folder.name}: {CARD} breaks the schema at {where}: {first['msg']}"
-        ) from error
-    bundle = Bundle(folder, card, card_bytes)
-    for graph in card.graphs:
+    card = _parse(Card, folder / CARD, card_bytes)
+    bundle = Bundle(folder, _with_further(card, folder), card_bytes)
+    for graph in bundle.card.graphs:
         bundle.graph_bytes(graph)
     if card.head:
         bundle.graph_bytes(card.head)
     return bundle
+
+
+def _parse(kind: type[Parsed], path: Path, content: bytes) -> Parsed:
+    try:
+        return kind.model_validate_json(content)
+    except ValidationError as error:
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: ValidationError) -> BundleError:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or path.stem
+    return BundleError(
+        f"bundle {path.parent.name}: {path.name} breaks the schema at {where}: {first['msg']}"
+    )
+
+
+def _with_further(card: Card, folder: Path) -> Card:
+    """The card with every graph that is described beside it."""
+    for path in _further(folder):
+        try:
+            graph = _parse(Graph, path, path.read_bytes())
+            card = Card.model_validate(dict(card) | {"graphs": (*card.graphs, graph)})
+        except OSError as error:
+            raise BundleError(f"bundle {folder.name}: no readable {path.name}") from error
+        except ValidationError as error:
+            raise _broken(path, error) from error
+    return card
+
+
+def _further(folder: Path) -> list[Path]:
+    """Descriptions of graphs of other precisions, where there are such."""
+    paths = [folder / FURTHER.format(precision) for precision in get_args(Precision)]
+    return [path for path in paths if path.exists()]
 
 
 def verify_session(card: Card, session: ort.InferenceSession) -> None:
@@ -126,10 +160,27 @@ def write(folder: Path, card: Card, graphs: Mapping[str, bytes]) -> Bundle:
     graphs : file name → ONNX bytes, one for each graph of the card, its head too.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for path in _further(folder):  # of the graph that was there before
+        path.unlink()
+        path.with_suffix(".onnx").unlink(missing_ok=True)
     for name, content in graphs.items():
         (folder / name).write_bytes(content)
     (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n")
     return read(folder)
+
+
+def add_graph(bundle: Bundle, graph: Graph, content: bytes) -> Bundle:
+    """Write a graph of another precision beside the others, or in place of one; and read it back.
+
+    Raises
+    ------
+    BundleError
+    """
+    description = bundle.folder / FURTHER.format(graph.precision)
+    description.unlink(missing_ok=True)  # never one that describes another file
+    (bundle.folder / graph.file).write_bytes(content)
+    description.write_text(graph.model_dump_json(indent=2) + "\n")
+    return read(bundle.folder)
 
 
 def bundle_folders(models_dir: Path) -> list[Path]:

@@ -33,13 +33,51 @@ class Tensor(Part):
     meaning: str
 
 
+class Data(Part):
+    """One data set, what it was used for, and its licence."""
+
+    name: str
+    use: str
+    licence: str
+
+
+class Cosine(Part):
+    """Cosine between what two graphs put out for the same windows."""
+
+    mean: Annotated[float, Field(ge=-1, le=1)]
+    least: Annotated[float, Field(ge=-1, le=1)]
+
+
+class Agreement(Part):
+    """How near a graph comes to the float32 graph, measured on real audio.
+
+    Attributes
+    ----------
+    reference : SHA-256 of the float32 graph that it was held against
+    windows : how many were heard, none of them used to make the graph
+    outputs : by the output's name
+    data : what the graph was calibrated on, and what it was measured on
+    """
+
+    reference: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    windows: Annotated[int, Field(gt=0)]
+    outputs: dict[str, Cosine]
+    data: tuple[Data, ...]
+
+    @property
+    def least(self) -> float:
+        """Of every output and window."""
+        return min((cosine.least for cosine in self.outputs.values()), default=-1.0)
+
+
 class Graph(Part):
-    """One ONNX file of the bundle."""
+    """One ONNX file of the bundle; of a precision beside float32 it says how near it comes."""
 
     file: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
     precision: Precision
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     opset: Annotated[int, Field(gt=0)]
+    agreement: Agreement | None = None
 
 
 class Head(Part):
@@ -70,14 +108,6 @@ class AudioInput(Part):
         return round(self.sample_rate * self.window_s)
 
 
-class Data(Part):
-    """One data set that the weights were trained on."""
-
-    name: str
-    use: str
-    licence: str
-
-
 class Provenance(Part):
     """Where the weights come from and how good they were when measured."""
 
@@ -96,6 +126,7 @@ class Card(Part):
     """`card.json`: schema version 1.
 
     Its digest covers the graphs too, since it states theirs: see `models.bundle.Bundle.digest`.
+    As read, it also has the graphs that came later and are described beside it.
     """
 
     schema_version: Literal[1] = 1
@@ -133,7 +164,21 @@ class Card(Part):
             raise ValueError("a regressor needs one target a value")
         if not any(graph.precision == "float32" for graph in self.graphs):
             raise ValueError("one graph must be float32")
+        self._check_agreement()
         return self
+
+    def _check_agreement(self) -> None:
+        precisions = [graph.precision for graph in self.graphs]
+        if len(set(precisions)) < len(precisions):
+            raise ValueError(f"one graph a precision, and these are {precisions}")
+        names = {tensor.name for tensor in self.outputs}
+        for graph in self.graphs:
+            if graph.agreement is None:
+                continue
+            if graph.agreement.reference != self.graph().sha256:
+                raise ValueError(f"{graph.file} was held against another float32 graph")
+            if graph.agreement.outputs.keys() != names:
+                raise ValueError(f"{graph.file} must state its agreement of {sorted(names)}")
 
     def graph(self, precision: Precision = "float32") -> Graph:
         """The graph of that precision; a `KeyError` where the bundle has none."""

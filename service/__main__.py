@@ -93,7 +93,8 @@ def banner(listener: socket.socket, pipeline: Pipeline) -> str:
 def describe(model: Model) -> str:
     """What a model is, and where it runs."""
     card, width = model.card, model.card.output_shape("features")[0]
-    runs = f"on {model.provider}" + (f" ({model.devices} devices)" if model.devices > 1 else "")
+    runs = f"on {model.provider} in {model.precision}"
+    runs += f" ({model.devices} devices)" if model.devices > 1 else ""
     if model.encoder is not None:
         runs = f"a head on {model.encoder.card.name}, {runs}"
     what = f"{card.kind} of {card.task}"

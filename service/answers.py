@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.card import Card, Kind
+from models.card import Card, Kind, Precision
 
 Vector = list[float]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -29,7 +29,8 @@ class ModelUsed(Answer):
 
     name: str = Field(examples=["cf-estimator"])
     version: str
-    digest: Sha256 = Field(description="SHA-256 over the card, which states its graphs'.")
+    digest: Sha256 = Field(description="SHA-256 over the card, which states its float32 graph's.")
+    precision: Precision = Field(description="Of the graph that ran; the card says what it costs.")
 
 
 class WindowUsed(Answer):
@@ -162,6 +163,9 @@ class ModelCard(Answer):
     provider: str = Field(description="The execution provider that is really used.")
     devices: int = Field(
         description="GPUs that run it, each with a session of its own; 1 on a CPU."
+    )
+    precision: Precision = Field(
+        description="Of the graph that runs: this one's own, or its encoder's."
     )
     card: Card
 

@@ -21,9 +21,14 @@ class Cache(Protocol):
     async def close(self) -> None: ...
 
 
-def cache_key(audio_sha256: str, window: str, bundle_digest: str) -> str:
-    """The content's hash, never its length or name: equal-length clips are not equal."""
-    return f"{bundle_digest}:{audio_sha256}:{window}"
+def cache_key(audio_sha256: str, window: str, model: str) -> str:
+    """The content's hash, never its length or name: equal-length clips are not equal.
+
+    Parameters
+    ----------
+    model : identity of what runs: the bundle's digest, and the graph's where it is not float32
+    """
+    return f"{model}:{audio_sha256}:{window}"
 
 
 def open_cache(settings: Settings, observer: Observer = SILENT) -> Cache:

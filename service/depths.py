@@ -44,7 +44,7 @@ class Depths(Collector):
 
     def _models(self) -> Metric:
         family = InfoMetricFamily(
-            "tasteprint_model", "A loaded model, and the provider that really runs it.", labels=[]
+            "tasteprint_model", "A loaded model, and what really runs it.", labels=[]
         )
         for model in self._pipeline.models.loaded.values():
             family.add_metric([], _facts(model))
@@ -61,6 +61,7 @@ def _facts(model: Model) -> dict[str, str]:
         "task": card.task,
         "provider": model.provider,
         "devices": str(model.devices),
+        "precision": model.precision,
     }
 
 

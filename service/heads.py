@@ -5,6 +5,9 @@ The bundle's whole graph holds encoder and head together, and serves where the e
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime as ort
 
@@ -12,9 +15,13 @@ from models.bundle import Bundle
 from models.card import Card, Head
 from models.errors import BundleError
 from models.window import Samples
-from service.session import CPU, Model, open_whole, options
-from service.settings import Settings
+from service.devices import CPU
+from service.precision import LEAST_AGREEMENT, cosine
+from service.session import Model, Outputs, open_whole, options
+from service.settings import Settings, cores
 from service.split import Split
+
+log = logging.getLogger("tasteprint")
 
 # Largest difference between the two ways, as a share of the largest number: rounding, never more.
 TOLERANCE = 1e-3
@@ -25,21 +32,50 @@ def load_head(
 ) -> Model:
     """The head on its encoder; the whole graph where there is no encoder.
 
-    Either way both are opened for a moment, and the head must answer what the whole graph does.
+    Either way both are opened for a moment in float32, and the head must answer what the whole
+    graph does. It takes what its encoder puts out in the precision that this runs in, if its own
+    answer then still agrees; or in any case, if the precision was asked for by name.
 
     Raises
     ------
     BundleError
         Or whatever onnxruntime raises.
     """
-    whole = open_whole(bundle, settings, split)
+    exact = settings.model_copy(update={"precision": "float32"})
+    whole = open_whole(bundle, exact, split)
     # A head is a matrix or two: on the CPU it takes less than its way to a GPU.
     session = ort.InferenceSession(bundle.graph_bytes(head), options(1), providers=[CPU])
-    base = encoder or whole
+    base = _in_float32(encoder) if encoder else whole
     model = Model(bundle, (session,), base.provider, max_batch=1, encoder=base)
     _verify_tensors(model)
-    _verify_probe(model, base, whole)
-    return whole if encoder is None else model
+    expected = _verify_probe(model, base, whole)
+    if encoder is None:
+        return open_whole(bundle, settings, split)
+    served = replace(model, encoder=encoder, precision=encoder.precision)
+    if settings.precision == "auto" and not _agrees(served, encoder, expected):
+        log.warning(
+            "%s runs by itself, as on %s in %s its answers are others",
+            *(bundle.card.name, encoder.card.name, encoder.precision),
+        )
+        return open_whole(bundle, settings, split)
+    return served
+
+
+def _in_float32(encoder: Model) -> Model:
+    """The encoder as its card's float32 graph has it, for a moment and on the CPU."""
+    if encoder.precision == "float32":
+        return encoder
+    graph = encoder.bundle.graph_bytes(encoder.card.graph())
+    session = ort.InferenceSession(graph, options(cores()), providers=[CPU])
+    return replace(encoder, sessions=(session,), lone=None, bound=False, precision="float32")
+
+
+def _agrees(model: Model, encoder: Model, expected: Outputs) -> bool:
+    """Whether on noise the head's answer is that of the whole graph but for its precision."""
+    if encoder.precision == "float32":
+        return True
+    own = model.run(encoder.run(_noise(model.card))[model.input])
+    return all(cosine(own[name], expected[name]) >= LEAST_AGREEMENT for name in model.outputs)
 
 
 def _verify_tensors(model: Model) -> None:
@@ -57,8 +93,13 @@ def _verify_tensors(model: Model) -> None:
         raise BundleError(f"bundle {card.name}: the head has no output {', '.join(absent)}")
 
 
-def _verify_probe(model: Model, base: Model, whole: Model) -> None:
-    """Noise through the encoder and the head, and through the whole graph."""
+def _noise(card: Card) -> Samples:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *card.input.shape))
+    return noise.astype(np.float32)
+
+
+def _verify_probe(model: Model, base: Model, whole: Model) -> Outputs:
+    """Noise through the encoder and the head, and through the whole graph: what that says."""
     card = model.card
     if base.card.audio != card.audio:
         raise BundleError(
@@ -66,7 +107,7 @@ def _verify_probe(model: Model, base: Model, whole: Model) -> None:
             value=str(card.audio),
             limit=str(base.card.audio),
         )
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *card.input.shape)).astype(np.float32)
+    noise = _noise(card)
     expected, encoded = whole.run(noise), base.run(noise)
     for tensor in card.outputs:
         if tensor.name not in model.outputs:
@@ -79,6 +120,7 @@ def _verify_probe(model: Model, base: Model, whole: Model) -> None:
     own = model.run(encoded[model.input])
     for name in model.outputs:
         _compare(card, f"the head's {name}", own[name], expected[name])
+    return expected
 
 
 def _compare(card: Card, what: str, found: Samples | None, expected: Samples) -> None:

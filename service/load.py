@@ -10,9 +10,10 @@ from pathlib import Path
 from models.bundle import Bundle, bundle_folders, read
 from models.card import Kind
 from models.errors import BundleError, TasteprintError
+from service.devices import CPU, CUDA
 from service.errors import CannotStart, UnknownModel, UnknownTask, WrongModel
 from service.heads import load_head
-from service.session import CPU, CUDA, Model, open_whole, split_cores, warm_up
+from service.session import Model, open_whole, split_cores, warm_up
 from service.settings import Settings, cores
 from service.split import Split
 

@@ -54,6 +54,7 @@ def _describe(model: Model) -> ModelCard:
         encoder=model.encoder.card.name if model.encoder else None,
         provider=model.provider,
         devices=model.devices,
+        precision=model.precision,
         card=card,
     )
 

@@ -136,7 +136,7 @@ class Pipeline:
             return [await self.remembered(sha256, window, model) for model in asked.models]
 
     async def remembered(self, sha256: str, window: str, model: Model) -> Answered | None:
-        key = cache_key(sha256, window, model.bundle.digest)
+        key = cache_key(sha256, window, model.identity)
         if self.computing.runs(key):
             return None
         known = await self.cache.get(key)
@@ -214,7 +214,7 @@ class Pipeline:
 
 
 def key_of(hearing: Hearing, model: Model) -> str:
-    return cache_key(hearing.upload.sha256, str(hearing.choice), model.bundle.digest)
+    return cache_key(hearing.upload.sha256, str(hearing.choice), model.identity)
 
 
 def own(result: Answered | TasteprintError) -> Answered:

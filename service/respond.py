@@ -56,6 +56,7 @@ def vectors(answered: Answered, names: list[str]) -> Response:
         "Tasteprint-Outputs": sizes,
         "Tasteprint-Model": answered.model.card.name,
         "Tasteprint-Digest": answered.model.bundle.digest,
+        "Tasteprint-Precision": answered.model.precision,
         "Tasteprint-Audio": answered.computed.audio.sha256,
         "Tasteprint-Cached": str(answered.cached).lower(),
     }
@@ -145,4 +146,9 @@ def _own(answered: Answered, vectors: bool) -> dict[str, Vector]:
 
 
 def used(model: Model) -> ModelUsed:
-    return ModelUsed(name=model.card.name, version=model.card.version, digest=model.bundle.digest)
+    return ModelUsed(
+        name=model.card.name,
+        version=model.card.version,
+        digest=model.bundle.digest,
+        precision=model.precision,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import logging
 from collections.abc import Callable
@@ -12,16 +11,14 @@ import numpy as np
 import onnxruntime as ort
 
 from models.bundle import Bundle, verify_session
-from models.card import OUTPUTS, Card
+from models.card import OUTPUTS, Card, Precision
 from models.window import Samples
 from service.binding import pays, run_bound, run_plain
-from service.devices import on_each
+from service.devices import CPU, CUDA, Providers, gpus, on_each
+from service.precision import chosen_graph
 from service.settings import Settings, cores
 from service.split import Split, best_split
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-# The exhaustive search takes 20 times as long on each new batch size; TF32 keeps 10 bits of 23.
-CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
 ERRORS_ONLY = 3
 
 log = logging.getLogger("tasteprint")
@@ -42,6 +39,7 @@ class Model:
         on a CPU the same one for all
     lone : for a run that is alone, a session on every core, where the others are on fewer
     bound : whether inputs and outputs are bound before a run
+    precision : of the graph that runs, the encoder's where there is one
     """
 
     bundle: Bundle
@@ -51,6 +49,8 @@ class Model:
     encoder: Model | None = None
     lone: ort.InferenceSession | None = None
     bound: bool = False
+
+    precision: Precision = "float32"
 
     @property
     def session(self) -> ort.InferenceSession:
@@ -66,6 +66,14 @@ class Model:
     def devices(self) -> int:
         """GPUs that run it; 1 on a CPU."""
         return len({id(session) for session in self.sessions})
+
+    @property
+    def identity(self) -> str:
+        """Of what runs: graphs of two precisions do not give the same numbers."""
+        if self.precision == "float32":
+            return self.bundle.digest
+        graph = (self.encoder or self).card.graph(self.precision)
+        return f"{self.bundle.digest}.{graph.sha256}"
 
     @property
     def card(self) -> Card:
@@ -110,22 +118,39 @@ def open_whole(bundle: Bundle, settings: Settings, split: Split) -> Model:
     BundleError
         Or whatever onnxruntime raises.
     """
-    graph = bundle.graph_bytes(bundle.card.graph())
-    providers = _providers()
+    if devices := gpus():
+        model = _on_gpus(bundle, settings, devices)
+        if model is not None:
+            return model
+    return _on_cpu(bundle, settings, split)
+
+
+def _on_gpus(bundle: Bundle, settings: Settings, devices: list[Providers]) -> Model | None:
+    """With a session on each of them that has one; None where CUDA cannot be had on any."""
+    chosen = chosen_graph(bundle, settings.precision, True, options(cores()))
+    graph = bundle.graph_bytes(chosen)
     share_memory()  # once, before several threads want it
 
     def open_on(device: int) -> ort.InferenceSession:
-        session = ort.InferenceSession(graph, options(split.threads), providers=providers[device])
+        session = ort.InferenceSession(graph, options(cores()), providers=devices[device])
         verify_session(bundle.card, session)
         return session
 
-    sessions = on_each(len(providers), open_on, bundle.card.name)
-    if on_gpu := tuple(each for each in sessions if each.get_providers()[0] == CUDA):
-        if len(on_gpu) < len(sessions):
-            log.error("model %s is on %d GPUs of %d", bundle.card.name, len(on_gpu), len(providers))
-        return Model(bundle, on_gpu, CUDA, settings.max_batch)
-    session = sessions[0]
-    model = Model(bundle, (session,) * split.lanes, session.get_providers()[0], max_batch=1)
+    sessions = on_each(len(devices), open_on, bundle.card.name)
+    there = tuple(each for each in sessions if each.get_providers()[0] == CUDA)
+    if len(there) < len(sessions):
+        log.error("model %s is on %d GPUs of %d", bundle.card.name, len(there), len(devices))
+    if not there:
+        return None
+    return Model(bundle, there, CUDA, settings.max_batch, precision=chosen.precision)
+
+
+def _on_cpu(bundle: Bundle, settings: Settings, split: Split) -> Model:
+    chosen = chosen_graph(bundle, settings.precision, False, options(cores()))
+    graph = bundle.graph_bytes(chosen)
+    session = ort.InferenceSession(graph, options(split.threads), providers=[CPU])
+    verify_session(bundle.card, session)
+    model = Model(bundle, (session,) * split.lanes, CPU, max_batch=1, precision=chosen.precision)
     if split.lanes == 1:
         return model
     lone = ort.InferenceSession(graph, options(cores()), providers=[CPU])
@@ -149,7 +174,7 @@ def split_cores(bundle: Bundle, settings: Settings) -> Split:
     """
     if threads := min(settings.infer_threads, cores()):
         return Split(threads, cores() // threads)
-    if cuda_devices():
+    if gpus():
         return Split(cores(), 1)
     graph = bundle.graph_bytes(bundle.card.graph())
     silence = {bundle.card.input.name: np.zeros((1, *bundle.card.input.shape), np.float32)}
@@ -213,27 +238,3 @@ def options(threads: int) -> ort.SessionOptions:
         "session.model_external_initializers_file_folder_path", "/dev/null/none"
     )
     return chosen
-
-
-def _providers() -> list[list[str | tuple[str, dict[str, str]]]]:
-    """Each device's; CUDA only where there is one: asked for without, it prints an alarming error.
-
-    CUDA_VISIBLE_DEVICES chooses among them, and numbers them anew: the driver sees to that.
-    """
-    count = cuda_devices() if CUDA in ort.get_available_providers() else 0
-    if not count:
-        return [[CPU]]
-    ort.preload_dlls()
-    return [[(CUDA, CUDA_OPTIONS | {"device_id": str(device)}), CPU] for device in range(count)]
-
-
-def cuda_devices() -> int:
-    """Number of CUDA devices that the driver sees; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value

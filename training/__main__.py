@@ -298,6 +298,41 @@ def export(
     console.print(f"bundle {result.card.name} {result.card.version} {result.digest} in {out}")
 
 
+@app.command()
+def quantize(
+    bundle: Annotated[Path, typer.Option(help="Folder of the bundle, models/<name>.")],
+    audio: Annotated[list[Path], typer.Option(help="Folder of real audio; may be given again.")],
+    data: Annotated[Path, typer.Option(help="JSON: a list of {name, use, licence} of that audio.")],
+    precision: Annotated[
+        Literal["int8", "float16"], typer.Option(help="int8 for CPUs, float16 for GPUs.")
+    ] = "int8",
+    calibration: Annotated[
+        int, typer.Option(min=1, help="Windows that int8 is calibrated on.")
+    ] = 32,
+    windows: Annotated[
+        int, typer.Option(min=1, help="Most others, that the agreement is measured on.")
+    ] = 400,
+    least: Annotated[
+        float, typer.Option(help="Cosine to float32 that a convolution in int8 must leave.")
+    ] = 0.999,
+    seed: Seed = 0,
+) -> None:
+    """Add an int8 or float16 graph to a bundle, and measure how near it comes to float32.
+
+    By itself the service takes one whose least cosine is 0.999 or more, and int8 only where it is
+    quicker. The card and the bundle's digest stay as they are.
+    """
+    from training import quantize as stage
+
+    settings = stage.QuantizeSettings(precision, calibration, windows, least, seed)
+    with console.status(f"{precision} graph of {bundle}"):
+        written, graph = stage.quantize(bundle, audio, data, settings)
+    assert graph.agreement
+    for name, cosine in graph.agreement.outputs.items():
+        console.print(f"{name}: cosine to float32 {cosine.mean:.5f}, least {cosine.least:.5f}")
+    console.print(f"{graph.agreement.windows} windows; {graph.file} in {written.folder}")
+
+
 def main() -> None:
     """Run the command line; an error that its user can mend is one line, not a stack trace."""
     try:

@@ -129,6 +129,11 @@ class BadExport(TrainingError):
         super().__init__(f"{what}: {reason}; nothing was written")
 
 
+class BadPrecision(TrainingError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}; nothing was written")
+
+
 class NothingToEvaluate(TrainingError):
     def __init__(self, n_clips: int, min_listeners: int) -> None:
         super().__init__(

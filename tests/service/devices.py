@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import onnxruntime as ort
 
+from service.devices import CPU
 from service.load import load_models
-from service.session import CPU, Model, options
+from service.session import Model, options
 from service.settings import Settings
 from tests.bundles import write_bundle
 

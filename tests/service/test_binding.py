@@ -11,7 +11,8 @@ import pytest
 
 from models.window import Samples
 from service.binding import pays, run_bound, run_plain
-from service.session import CPU, options
+from service.devices import CPU
+from service.session import options
 from tests.bundles import AUDIO, write_bundle
 
 OUTPUTS = ["features", "embedding"]

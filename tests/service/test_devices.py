@@ -9,9 +9,9 @@ from pathlib import Path
 import onnxruntime as ort
 import pytest
 
-from service.devices import on_each
+from service.devices import CPU, on_each
 from service.load import load_models
-from service.session import CPU, Model
+from service.session import Model
 from service.settings import Settings
 from tests.bundles import write_bundle
 
@@ -49,7 +49,7 @@ def test_where_all_fail_the_firsts_error_is_raised() -> None:
 def three_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU thrice, under the GPUs' name: the way of a GPU, but for the GPU."""
     monkeypatch.setattr("service.session.CUDA", CPU)
-    monkeypatch.setattr("service.session._providers", lambda: [[CPU]] * 3)
+    monkeypatch.setattr("service.session.gpus", lambda: [[CPU]] * 3)
 
 
 @pytest.mark.usefixtures("three_devices")

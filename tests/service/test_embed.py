@@ -47,6 +47,7 @@ def test_answer_has_the_designs_fields(service: Service, clips: dict[str, Path])
         "name": card.name,
         "version": card.version,
         "digest": bundle.digest,
+        "precision": service.http.get(f"/models/{card.name}").json()["precision"],
     }
     assert len(answer["embedding"]) == card.output_shape("embedding")[0] == 40
     assert len(answer["features"]) == card.output_shape("features")[0]

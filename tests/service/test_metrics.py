@@ -126,7 +126,8 @@ def test_models_and_build_are_stated(watched: Service) -> None:
     (stated,) = scrape(watched).labels("tasteprint_model_info")
     (model,) = watched.http.get("/models").json()["models"]
     assert stated == {name: str(model[name]) for name in stated}
-    assert stated.keys() >= {"name", "version", "digest", "kind", "task", "provider", "devices"}
+    told = {"name", "version", "digest", "kind", "task", "provider", "devices", "precision"}
+    assert stated.keys() >= told
     (build,) = scrape(watched).labels("tasteprint_build_info")
     assert build["version"] == watched.http.get("/openapi.json").json()["info"]["version"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
+from service.devices import CPU, CUDA, cuda_devices
 from service.errors import CannotStart, UnknownModel
 from service.load import load_models
-from service.session import CPU, CUDA, cuda_devices
 from service.settings import Settings
 from tests.bundles import AUDIO, DIM, WIDTH, graph_bytes, write_bundle
 from tests.running import running

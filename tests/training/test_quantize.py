@@ -1,0 +1,169 @@
+"""A graph of another precision is made from real windows and measured on others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from models.bundle import Bundle, read
+from tests.bundles import AUDIO, graph_bytes, write_bundle, write_task
+from tests.convolutions import network_bytes
+from tests.training.test_chain import run
+from training.agreement import cosine, cosines, summary
+from training.balance import balance
+from training.errors import BadPrecision
+from training.int8 import quantized, to_int8
+from training.network_part import convolutions, folded, shares
+from training.quantize import QuantizeSettings, hear, quantize, shuffled
+
+N_FILES, CALIBRATION = 14, 6
+CLASSIFIER = network_bytes(adds=("classifier", "features"))
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise that comes and goes, loud and quiet; a file that is no audio; what they are."""
+    folder = tmp_path_factory.mktemp("audio")
+    rng = np.random.default_rng(0)
+    for index in range(N_FILES):
+        levels = np.repeat(rng.uniform(0.001, 1, 20), AUDIO.window_samples // 20)
+        noise = rng.uniform(-0.9, 0.9, AUDIO.window_samples) * levels
+        soundfile.write(folder / f"{index:02}.wav", noise, AUDIO.sample_rate)
+    (folder / "broken.wav").write_bytes(b"no audio")
+    (folder / "cover.jpg").write_bytes(b"not read")
+    said = [{"name": "noise", "use": "calibration and agreement", "licence": "ours"}]
+    (folder / "data.json").write_text(json.dumps(said))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def windows(audio: Path) -> list[NDArray[np.float32]]:
+    return list(hear(shuffled([audio], seed=0), AUDIO))
+
+
+def test_the_command_adds_an_int8_graph_and_states_its_agreement(
+    audio: Path, windows: list[NDArray[np.float32]], tmp_path: Path
+) -> None:
+    before = write_task(tmp_path, "mood", content=CLASSIFIER)
+    heard = ("--audio", audio, "--data", audio / "data.json", "--calibration", str(CALIBRATION))
+    said = run("quantize", "--bundle", before.folder, *heard, "--least", "0.99")
+    after = read(before.folder)
+    assert (after.digest, after.card_bytes) == (before.digest, before.card_bytes)
+    graph = after.card.graph("int8")
+    stated = graph.agreement
+    assert stated is not None
+    assert f"{stated.windows} windows" in said
+    assert stated.windows == len(windows) - CALIBRATION == N_FILES - CALIBRATION
+    assert stated.data[0].licence == "ours"
+    names = ["embedding", "features", "probabilities"]
+    exact, content = (after.graph_bytes(each) for each in (after.card.graph(), graph))
+    assert stated.outputs == summary(cosines(exact, content, windows[CALIBRATION:], names))
+    assert 0.99 < stated.least < 1
+    kinds = [node.op_type for node in onnx.load_from_string(after.graph_bytes(graph)).graph.node]
+    assert kinds.count("QuantizeLinear") == 2  # into and out of the one heavy convolution
+
+
+def test_the_same_seed_makes_the_same_graph(audio: Path, tmp_path: Path) -> None:
+    made = [
+        made_of(write_bundle(tmp_path / folder, "net", network_bytes()), audio)
+        for folder in ("one", "other")
+    ]
+    assert made[0].card.graph("int8") == made[1].card.graph("int8")
+
+
+def made_of(bundle: Bundle, audio: Path, **changes: float) -> Bundle:
+    settings = {"calibration": CALIBRATION, "least": 0.99} | changes
+    chosen = QuantizeSettings("int8", **settings)  # type: ignore[arg-type]
+    return quantize(bundle.folder, [audio], audio / "data.json", chosen)[0]
+
+
+def test_float16_keeps_the_front_end_in_float32(
+    audio: Path, windows: list[NDArray[np.float32]], tmp_path: Path
+) -> None:
+    bundle = write_bundle(tmp_path, "net", network_bytes())
+    heard = ("--audio", audio, "--data", audio / "data.json", "--precision", "float16")
+    run("quantize", "--bundle", bundle.folder, *heard)
+    after = read(bundle.folder)
+    graph = after.card.graph("float16")
+    assert graph.agreement
+    assert graph.agreement.windows == len(windows)
+    assert graph.agreement.least > 0.9999
+    model = onnx.load_from_string(after.graph_bytes(graph))
+    onnx.checker.check_model(model)
+    weights = {each.name: each.data_type for each in model.graph.initializer}
+    for node in model.graph.node:
+        kinds = {weights[name] for name in node.input if name in weights}
+        if node.op_type == "Conv":
+            assert kinds == {onnx.TensorProto.FLOAT16}
+        else:
+            assert onnx.TensorProto.FLOAT16 not in kinds
+    (cast,) = [node for node in model.graph.node if "spectrogram" in node.input]
+    assert cast.op_type == "Cast"
+
+
+def test_channels_are_balanced_without_changing_the_network(
+    windows: list[NDArray[np.float32]],
+) -> None:
+    graph, names = network_bytes(), ["embedding", "features"]
+    model = folded(graph)
+    balance(model, convolutions(model)[1].name, windows)
+    balanced = model.SerializeToString()
+    assert balanced != folded(graph).SerializeToString()
+    near = cosines(graph, balanced, windows, names)
+    assert min(each.min() for each in near.values()) > 1 - 1e-9
+
+
+def test_balanced_channels_come_nearer_in_int8(windows: list[NDArray[np.float32]]) -> None:
+    heard, names = np.stack(windows), ["embedding", "features"]
+    graph = network_bytes()
+    plain, balanced = folded(graph), folded(graph)
+    second = convolutions(plain)[1].name
+    balance(balanced, second, heard)
+    off = []
+    for model in (plain, balanced):
+        made = quantized(model, [second], heard).SerializeToString()
+        off.append(1 - min(each.mean() for each in cosines(graph, made, heard, names).values()))
+    assert off[1] < 0.8 * off[0]
+
+
+def test_only_a_convolution_with_a_tenth_of_the_work_runs_in_int8(
+    windows: list[NDArray[np.float32]],
+) -> None:
+    graph = network_bytes()
+    work = shares(folded(graph), AUDIO.window_samples)
+    assert list(work.values()) == pytest.approx([1 / 17, 16 / 17])
+    model = to_int8(graph, np.stack(windows[:CALIBRATION]), 0.99)
+    kinds = {name: node.op_type for node in model.graph.node for name in node.output}
+    inputs = [kinds[node.input[0]] for node in model.graph.node if node.op_type == "Conv"]
+    assert inputs == ["Reshape", "DequantizeLinear"]
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "reason"),
+    [
+        (graph_bytes(), {}, "no convolution"),
+        (network_bytes(), {"least": 0.9999999}, r"bears int8 .* make_two 0\.9"),
+        (network_bytes(), {"calibration": 100}, f"has {N_FILES} windows"),
+        (network_bytes(), {"calibration": N_FILES - 2}, "at least, not 2"),
+    ],
+)
+def test_what_cannot_be_made_or_measured_leaves_the_bundle_as_it_was(
+    audio: Path, tmp_path: Path, content: bytes, changes: dict[str, float], reason: str
+) -> None:
+    bundle = write_bundle(tmp_path, "net", content)
+    with pytest.raises(BadPrecision, match=reason):
+        made_of(bundle, audio, **changes)
+    assert {path.name for path in bundle.folder.iterdir()} == {"card.json", "model.onnx"}
+
+
+def test_a_cosine_with_nothing_or_nan_is_the_least() -> None:
+    zero, one = np.zeros(3, np.float32), np.ones(3, np.float32)
+    assert cosine(one, 2 * one) == pytest.approx(1)
+    assert cosine(zero, zero) == 1
+    assert cosine(zero, one) == cosine(one, np.full(3, np.nan, np.float32)) == -1
