@@ -28,7 +28,7 @@ def saturation(plan: Plan, service: Server, requests: list[bytes]) -> Seen:
 
 
 def uploads(plan: Plan) -> list[bytes]:
-    return list(map(multipart, plan.sounds.different(CLIP_S, N_UPLOADS)))
+    return list(map(multipart, plan.sounds.different("mp3", CLIP_S, N_UPLOADS)))
 
 
 def at_load(seen: Seen) -> Figures:

@@ -57,7 +57,7 @@ def measure(plan: Plan) -> Figures:
 def _speeds(plan: Plan, server: Server) -> dict[str, Any]:
     speeds = {}
     for seconds in (CLIP_S, SONG_S):
-        requests = list(map(multipart, plan.sounds.different(seconds, 3 * N_CLIENTS)))
+        requests = list(map(multipart, plan.sounds.different("mp3", seconds, 3 * N_CLIENTS)))
         seen = warm_and_saturate(server, requests, plan.of(N_REQUESTS, 6), N_CLIENTS)
         if seen.failed:
             raise RuntimeError(f"{seen.failed} of {len(seen.outcomes)} failed")

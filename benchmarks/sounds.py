@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ from tests.sounds import golden, write
 
 CLIP_S, SONG_S = 30, 240
 NAMES = {CLIP_S: "30 s clip", SONG_S: "4 min song"}
-# More than there are clients, so that no two of the same are under way at once.
 N_FILES = 6
 
 
@@ -36,8 +36,22 @@ class Sounds:
         for path in self.files(kind, seconds):
             path.unlink()
 
-    def different(self, seconds: int, count: int) -> list[bytes]:
-        """So many MP3s, each with a tag of its own at its end: no two have the same digest."""
-        contents = self.contents("mp3", seconds)
-        tags = (b"TAG" + str(turn).encode().ljust(125) for turn in range(count))
-        return [contents[turn % N_FILES] + tag for turn, tag in enumerate(tags)]
+    def different(self, kind: str, seconds: int, count: int) -> list[bytes]:
+        """So many uploads of the same sounds, no two with the same digest."""
+        contents = self.contents(kind, seconds)
+        return [MARKED[kind](contents[turn % N_FILES], b"%08d" % turn) for turn in range(count)]
+
+
+def _vendor(content: bytes, mark: bytes) -> bytes:
+    """The mark in the name of the encoder, which every FLAC file states."""
+    at = content.index(b"libFLAC")
+    return content[:at] + mark[-7:] + content[at + 7 :]
+
+
+# How a file of each kind differs from the others, with audio that is decoded as before.
+MARKED: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "mp3": lambda content, mark: content + b"TAG" + mark.ljust(125),
+    "flac": _vendor,
+    "wav": lambda content, mark: content[: -len(mark)] + mark,  # the last samples
+    "m4a": lambda content, mark: content + (16).to_bytes(4) + b"free" + mark,
+}
