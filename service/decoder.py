@@ -11,6 +11,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 import models
 from models import errors as audio_errors
@@ -21,7 +22,7 @@ from service.decoder_messages import ANSWER, READY, Decoded, Job, Refused
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
 from service.observer import Death
 from service.settings import Settings
-from service.spool import Spool
+from service.spool import SampleFile
 
 ROOT = Path(models.__file__).parent.parent
 # What a process dies of by its own doing; SIGKILL and the like come from outside.
@@ -34,6 +35,8 @@ OWN_FAULTS = {
     signal.SIGXCPU,
 }
 START_TIMEOUT_S = 60.0
+# Of samples; more would keep everybody waiting for milliseconds.
+BLOCKING_BYTES = 2 << 20
 
 
 class Decoder:
@@ -45,7 +48,7 @@ class Decoder:
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._timeout_s = timeout_s
         self._late = False
-        self._samples = Spool()
+        self._samples = SampleFile()
 
     @classmethod
     async def start(cls, settings: Settings) -> Decoder:
@@ -135,12 +138,18 @@ class Decoder:
                 "the decoder answered more windows than it may", value=shape[0], limit=job.count
             )
         try:
-            content = await asyncio.to_thread(self._samples.take, 4 * shape[0] * shape[1])
+            samples = (await self._take(4 * shape[0] * shape[1])).view(np.float32).reshape(shape)
         except (EOFError, ValueError) as error:  # fewer bytes, or a file that was closed with it
             raise DecoderLost("the decoder delivered less than it said") from error
-        samples = content.view(np.float32).reshape(shape)
+        if np.isnan(samples[:, -1]).any():
+            raise DecoderLost("the decoder delivered less than it said")
         facts = AudioFacts(done.codec, done.sample_rate, done.channels, done.duration_s)
         return Windows(facts, tuple(done.starts_s), samples, done.n_chosen, done.quiet_peak)
+
+    async def _take(self, size: int) -> npt.NDArray[np.uint8]:
+        if size <= BLOCKING_BYTES:
+            return self._samples.take(size)
+        return await asyncio.to_thread(self._samples.take, size)
 
     async def stop(self) -> int:
         """Kill the process and wait for its end; its exit status, negative for a signal."""

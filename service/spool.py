@@ -1,4 +1,4 @@
-"""An anonymous file in memory that another process of ours can open by its path."""
+"""Anonymous files in memory that another process of ours can open by their path."""
 
 from __future__ import annotations
 
@@ -12,35 +12,62 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
+# What is left of samples that were taken: as float32 it is no number.
+WIPED = memoryview(b"\xff" * (2 << 20))
+# Larger ones are given back: four windows of 30 s at 16 kHz are kept.
+MOST_KEPT_BYTES = 8 << 20
 
-class Spool:
-    """A growing anonymous file; gone when closed, or when this process ends.
+
+class AnonymousFile:
+    """Gone when closed, or when this process ends.
 
     Attributes
     ----------
-    path : opens the file from any process of the same user, while the spool is open
-    size : bytes written
+    path : opens the file from any process of the same user, until it is closed
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         if sys.platform == "linux":
-            self._file: BinaryIO = os.fdopen(os.memfd_create("tasteprint"), "w+b", buffering=0)
+            self._file: BinaryIO = os.fdopen(os.memfd_create(name), "w+b", buffering=0)
             self.path = Path(f"/proc/{os.getpid()}/fd/{self._file.fileno()}")
         else:
             named = tempfile.NamedTemporaryFile(buffering=0)  # noqa: SIM115  closed by close()
             self._file, self.path = cast(BinaryIO, named), Path(named.name)
-        self.size = 0
-        # A thread that still takes must not read on in a file that is closed under it.
-        self._in_use = threading.Lock()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.size += len(data)
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
 
+    def close(self) -> None:
+        self._file.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+
+class Spool(AnonymousFile):
+    """An upload's bytes, for a decoder to read."""
+
+    def __init__(self) -> None:
+        super().__init__("tasteprint")
+
+
+class SampleFile(AnonymousFile):
+    """A decoder's samples, to be taken out of it and wiped.
+
+    Its memory stays for the next ones: to get it from the system, zeroed, and to give it back took
+    longer than to write and to read them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("samples")
+        # A thread that still takes must not read on in a file that is closed under it.
+        self._in_use = threading.Lock()
+
     def take(self, size: int) -> npt.NDArray[np.uint8]:
-        """The first `size` bytes, whoever wrote them; the file is empty afterwards.
+        """The first `size` bytes, whoever wrote them.
 
         Raises
         ------
@@ -50,7 +77,7 @@ class Spool:
         with self._in_use:
             if size > (there := os.fstat(self._file.fileno()).st_size):
                 raise EOFError(f"{size} bytes were promised, {there} are there")
-            content = np.empty(size, np.uint8)  # of zeros it would be written twice
+            content = np.empty(size, np.uint8)
             self._file.seek(0)
             view = content.data
             while view:
@@ -58,13 +85,17 @@ class Spool:
                 if not count:
                     raise EOFError(f"{size} bytes were promised, {size - len(view)} are there")
                 view = view[count:]
-            self._file.truncate(0)
+            self._wipe(size)
             return content
+
+    def _wipe(self, size: int) -> None:
+        self._file.seek(0)
+        if size > MOST_KEPT_BYTES:
+            self._file.truncate(0)
+            return
+        for start in range(0, size, len(WIPED)):
+            self.write(WIPED[: size - start])
 
     def close(self) -> None:
         with self._in_use:
-            self._file.close()
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
+            super().close()

@@ -17,23 +17,24 @@ from tests.service.test_bad_input import leave_halfway
 from tests.sounds import write
 
 SHARED_MEMORY = Path("/dev/shm")
+WIPED = b"\xff"
 
 
 def nameless(service: Service) -> tuple[int, int]:
     """How many files without a name the service has open, and their bytes, its decoders' too.
 
-    A decoder keeps open, from its first job on, the file that takes its samples; it is empty.
+    The files that take the decoders' samples stay open: what was wiped does not count.
     """
     count = held_bytes = 0
     for pid in [service.process.pid, *service.decoders()]:
         for path in Path(f"/proc/{pid}/fd").iterdir():
             try:
-                name, size = os.readlink(path), path.stat().st_size  # noqa: PTH115
+                name = os.readlink(path)  # noqa: PTH115
+                if "memfd:" in name or name.endswith("(deleted)"):
+                    count += pid == service.process.pid
+                    held_bytes += len(path.read_bytes().replace(WIPED, b""))
             except OSError:  # closed meanwhile
                 continue
-            if "memfd:" in name or name.endswith("(deleted)"):
-                count += pid == service.process.pid
-                held_bytes += size
     return count, held_bytes
 
 
