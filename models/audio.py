@@ -115,7 +115,26 @@ def read_windows(
     max_windows: int = 60,
     part: slice = EVERY,
 ) -> Windows:
-    """Decode the chosen windows of a file as a model's card wants them.
+    """Open a file and decode the chosen windows of it: see `windows_of`.
+
+    Raises
+    ------
+    AudioError
+        The subclass says which: see `models.errors`.
+    """
+    with closing(open_audio(path)) as reader:
+        return windows_of(reader, audio, choice, max_windows=max_windows, part=part)
+
+
+def windows_of(
+    reader: Reader,
+    audio: AudioInput,
+    choice: WindowChoice,
+    *,
+    max_windows: int = 60,
+    part: slice = EVERY,
+) -> Windows:
+    """Decode the chosen windows as a model's card wants them.
 
     Parameters
     ----------
@@ -127,20 +146,19 @@ def read_windows(
     AudioError
         The subclass says which: see `models.errors`.
     """
-    with closing(open_audio(path)) as reader:
-        facts = AudioFacts(
-            codec=reader.codec,
-            sample_rate=reader.sample_rate,
-            channels=reader.channels,
-            duration_s=reader.n_frames / reader.sample_rate,
-        )
-        chosen = window_starts(choice, facts.duration_s, audio, max_windows)
-        heard, quiet_peak = [], 0.0
-        for start_s in chosen[part]:
-            try:
-                heard.append((start_s, _read_window(reader, audio, start_s)))
-            except SilentAudio as quiet:  # of several windows the silent ones are left out
-                quiet_peak = max(quiet_peak, float(quiet.value or 0.0))
+    facts = AudioFacts(
+        codec=reader.codec,
+        sample_rate=reader.sample_rate,
+        channels=reader.channels,
+        duration_s=reader.n_frames / reader.sample_rate,
+    )
+    chosen = window_starts(choice, facts.duration_s, audio, max_windows)
+    heard, quiet_peak = [], 0.0
+    for start_s in chosen[part]:
+        try:
+            heard.append((start_s, _read_window(reader, audio, start_s)))
+        except SilentAudio as quiet:  # of several windows the silent ones are left out
+            quiet_peak = max(quiet_peak, float(quiet.value or 0.0))
     if not heard and len(chosen[part]) == len(chosen):
         raise silent(quiet_peak)
     samples = np.array([window for _, window in heard], np.float32)

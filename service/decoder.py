@@ -32,7 +32,6 @@ OWN_FAULTS = {
     signal.SIGBUS,
     signal.SIGFPE,
     signal.SIGILL,
-    signal.SIGXCPU,
 }
 START_TIMEOUT_S = 60.0
 # Of samples; more would keep everybody waiting for milliseconds.
@@ -80,7 +79,7 @@ class Decoder:
         """Wait for the process's end; what it ended of."""
         code = await self._process.wait()
         await self.stop()
-        if self._late:
+        if self._late or -code == signal.SIGXCPU:
             return "timed-out"
         return "crashed" if -code in OWN_FAULTS else "lost"
 
@@ -125,6 +124,8 @@ class Decoder:
 
     async def _cause_of_death(self) -> AudioError | DecoderLost:
         code = await self.stop()
+        if -code == signal.SIGXCPU:
+            return DecodeTimeout("the file takes more CPU time than any sound one does")
         if -code in OWN_FAULTS:
             name = signal.Signals(-code).name
             return DecoderCrashed(f"the decoder died on this file ({name})", value=name)

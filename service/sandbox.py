@@ -38,13 +38,14 @@ def limit(memory_bytes: int) -> None:
     _lower(resource.RLIMIT_NOFILE, MAX_FILES)
 
 
-def allow(cpu_s: float, file_bytes: int) -> None:
-    """What one job may take: CPU time from now on, and bytes in a file.
-
-    Past its CPU time the process ends by SIGXCPU; a write past the size fails with EFBIG.
-    """
+def allow_cpu(cpu_s: float) -> None:
+    """CPU time from now on, past which the process ends by SIGXCPU."""
     _renew(resource.RLIMIT_CPU, math.ceil(time.process_time() + cpu_s))
-    _renew(resource.RLIMIT_FSIZE, file_bytes)
+
+
+def allow_file(size: int) -> None:
+    """Bytes in a file, past which a write fails with EFBIG."""
+    _renew(resource.RLIMIT_FSIZE, size)
 
 
 def close_off(*, required: bool) -> None:

@@ -29,7 +29,7 @@ import numpy
 from service import sandbox, seccomp
 victim, samples = int(sys.argv[1]), open(sys.argv[2], "r+b", buffering=0)
 sandbox.limit({MEMORY})
-sandbox.allow({CPU_S}, {FILE_BYTES})
+sandbox.allow_cpu({CPU_S}); sandbox.allow_file({FILE_BYTES})
 sandbox.close_off(required=True)
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -87,7 +87,7 @@ ALLOWED = {
     "reading": "open('/proc/self/status').read()",
     "the samples": "samples.seek(0) or samples.write(b'samples')",
     "a signal to itself": "os.kill(os.getpid(), 0)",
-    "more time for the next job": f"sandbox.allow({CPU_S}, {FILE_BYTES})",
+    "more time for the next job": f"sandbox.allow_cpu({CPU_S}) or sandbox.allow_file({FILE_BYTES})",
 }
 # A program that starts another one where the kernel grants no filter: seccomp itself is refused.
 REFUSING = """
@@ -174,14 +174,14 @@ def test_a_held_process_still_gets(outcomes: dict[str, str], what: str) -> None:
 
 
 def test_a_process_that_never_ends_is_ended_by_its_cpu_time(tmp_path: Path) -> None:
-    spin = f"sandbox.allow(0.01, {FILE_BYTES})\nwhile True: pass"
+    spin = "sandbox.allow_cpu(0.01)\nwhile True: pass"
     assert held(spin, tmp_path).returncode == -signal.SIGXCPU
 
 
 def test_cpu_time_counts_from_the_job_on_and_not_from_the_start(tmp_path: Path) -> None:
     code = f"""
 while time.process_time() < 0.7: pass
-sandbox.allow({CPU_S}, {FILE_BYTES})
+sandbox.allow_cpu({CPU_S}); sandbox.allow_file({FILE_BYTES})
 print(resource.getrlimit(resource.RLIMIT_CPU)[0] - time.process_time())
 """
     assert CPU_S <= float(held(code, tmp_path).stdout) <= CPU_S + 1
