@@ -95,7 +95,7 @@ def clips_per_second(
     runs: list[Callable[[], object]], batch: int, measured_s: float = MEASURED_S
 ) -> float:
     """Of all of them beside each other, each in a thread of its own."""
-    begin = threading.Barrier(len(runs))
+    begin = threading.Barrier(len(runs), timeout=60)  # one that fails before breaks it for all
 
     def one(run: Callable[[], object]) -> float:
         for _ in range(WARM_RUNS):

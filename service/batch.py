@@ -30,6 +30,7 @@ class Waiter:
     window: Samples
     answer: asyncio.Future[Inferred]
     since: float
+    failed_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,22 @@ class Batcher:
         except Exception as error:  # the worker must outlive it, and every waiter must hear of it
             # The text is onnxruntime's, with paths and addresses: not for a client.
             log.exception("model %s failed", self._model.card.name)
-            _fail(batch, InferenceFailed(f"the model failed ({type(error).__name__})"))
+            self._fail_or_try_again(batch, lane, error)
         except asyncio.CancelledError:
             _fail(batch, Unavailable("the service is stopping"))
             raise
+
+    def _fail_or_try_again(self, batch: list[Waiter], lane: int, error: Exception) -> None:
+        """What one device failed on is tried on another, once: it may be the windows' fault."""
+        again = self._lanes.stands_back(lane)
+        others = [waiter for waiter in batch if again and not waiter.failed_once]
+        for waiter in others:
+            waiter.failed_once = True
+        lost = [waiter for waiter in batch if waiter not in others]
+        _fail(lost, InferenceFailed(f"the model failed ({type(error).__name__})"))
+        self._waiting.extendleft(reversed(others))
+        if others:
+            self._arrived.set()
 
     def _all_hang(self) -> None:
         """Nobody waits behind them."""

@@ -1,7 +1,8 @@
 """Lanes: the runs of one model that go on at a time, each in a thread of its own.
 
 On GPUs a lane is a device. One that fails answers at once, and would so take all that waits: it
-leaves that to the others until it has answered a try on silence. One that hangs takes nothing more.
+leaves that to the others until it has answered a try on silence, of as many windows as it failed
+on. One that hangs takes nothing more.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Lanes:
         self._all_hang = all_hang
         self._running: set[Future[list[Outputs]]] = set()
         self._hung: set[int] = set()
-        self._failing: set[int] = set()
+        self._failing: dict[int, int] = {}
         # A thread for each: CUDA's current device is a thread's.
         self._threads = [
             ThreadPoolExecutor(1, thread_name_prefix=f"infer-{model.card.name}-{lane}")
@@ -67,7 +68,7 @@ class Lanes:
             run.add_done_callback(self._running.discard)
             rows = await asyncio.wrap_future(run)
         except Exception:
-            self._fails(lane)
+            self._fails(lane, len(windows))
             raise
         finally:
             late.cancel()
@@ -79,26 +80,27 @@ class Lanes:
 
     def stands_back(self, lane: int) -> bool:
         """Whether it fails, and another does neither that nor hang."""
-        others = set(range(len(self._threads))) - self._failing - self._hung
+        others = set(range(len(self._threads))) - self._failing.keys() - self._hung
         return lane in self._failing and bool(others)
 
     async def recover(self, lane: int) -> None:
         """Try it on silence; where it fails again, leave it alone for a second."""
         silence = np.zeros(self._model.input_shape, np.float32)
         try:
-            await self.run(lane, [silence], alone=False)
+            await self.run(lane, [silence] * self._failing[lane], alone=False)
         except Exception:  # it was said when it began
             await asyncio.sleep(PAUSE_S)
 
-    def _fails(self, lane: int) -> None:
+    def _fails(self, lane: int, windows: int) -> None:
         # Where lanes share a session, a failure tells nothing of one of them.
-        if self._model.devices > 1 and lane not in self._failing:
-            self._failing.add(lane)
-            log.error("model %s fails: the others go on", self._name(lane))
+        if self._model.devices > 1:
+            if lane not in self._failing:
+                log.error("model %s fails: the others go on", self._name(lane))
+            self._failing[lane] = windows
 
     def _answers(self, lane: int) -> None:
         if lane in self._failing:
-            self._failing.discard(lane)
+            del self._failing[lane]
             log.warning("model %s answers again", self._name(lane))
 
     def _hangs(self, lane: int) -> None:

@@ -23,7 +23,7 @@ LEAST_AGREEMENT = 0.999
 # What int8 must gain over float32: more than the noise of a measurement, so that another start on
 # the same machine chooses the same.
 LEAST_GAIN = 1.1
-# In turn, the least of each counts; more than two where others on the machine blur the difference.
+# In turn, the least of each counts; more than two where others blur the difference.
 LEAST_RUNS, MOST_RUNS, CLEARLY_LESS = 2, 5, 0.75
 
 

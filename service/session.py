@@ -113,11 +113,24 @@ class Model:
 def open_whole(bundle: Bundle, settings: Settings, split: Split) -> Model:
     """The model of a bundle's whole graph, held against its card.
 
+    A graph that was not asked for by name and does not run here leaves its place to float32.
+
     Raises
     ------
     BundleError
         Or whatever onnxruntime raises.
     """
+    try:
+        return _open(bundle, settings, split)
+    except Exception as error:
+        if settings.precision != "auto" or len(bundle.card.graphs) == 1:
+            raise
+        log.warning("bundle %s runs in float32: %s", bundle.card.name, error)
+        exact = settings.model_copy(update={"precision": "float32"})
+        return _open(bundle, exact, split)
+
+
+def _open(bundle: Bundle, settings: Settings, split: Split) -> Model:
     if devices := gpus():
         model = _on_gpus(bundle, settings, devices)
         if model is not None:
@@ -127,7 +140,7 @@ def open_whole(bundle: Bundle, settings: Settings, split: Split) -> Model:
 
 def _on_gpus(bundle: Bundle, settings: Settings, devices: list[Providers]) -> Model | None:
     """With a session on each of them that has one; None where CUDA cannot be had on any."""
-    chosen = chosen_graph(bundle, settings.precision, True, options(cores()))
+    chosen = chosen_graph(bundle, settings.precision, True, options(1))
     graph = bundle.graph_bytes(chosen)
     share_memory()  # once, before several threads want it
 
@@ -146,7 +159,8 @@ def _on_gpus(bundle: Bundle, settings: Settings, devices: list[Providers]) -> Mo
 
 
 def _on_cpu(bundle: Bundle, settings: Settings, split: Split) -> Model:
-    chosen = chosen_graph(bundle, settings.precision, False, options(cores()))
+    # Measured on one thread, as most lanes run: the times of several are too much each other's.
+    chosen = chosen_graph(bundle, settings.precision, False, options(1))
     graph = bundle.graph_bytes(chosen)
     session = ort.InferenceSession(graph, options(split.threads), providers=[CPU])
     verify_session(bundle.card, session)

@@ -19,10 +19,11 @@ from tests.bundles import write_bundle
 
 @dataclass(eq=False)
 class Device:
-    """A session that does what it does, raises, or hangs until it is let go."""
+    """A session that does what it does, raises or hangs; of more than `most` windows it raises."""
 
     session: ort.InferenceSession
     raises: bool = False
+    most: int = 64
     goes_on: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
     meet: Callable[[], object] | None = None
@@ -37,7 +38,7 @@ class Device:
         if self.meet:
             self.meet()
         self.sizes.extend(len(each) for each in inputs.values())
-        if self.raises:
+        if self.raises or max(len(each) for each in inputs.values()) > self.most:
             raise RuntimeError("on cue")
         return self.session.run(outputs, inputs)
 

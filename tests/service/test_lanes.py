@@ -136,14 +136,9 @@ def test_a_device_that_fails_takes_nothing_more_until_it_answers(two: Two) -> No
     one.raises = True
 
     async def scenario(batcher: Batcher) -> None:
-        failed = 0
         for window in windows(40):  # one after another: either device is free for each
-            try:
-                await batcher.run(window)
-            except InferenceFailed:
-                failed += 1
-        assert failed <= 1
-        assert len(other.sizes) >= 39
+            assert await batcher.run(window)
+        assert len(other.sizes) == 40
         one.raises = False
         held = await holds(other, batcher)
         async with asyncio.timeout(30):
@@ -152,6 +147,32 @@ def test_a_device_that_fails_takes_nothing_more_until_it_answers(two: Two) -> No
         await held
 
     batched(two, scenario, 30)
+
+
+def test_a_device_that_has_no_memory_for_a_batch_costs_nobody_an_answer(two: Two) -> None:
+    _, one, other = two
+    one.most = 1
+
+    async def scenario(batcher: Batcher) -> None:
+        for _ in range(10):
+            answers = await asyncio.gather(*(batcher.run(window) for window in windows(8)))
+            assert len(answers) == 8
+
+    batched(two, scenario, 30)
+    assert sum(other.sizes) == 80
+
+
+def test_a_window_that_two_devices_fail_on_is_given_up(two: Two) -> None:
+    _, one, other = two
+    one.raises = other.raises = True
+
+    async def scenario(batcher: Batcher) -> None:
+        with pytest.raises(InferenceFailed):
+            await batcher.run(windows(1)[0])
+
+    batched(two, scenario, 30)
+    assert one.sizes
+    assert other.sizes
 
 
 def test_where_every_device_fails_each_request_hears_of_it_and_green_comes_back(two: Two) -> None:

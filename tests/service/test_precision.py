@@ -10,6 +10,7 @@ import pytest
 
 from models.bundle import Bundle, read
 from models.card import Precision
+from models.errors import BundleError
 from service.heads import load_head
 from service.load import load_models
 from service.precision import LEAST_AGREEMENT, Wanted, chosen_graph
@@ -64,6 +65,17 @@ def test_float16_is_for_gpus_and_int8_for_cpus(tmp_path: Path) -> None:
     assert chosen(half) == "float32"
     assert chosen(with_graph(tmp_path, "float16", 0.998), on_gpu=True) == "float32"
     assert chosen(with_graph(tmp_path, "int8", 1.0), on_gpu=True) == "float32"
+
+
+def test_a_graph_that_does_not_run_here_leaves_its_place_unless_it_was_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = write_bundle(tmp_path, "net", HEAVY)
+    broken = add_precision(bundle, "int8", graph_bytes(broken=True), 1.0)
+    assert open_whole(broken, Settings(), ONE).precision == "float32"
+    assert "net runs in float32" in caplog.text
+    with pytest.raises(BundleError):
+        open_whole(broken, Settings(precision="int8"), ONE)
 
 
 def test_a_precision_that_is_not_there_is_float32_and_said(
