@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import Busy
-from service.giving_way import Holder, Receiving, furthest_behind
+from service.giving_way import Holder, Receiving, to_give_way
 from service.pace import Pace
 from service.settings import Settings
 
@@ -91,17 +91,15 @@ class HeldBytes:
         Busy
         """
         if self.held + count > self.limit:
-            self._make_room(count)
+            self._make_room(self.held + count - self.limit)
         self.held += count
 
-    def _make_room(self, count: int) -> None:
-        while self.held + count > self.limit:
-            slow = furthest_behind(self._waiting)
-            if slow is None:
-                raise Busy(
-                    f"{self.held} bytes of uploads are held", value=self.held, limit=self.limit
-                )
-            slow.give_way()
+    def _make_room(self, missing: int) -> None:
+        slow = to_give_way(self._waiting, missing)
+        if not slow:
+            raise Busy(f"{self.held} bytes of uploads are held", value=self.held, limit=self.limit)
+        for body in slow:
+            body.give_way()
 
     def give(self, count: int) -> None:
         self.held -= count

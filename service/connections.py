@@ -71,6 +71,7 @@ class Connection(BoundedHttp):
     def on_headers_complete(self) -> None:
         if self._asking:
             self._deaf = True
+            self._head_bytes = 0  # what follows is not read, and no head
             self.cycle.keep_alive = False
         if self._deaf:
             return

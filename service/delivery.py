@@ -30,6 +30,9 @@ class Receiver(Protocol):
         """The client has left before the end."""
 
 
+# In one turn of the loop: it reads a connection on and on, while others wait.
+MOST_AT_ONCE = 512 << 10
+
 Deliver = Callable[[Receiver], None]
 
 
@@ -45,6 +48,7 @@ class DeliveringHttp(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._receiver: Receiver | None = None
+        self._at_once = 0
 
     def deliver(self, receiver: Receiver) -> None:
         cycle = self.cycle
@@ -69,8 +73,17 @@ class DeliveringHttp(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         if self._receiver is None:
             super().on_body(body)
-        else:
-            self._receiver.piece(body)
+            return
+        self._receiver.piece(body)
+        self._at_once += len(body)
+        if self._at_once >= MOST_AT_ONCE:
+            self._at_once = 0
+            self.flow.pause_reading()
+            self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

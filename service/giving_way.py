@@ -49,15 +49,19 @@ class Receiving:
         self._waiting.discard(self)
 
     @property
+    def held_bytes(self) -> int:
+        return self._holder.held_bytes
+
+    @property
     def behind_s(self) -> float:
         """How far its client is behind; 0 where it holds nothing."""
-        return self.pace.behind_s if self._holder.held_bytes else 0.0
+        return self.pace.behind_s if self.held_bytes else 0.0
 
     def give_way(self) -> None:
         behind_s = round(self.behind_s, 1)
         self.cut = UploadTimeout(
             f"the upload was {behind_s} s behind the least pace, and others needed the "
-            f"{self._holder.held_bytes} bytes that were held of it",
+            f"{self.held_bytes} bytes that were held of it",
             value=behind_s,
             limit=PATIENCE_S,
         )
@@ -66,7 +70,14 @@ class Receiving:
         self._wake()
 
 
-def furthest_behind(waiting: set[Receiving]) -> Receiving | None:
-    """The one to give way; None where no client has been slow for long enough."""
-    slowest = max(waiting, key=lambda body: body.behind_s, default=None)
-    return slowest if slowest is not None and slowest.behind_s >= PATIENCE_S else None
+def to_give_way(waiting: set[Receiving], missing: int) -> list[Receiving]:
+    """Those furthest behind that hold so many bytes; none where all that are behind hold fewer."""
+    behind = {body: body.behind_s for body in waiting}
+    slow = [body for body, seconds in behind.items() if seconds >= PATIENCE_S]
+    chosen = []
+    for body in sorted(slow, key=lambda each: behind[each], reverse=True):
+        if missing <= 0:
+            break
+        chosen.append(body)
+        missing -= body.held_bytes
+    return chosen if missing <= 0 else []

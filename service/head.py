@@ -6,6 +6,7 @@ square of it: 64 MB held the whole service up for 25 s.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from service.delivery import DeliveringHttp
@@ -14,6 +15,7 @@ from service.problems import MEDIA_TYPE, describe
 
 # As Node.js and Apache have it, times four; a piece is read whole, so that some more may pass.
 MAX_HEAD_BYTES = 64 << 10
+UPGRADE = re.compile(rb"(?<=\n)upgrade: *h2c *\r\n", re.IGNORECASE)
 # Of a body: so many pieces of any size, and then so many bytes in each on average.
 FREE_PIECES, LEAST_PIECE_BYTES = 1000, 256
 
@@ -29,7 +31,7 @@ class BoundedHttp(DeliveringHttp):
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
-        super().data_received(data)
+        super().data_received(data if self._in_body else without_upgrade(data))
         if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             if not self._in_body:
                 self.transport.write(refusal())
@@ -52,6 +54,16 @@ class BoundedHttp(DeliveringHttp):
     def on_message_complete(self) -> None:
         self._head_bytes, self._in_body = 0, False
         super().on_message_complete()
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """A head that does not ask for HTTP/2: httptools takes what follows such a one for no body.
+
+    Java's client asks so by default, and is content with an answer in HTTP/1.1 (RFC 9110, 7.8).
+    """
+    end = data.find(b"\r\n\r\n")
+    found = UPGRADE.search(data, 0, len(data) if end < 0 else end + 2)
+    return data[: found.start()] + data[found.end() :] if found else data
 
 
 def refusal() -> bytes:

@@ -18,7 +18,7 @@ from service.admit import HeldBytes
 from service.ahead import Ahead
 from service.answers import BatchLine, Embedding
 from service.body import body_of
-from service.errors import Busy, EmptyUpload, NoFile, TooManyFiles
+from service.errors import Busy, EmptyUpload, NoFile, Stopping, TooManyFiles
 from service.multipart import Multipart, PartHead, Sink, check_ended, check_field
 from service.patience import while_wanted, within
 from service.pipeline import Asked, Pipeline, own
@@ -239,6 +239,10 @@ class BatchResponse(Response):
                     await self._send(send, message)
                 await run
                 await self._send(send, {"type": "http.response.body", "body": b""})
+            except asyncio.CancelledError:  # the deadline of a shutdown
+                problem = describe(Stopping("the service ended before the rest was answered"))
+                body = BatchLine(problem=problem).model_dump_json(exclude_none=True).encode()
+                await send({"type": "http.response.body", "body": body + b"\n"})
             finally:
                 run.cancel()
                 await asyncio.gather(run, return_exceptions=True)

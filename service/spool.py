@@ -48,10 +48,21 @@ class AnonymousFile:
 
 
 class Spool(AnonymousFile):
-    """An upload's bytes, for a decoder to read."""
+    """An upload's bytes, for a decoder to read. What is written after its end is gone."""
 
     def __init__(self) -> None:
         super().__init__("tasteprint")
+        # The number of a file that a thread closes under a write may be another's by then.
+        self._in_use = threading.Lock()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        with self._in_use:
+            if not self.closed:
+                super().write(data)
+
+    def close(self) -> None:
+        with self._in_use:
+            super().close()
 
 
 class SampleFile(AnonymousFile):

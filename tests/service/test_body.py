@@ -77,6 +77,21 @@ def test_a_client_that_asks_first_is_told_to_go_on(service: Service, content: by
         assert answer_to(client)[0] == 200
 
 
+@pytest.mark.parametrize("upgrade", ["Upgrade: h2c", "upgrade:h2c"])
+def test_a_client_that_would_rather_speak_http_2_is_answered(
+    service: Service, content: bytes, upgrade: str
+) -> None:
+    asks = f"\r\nConnection: Upgrade, HTTP2-Settings\r\n{upgrade}\r\nHTTP2-Settings: AAE\r\n\r\n"
+    sent = content[:-14] + b"\r\nUpgrade: h2c"  # in a body it is as it is
+    with connect(service) as client:
+        client.sendall(HEAD.format(size=len(sent)).replace("\r\n\r\n", asks).encode() + sent)
+        status, answer = answer_to(client)
+    assert status == 200
+    audio = answer["audio"]
+    assert isinstance(audio, dict)
+    assert audio["sha256"] == hashlib.sha256(sent).hexdigest()
+
+
 def test_what_follows_a_refused_beginning_is_let_pass(service: Service, content: bytes) -> None:
     wrong = b'--b\r\nContent-Disposition: form-data; name="song"\r\n\r\n' + content
     head = HEAD.format(size=len(wrong)).replace("audio/wav", "multipart/form-data; boundary=b")

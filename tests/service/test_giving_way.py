@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from service.admit import HeldBytes
+from service.errors import Busy
+from service.settings import Settings
 from tests.running import Service, running, wait_until
 from tests.service.test_server import HEAD, connect
 from tests.sounds import golden, write
@@ -91,3 +95,29 @@ def test_a_byte_now_and_then_gives_way_and_a_fair_pace_does_not(
         take_in(small, content)
         assert b"others needed" in read_all(slow)
         assert b"urn:tasteprint:not-audio" in read_all(fair)
+
+
+class Held:
+    """What holds a byte and gives it at once."""
+
+    held_bytes = 1
+
+    def close(self) -> None:
+        self.held_bytes = 0
+
+
+def test_nobody_gives_way_where_it_would_not_be_enough() -> None:
+    async def scenario() -> None:
+        held, settings = HeldBytes(10), Settings(upload_timeout_s=3)
+        slow = [held.receiving(Held(), settings) for _ in range(5)]
+        for body in slow:
+            body.wait(lambda: None)
+            body.pace.until -= 2  # two seconds behind
+        held.take(10)
+        with pytest.raises(Busy):
+            held.take(6)
+        assert not any(body.cut for body in slow)
+        held.take(2)
+        assert sum(body.cut is not None for body in slow) == 2
+
+    asyncio.run(scenario())

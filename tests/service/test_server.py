@@ -134,6 +134,35 @@ def test_a_quick_beginning_buys_no_slow_end(tmp_path: Path) -> None:
         assert answer.startswith(b"HTTP/1.1 408")
 
 
+def test_what_a_shutdown_cuts_of_a_batch_is_told_in_its_last_line(tmp_path: Path) -> None:
+    head = HEAD.format(size=1000).replace("/embed", "/embed/batch")
+    head = head.replace("audio/wav", "multipart/form-data; boundary=b")
+    with (
+        running(tmp_path / "log", decode_workers=1, shutdown_s=0.5) as service,
+        connect(service) as client,
+    ):
+        client.sendall(head.encode() + b"--b\r\n")
+        begun = client.recv(4096)
+        service.process.send_signal(signal.SIGTERM)
+        answer = begun + client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b'"type":"urn:tasteprint:stopping"' in answer
+        assert answer.endswith(b"\r\n0\r\n\r\n")
+        assert service.process.wait(10) == 0
+        assert "Traceback" not in service.log()
+
+
+def test_a_large_request_sent_ahead_does_not_take_the_answer_before(
+    service: Service, short_clip: Path
+) -> None:
+    content = short_clip.read_bytes()
+    with connect(service) as client:
+        client.sendall(HEAD.format(size=len(content)).encode() + content[:-1])
+        ahead = HEAD.format(size=150_000).encode() + bytes(150_000)
+        client.sendall(content[-1:] + ahead)
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
 def test_requests_sent_ahead_are_not_queued(tmp_path: Path) -> None:
     with running(tmp_path / "log", decode_workers=1) as service, connect(service) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 5000)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from service.spool import MOST_KEPT_BYTES, SampleFile
+from service.spool import MOST_KEPT_BYTES, SampleFile, Spool
 
 
 @pytest.fixture
@@ -15,6 +17,35 @@ def samples() -> Iterator[SampleFile]:
     file = SampleFile()
     yield file
     file.close()
+
+
+def test_a_spool_is_not_closed_under_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number would be another file's by then, and take the rest."""
+    spool, under_way, goes_on = Spool(), threading.Event(), threading.Event()
+
+    class Slow:
+        closed = False
+
+        def write(self, data: memoryview) -> int:
+            under_way.set()
+            assert goes_on.wait(30)
+            assert not self.closed
+            return len(data)
+
+        def close(self) -> None:
+            self.closed = True
+
+    monkeypatch.setattr(spool, "_file", Slow())
+    with ThreadPoolExecutor(2) as threads:
+        written = threads.submit(spool.write, b"audio")
+        assert under_way.wait(30)
+        closing = threads.submit(spool.close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.1)
+        goes_on.set()
+        written.result(30)
+        closing.result(30)
+    spool.write(b"more")  # is gone: nobody decodes it any longer
 
 
 @pytest.mark.parametrize("count", [1, 1000, MOST_KEPT_BYTES // 4])
