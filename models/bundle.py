@@ -8,7 +8,7 @@ they are. So do what heads, teachers and caches know the model by.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from models.card import Card, Graph, Head, Precision, Tensor
 from models.errors import BundleError
 
 CARD, FURTHER = "card.json", "model.{}.json"
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
@@ -49,19 +50,23 @@ class Bundle:
         try:
             content = (self.folder / graph.file).read_bytes()
         except OSError as error:
-            raise BundleError(f"bundle {self.card.name}: {graph.file} is missing") from error
-        found = hashlib.sha256(content).hexdigest()
-        if found != graph.sha256:
             raise BundleError(
-                f"bundle {self.card.name}: {graph.file} is not the file that its card describes",
-                value=f"sha256 {found}",
-                limit=f"sha256 {graph.sha256}",
-            )
+                f"bundle {self.card.name}: {graph.file} is missing", remedy=self._remedy(graph)
+            ) from error
+        _verify_digest(self.card.name, graph, content, self._remedy(graph))
         return content
 
+    def _remedy(self, graph: Graph | Head) -> str | None:
+        further = isinstance(graph, Graph) and self.folder / FURTHER.format(graph.precision)
+        return _make_again(further) if further and further.exists() else None
 
-def read(folder: Path) -> Bundle:
+
+def read(folder: Path, further: Collection[Precision] = PRECISIONS) -> Bundle:
     """Read a bundle and check its schema and digests.
+
+    Parameters
+    ----------
+    further : precisions whose graph is taken where one is described beside the card
 
     Raises
     ------
@@ -73,12 +78,23 @@ def read(folder: Path) -> Bundle:
     except OSError as error:
         raise BundleError(f"bundle {folder.name}: no readable {CARD} ({error.strerror})") from error
     card = _parse(Card, folder / CARD, card_bytes)
-    bundle = Bundle(folder, _with_further(card, folder), card_bytes)
+    bundle = Bundle(folder, _with_further(card, folder, further), card_bytes)
     for graph in bundle.card.graphs:
         bundle.graph_bytes(graph)
     if card.head:
         bundle.graph_bytes(card.head)
     return bundle
+
+
+def _verify_digest(name: str, graph: Graph | Head, content: bytes, remedy: str | None) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != graph.sha256:
+        raise BundleError(
+            f"bundle {name}: {graph.file} is not the file that its card describes",
+            value=f"sha256 {found}",
+            limit=f"sha256 {graph.sha256}",
+            remedy=remedy,
+        )
 
 
 def _parse(kind: type[Parsed], path: Path, content: bytes) -> Parsed:
@@ -92,27 +108,52 @@ def _broken(path: Path, error: ValidationError) -> BundleError:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"])) or path.stem
     return BundleError(
-        f"bundle {path.parent.name}: {path.name} breaks the schema at {where}: {first['msg']}"
+        f"bundle {path.parent.name}: {path.name} breaks the schema at {where}: {first['msg']}",
+        remedy=None if path.name == CARD else _make_again(path),
     )
 
 
-def _with_further(card: Card, folder: Path) -> Card:
-    """The card with every graph that is described beside it."""
-    for path in _further(folder):
-        try:
-            graph = _parse(Graph, path, path.read_bytes())
-            card = Card.model_validate(dict(card) | {"graphs": (*card.graphs, graph)})
-        except OSError as error:
-            raise BundleError(f"bundle {folder.name}: no readable {path.name}") from error
-        except ValidationError as error:
-            raise _broken(path, error) from error
+def _make_again(path: Path) -> str:
+    return f"make it again with `tasteprint-train quantize`, or remove {path.name}"
+
+
+def _with_further(card: Card, folder: Path, wanted: Collection[Precision]) -> Card:
+    """The card with every graph of these precisions that is described beside it."""
+    for precision, path in _further(folder).items():
+        if precision in wanted:
+            card = _joined(card, _read_further(path, precision), path)
     return card
 
 
-def _further(folder: Path) -> list[Path]:
-    """Descriptions of graphs of other precisions, where there are such."""
-    paths = [folder / FURTHER.format(precision) for precision in get_args(Precision)]
-    return [path for path in paths if path.exists()]
+def _read_further(path: Path, precision: Precision) -> Graph:
+    try:
+        graph = _parse(Graph, path, path.read_bytes())
+    except OSError as error:
+        raise BundleError(
+            f"bundle {path.parent.name}: no readable {path.name} ({error.strerror})",
+            remedy=_make_again(path),
+        ) from error
+    if graph.precision != precision:
+        raise BundleError(
+            f"bundle {path.parent.name}: {path.name} describes a graph in {graph.precision}",
+            value=graph.precision,
+            limit=precision,
+            remedy=_make_again(path),
+        )
+    return graph
+
+
+def _joined(card: Card, graph: Graph, path: Path) -> Card:
+    try:
+        return Card.model_validate(dict(card) | {"graphs": (*card.graphs, graph)})
+    except ValidationError as error:
+        raise _broken(path, error) from error
+
+
+def _further(folder: Path) -> dict[Precision, Path]:
+    """Descriptions of graphs of other precisions, where there are such; a dangling link too."""
+    paths = {precision: folder / FURTHER.format(precision) for precision in PRECISIONS}
+    return {each: path for each, path in paths.items() if path.exists() or path.is_symlink()}
 
 
 def verify_session(card: Card, session: ort.InferenceSession) -> None:
@@ -160,7 +201,7 @@ def write(folder: Path, card: Card, graphs: Mapping[str, bytes]) -> Bundle:
     graphs : file name → ONNX bytes, one for each graph of the card, its head too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for path in _further(folder):  # of the graph that was there before
+    for path in _further(folder).values():  # of the graph that was there before
         path.unlink()
         path.with_suffix(".onnx").unlink(missing_ok=True)
     for name, content in graphs.items():
@@ -169,18 +210,39 @@ def write(folder: Path, card: Card, graphs: Mapping[str, bytes]) -> Bundle:
     return read(folder)
 
 
+def check_addable(bundle: Bundle, precision: Precision) -> Card:
+    """The card as it is by itself, which must not state a graph of that precision.
+
+    Raises
+    ------
+    BundleError
+    """
+    card = _parse(Card, bundle.folder / CARD, bundle.card_bytes)
+    if any(graph.precision == precision for graph in card.graphs):
+        raise BundleError(
+            f"bundle {card.name}: its {CARD} states a graph in {precision} itself",
+            remedy="export the bundle without that graph first",
+        )
+    return card
+
+
 def add_graph(bundle: Bundle, graph: Graph, content: bytes) -> Bundle:
     """Write a graph of another precision beside the others, or in place of one; and read it back.
+
+    Nothing is written of a graph that would be refused. Read back are this one and those that
+    `bundle` was read with.
 
     Raises
     ------
     BundleError
     """
     description = bundle.folder / FURTHER.format(graph.precision)
+    _joined(check_addable(bundle, graph.precision), graph, description)
+    _verify_digest(bundle.card.name, graph, content, None)
     description.unlink(missing_ok=True)  # never one that describes another file
     (bundle.folder / graph.file).write_bytes(content)
     description.write_text(graph.model_dump_json(indent=2) + "\n")
-    return read(bundle.folder)
+    return read(bundle.folder, {graph.precision, *(each.precision for each in bundle.card.graphs)})
 
 
 def bundle_folders(models_dir: Path) -> list[Path]:

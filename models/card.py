@@ -42,7 +42,7 @@ class Data(Part):
 
 
 class Cosine(Part):
-    """Cosine between what two graphs put out for the same windows."""
+    """Of two graphs' vectors for the same windows: as of which output, see `Agreement`."""
 
     mean: Annotated[float, Field(ge=-1, le=1)]
     least: Annotated[float, Field(ge=-1, le=1)]
@@ -55,7 +55,8 @@ class Agreement(Part):
     ----------
     reference : SHA-256 of the float32 graph that it was held against
     windows : how many were heard, none of them used to make the graph
-    outputs : by the output's name
+    outputs : by the output's name; of `embedding` and `features` the cosine, of `probabilities` and
+        `values`, whose size counts too, 1 - |a - b|² / (2 |a| |b|): see `models.agreement`
     data : what the graph was calibrated on, and what it was measured on
     """
 

@@ -11,14 +11,14 @@ from typing import Literal
 import numpy as np
 import onnxruntime as ort
 
+from models.agreement import cosine as cosine
 from models.bundle import Bundle
 from models.card import Graph, Precision
-from models.window import Samples
 
 log = logging.getLogger("tasteprint")
 
 Wanted = Literal["auto"] | Precision
-# Least cosine to the float32 graph's outputs, over real windows, of what is taken unasked.
+# Least agreement with the float32 graph's outputs, over real windows, of what is taken unasked.
 LEAST_AGREEMENT = 0.999
 # What int8 must gain over float32: more than the noise of a measurement, so that another start on
 # the same machine chooses the same.
@@ -93,11 +93,3 @@ def _open_run(bundle: Bundle, graph: Graph, options: ort.SessionOptions) -> Call
         return max(time.process_time() - started, 1e-9)
 
     return run
-
-
-def cosine(one: Samples, other: Samples) -> float:
-    """Between two outputs as vectors; 1 where they are equal, whatever they are."""
-    if np.array_equal(one, other):
-        return 1.0
-    left, right = one.ravel().astype(np.float64), other.ravel().astype(np.float64)
-    return float(left @ right / (np.linalg.norm(left) * np.linalg.norm(right) or 1.0))

@@ -313,14 +313,14 @@ def quantize(
         int, typer.Option(min=1, help="Most others, that the agreement is measured on.")
     ] = 400,
     least: Annotated[
-        float, typer.Option(help="Cosine to float32 that a convolution in int8 must leave.")
+        float, typer.Option(help="Agreement with float32 that a convolution in int8 must leave.")
     ] = 0.999,
     seed: Seed = 0,
 ) -> None:
     """Add an int8 or float16 graph to a bundle, and measure how near it comes to float32.
 
-    By itself the service takes one whose least cosine is 0.999 or more, and int8 only where it is
-    quicker. The card and the bundle's digest stay as they are.
+    By itself the service takes one whose least agreement is 0.999 or more, and int8 only where it
+    is quicker. The card and the bundle's digest stay as they are.
     """
     from training import quantize as stage
 
@@ -328,8 +328,8 @@ def quantize(
     with console.status(f"{precision} graph of {bundle}"):
         written, graph = stage.quantize(bundle, audio, data, settings)
     assert graph.agreement
-    for name, cosine in graph.agreement.outputs.items():
-        console.print(f"{name}: cosine to float32 {cosine.mean:.5f}, least {cosine.least:.5f}")
+    for name, near in graph.agreement.outputs.items():
+        console.print(f"{name}: agreement with float32 {near.mean:.5f}, least {near.least:.5f}")
     console.print(f"{graph.agreement.windows} windows; {graph.file} in {written.folder}")
 
 

@@ -8,15 +8,16 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from models.agreement import output_agreement
 from models.card import Cosine
 
-Cosines = dict[str, NDArray[np.float64]]
+Agreements = dict[str, NDArray[np.float64]]
 
 
-def cosines(
+def agreements(
     reference: bytes, graph: bytes, windows: Iterable[NDArray[np.float32]], outputs: list[str]
-) -> Cosines:
-    """Output name → cosine between what two graphs put out, one a window, shape (n,).
+) -> Agreements:
+    """Output name → agreement of what two graphs put out, one a window, shape (n,).
 
     Parameters
     ----------
@@ -27,26 +28,16 @@ def cosines(
     rows = []
     for window in windows:
         wanted, found = (each.run(outputs, {source: window[None]}) for each in (one, other))
-        rows.append([cosine(*pair) for pair in zip(wanted, found, strict=True)])
+        rows.append([output_agreement(*each) for each in zip(outputs, wanted, found, strict=True)])
     table = np.array(rows).reshape(-1, len(outputs))
     return {name: table[:, column] for column, name in enumerate(outputs)}
 
 
-def summary(measured: Cosines) -> dict[str, Cosine]:
+def summary(measured: Agreements) -> dict[str, Cosine]:
     return {
         name: Cosine(mean=round(float(each.mean()), 6), least=round(float(each.min()), 6))
         for name, each in measured.items()
     }
-
-
-def cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """In [-1, 1]; between two zeros 1, between one and anything else, or with NaN, -1."""
-    left, right = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
-    lengths = float(np.linalg.norm(left)), float(np.linalg.norm(right))
-    if not all(lengths):
-        return 1.0 if not any(lengths) else -1.0
-    found = float(left @ right) / lengths[0] / lengths[1]
-    return float(np.clip(found, -1, 1)) if np.isfinite(found) else -1.0
 
 
 def open_cpu(graph: bytes) -> ort.InferenceSession:

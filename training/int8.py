@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnxruntime import quantization
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 
-from training.agreement import cosines
+from training.agreement import agreements
 from training.balance import balance
 from training.errors import BadPrecision
 from training.network_part import folded, shares
@@ -29,8 +29,8 @@ SENSITIVITY_WINDOWS = 8
 def to_int8(graph: bytes, windows: NDArray[np.float32], least: float) -> onnx.ModelProto:
     """The graph with its heavy convolutions in int8, all else as it is.
 
-    From the heaviest to that of a tenth of the work, each is taken that leaves the least cosine
-    to the float32 outputs at `least` or above.
+    From the heaviest to that of a tenth of the work, each is taken that leaves the least agreement
+    with the float32 outputs at `least` or above.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ def to_int8(graph: bytes, windows: NDArray[np.float32], least: float) -> onnx.Mo
     for name in heavy:
         balance(model, name, windows)
         tried = quantized(model, [*taken, name], windows)
-        near = cosines(graph, tried.SerializeToString(), windows[:SENSITIVITY_WINDOWS], outputs)
+        near = agreements(graph, tried.SerializeToString(), windows[:SENSITIVITY_WINDOWS], outputs)
         seen[name] = min(float(each.min()) for each in near.values())
         if seen[name] >= least:
             taken, best = [*taken, name], tried
     if best is None:
-        said = ", ".join(f"{name} {cosine:.6f}" for name, cosine in seen.items())
+        said = ", ".join(f"{name} {near:.6f}" for name, near in seen.items())
         raise BadPrecision(f"no convolution bears int8 with a least agreement of {least}: {said}")
     return best
 

@@ -33,7 +33,21 @@ def folded(graph: bytes) -> onnx.ModelProto:
         model = onnx.load(path)
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
+    _keep_used_domains(model)
     return model
+
+
+def _keep_used_domains(model: onnx.ModelProto) -> None:
+    """The optimiser declares all of its own, which other readers of ONNX need not know."""
+    used = _domains(model.graph)
+    kept = [each for each in model.opset_import if each.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def _domains(graph: onnx.GraphProto) -> set[str]:
+    inner = [each.g for node in graph.node for each in node.attribute if each.HasField("g")]
+    return {node.domain for node in graph.node}.union(*map(_domains, inner))
 
 
 def convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:

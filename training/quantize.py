@@ -13,11 +13,11 @@ import onnx
 from numpy.typing import NDArray
 
 from models.audio import read_windows
-from models.bundle import Bundle, add_graph, read, verify_session
+from models.bundle import Bundle, add_graph, check_addable, read, verify_session
 from models.card import Agreement, AudioInput, Data, Graph
 from models.errors import AudioError
 from models.window import WindowChoice
-from training.agreement import cosines, open_cpu, summary
+from training.agreement import agreements, open_cpu, summary
 from training.errors import BadPrecision
 from training.export import read_data, sha256
 from training.float16 import to_float16
@@ -37,7 +37,7 @@ class QuantizeSettings:
     ----------
     calibration : windows that an int8 graph is calibrated on; float16 needs none
     windows : most of the others, that its agreement is measured on
-    least : cosine to the float32 outputs that a convolution in int8 must leave
+    least : agreement with the float32 outputs that a convolution in int8 must leave
     """
 
     precision: Literal["float16", "int8"]
@@ -63,7 +63,9 @@ def quantize(
     ------
     BadExport, BadPrecision, BundleError
     """
-    used, bundle = read_data(data), read(folder)
+    # What lies beside its card may be what this is to replace.
+    used, bundle = read_data(data), read(folder, further=())
+    check_addable(bundle, settings.precision)
     source = bundle.graph_bytes(bundle.card.graph())
     heard = hear(shuffled(audio, settings.seed), bundle.card.audio)
     content, opset = _make(source, heard, settings)
@@ -120,7 +122,7 @@ def _measure(
 ) -> Agreement:
     names = [tensor.name for tensor in bundle.card.outputs]
     source = bundle.graph_bytes(bundle.card.graph())
-    measured = cosines(source, content, windows, names)
+    measured = agreements(source, content, windows, names)
     count = len(measured[names[0]])
     if count < LEAST_WINDOWS:
         raise BadPrecision(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.bundle import bundle_folders, read
+from models.bundle import Bundle, add_graph, bundle_folders, read, write
 from models.card import Card
 from models.errors import BundleError
 from tests.bundles import graph_bytes, write_bundle
@@ -57,14 +57,17 @@ def test_a_changed_or_missing_further_graph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"levels: model\.float16\.onnx is not the file"):
         read(bundle.folder)
     (bundle.folder / "model.float16.onnx").unlink()
-    with pytest.raises(BundleError, match=r"model\.float16\.onnx is missing"):
+    with pytest.raises(
+        BundleError, match=r"model\.float16\.onnx is missing; .* remove model\.float16\.json"
+    ):
         read(bundle.folder)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"precision": "float32"}, "one graph a precision"),
+        ({"precision": "float32"}, "describes a graph in float32"),
+        ({"precision": "float16"}, "describes a graph in float16"),
         ({"precision": "int4"}, "schema at precision"),
         ({"speed": 2}, "schema at speed"),
     ],
@@ -72,8 +75,55 @@ def test_a_changed_or_missing_further_graph_is_refused(tmp_path: Path) -> None:
 def test_a_bad_description_is_refused(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     bundle = add_precision(write_bundle(tmp_path, "levels"), "int8", graph_bytes(), 0.9995)
     edit(bundle.folder / "model.int8.json", **change)
-    with pytest.raises(BundleError, match=rf"model\.int8\.json .*{reason}"):
+    with pytest.raises(BundleError, match=rf"model\.int8\.json .*{reason}") as refused:
         read(bundle.folder)
+    assert refused.value.remedy.endswith("`tasteprint-train quantize`, or remove model.int8.json")
+
+
+def test_a_description_that_is_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path, "levels").folder
+    (folder / "model.int8.json").symlink_to(folder / "nothing")
+    with pytest.raises(BundleError, match=r"levels: no readable model\.int8\.json"):
+        read(folder)
+    assert add_precision(read(folder, further=()), "int8", graph_bytes(), 1.0).card.graph("int8")
+
+
+def test_only_the_descriptions_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    bundle = add_precision(write_bundle(tmp_path, "levels"), "float16", graph_bytes(), 1.0)
+    (bundle.folder / "model.int8.json").write_text("{}")
+    found = read(bundle.folder, further=["float16"]).card.graphs
+    assert [graph.precision for graph in found] == ["float32", "float16"]
+    assert [graph.precision for graph in read(bundle.folder, further=()).card.graphs] == ["float32"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def with_its_own(folder: Path) -> Bundle:
+    """A bundle whose `card.json` states its int8 graph itself."""
+    described = add_precision(write_bundle(folder, "levels"), "int8", graph_bytes(), None)
+    files = {graph.file: described.graph_bytes(graph) for graph in described.card.graphs}
+    return write(described.folder, described.card, files)
+
+
+def test_a_graph_that_would_be_refused_is_never_written(tmp_path: Path) -> None:
+    bundle = with_its_own(tmp_path)
+    before = contents(bundle.folder)
+    assert set(before) == {"card.json", "model.onnx", "model.int8.onnx"}
+    with pytest.raises(BundleError, match=r"levels: its card\.json states a graph in int8 itself"):
+        add_precision(bundle, "int8", graph_bytes(root="Exp"), 1.0)
+    assert contents(bundle.folder) == before
+    good = add_precision(bundle, "float16", graph_bytes(), 1.0).card.graph("float16")
+    before = contents(bundle.folder)
+    with pytest.raises(BundleError, match=r"model\.float16\.onnx is not the file"):
+        add_graph(bundle, good, graph_bytes(root="Exp"))
+    assert good.agreement
+    other = good.agreement.model_copy(update={"reference": "0" * 64})
+    with pytest.raises(BundleError, match="another float32 graph"):
+        add_graph(bundle, good.model_copy(update={"agreement": other}), graph_bytes())
+    assert contents(bundle.folder) == before
+    assert read(bundle.folder).card.graph("float16") == good
 
 
 def test_an_agreement_must_be_of_every_output(tmp_path: Path) -> None:

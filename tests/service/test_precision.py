@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from models.bundle import Bundle, read
@@ -171,3 +172,5 @@ def test_what_is_shipped_agrees_with_float32(tmp_path: Path) -> None:
             assert graph.agreement.least >= LEAST_AGREEMENT
             assert graph.agreement.windows >= 300
             assert all(data.licence for data in graph.agreement.data)
+            model = onnx.load(MODELS_DIR / "cf-estimator" / graph.file, load_external_data=False)
+            assert [each.domain for each in model.opset_import] == [""]

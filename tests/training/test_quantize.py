@@ -10,14 +10,17 @@ import onnx
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
-from models.bundle import Bundle, read
+from models.bundle import Bundle, read, write
+from models.errors import BundleError
 from tests.bundles import AUDIO, graph_bytes, write_bundle, write_task
-from tests.convolutions import network_bytes
+from tests.convolutions import add_precision, network_bytes, write_network
 from tests.training.test_chain import run
-from training.agreement import cosine, cosines, summary
+from training.agreement import agreements, summary
 from training.balance import balance
 from training.errors import BadPrecision
+from training.float16 import to_float16
 from training.int8 import quantized, to_int8
 from training.network_part import convolutions, folded, shares
 from training.quantize import QuantizeSettings, hear, quantize, shuffled
@@ -63,7 +66,7 @@ def test_the_command_adds_an_int8_graph_and_states_its_agreement(
     assert stated.data[0].licence == "ours"
     names = ["embedding", "features", "probabilities"]
     exact, content = (after.graph_bytes(each) for each in (after.card.graph(), graph))
-    assert stated.outputs == summary(cosines(exact, content, windows[CALIBRATION:], names))
+    assert stated.outputs == summary(agreements(exact, content, windows[CALIBRATION:], names))
     assert 0.99 < stated.least < 1
     kinds = [node.op_type for node in onnx.load_from_string(after.graph_bytes(graph)).graph.node]
     assert kinds.count("QuantizeLinear") == 2  # into and out of the one heavy convolution
@@ -115,7 +118,7 @@ def test_channels_are_balanced_without_changing_the_network(
     balance(model, convolutions(model)[1].name, windows)
     balanced = model.SerializeToString()
     assert balanced != folded(graph).SerializeToString()
-    near = cosines(graph, balanced, windows, names)
+    near = agreements(graph, balanced, windows, names)
     assert min(each.min() for each in near.values()) > 1 - 1e-9
 
 
@@ -128,7 +131,7 @@ def test_balanced_channels_come_nearer_in_int8(windows: list[NDArray[np.float32]
     off = []
     for model in (plain, balanced):
         made = quantized(model, [second], heard).SerializeToString()
-        off.append(1 - min(each.mean() for each in cosines(graph, made, heard, names).values()))
+        off.append(1 - min(each.mean() for each in agreements(graph, made, heard, names).values()))
     assert off[1] < 0.8 * off[0]
 
 
@@ -162,8 +165,46 @@ def test_what_cannot_be_made_or_measured_leaves_the_bundle_as_it_was(
     assert {path.name for path in bundle.folder.iterdir()} == {"card.json", "model.onnx"}
 
 
-def test_a_cosine_with_nothing_or_nan_is_the_least() -> None:
-    zero, one = np.zeros(3, np.float32), np.ones(3, np.float32)
-    assert cosine(one, 2 * one) == pytest.approx(1)
-    assert cosine(zero, zero) == 1
-    assert cosine(zero, one) == cosine(one, np.full(3, np.nan, np.float32)) == -1
+def test_a_graph_of_another_float32_graph_is_replaced(audio: Path, tmp_path: Path) -> None:
+    bundle = add_precision(write_network(tmp_path, "net"), "int8", graph_bytes(), 1.0)
+    add_precision(bundle, "float16", graph_bytes(), 1.0)
+    other = write_network(tmp_path / "other", "net", network_bytes(channels=8))
+    for name in ("card.json", "model.onnx"):
+        (bundle.folder / name).write_bytes((other.folder / name).read_bytes())
+    assert made_of(other, audio).card.graph("int8") == made_of(bundle, audio).card.graph("int8")
+    with pytest.raises(BundleError, match=r"model\.float16\.json .* another float32 graph"):
+        read(bundle.folder)
+    quantize(bundle.folder, [audio], audio / "data.json", QuantizeSettings("float16"))
+    kinds = [graph.precision for graph in read(bundle.folder).card.graphs]
+    assert kinds == ["float32", "float16", "int8"]
+
+
+def test_a_precision_that_the_card_states_itself_is_refused_before_anything_is_heard(
+    tmp_path: Path,
+) -> None:
+    bundle = add_precision(write_network(tmp_path, "net"), "int8", graph_bytes(), None)
+    files = {graph.file: bundle.graph_bytes(graph) for graph in bundle.card.graphs}
+    own = write(bundle.folder, bundle.card, files)
+    (tmp_path / "data.json").write_text("[]")
+    with pytest.raises(BundleError, match="states a graph in int8 itself"):
+        quantize(own.folder, [], tmp_path / "data.json", QuantizeSettings("int8"))
+    assert read(own.folder).card == own.card
+
+
+def test_what_is_made_needs_no_operators_but_those_it_uses(
+    windows: list[NDArray[np.float32]],
+) -> None:
+    graph = network_bytes()
+    int8, float16 = to_int8(graph, np.stack(windows[:CALIBRATION]), 0.99), to_float16(graph)
+    for model in (folded(graph), int8, float16):
+        assert {each.domain for each in model.opset_import} == {""}
+
+
+def test_values_that_are_all_larger_do_not_agree(windows: list[NDArray[np.float32]]) -> None:
+    graph = network_bytes(adds=("regressor", "features"))
+    louder = onnx.load_from_string(graph)
+    (weight,) = [each for each in louder.graph.initializer if each.name == "weight"]
+    weight.CopyFrom(numpy_helper.from_array(1.1 * numpy_helper.to_array(weight), "weight"))
+    found = agreements(graph, louder.SerializeToString(), windows[:4], ["embedding", "values"])
+    assert found["embedding"] == pytest.approx(1, abs=1e-9)
+    assert found["values"] == pytest.approx(1 - 0.01 / 2.2, abs=1e-6)
