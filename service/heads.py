@@ -11,12 +11,13 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime as ort
 
+from models.agreement import agreement
 from models.bundle import Bundle
 from models.card import Card, Head
 from models.errors import BundleError
 from models.window import Samples
 from service.devices import CPU
-from service.precision import LEAST_AGREEMENT, cosine
+from service.precision import LEAST_AGREEMENT
 from service.session import Model, Outputs, open_whole, options
 from service.settings import Settings, cores
 from service.split import Split
@@ -75,7 +76,7 @@ def _agrees(model: Model, encoder: Model, expected: Outputs) -> bool:
     if encoder.precision == "float32":
         return True
     own = model.run(encoder.run(_noise(model.card))[model.input])
-    return all(cosine(own[name], expected[name]) >= LEAST_AGREEMENT for name in model.outputs)
+    return all(agreement(own[name], expected[name]) >= LEAST_AGREEMENT for name in model.outputs)
 
 
 def _verify_tensors(model: Model) -> None:

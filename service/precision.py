@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import onnxruntime as ort
 
-from models.agreement import cosine as cosine
 from models.bundle import Bundle
 from models.card import Graph, Precision
 

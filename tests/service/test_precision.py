@@ -18,7 +18,7 @@ from service.precision import LEAST_AGREEMENT, Wanted, chosen_graph
 from service.session import Model, open_whole, options
 from service.settings import MODELS_DIR, Settings, cores
 from service.split import Split
-from tests.bundles import graph_bytes, write_bundle, write_head
+from tests.bundles import Doing, graph_bytes, write_bundle, write_head
 from tests.convolutions import add_precision, network_bytes
 from tests.redis_server import redis_running
 from tests.running import running
@@ -110,10 +110,12 @@ def opened(bundle: Bundle, precision: Wanted) -> Model:
     return open_whole(bundle, Settings(precision=precision), ONE)
 
 
-def on_encoder(folder: Path, content: bytes, wanted: Wanted) -> tuple[Model, Model]:
+def on_encoder(
+    folder: Path, content: bytes, wanted: Wanted, doing: Doing = "classifier"
+) -> tuple[Model, Model]:
     """An encoder that runs that content as its int8 graph, and what becomes of a head on it."""
     encoder = add_precision(write_bundle(folder, "levels"), "int8", content, 1.0)
-    bundle = write_head(folder, "mood", encoder.digest)
+    bundle = write_head(folder, "mood", encoder.digest, doing)
     assert bundle.card.head
     base = opened(encoder, "int8")
     settings = Settings(precision=wanted)
@@ -136,6 +138,11 @@ def test_a_head_whose_answer_would_be_another_runs_by_itself(
     assert "mood runs by itself" in caplog.text
     base, asked = on_encoder(tmp_path, graph_bytes(root="Reciprocal"), "int8")
     assert asked.encoder is base
+
+
+def test_so_does_one_whose_values_would_be_half_as_large(tmp_path: Path) -> None:
+    _, head = on_encoder(tmp_path, graph_bytes(root="Identity"), "auto", "regressor")
+    assert head.encoder is None
 
 
 def test_answers_of_two_precisions_are_never_mixed_in_redis(tmp_path: Path) -> None:
