@@ -43,7 +43,7 @@ def load_head(
         Or whatever onnxruntime raises.
     """
     exact = settings.model_copy(update={"precision": "float32"})
-    whole = open_whole(bundle, exact, split)
+    whole = open_whole(bundle, exact, Split(cores(), 1))  # for its check: no lanes are needed
     # A head is a matrix or two: on the CPU it takes less than its way to a GPU.
     session = ort.InferenceSession(bundle.graph_bytes(head), options(1), providers=[CPU])
     base = _in_float32(encoder) if encoder else whole

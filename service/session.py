@@ -201,7 +201,7 @@ def split_cores(bundle: Bundle, settings: Settings) -> Split:
 
 
 def warm_up(model: Model) -> Model:
-    """Run every batch size on every device: the first of each takes longest on a GPU.
+    """Run every batch size on every GPU, where the first of each takes longest.
 
     What comes back is without the devices that failed, and bound where that is quicker.
 
@@ -220,9 +220,7 @@ def warm_up(model: Model) -> Model:
         return model.sessions[lane]
 
     if model.provider != CUDA or model.encoder is not None:
-        warm(0)
-        model.run(batch(1), alone=True)
-        return model
+        return model  # it ran as it was held against its card
     model = replace(model, sessions=tuple(on_each(model.lanes, warm, model.card.name)))
     largest, bound = batch(model.max_batch), replace(model, bound=True)
     return bound if pays(lambda: model.run(largest), lambda: bound.run(largest)) else model

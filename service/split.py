@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 # Of each split: long enough to see a difference of a few per cent, short enough for a start.
-MEASURED_S = 0.12
+MEASURED_S = 0.09
 # What fewer runs of more threads must gain: beside decoders, whose work a measurement at the start
 # lacks, each end of a layer waits for a thread that has no core. A lone request has a session of
 # its own on every core.
