@@ -2,7 +2,9 @@
 
 Each is measured with its own batching and without, as on a CPU a batch of this network takes
 longer than its windows one by one; the better of the two is what the service is held against.
-They run in an environment of their own, `.venv-bench` (`make bench` makes it).
+They decode in the process that answers, and hash and check nothing: a file that crashes its
+decoder takes a worker along. They run in an environment of their own, `.venv-bench` (`make bench`
+makes it).
 """
 
 from __future__ import annotations
