@@ -79,7 +79,7 @@ class Decoder:
         """Wait for the process's end; what it ended of."""
         code = await self._process.wait()
         await self.stop()
-        if self._late or -code == signal.SIGXCPU:
+        if self._late or -code == signal.SIGPROF:
             return "timed-out"
         return "crashed" if -code in OWN_FAULTS else "lost"
 
@@ -124,7 +124,7 @@ class Decoder:
 
     async def _cause_of_death(self) -> AudioError | DecoderLost:
         code = await self.stop()
-        if -code == signal.SIGXCPU:
+        if -code == signal.SIGPROF:
             return DecodeTimeout("the file takes more CPU time than any sound one does")
         if -code in OWN_FAULTS:
             name = signal.Signals(-code).name

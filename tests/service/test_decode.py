@@ -67,7 +67,7 @@ def test_samples_are_those_that_training_reads(short_clip: Path) -> None:
         (signal.SIGTERM, DecoderLost),
         (signal.SIGSEGV, DecoderCrashed),
         (signal.SIGABRT, DecoderCrashed),
-        (signal.SIGXCPU, DecodeTimeout),
+        (signal.SIGPROF, DecodeTimeout),
     ],
 )
 def test_a_decoder_that_dies_costs_its_own_request(

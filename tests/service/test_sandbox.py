@@ -175,16 +175,16 @@ def test_a_held_process_still_gets(outcomes: dict[str, str], what: str) -> None:
 
 def test_a_process_that_never_ends_is_ended_by_its_cpu_time(tmp_path: Path) -> None:
     spin = "sandbox.allow_cpu(0.01)\nwhile True: pass"
-    assert held(spin, tmp_path).returncode == -signal.SIGXCPU
+    assert held(spin, tmp_path).returncode == -signal.SIGPROF
 
 
 def test_cpu_time_counts_from_the_job_on_and_not_from_the_start(tmp_path: Path) -> None:
     code = f"""
 while time.process_time() < 0.7: pass
 sandbox.allow_cpu({CPU_S}); sandbox.allow_file({FILE_BYTES})
-print(resource.getrlimit(resource.RLIMIT_CPU)[0] - time.process_time())
+print(signal.getitimer(signal.ITIMER_PROF)[0])
 """
-    assert CPU_S <= float(held(code, tmp_path).stdout) <= CPU_S + 1
+    assert CPU_S - 1 <= float(held(code, tmp_path).stdout) <= CPU_S + 0.1
 
 
 def test_a_decoder_is_held_once_it_works(short_clip: Path) -> None:
@@ -207,7 +207,6 @@ def test_a_decoder_is_held_once_it_works(short_clip: Path) -> None:
     assert soft["core file size"] == 0
     assert soft["open files"] == sandbox.MAX_FILES
     assert soft["file size"] == short_clip.stat().st_size + CUT_BYTES
-    assert 8 <= soft["cpu time"] <= 10  # what its imports took included
 
 
 def test_without_a_filter_the_service_does_not_start_where_it_is_required() -> None:
