@@ -18,7 +18,7 @@ from models import errors as audio_errors
 from models.audio import AudioFacts, Windows
 from models.errors import AudioError, CorruptAudio
 from service import errors
-from service.decoder_messages import ANSWER, READY, Decoded, Job, Refused
+from service.decoder_messages import ANSWER, OPEN_CPU_S, READY, Decoded, Job, Refused
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
 from service.observer import Death
 from service.settings import Settings
@@ -125,7 +125,11 @@ class Decoder:
     async def _cause_of_death(self) -> AudioError | DecoderLost:
         code = await self.stop()
         if -code == signal.SIGPROF:
-            return DecodeTimeout("the file takes more CPU time than any sound one does")
+            return DecodeTimeout(
+                f"the file takes more CPU time than {min(OPEN_CPU_S, self._timeout_s):g} s to open "
+                f"or {self._timeout_s:g} s to decode",
+                limit=self._timeout_s,
+            )
         if -code in OWN_FAULTS:
             name = signal.Signals(-code).name
             return DecoderCrashed(f"the decoder died on this file ({name})", value=name)

@@ -23,14 +23,11 @@ from models.errors import CorruptAudio, TasteprintError
 from models.window import WindowChoice
 from service import sandbox
 from service.allocator import keep_freed_memory
-from service.decoder_messages import READY, Decoded, Job, Message, Refused
+from service.decoder_messages import OPEN_CPU_S, READY, Decoded, Job, Message, Refused
 from service.errors import DecoderOutOfMemory
 
 # What a reader puts before the frames that it cuts out.
 CUT_BYTES = 64 << 10
-# To find out what a file is and how long: a second for the longest AAC without an index (98 MB).
-# FFmpeg takes a minute for 100,000 tags in a WebM of 4 MB.
-OPEN_CPU_S = 4.0
 
 
 def main() -> None:

@@ -50,6 +50,15 @@ def answer_to(client: socket.socket) -> tuple[int, dict[str, object]]:
     return int(head.split()[1]), json.loads(body)
 
 
+def assert_heard(client: socket.socket, content: bytes) -> None:
+    """The answer is to those very bytes."""
+    status, answer = answer_to(client)
+    assert status == 200
+    audio = answer["audio"]
+    assert isinstance(audio, dict)
+    assert audio["sha256"] == hashlib.sha256(content).hexdigest()
+
+
 @pytest.mark.parametrize("cuts", [(), (0,), (1000,), (0, 1, 300_000), (65_536, 65_537)])
 def test_a_body_is_whole_however_it_is_cut(
     service: Service, content: bytes, cuts: tuple[int, ...]
@@ -61,11 +70,7 @@ def test_a_body_is_whole_however_it_is_cut(
         for start, end in pairwise(edges):
             client.sendall(first + content[start:end])
             first = b""
-        status, answer = answer_to(client)
-    assert status == 200
-    audio = answer["audio"]
-    assert isinstance(audio, dict)
-    assert audio["sha256"] == hashlib.sha256(content).hexdigest()
+        assert_heard(client, content)
 
 
 def test_a_client_that_asks_first_is_told_to_go_on(service: Service, content: bytes) -> None:
@@ -85,11 +90,7 @@ def test_a_client_that_would_rather_speak_http_2_is_answered(
     sent = content[:-14] + b"\r\nUpgrade: h2c"  # in a body it is as it is
     with connect(service) as client:
         client.sendall(HEAD.format(size=len(sent)).replace("\r\n\r\n", asks).encode() + sent)
-        status, answer = answer_to(client)
-    assert status == 200
-    audio = answer["audio"]
-    assert isinstance(audio, dict)
-    assert audio["sha256"] == hashlib.sha256(sent).hexdigest()
+        assert_heard(client, sent)
 
 
 def test_what_follows_a_refused_beginning_is_let_pass(service: Service, content: bytes) -> None:
