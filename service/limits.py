@@ -8,6 +8,7 @@ from models.audio import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from service.answers import Answer
 from service.bounds import MAX_QUERY_BYTES
 from service.connections import most_connections
+from service.decoder_messages import OPEN_CPU_S
 from service.head import MAX_HEAD_BYTES
 from service.hearing import AT_A_TIME
 from service.settings import Settings
@@ -30,6 +31,7 @@ class Limits(Answer):
     windows_at_a_time: int = Field(description="Of these, what one request takes at most.")
     held_bytes: int = Field(description="Most bytes of all uploads together: 429.")
     deadline_s: float = Field(description="Longest from an upload's end to its answer: 504.")
+    open_cpu_s: float = Field(description="Most CPU time to find out what a file is: 422.")
     decode_s: float = Field(description="Longest decoding of a part of a file: 422.")
     decode_bytes: int = Field(description="Memory of one decoding: 422.")
     connections: int = Field(description="Beyond these the one that is idle longest is closed.")
@@ -51,6 +53,7 @@ def limits_of(settings: Settings) -> Limits:
         windows_at_a_time=AT_A_TIME,
         held_bytes=settings.max_held_bytes,
         deadline_s=settings.deadline_s,
+        open_cpu_s=min(OPEN_CPU_S, settings.decode_timeout_s),
         decode_s=settings.decode_timeout_s,
         decode_bytes=settings.decode_memory_bytes,
         connections=most_connections(settings),
