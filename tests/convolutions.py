@@ -1,4 +1,4 @@
-"""A small encoder of two convolutions on levels in decibels, and bundles with several graphs."""
+"""A small encoder of two gated convolutions on levels in decibels; bundles of several graphs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,11 @@ def network_bytes(*, channels: int = 16, adds: tuple[Doing, Input] | None = None
         ("Relu", ["one"], "positive", {}),
         ("Conv", ["positive", "second"], "two", {"pads": [1, 1, 1, 1]}),
         ("Relu", ["two"], "heard", {}),
-        ("ReduceMean", ["heard", "pixels"], "pooled", {"keepdims": 0}),
+        ("ReduceMean", ["two", "pixels"], "level", {"keepdims": 0}),
+        ("Sigmoid", ["level"], "share", {}),
+        ("Unsqueeze", ["share", "pixels"], "gate", {}),
+        ("Mul", ["heard", "gate"], "gated", {}),
+        ("ReduceMean", ["gated", "pixels"], "pooled", {"keepdims": 0}),
         ("MatMul", ["pooled", "project"], "features", {}),
         ("MatMul", ["features", "embed"], "embedding", {}),
     ]

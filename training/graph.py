@@ -20,7 +20,7 @@ from models.bundle import Bundle
 from models.errors import BundleError
 from training.errors import ParityFailed
 from training.fitting import crop_frames
-from training.mel import ConvMelSpectrogram
+from training.mel import FoldedMelSpectrogram
 from training.networks.cf_estimator import WIDTHS, CFEstimator
 from training.networks.task_model import TaskModel
 
@@ -34,7 +34,7 @@ class WaveformEncoder(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.mel = ConvMelSpectrogram()
+        self.mel = FoldedMelSpectrogram()
         self.network = network
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ class WaveformTaskModel(nn.Module):
 
     def __init__(self, model: TaskModel, *, softmax: bool) -> None:
         super().__init__()
-        self.mel = ConvMelSpectrogram()
+        self.mel = FoldedMelSpectrogram()
         self.model = model
         self.softmax = softmax
 

@@ -16,6 +16,7 @@ from onnxruntime.quantization.calibrate import CalibrationDataReader
 
 from training.agreement import agreements
 from training.balance import balance
+from training.channel_means import POOL, pool_means
 from training.errors import BadPrecision
 from training.network_part import folded, shares
 
@@ -27,10 +28,10 @@ SENSITIVITY_WINDOWS = 8
 
 
 def to_int8(graph: bytes, windows: NDArray[np.float32], least: float) -> onnx.ModelProto:
-    """The graph with its heavy convolutions in int8, all else as it is.
+    """The graph with its heavy convolutions in int8, and the means of what they put out.
 
     From the heaviest to that of a tenth of the work, each is taken that leaves the least agreement
-    with the float32 outputs at `least` or above.
+    with the float32 outputs at `least` or above; all else stays as it is.
 
     Parameters
     ----------
@@ -50,15 +51,20 @@ def to_int8(graph: bytes, windows: NDArray[np.float32], least: float) -> onnx.Mo
     seen: dict[str, float] = {}
     for name in heavy:
         balance(model, name, windows)
-        tried = quantized(model, [*taken, name], windows)
+        names = [*taken, name, *pool_means(model, _output(model, name))]
+        tried = quantized(model, names, windows)
         near = agreements(graph, tried.SerializeToString(), windows[:SENSITIVITY_WINDOWS], outputs)
         seen[name] = min(float(each.min()) for each in near.values())
         if seen[name] >= least:
-            taken, best = [*taken, name], tried
+            taken, best = names, tried
     if best is None:
         said = ", ".join(f"{name} {near:.6f}" for name, near in seen.items())
         raise BadPrecision(f"no convolution bears int8 with a least agreement of {least}: {said}")
     return best
+
+
+def _output(model: onnx.ModelProto, name: str) -> str:
+    return next(str(node.output[0]) for node in model.graph.node if node.name == name)
 
 
 @contextlib.contextmanager
@@ -84,7 +90,7 @@ class _Windows(CalibrationDataReader):  # type: ignore[misc]
 def quantized(
     model: onnx.ModelProto, names: list[str], windows: NDArray[np.float32]
 ) -> onnx.ModelProto:
-    """The model with these convolutions between a quantisation and its undoing, calibrated."""
+    """The model with these nodes between a quantisation and its undoing, calibrated."""
     with tempfile.TemporaryDirectory() as folder, _silence():
         source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
         onnx.save(model, source)
@@ -93,7 +99,7 @@ def quantized(
             str(target),
             _Windows(model.graph.input[0].name, windows),
             quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
+            op_types_to_quantize=["Conv", POOL],
             nodes_to_quantize=names,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,

@@ -137,10 +137,11 @@ def test_an_agreement_must_be_of_every_output(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", bundle_folders(SHIPPED), ids=lambda folder: folder.name)
-def test_cards_from_before_there_was_an_agreement_are_valid(folder: Path) -> None:
-    text = (folder / "card.json").read_text()
-    assert "agreement" not in text
-    card = Card.model_validate_json(text)
+def test_a_card_from_before_there_was_an_agreement_is_valid(folder: Path) -> None:
+    stated = json.loads((folder / "card.json").read_text())
+    for graph in stated["graphs"]:
+        del graph["agreement"]
+    card = Card.model_validate(stated)
     assert card.schema_version == 1
     assert card.graph().agreement is None
 
