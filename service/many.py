@@ -208,7 +208,7 @@ class Batch:
         pipeline = self.pipeline
         asked = Asked((self.model,), self.choice, self.seen.timing())
         with pipeline.hear(file.hand_over(), self.choice) as hearing:
-            known = await pipeline.known(hearing, asked)
+            known = await pipeline.known(hearing.upload.sha256, asked)
             results = await pipeline.answers(hearing, asked, known)
             while isinstance(results[0], Busy):
                 await pipeline.admission.room(hearing.windows_at_a_time)

@@ -95,8 +95,8 @@ class Metrics(Observer):
             buckets=WINDOWS,
             registry=registry,
         )
-        self._lookups = Counter(
-            "tasteprint_cache_lookups", "Answers looked up.", ["result"], registry=registry
+        self._lookups = Kept(
+            Counter("tasteprint_cache_lookups", "Answers looked up.", ["result"], registry=registry)
         )
         self._cache_errors = Counter(
             "tasteprint_cache_errors",
@@ -128,7 +128,7 @@ class Metrics(Observer):
     def _from_zero(self) -> None:
         """Series whose labels are known beforehand: a rate needs the zero before the first one."""
         for result in get_args(CacheResult):
-            self._lookups.labels(result)
+            self._lookups[(result,)].inc(0)
         for why in get_args(CacheFailure):
             self._cache_errors.labels(why)
         for cause in get_args(Death):
@@ -157,7 +157,7 @@ class Metrics(Observer):
         self._batch_windows.labels(model).observe(windows)
 
     def cache(self, result: CacheResult) -> None:
-        self._lookups.labels(result).inc()
+        self._lookups[(result,)].inc()
 
     def cache_failed(self, why: CacheFailure) -> None:
         self._cache_errors.labels(why).inc()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -122,17 +122,20 @@ class Pipeline:
             self.admission.check()  # before its body is read: what is full refuses at once
             with asked.timing.stage("upload"):
                 upload = await receive(request, self.settings, self.held)
-            with self.hear(upload, asked.choice) as hearing:
-                known = await self.known(hearing, asked)
+            with ExitStack() as ours:
+                ours.callback(upload.close)
+                known = await self.known(upload.sha256, asked)
                 if all(known):
                     return [each for each in known if each]
+                ours.pop_all()  # from here on it is the hearing's
+            with self.hear(upload, asked.choice) as hearing:
                 work = self.answers(hearing, asked, known)
                 return await while_wanted(request, work, self.settings.deadline_s)
 
-    async def known(self, hearing: Hearing, asked: Asked) -> list[Answered | None]:
+    async def known(self, sha256: str, asked: Asked) -> list[Answered | None]:
         """What each model is remembered to have answered; None also where that is under way."""
         with asked.timing.stage("cache"):
-            sha256, window = hearing.upload.sha256, str(hearing.choice)
+            window = str(asked.choice)
             return [await self.remembered(sha256, window, model) for model in asked.models]
 
     async def remembered(self, sha256: str, window: str, model: Model) -> Answered | None:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from service.admit import HeldBytes
 from service.body import feed_body
+from service.delivery import stated_length
 from service.errors import EmptyUpload, NoFile, UnsupportedBody, UploadTooLarge
 from service.multipart import FilePart
 from service.settings import Settings
@@ -115,7 +116,7 @@ async def receive(request: Request, settings: Settings, held: HeldBytes) -> Uplo
     if not multipart and kind and not kind.startswith(RAW_TYPES):
         raise unsupported(kind, f"{MULTIPART}, audio/*, video/*, application/octet-stream")
     allowed = settings.max_upload_bytes + (MULTIPART_OVERHEAD if multipart else 0)
-    if stated_length(request) > allowed:
+    if stated_length(request.scope["headers"]) > allowed:
         raise _too_large(settings.max_upload_bytes)
     upload = Upload(settings.max_upload_bytes, held)
     body = held.receiving(upload, settings)
@@ -143,11 +144,6 @@ def _has_no_body(request: Request) -> bool:
 
 def _too_large(limit: int) -> UploadTooLarge:
     return UploadTooLarge(f"the file is larger than {limit} bytes", limit=limit)
-
-
-def stated_length(request: Request) -> int:
-    """`Content-Length`; 0 where there is none. uvicorn lets any number of leading zeros pass."""
-    return int(request.headers.get("content-length", "0").lstrip("0")[:20] or 0)
 
 
 def media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:

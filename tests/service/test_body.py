@@ -73,6 +73,18 @@ def test_a_body_is_whole_however_it_is_cut(
         assert_heard(client, content)
 
 
+def test_a_connection_takes_one_body_after_the_other(service: Service, content: bytes) -> None:
+    head = HEAD.replace("{size}", "000{size}")
+    with connect(service) as client:
+        for sent in (content, content[:1], content + b"more", content):
+            client.sendall(head.format(size=len(sent)).encode() + sent[:1000])
+            client.sendall(sent[1000:])
+            if len(sent) == 1:
+                assert answer_to(client)[0] == 415
+            else:
+                assert_heard(client, sent)
+
+
 def test_a_client_that_asks_first_is_told_to_go_on(service: Service, content: bytes) -> None:
     head = HEAD.format(size=len(content)).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n")
     with connect(service) as client:
