@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from models.av_blocks import Block, Gathered
+from models.av_graph import Source
 from models.errors import CorruptAudio, NoAudioStream, NotAudio, TruncatedAudio
 from models.id3 import tags_end
 from models.ogg import missing_bytes
@@ -41,7 +42,8 @@ class AvReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._container = _open(path)
+        self._options = OPEN_OPTIONS | {"skip_initial_bytes": str(tags_end(path))}
+        self._container = self._open()
         try:
             self._open_stream()
         except BaseException:
@@ -64,6 +66,13 @@ class AvReader:
         if duration_s <= 0:
             raise NoAudioStream("the audio stream holds no samples")
         self.n_frames = int(duration_s * self.sample_rate)
+        self._source = Source(
+            self._path,
+            self.sample_rate,
+            origin_s=float(self._origin * self._time_base),
+            stream=self._stream.index,
+            options=self._options,
+        )
 
     def _duration_s(self) -> float:
         """What the container states, held against its last packets; else the last packet's end."""
@@ -119,10 +128,16 @@ class AvReader:
         count = min(count, self.n_frames - start)
         if count <= 0:
             return np.zeros(0, np.float32)
+        from_s = start / self.sample_rate - PREROLL_S
+        mono = self._source.read(start, count, from_s=from_s)
+        return self._read_by_frames(start, count, from_s) if mono is None else mono
+
+    def _read_by_frames(self, start: int, count: int, from_s: float) -> Samples:
+        """The same, past gaps and damage: what is missing is silent."""
         mono = np.zeros(count, np.float32)
         filled = 0
         self._renew()
-        self._seek(start / self.sample_rate - PREROLL_S)
+        self._seek(from_s)
         for block in self._blocks(start + count):
             begin, end = max(block.position, start), min(block.end, start + count)
             if begin < end:
@@ -144,7 +159,7 @@ class AvReader:
         """
         if self._container.format.name == OGG:
             self._container.close()
-            self._container = _open(self._path)
+            self._container = self._open()
             self._stream = _audio_stream(self._container)
 
     def _blocks(self, end: int) -> Iterator[Block]:
@@ -177,16 +192,14 @@ class AvReader:
         except av.error.FFmpegError:
             return  # unreadable from here on: `read` counts what is missing
 
+    def _open(self) -> InputContainer:
+        try:
+            return av.open(str(self._path), metadata_errors="ignore", options=dict(self._options))
+        except (av.error.FFmpegError, ValueError) as error:
+            raise _open_error(self._path, error) from error
+
     def close(self) -> None:
         self._container.close()
-
-
-def _open(path: Path) -> InputContainer:
-    options = OPEN_OPTIONS | {"skip_initial_bytes": str(tags_end(path))}
-    try:
-        return av.open(str(path), metadata_errors="ignore", options=options)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise _open_error(path, error) from error
 
 
 def _audio_stream(container: InputContainer) -> AudioStream:

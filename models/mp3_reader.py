@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import soundfile
 
+from models.av_graph import Source
 from models.errors import CorruptAudio, TruncatedAudio
 from models.id3 import tags_end
 from models.mp3 import Mp3Index, index
@@ -39,6 +40,7 @@ MAX_OVERHEAD_BYTES = HEADER_BYTES + CHECKSUM_BYTES + MAX_SIDE_BYTES
 # What a frame sounds like depends on the one before it; one more for the filters' memory.
 SETTLING_FRAMES = 2
 MAX_UNDECODED = 0.01
+AV_OPTIONS = {"format_whitelist": "mp3", "protocol_whitelist": "file"}
 
 
 class Mp3Reader:
@@ -112,9 +114,19 @@ class Mp3Reader:
         first = max(0, begin // frame_samples - SETTLING_FRAMES)
         last = min(-(-end // frame_samples), self._frames.n_mp3_frames)
         supply = self._supply(first)
-        before = begin - (supply - 1) * frame_samples - DECODER_DELAY
+        before = begin - (supply - 1) * frame_samples
+        descriptor = self._cut(supply, first, last)
+        cut = Path(f"/proc/self/fd/{descriptor}")
+        mono = Source(cut, self.sample_rate, options=AV_OPTIONS).read(before, count)
+        if mono is not None:
+            os.close(descriptor)
+            return mono
+        return self._read_damaged(descriptor, before - DECODER_DELAY, count)
+
+    def _read_damaged(self, descriptor: int, before: int, count: int) -> Samples:
+        """The same by libsndfile, which goes on behind what does not decode."""
         try:
-            with soundfile.SoundFile(self._cut(supply, first, last)) as file:
+            with soundfile.SoundFile(descriptor) as file:
                 samples = file.read(before + count, dtype="float32", always_2d=True)[before:]
         except soundfile.LibsndfileError as error:
             raise CorruptAudio("the mp3 audio does not decode") from error
