@@ -30,6 +30,9 @@ MAX_MISSING = 0.01
 # Containers without an index, for which FFmpeg guesses a duration from the bit rate.
 UNINDEXED = {"aac", "mp3"}
 OGG = "ogg"
+# Codecs whose packets hold some thousand samples at most. A packet of PCM holds what a container
+# says, and FFmpeg's graph dies of what it cannot allocate for one.
+BOUNDED = {"aac", "mp3", "mp3float", "opus", "vorbis"}
 
 
 class AvReader:
@@ -129,7 +132,8 @@ class AvReader:
         if count <= 0:
             return np.zeros(0, np.float32)
         from_s = start / self.sample_rate - PREROLL_S
-        mono = self._source.read(start, count, from_s=from_s)
+        bounded = self.codec in BOUNDED
+        mono = self._source.read(start, count, from_s=from_s) if bounded else None
         return self._read_by_frames(start, count, from_s) if mono is None else mono
 
     def _read_by_frames(self, start: int, count: int, from_s: float) -> Samples:

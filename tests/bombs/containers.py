@@ -135,8 +135,9 @@ def _webm_and(extra: bytes) -> bytes:
     return content[:segment] + UNKNOWN_SIZE + extra + content[segment + 8 :]
 
 
-def caf_of_channels(channels: int) -> bytes:
-    facts = struct.pack(">d4s5I", RATE, b"lpcm", 0, 2 * channels & 0xFFFF_FFFF, 1, channels, 16)
+def caf(channels: int = 1, packet_frames: int = 1) -> bytes:
+    packet_bytes = 2 * channels & 0xFFFF_FFFF
+    facts = struct.pack(">d4s5I", RATE, b"lpcm", 2, packet_bytes, packet_frames, channels, 16)
     data = bytes(4) + b"\1\2" * RATE
     chunks = b"desc" + struct.pack(">q", len(facts)) + facts
     return b"caff\0\1\0\0" + chunks + b"data" + struct.pack(">q", len(data)) + data
