@@ -1,8 +1,8 @@
 """From a file to a model's input: open, seek to the window, decode, mix down, resample.
 
 Training and service read audio through this one module, so that they hear the same samples.
-WAV, AIFF, FLAC and MP3 go through libsndfile; Ogg, and what it cannot open (AAC in MP4 or ADTS,
-WebM, ALAC, WMA), goes through FFmpeg's libraries, held to those containers and to local files.
+WAV, AIFF and FLAC go through libsndfile; MP3, Ogg, and what it cannot open (AAC in MP4 or ADTS,
+WebM, ALAC, WMA), through FFmpeg's libraries, held to those containers and to local files.
 Only the windows that are asked for are decoded.
 """
 
@@ -76,7 +76,7 @@ class Windows:
 
 
 def open_audio(path: Path) -> Reader:
-    """Open with libsndfile, or with FFmpeg what that cannot read.
+    """Open as MP3, with libsndfile, or with FFmpeg what that cannot read.
 
     Raises
     ------

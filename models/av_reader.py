@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +34,9 @@ OGG = "ogg"
 # Codecs whose packets hold some thousand samples at most. A packet of PCM holds what a container
 # says, and FFmpeg's graph dies of what it cannot allocate for one.
 BOUNDED = {"aac", "mp3", "mp3float", "opus", "vorbis"}
+# The graph opens the file again for each window. One that takes a hundred times as long to open as
+# others do is opened once.
+MOST_OPEN_S = 0.1
 
 
 class AvReader:
@@ -44,6 +48,7 @@ class AvReader:
     """
 
     def __init__(self, path: Path) -> None:
+        began_s = time.process_time()
         self._path = path
         self._options = OPEN_OPTIONS | {"skip_initial_bytes": str(tags_end(path))}
         self._container = self._open()
@@ -52,6 +57,8 @@ class AvReader:
         except BaseException:
             self._container.close()
             raise
+        quickly = time.process_time() - began_s < MOST_OPEN_S
+        self._source = self._graph() if quickly and self.codec in BOUNDED else None
 
     def _open_stream(self) -> None:
         self._stream = _audio_stream(self._container)
@@ -69,7 +76,9 @@ class AvReader:
         if duration_s <= 0:
             raise NoAudioStream("the audio stream holds no samples")
         self.n_frames = int(duration_s * self.sample_rate)
-        self._source = Source(
+
+    def _graph(self) -> Source:
+        return Source(
             self._path,
             self.sample_rate,
             origin_s=float(self._origin * self._time_base),
@@ -132,8 +141,7 @@ class AvReader:
         if count <= 0:
             return np.zeros(0, np.float32)
         from_s = start / self.sample_rate - PREROLL_S
-        bounded = self.codec in BOUNDED
-        mono = self._source.read(start, count, from_s=from_s) if bounded else None
+        mono = self._source.read(start, count, from_s=from_s) if self._source else None
         return self._read_by_frames(start, count, from_s) if mono is None else mono
 
     def _read_by_frames(self, start: int, count: int, from_s: float) -> Samples:

@@ -1,4 +1,7 @@
-"""Reading MP3: a window's frames are cut out of the file, and libsndfile decodes only these."""
+"""Reading MP3: a window's frames are cut out of the file, and only these are decoded.
+
+By FFmpeg, and by libsndfile where that finds damage.
+"""
 
 from __future__ import annotations
 

@@ -78,6 +78,7 @@ def gap(tmp_path: Path) -> Path:
 
 def source_of(path: Path) -> Source:
     with closing(AvReader(path)) as reader:
+        assert reader._source
         return reader._source
 
 
@@ -122,6 +123,17 @@ def test_no_name_of_a_file_is_taken_for_options(tmp_path: Path) -> None:
     for name in ("a:loop=0.m4a", "it's, [one];.m4a", "back\\slash.m4a", "%d.m4a"):
         path = write(tmp_path / name, golden(2.0))
         assert Source(path, RATE).read(0, RATE) is not None
+
+
+def test_what_takes_long_to_open_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.m4a", golden(4.0))
+    (expected,) = read(path, [1.0], 2.0)
+    monkeypatch.setattr("models.av_reader.MOST_OPEN_S", 0.0)
+    monkeypatch.delattr(Source, "read")
+    (heard,) = read(path, [1.0], 2.0)
+    assert np.corrcoef(heard, expected)[0, 1] > 0.99
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:
