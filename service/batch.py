@@ -9,11 +9,9 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-import numpy as np
-
 from models.window import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
-from service.lanes import Lanes
+from service.lanes import Lanes, is_finite
 from service.observer import SILENT, Observer
 from service.session import Model, Outputs
 
@@ -167,7 +165,7 @@ class Batcher:
 def _settle(waiter: Waiter, inferred: Inferred) -> None:
     if waiter.answer.done():
         return
-    if all(np.isfinite(values).all() for values in inferred.outputs.values()):
+    if is_finite(inferred.outputs):
         waiter.answer.set_result(inferred)
     else:
         waiter.answer.set_exception(InferenceFailed("the model's answer is not finite"))

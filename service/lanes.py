@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -29,7 +29,8 @@ class Lanes:
         self._model = model
         self._timeout_s = timeout_s
         self._all_hang = all_hang
-        self._running: set[Future[list[Outputs]]] = set()
+        self._running: set[int] = set()
+        self._recovering: set[int] = set()
         self._hung: set[int] = set()
         self._failing: dict[int, int] = {}
         # A thread for each: CUDA's current device is a thread's.
@@ -45,8 +46,8 @@ class Lanes:
 
     @property
     def free(self) -> int:
-        """Lanes in which nothing runs."""
-        return len(self._threads) - len(self._running)
+        """Lanes that take what waits: in which nothing runs, and which do not stand back."""
+        return len(self._threads) - len(self._running | self._recovering)
 
     @property
     def hang(self) -> bool:
@@ -63,9 +64,9 @@ class Lanes:
         """
         late = asyncio.get_running_loop().call_later(self._timeout_s, self._hangs, lane)
         try:
+            self._running.add(lane)
             run = self._threads[lane].submit(_run, self._model, windows, lane, alone)
-            self._running.add(run)
-            run.add_done_callback(self._running.discard)
+            run.add_done_callback(lambda _: self._running.discard(lane))
             rows = await asyncio.wrap_future(run)
         except Exception:
             self._fails(lane, len(windows))
@@ -86,10 +87,13 @@ class Lanes:
     async def recover(self, lane: int) -> None:
         """Try it on silence; where it fails again, leave it alone for a second."""
         silence = np.zeros(self._model.input_shape, np.float32)
+        self._recovering.add(lane)
         try:
             await self.run(lane, [silence] * self._failing[lane], alone=False)
         except Exception:  # it was said when it began
             await asyncio.sleep(PAUSE_S)
+        finally:
+            self._recovering.discard(lane)
 
     def _fails(self, lane: int, windows: int) -> None:
         # Where lanes share a session, a failure tells nothing of one of them.
@@ -125,10 +129,19 @@ def _run(model: Model, windows: list[Samples], lane: int, alone: bool) -> list[O
     ------
     ValueError
         Where an output has more or fewer rows than windows: whose row is whose is unknown.
+    FloatingPointError
+        Where one of several devices answers with nothing but NaN and infinities.
     """
     stacked = windows[0][None] if len(windows) == 1 else np.stack(windows)
     outputs = model.run(stacked, lane=lane, alone=alone)  # n of (samples,) -> (n, samples)
     for name, values in outputs.items():
         if len(values) != len(windows):
             raise ValueError(f"{name} has {len(values)} rows for {len(windows)} windows")
-    return [{name: values[row] for name, values in outputs.items()} for row in range(len(windows))]
+    rows = [{name: values[row] for name, values in outputs.items()} for row in range(len(windows))]
+    if model.devices > 1 and not any(map(is_finite, rows)):
+        raise FloatingPointError("none of the answers is finite")
+    return rows
+
+
+def is_finite(outputs: Outputs) -> bool:
+    return all(np.isfinite(values).all() for values in outputs.values())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import onnxruntime as ort
 
 from service.devices import CPU
@@ -19,10 +20,14 @@ from tests.bundles import write_bundle
 
 @dataclass(eq=False)
 class Device:
-    """A session that does what it does, raises or hangs; of more than `most` windows it raises."""
+    """A session that does what it does, raises, hangs, or says NaN.
+
+    Of more than `most` windows it raises.
+    """
 
     session: ort.InferenceSession
     raises: bool = False
+    says_nan: bool = False
     most: int = 64
     goes_on: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
@@ -40,7 +45,8 @@ class Device:
         self.sizes.extend(len(each) for each in inputs.values())
         if self.raises or max(len(each) for each in inputs.values()) > self.most:
             raise RuntimeError("on cue")
-        return self.session.run(outputs, inputs)
+        answers = self.session.run(outputs, inputs)
+        return [np.full_like(each, np.nan) for each in answers] if self.says_nan else answers
 
 
 def on_two_devices(folder: Path) -> tuple[Model, Device, Device]:

@@ -131,20 +131,39 @@ def test_a_device_that_hangs_leaves_the_other_answering(two: Two) -> None:
     batched(two, scenario, 0.3)
 
 
-def test_a_device_that_fails_takes_nothing_more_until_it_answers(two: Two) -> None:
+@pytest.mark.parametrize("fails", ["raises", "says_nan"])
+def test_a_device_that_fails_takes_nothing_more_until_it_answers(two: Two, fails: str) -> None:
     _, one, other = two
-    one.raises = True
+    setattr(one, fails, True)
 
     async def scenario(batcher: Batcher) -> None:
         for window in windows(40):  # one after another: either device is free for each
             assert await batcher.run(window)
         assert len(other.sizes) == 40
-        one.raises = False
+        setattr(one, fails, False)
         held = await holds(other, batcher)
         async with asyncio.timeout(30):
             assert await batcher.run(windows(1)[0])
         other.goes_on.set()
         await held
+
+    batched(two, scenario, 30)
+
+
+def test_a_device_that_fails_is_left_no_part_of_what_waits(two: Two) -> None:
+    _, one, other = two
+    one.raises = True
+
+    async def scenario(batcher: Batcher) -> None:
+        held = await holds(other, batcher)
+        before = len(other.sizes)
+        both = asyncio.gather(*(batcher.run(window) for window in windows(4)))
+        async with asyncio.timeout(30):
+            while not one.sizes:
+                await asyncio.sleep(0.001)
+        other.goes_on.set()
+        await asyncio.gather(held, both)
+        assert other.sizes[before + 1 :] == [4]
 
     batched(two, scenario, 30)
 
