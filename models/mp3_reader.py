@@ -31,7 +31,6 @@ from models.sndfile_reader import (
     codec_name,
     ends_early,
     mix_down,
-    open_sound,
 )
 from models.window import Samples
 
@@ -182,3 +181,19 @@ def _check_whole(frames: Mp3Index, sample_rate: int) -> None:
             value=frames.missing_bytes,
             limit=0,
         )
+
+
+def open_sound(path: Path) -> soundfile.SoundFile:
+    """As libsndfile reads it, from behind the tags in front.
+
+    Raises
+    ------
+    CorruptAudio
+        Where there are too many tags; `TypeError`, `LibsndfileError` where it reads no such file.
+    """
+    begin = tags_end(path)
+    if not begin:
+        return soundfile.SoundFile(path)
+    descriptor = os.open(path, os.O_RDONLY)  # libsndfile closes it, also where it fails
+    os.lseek(descriptor, begin, os.SEEK_SET)
+    return soundfile.SoundFile(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Self
@@ -55,8 +54,10 @@ class SndfileReader:
         with path.open("rb") as head:
             if head.read(4) == OGG:
                 return None
+        if tags_end(path):  # behind tags libsndfile loses its way in a FLAC file
+            return None
         try:
-            file = open_sound(path)
+            file = soundfile.SoundFile(path)
         except (soundfile.LibsndfileError, TypeError):  # `TypeError`: a name that ends in .raw
             return None
         if file.format not in CONTAINERS or not 0 < file.frames < UNKNOWN_LENGTH:
@@ -100,22 +101,6 @@ class SndfileReader:
 
     def close(self) -> None:
         self._file.close()
-
-
-def open_sound(path: Path) -> soundfile.SoundFile:
-    """As libsndfile reads it, from behind the tags in front.
-
-    Raises
-    ------
-    CorruptAudio
-        Where there are too many tags; `TypeError`, `LibsndfileError` where it reads no such file.
-    """
-    begin = tags_end(path)
-    if not begin:
-        return soundfile.SoundFile(path)
-    descriptor = os.open(path, os.O_RDONLY)  # libsndfile closes it, also where it fails
-    os.lseek(descriptor, begin, os.SEEK_SET)
-    return soundfile.SoundFile(descriptor)
 
 
 def ends_early(promised_s: float) -> TruncatedAudio:

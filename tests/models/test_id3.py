@@ -16,6 +16,7 @@ from tests.bombs.good import good
 from tests.bombs.streams import id3, id3_frame, mp3_with_many_tags
 
 TAG = id3(id3_frame(b"TXXX", b"\0a\0b") * 20)
+COVER = id3(id3_frame(b"APIC", b"\0image/png\0\3\0" + bytes(300_000)))
 
 
 def end_of(content: bytes, path: Path) -> int:
@@ -33,9 +34,10 @@ def test_tags_end_where_the_audio_begins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mp3", "flac", "wav", "aiff", "ogg", "opus"])
-def test_audio_behind_tags_is_read_as_without_them(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tags", [TAG + TAG, COVER], ids=["two", "cover"])
+def test_audio_behind_tags_is_read_as_without_them(kind: str, tags: bytes, tmp_path: Path) -> None:
     read = []
-    for name, before in (("bare", b""), ("tagged", TAG + TAG)):
+    for name, before in (("bare", b""), ("tagged", tags)):
         path = tmp_path / name
         path.write_bytes(before + good(kind))
         with closing(open_audio(path)) as reader:
