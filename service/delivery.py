@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 EXTENSION = "tasteprint.delivery"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+INVALID = "Invalid HTTP request received."
 
 
 class Receiver(Protocol):
@@ -47,9 +48,16 @@ def delivers(scope: Scope) -> Deliver | None:
 
 
 def stated_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """`Content-Length`; 0 where there is none. The parser lets any number of leading zeros pass."""
+    """`Content-Length`; 0 where there is none. The parser lets blanks and leading zeros pass."""
     stated = next((value for name, value in headers if name == b"content-length"), b"")
-    return int(stated.lstrip(b"0")[:20] or 0)
+    return int(stated.strip().lstrip(b"0")[:20] or 0)
+
+
+def new_parser(protocol: HttpToolsProtocol) -> httptools.HttpRequestParser:
+    """As uvicorn makes its own: what comes behind a connection's last request is passed over."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 class DeliveringHttp(HttpToolsProtocol):
@@ -67,15 +75,17 @@ class DeliveringHttp(HttpToolsProtocol):
         if not self._left:
             super().data_received(data)
             return
+        self._unset_keepalive_if_required()  # the answer may have been given before the body's end
         body, after = data[: self._left], data[self._left :]
         self._left -= len(body)
         try:
             self.on_body(body)
         except ValueError:  # as where the parser calls it
-            self.send_400_response("Invalid HTTP request received.")
+            self.logger.warning(INVALID)
+            self.send_400_response(INVALID)
             return
         if not self._left:
-            self.parser = httptools.HttpRequestParser(self)
+            self.parser = new_parser(self)
             self.on_message_complete()
             if after:
                 self.data_received(after)
@@ -94,7 +104,8 @@ class DeliveringHttp(HttpToolsProtocol):
             receiver.end()
         else:
             self._receiver = receiver
-            self._left = max(0, stated_length(cycle.scope["headers"]) - self._came)
+            if cycle.keep_alive:  # else the parser knows that nothing follows
+                self._left = max(0, stated_length(cycle.scope["headers"]) - self._came)
             self.flow.resume_reading()
 
     def on_headers_complete(self) -> None:

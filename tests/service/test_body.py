@@ -116,6 +116,47 @@ def test_what_follows_a_refused_beginning_is_let_pass(service: Service, content:
         assert answer_to(client)[0] == 200
 
 
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSE = "\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("more", [GET, b"no request", b"\r\n"])
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_what_follows_a_connection_s_last_request_does_not_take_its_answer(
+    service: Service, content: bytes, more: bytes, first: bool
+) -> None:
+    head = HEAD.format(size=len(content))
+    last = head.replace("\r\n\r\n", CLOSE)
+    with connect(service) as client:
+        if not first:
+            client.sendall(head.encode() + content)
+            assert_heard(client, content)
+        client.sendall(last.encode() + content[:1000])
+        wait_until(lambda: service.held_bytes() == 1000, "its beginning is there")
+        client.sendall(content[1000:] + more)
+        assert_heard(client, content)
+        assert not client.recv(1)
+
+
+def test_a_later_request_that_is_the_last_is_answered_whatever_follows_it(
+    service: Service, content: bytes
+) -> None:
+    with connect(service) as client:
+        client.sendall(HEAD.format(size=len(content)).encode() + content)
+        assert_heard(client, content)
+        client.sendall(GET.replace(b"\r\n\r\n", CLOSE.encode()) + b"no request")
+        assert answer_to(client)[0] == 200
+        assert not client.recv(1)
+
+
+@pytest.mark.parametrize("stated", ["0 ", "00\t"])
+def test_blanks_behind_a_length_of_nothing_are_let_pass(service: Service, stated: str) -> None:
+    with connect(service) as client:
+        client.sendall(HEAD.format(size=stated).encode())
+        status, problem = answer_to(client)
+        assert (status, problem["type"]) == (422, "urn:tasteprint:empty-upload")
+
+
 def test_a_client_that_leaves_takes_its_bytes_along(service: Service, content: bytes) -> None:
     with connect(service) as client:
         client.sendall(HEAD.format(size=len(content)).encode() + content[:-1])
