@@ -119,7 +119,8 @@ def clicks(seconds: int, rate: int) -> Sound:
     fades = 0.9 * np.exp(-np.arange(300) / 40)[:, None]
     for at in random.integers(0, len(sound) - 300, 10 * seconds):
         sound[at : at + 300] += fades * random.uniform(-1, 1, (300, 1))
-    return np.clip(sound, -1, 1).astype(np.float32)
+    clipped: Sound = np.clip(sound, -1, 1).astype(np.float32)
+    return clipped
 
 
 def test_vorbis_is_in_its_place_where_its_blocks_turn_short(tmp_path: Path) -> None:
