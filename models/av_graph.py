@@ -20,6 +20,9 @@ from models.window import Samples
 
 # 0.74 s at 44.1 kHz. One more than the window has is decoded; each costs some 20 µs by itself.
 BLOCK_SAMPLES = 32_768
+# FFmpeg misplaces a Vorbis frame where long blocks turn short, in some music every tenth, and two
+# blocks in a row may begin with one. Behind a gap all blocks are astray.
+MAX_ASTRAY = 2
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class Source:
     Attributes
     ----------
     origin_s : the timestamp of the audio's first sample
+    n_frames : samples a channel that it has at least; where it ends before them, some are missing
     options : of the demuxer
     """
 
     path: Path
     sample_rate: int
     origin_s: float = 0.0
+    n_frames: int = 0
     stream: int = -1
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -48,7 +53,8 @@ class Source:
         from_s : seek to there at first, in seconds
         """
         mono, end = np.empty(count, np.float32), start + count
-        position, astray = -1, False
+        jitter = MAX_JITTER_S * self.sample_rate
+        position, astray = -1, 0
         try:
             for frame in self._frames(from_s):
                 stated = self._position(frame)
@@ -56,12 +62,9 @@ class Source:
                     position = stated
                     if not 0 <= position <= start:
                         return None
-                # FFmpeg misplaces a Vorbis frame where long blocks turn short, and the next is
-                # right again.
-                off = abs(stated - position) > MAX_JITTER_S * self.sample_rate
-                if off and astray:
+                astray = astray + 1 if abs(stated - position) > jitter else 0
+                if astray > MAX_ASTRAY:
                     return None
-                astray = off
                 if position >= end and not astray:
                     return mono
                 block = Block(position, frame)
@@ -71,7 +74,9 @@ class Source:
                 position = block.end
         except (av.error.FFmpegError, ValueError):
             return None
-        return mono if position >= end else None
+        # In the last block only its end tells of a gap.
+        whole = position >= max(end, self.n_frames - jitter) and not astray
+        return mono if whole else None
 
     def _position(self, frame: av.AudioFrame) -> int:
         """Where a frame begins, in samples; -1 where it does not say, or is at another rate."""

@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from models.av_blocks import Block, Gathered
-from models.av_graph import Source
+from models.av_graph import BLOCK_SAMPLES, Source
 from models.errors import CorruptAudio, NoAudioStream, NotAudio, TruncatedAudio
 from models.id3 import tags_end
 from models.ogg import missing_bytes
@@ -34,6 +34,9 @@ OGG = "ogg"
 # Codecs whose packets hold some thousand samples at most. A packet of PCM holds what a container
 # says, and FFmpeg's graph dies of what it cannot allocate for one.
 BOUNDED = {"aac", "mp3", "mp3float", "opus", "vorbis"}
+# Of a few blocks of Vorbis all may be misplaced (see `av_graph`); of so many it is one in 100,000.
+VORBIS = "vorbis"
+MIN_VORBIS_SAMPLES = 16 * BLOCK_SAMPLES
 # The graph opens the file again for each window. One that takes a hundred times as long to open as
 # others do is opened once.
 MOST_OPEN_S = 0.1
@@ -82,6 +85,7 @@ class AvReader:
             self._path,
             self.sample_rate,
             origin_s=float(self._origin * self._time_base),
+            n_frames=self.n_frames,
             stream=self._stream.index,
             options=self._options,
         )
@@ -141,7 +145,9 @@ class AvReader:
         if count <= 0:
             return np.zeros(0, np.float32)
         from_s = start / self.sample_rate - PREROLL_S
-        mono = self._source.read(start, count, from_s=from_s) if self._source else None
+        told = self.codec != VORBIS or count >= MIN_VORBIS_SAMPLES
+        source = self._source if told else None
+        mono = source.read(start, count, from_s=from_s) if source else None
         return self._read_by_frames(start, count, from_s) if mono is None else mono
 
     def _read_by_frames(self, start: int, count: int, from_s: float) -> Samples:

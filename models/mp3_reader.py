@@ -118,17 +118,24 @@ class Mp3Reader:
         supply = self._supply(first)
         before = begin - (supply - 1) * frame_samples
         descriptor = self._cut(supply, first, last)
-        cut = Path(f"/proc/self/fd/{descriptor}")
-        mono = Source(cut, self.sample_rate, options=AV_OPTIONS).read(before, count)
-        if mono is not None:
+        source = Source(
+            Path(f"/proc/self/fd/{descriptor}"),
+            self.sample_rate,
+            n_frames=(1 + last - supply) * frame_samples,
+            options=AV_OPTIONS,
+        )
+        try:
+            mono = source.read(before, count)
+            if mono is None:
+                mono = self._read_damaged(descriptor, before - DECODER_DELAY, count)
+        finally:
             os.close(descriptor)
-            return mono
-        return self._read_damaged(descriptor, before - DECODER_DELAY, count)
+        return mono
 
     def _read_damaged(self, descriptor: int, before: int, count: int) -> Samples:
         """The same by libsndfile, which goes on behind what does not decode."""
         try:
-            with soundfile.SoundFile(descriptor) as file:
+            with soundfile.SoundFile(descriptor, closefd=False) as file:
                 samples = file.read(before + count, dtype="float32", always_2d=True)[before:]
         except soundfile.LibsndfileError as error:
             raise CorruptAudio("the mp3 audio does not decode") from error
