@@ -51,7 +51,7 @@ class AvReader:
     """
 
     def __init__(self, path: Path) -> None:
-        began_s = time.process_time()
+        began_s = time.thread_time()
         self._path = path
         self._options = OPEN_OPTIONS | {"skip_initial_bytes": str(tags_end(path))}
         self._container = self._open()
@@ -60,7 +60,7 @@ class AvReader:
         except BaseException:
             self._container.close()
             raise
-        quickly = time.process_time() - began_s < MOST_OPEN_S
+        quickly = time.thread_time() - began_s < MOST_OPEN_S
         self._source = self._graph() if quickly and self.codec in BOUNDED else None
 
     def _open_stream(self) -> None:
