@@ -33,6 +33,7 @@ class Source:
     ----------
     origin_s : the timestamp of the audio's first sample
     n_frames : samples a channel that it has at least; where it ends before them, some are missing
+    container : FFmpeg's name of the only one that it can be, which then needs no guessing
     options : of the demuxer
     """
 
@@ -41,6 +42,7 @@ class Source:
     origin_s: float = 0.0
     n_frames: int = 0
     stream: int = -1
+    container: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, start: int, count: int, *, from_s: float = 0.0) -> Samples | None:
@@ -84,19 +86,21 @@ class Source:
             return -1
         return round((frame.time - self.origin_s) * self.sample_rate)
 
+    def _movie(self, from_s: float) -> dict[str, str]:
+        options = {
+            "filename": str(self.path),
+            "stream_index": str(self.stream),
+            "seek_point": f"{max(0.0, from_s):.6f}",
+            "dec_threads": "1",
+            "format_opts": ":".join(f"{name}={value}" for name, value in self.options.items()),
+        }
+        return options | ({"format_name": self.container} if self.container else {})
+
     def _frames(self, from_s: float) -> Iterator[av.AudioFrame]:
         graph = Graph()
         graph.threads = 1
-        options = ":".join(f"{name}={value}" for name, value in self.options.items())
         nodes = [
-            graph.add(
-                "amovie",
-                filename=str(self.path),
-                stream_index=str(self.stream),
-                seek_point=f"{max(0.0, from_s):.6f}",
-                dec_threads="1",
-                format_opts=options,
-            ),
+            graph.add("amovie", **self._movie(from_s)),
             graph.add("asetnsamples", n=str(BLOCK_SAMPLES), p="0"),
             graph.add("aformat", sample_fmts="fltp"),
             graph.add("abuffersink"),

@@ -122,6 +122,7 @@ class Mp3Reader:
             Path(f"/proc/self/fd/{descriptor}"),
             self.sample_rate,
             n_frames=(1 + last - supply) * frame_samples,
+            container="mp3",
             options=AV_OPTIONS,
         )
         try:
