@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import soxr
 
 from benchmarks.result import Benchmark, Figures, Goal, Plan
 from models.audio import Windows, read_windows
+from models.av_graph import Source
 from models.bundle import read
 from models.card import AudioInput
 from models.window import Samples, WindowChoice
@@ -60,16 +62,10 @@ def decode_ms(path: Path, audio: AudioInput) -> float:
 
 def library_ms(path: Path) -> float:
     """The codec's library alone, over a clip: nothing mixed down, nothing resampled."""
-    if path.suffix[1:] in {"mp3", "flac", "wav"}:
-        dtype = "float32" if path.suffix == ".mp3" else "int16"
-        return least_ms(lambda: soundfile.read(path, dtype=dtype))
-    return least_ms(lambda: _decode(path))
-
-
-def _decode(path: Path) -> None:
-    with av.open(str(path)) as container:
-        for _ in container.decode(container.streams.audio[0]):
-            pass
+    if path.suffix[1:] in {"flac", "wav"}:
+        return least_ms(lambda: soundfile.read(path, dtype="int16"))
+    source = Source(path, 0)
+    return least_ms(lambda: deque(source.blocks(), maxlen=0))
 
 
 def _decode_all(path: Path) -> list[av.AudioFrame]:
@@ -122,10 +118,10 @@ def agreement(
     return error_ms, cosine(here, there)
 
 
-def as_in_a_decoder(path: Path, audio: AudioInput) -> float:
+def as_in_a_decoder(measured_ms: Callable[..., float], *given: object) -> float:
     """In a process that does nothing else, and handles memory as the service's decoders do."""
     with multiprocessing.get_context("spawn").Pool(1, keep_freed_memory) as pool:
-        return pool.apply(decode_ms, (path, audio))
+        return pool.apply(measured_ms, given)
 
 
 def measure(plan: Plan) -> Figures:
@@ -149,9 +145,9 @@ def rows_of(folder: Path, goals_ms: dict[str, int]) -> Iterator[Figures]:
         row = {
             "format": kind,
             "goal_ms": goal_ms,
-            "clip_ms": as_in_a_decoder(clip, audio),
-            "song_ms": as_in_a_decoder(song, audio),
-            "library_ms": library_ms(clip),
+            "clip_ms": as_in_a_decoder(decode_ms, clip, audio),
+            "song_ms": as_in_a_decoder(decode_ms, song, audio),
+            "library_ms": as_in_a_decoder(library_ms, clip),
             "start_error_ms": error_ms,
             "cosine": alike,
         }

@@ -58,7 +58,7 @@ class Source:
         jitter = MAX_JITTER_S * self.sample_rate
         position, astray = -1, 0
         try:
-            for frame in self._frames(from_s):
+            for frame in self.blocks(from_s):
                 stated = self._position(frame)
                 if position < 0:
                     position = stated
@@ -96,7 +96,8 @@ class Source:
         }
         return options | ({"format_name": self.container} if self.container else {})
 
-    def _frames(self, from_s: float) -> Iterator[av.AudioFrame]:
+    def blocks(self, from_s: float = 0.0) -> Iterator[av.AudioFrame]:
+        """What is decoded from there on, each but the last one of `BLOCK_SAMPLES`."""
         graph = Graph()
         graph.threads = 1
         nodes = [

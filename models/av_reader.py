@@ -34,7 +34,8 @@ OGG = "ogg"
 # Codecs whose packets hold some thousand samples at most. A packet of PCM holds what a container
 # says, and FFmpeg's graph dies of what it cannot allocate for one.
 BOUNDED = {"aac", "mp3", "mp3float", "opus", "vorbis"}
-# Of a few blocks of Vorbis all may be misplaced (see `av_graph`); of so many it is one in 100,000.
+# Of a few blocks of Vorbis all may be misplaced (see `av_graph`). Of so many some are right, and
+# tell.
 VORBIS = "vorbis"
 MIN_VORBIS_SAMPLES = 16 * BLOCK_SAMPLES
 # The graph opens the file again for each window. One that takes a hundred times as long to open as

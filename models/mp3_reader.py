@@ -197,11 +197,9 @@ def open_sound(path: Path) -> soundfile.SoundFile:
     Raises
     ------
     CorruptAudio
-        Where there are too many tags; `TypeError`, `LibsndfileError` where it reads no such file.
+        Where there are too many tags; `LibsndfileError` where it reads no such file.
     """
     begin = tags_end(path)
-    if not begin:
-        return soundfile.SoundFile(path)
     descriptor = os.open(path, os.O_RDONLY)  # libsndfile closes it, also where it fails
     os.lseek(descriptor, begin, os.SEEK_SET)
     return soundfile.SoundFile(descriptor)

@@ -59,7 +59,9 @@ def lag(one: Samples, other: Samples) -> int:
 def test_six_channels_are_mixed_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sound = np.random.default_rng(0).uniform(-0.3, 0.3, (RATE * 4, 6)).astype(np.float32)
     path = write_surround(tmp_path / "a.m4a", sound, "aac", "mp4")
-    quick = read(path, [1.0], 2.0)
+    with monkeypatch.context() as patched:
+        patched.delattr(AvReader, "_read_by_frames")
+        quick = read(path, [1.0], 2.0)
     monkeypatch.setattr(Source, "read", nothing)
     np.testing.assert_array_equal(quick, read(path, [1.0], 2.0))
 

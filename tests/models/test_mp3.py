@@ -75,6 +75,11 @@ def test_frames_are_counted_where_no_length_is_stated(bare: bytes, tmp_path: Pat
     assert duration_s(bare, tmp_path / "a.mp3") == pytest.approx(SECONDS, abs=0.1)
 
 
+def test_a_name_says_nothing(bare: bytes, tmp_path: Path) -> None:
+    # By this one libsndfile would ask for the sample rate.
+    assert duration_s(bare, tmp_path / "a.raw") == duration_s(bare, tmp_path / "a.mp3")
+
+
 def test_tags_do_not_count_as_audio(bare: bytes, tmp_path: Path) -> None:
     cover = bytes(1_000_000)  # as cover art would be; libsndfile takes it for a minute of audio
     size = bytes(len(cover) >> shift & 0x7F for shift in (21, 14, 7, 0))
