@@ -18,10 +18,8 @@ COPY pyproject.toml ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
     && pip install --no-cache-dir --requirement requirements.txt
 
-# pyproject.toml names training's packages too; here they stay empty.
 COPY . .
-RUN mkdir -p training/networks \
-    && pip install --no-cache-dir --no-deps . \
+RUN pip install --no-cache-dir --no-deps . \
     && rm -rf build *.egg-info
 WORKDIR /
 

@@ -14,9 +14,8 @@ import torch
 from fastapi import FastAPI, UploadFile
 
 from models.bundle import read
-from training.export import WINDOW
-from training.graph import load_network_from_bundle
-from training.mel import MelSpectrogram
+from training.export.reload import load_network_from_bundle
+from training.networks.mel import WINDOW, MelSpectrogram
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
 

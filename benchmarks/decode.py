@@ -21,12 +21,12 @@ import soundfile
 import soxr
 
 from benchmarks.result import Benchmark, Figures, Goal, Plan
-from models.audio import Windows, read_windows
-from models.av_graph import Source
+from models.audio.ffmpeg_graph import Source
+from models.audio.window_choice import Samples, WindowChoice
+from models.audio.windows import Windows, read_windows
 from models.bundle import read
 from models.card import AudioInput
-from models.window import Samples, WindowChoice
-from service.allocator import keep_freed_memory
+from service.malloc import keep_freed_memory
 from tests.sounds import golden, write
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"

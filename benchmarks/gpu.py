@@ -16,11 +16,11 @@ import onnxruntime as ort
 
 from benchmarks.limit import BUNDLE
 from benchmarks.result import Benchmark, Figures, Plan
+from models.audio.window_choice import Samples
 from models.bundle import read
 from models.card import Precision
-from models.window import Samples
-from service.binding import run_bound, run_plain
-from service.devices import CPU, CUDA, CUDA_OPTIONS, cuda_devices
+from service.inference.devices import CPU, CUDA, CUDA_OPTIONS, cuda_devices
+from service.inference.io_binding import run_bound, run_plain
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 BATCH_OF_ALL = 16

@@ -17,12 +17,12 @@ import numpy as np
 import onnxruntime as ort
 
 from benchmarks.wire import LENGTH
-from models.audio import read_windows
+from models.audio.window_choice import WindowChoice
+from models.audio.windows import read_windows
 from models.bundle import read
 from models.card import AudioInput
-from models.window import WindowChoice
-from service.allocator import keep_freed_memory
-from service.precision import chosen_graph
+from service.inference.precision import chosen_graph
+from service.malloc import keep_freed_memory
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
 BUFFER = 1 << 18

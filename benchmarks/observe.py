@@ -15,10 +15,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.logging import AccessFormatter
 
-from service.logs import ACCESS, JsonLines, TextLines
-from service.metrics import Metrics
-from service.observe import Observe
-from service.templates import Templates
+from service.middleware.instrumentation import Observe, Templates
+from service.observability.logs import ACCESS, JsonLines, TextLines
+from service.observability.metrics import Metrics
 
 ROUNDS, REQUESTS = 7, 2000
 

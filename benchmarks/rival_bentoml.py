@@ -12,8 +12,8 @@ import bentoml
 import numpy as np
 
 from benchmarks.limit import Embedder
-from models.audio import read_windows
-from models.window import WindowChoice
+from models.audio.window_choice import WindowChoice
+from models.audio.windows import read_windows
 
 Answer = dict[str, list[float]]
 MOST, LATENCY_MS = 8, 10_000

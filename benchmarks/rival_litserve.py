@@ -16,8 +16,8 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 
 from benchmarks.limit import Embedder
-from models.audio import read_windows
-from models.window import WindowChoice
+from models.audio.window_choice import WindowChoice
+from models.audio.windows import read_windows
 
 BATCH_WAIT_S = 0.01
 # A form's file goes to a worker pickled, which one on the disk cannot be.

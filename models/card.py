@@ -56,7 +56,7 @@ class Agreement(Part):
     reference : SHA-256 of the float32 graph that it was held against
     windows : how many were heard, none of them used to make the graph
     outputs : by the output's name; of `embedding` and `features` the cosine, of `probabilities` and
-        `values`, whose size counts too, 1 - |a - b|² / (2 |a| |b|): see `models.agreement`
+        `values`, whose size counts too, 1 - |a - b|² / (2 |a| |b|): see `models.similarity`
     data : what the graph was calibrated on, and what it was measured on
     """
 

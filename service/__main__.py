@@ -12,14 +12,14 @@ import sys
 from pydantic import ValidationError
 
 from models.errors import TasteprintError
-from service.access import check_exposure
-from service.allocator import keep_freed_memory
 from service.app import create_app
 from service.errors import CannotStart
-from service.logs import configure
-from service.pipeline import Pipeline
+from service.inference.session import Model
+from service.malloc import keep_freed_memory
+from service.middleware.auth import check_exposure
+from service.observability.logs import configure
+from service.pipeline.pipeline import Pipeline
 from service.server import Server
-from service.session import Model
 from service.settings import from_environment
 
 BACKLOG = 1024

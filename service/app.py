@@ -11,21 +11,23 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from service import access, operation, problems, sandbox
-from service.bounds import Bounds
-from service.ended import Ended
-from service.headers import SecureHeaders
-from service.load import load_models
-from service.metrics import Metrics
-from service.observe import Observe
-from service.openapi import state_keys
-from service.page import docs_page
-from service.pipeline import Pipeline
-from service.ready import Probe
-from service.routes import router
+from service import problems
+from service.api import operations
+from service.api.audio import router
+from service.api.docs import docs_page
+from service.api.openapi import state_keys
+from service.decoding import sandbox
+from service.inference.registry import load_models
+from service.middleware import auth
+from service.middleware.instrumentation import Observe, Templates
+from service.middleware.request_limits import Bounds
+from service.middleware.security_headers import SecureHeaders
+from service.middleware.shutdown import Ended
+from service.observability.metrics import Metrics
+from service.observability.tracing import open_traces
+from service.pipeline.pipeline import Pipeline
+from service.pipeline.probe import Probe
 from service.settings import Settings, from_environment
-from service.templates import Templates
-from service.traces import open_traces
 
 
 class Application(FastAPI):
@@ -89,7 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.pipeline, app.state.probe, app.state.metrics = pipeline, probe, metrics
     problems.install(app)
     app.include_router(router)
-    app.include_router(operation.router)
+    app.include_router(operations.router)
     page = docs_page()
 
     async def docs() -> HTMLResponse:
@@ -98,9 +100,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     for path in ("/", "/docs"):
         app.get(path, include_in_schema=False)(docs)
-    app.open_paths = access.install(app, settings)
+    app.open_paths = auth.install(app, settings)
     # Last, and around all of it: what it does not see has no id and is not counted.
-    templates = Templates([*app.routes, *router.routes, *operation.router.routes])
+    templates = Templates([*app.routes, *router.routes, *operations.router.routes])
     app.middleware_stack = Observe(app.build_middleware_stack(), metrics, traces, templates)
     return app
 

@@ -15,7 +15,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from models.errors import TasteprintError
-from service.answers import Problem
 from service.errors import (
     RETRY_AFTER_S,
     InvalidParameter,
@@ -25,7 +24,8 @@ from service.errors import (
     status_of,
     type_of,
 )
-from service.seen import CLIENT_LEFT, current
+from service.observability.context import CLIENT_LEFT, current
+from service.schemas.responses import Problem
 
 MEDIA_TYPE = "application/problem+json"
 # The types of what is in no tree: the framework's own refusals, and what nobody expected.

@@ -12,10 +12,10 @@ from typing import cast
 import uvicorn
 from fastapi import FastAPI
 
-from service.connections import connections
-from service.logs import announce
-from service.pipeline import Pipeline
+from service.observability.logs import announce
+from service.pipeline.pipeline import Pipeline
 from service.settings import Settings
+from service.transport.connection import connections
 
 # For answers to leave, once the requests are over.
 CLOSING_S = 1
@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
             http=cast(type[asyncio.Protocol], connections(settings)),
             log_level="info",
             log_config=None,  # its lines go the way of ours
-            access_log=False,  # `service.observe` logs the requests
+            access_log=False,  # `service.middleware.instrumentation` logs the requests
             timeout_graceful_shutdown=CLOSING_S,
             server_header=False,
         )

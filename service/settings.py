@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,8 +20,31 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 import models
-from service import keys, origins
+from service.api_keys import Digests
+from service.api_keys import parse_list as parse_keys
 from service.errors import CannotStart
+
+# RFC 6454, section 6.2: no path, no slash at the end, the default port left out or not.
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
+
+
+def parse_origins(value: object) -> object:
+    """Origins between commas, as a browser states them; what is no string is left as it is.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not isinstance(value, str):
+        return value
+    origins = tuple(each.strip().lower() for each in value.split(",") if each.strip())
+    for origin in origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{origin} is no origin: write scheme, host and port alone, as https://example.org"
+            )
+    return origins
+
 
 MODELS_DIR = Path(models.__file__).parent
 PREFIX = "TASTEPRINT_"
@@ -68,7 +92,7 @@ class Settings(BaseSettings):
         description="Longest that a connection may take to send a request's head.",
     )
 
-    api_keys: Annotated[keys.Digests, NoDecode, BeforeValidator(keys.parse_list)] = Field(
+    api_keys: Annotated[Digests, NoDecode, BeforeValidator(parse_keys)] = Field(
         default=(),
         repr=False,
         description="Keys, separated by commas: who has none of them is refused.",
@@ -83,7 +107,7 @@ class Settings(BaseSettings):
     allow_anyone: bool = Field(
         default=False, description="Listen also where other machines reach it, without any keys."
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins.parse_list)] = Field(
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)] = Field(
         default=(),
         description="Origins whose pages may read answers, separated by commas; `*` is every one.",
     )

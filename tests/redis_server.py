@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
-from service.redis_cache import PREFIX
+from service.cache.redis import PREFIX
 from tests.running import wait_until
 
 

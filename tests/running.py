@@ -92,7 +92,7 @@ def decoders_of(pid: int) -> list[int]:
 
 def is_decoder(pid: int) -> bool:
     try:
-        return b"service.decoder_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"service.decoding.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 

@@ -13,7 +13,7 @@ from typer.main import get_command
 from benchmarks.draw import DOCS, docs, readme
 from service.settings import Settings
 from tests.running import ROOT, Service
-from training.__main__ import app
+from training.cli.main import app
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -89,6 +89,6 @@ def test_every_make_target_and_file_that_is_named_exists() -> None:
     for link in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
         assert (ROOT / link).exists(), link
     for route in re.findall(r"`(?:GET|POST) (/[\w/-]*)", README):
-        files = ("routes.py", "operation.py", "app.py")
+        files = ("api/audio.py", "api/operations.py", "app.py")
         source = "".join((ROOT / "service" / name).read_text() for name in files)
         assert f'"{route}' in source or route.startswith("/models/"), route

@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime as ort
 
 from benchmarks.gpu import clips_per_second, noise, table, ways_in
-from service.devices import CPU
-from service.session import options
+from service.inference.devices import CPU
+from service.inference.session import options
 from tests.bundles import AUDIO, write_bundle
 
 

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from service.decode import DecodePool
+from service.decoding.pool import DecodePool
 from service.settings import Settings
 from tests.bombs import BOMBS, HEAVY
 from tests.fuzz.corpus import ORIGINALS, corpus

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from models import errors as audio_errors
-from models.audio import Windows
+from models.audio.windows import Windows
 from models.card import AudioInput
 from models.errors import AudioError, TasteprintError
 from service import errors
-from service.decode import DecodePool
-from service.spool import Spool
+from service.decoding.memfd import Spool
+from service.decoding.pool import DecodePool
 from tests.fuzz.mutate import Mutant
 from tests.running import decoders_of, resident_bytes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.decode import DecodePool
+from service.decoding.pool import DecodePool
 from service.settings import Settings
 from tests.fuzz.corpus import corpus
 from tests.fuzz.decoding import Findings, judge, open_files, watch_decoders

@@ -15,16 +15,16 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["service.multipart", "service.upload", "python_multipart"]
+    include=["service.transport.multipart", "service.transport.upload", "python_multipart"]
 ):
-    import service.upload
-    from service.multipart import MAX_HEAD_BYTES, FilePart
+    import service.transport.upload
+    from service.transport.multipart import MAX_HEAD_BYTES, FilePart
 
 from starlette.requests import Request
 
-from service.admit import HeldBytes
 from service.errors import BadUpload, Busy
 from service.settings import Settings
+from service.transport.upload_limits import HeldBytes
 
 MAX_UPLOAD = 4096
 SETTINGS = Settings(max_upload_bytes=MAX_UPLOAD, max_held_bytes=1 << 20)
@@ -69,7 +69,7 @@ async def received(kind: str, pieces: list[bytes]) -> tuple[str, str]:
     scope = {"type": "http", "method": "POST", "path": "/embed", "headers": headers}
     held = HeldBytes(SETTINGS.max_held_bytes)
     try:
-        upload = await service.upload.receive(Request(scope, receive), SETTINGS, held)
+        upload = await service.transport.upload.receive(Request(scope, receive), SETTINGS, held)
     except (BadUpload, Busy) as error:
         assert held.held == 0, "bytes of a refused upload are held"
         return type(error).__name__, ""

@@ -11,9 +11,9 @@ from typing import Any, cast
 import numpy as np
 import onnxruntime as ort
 
-from service.devices import CPU
-from service.load import load_models
-from service.session import Model, options
+from service.inference.devices import CPU
+from service.inference.registry import load_models
+from service.inference.session import Model, options
 from service.settings import Settings
 from tests.bundles import write_bundle
 

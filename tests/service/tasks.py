@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import onnxruntime as ort
 
-from models.audio import Windows
+from models.audio.windows import Windows
 from models.card import AudioInput
 from service.app import create_app
-from service.decode import DecodePool
-from service.pipeline import Pipeline
+from service.decoding.pool import DecodePool
+from service.pipeline.pipeline import Pipeline
 from service.settings import Settings
 from tests.bundles import AUDIO, graph_bytes, write_bundle, write_head, write_task
 

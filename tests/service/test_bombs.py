@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from service.decode import DecodePool
+from service.decoding.memfd import Spool
+from service.decoding.pool import DecodePool
 from service.errors import DecodeTimeout
 from service.settings import Settings
-from service.spool import Spool
 from tests.bombs import BOMBS
 from tests.bombs.containers import webm_of_many_tags
 from tests.bombs.streams import HOURS

@@ -15,7 +15,7 @@ from service.app import create_app
 from tests.bundles import write_bundle
 from tests.running import ROOT, Service
 from tests.service.scrapes import Scrape, scrape
-from tests.service.test_keys import FIRST, SECOND, settings
+from tests.service.test_api_keys import FIRST, SECOND, settings
 
 DASHBOARD = json.loads((ROOT / "examples" / "grafana" / "tasteprint.json").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]

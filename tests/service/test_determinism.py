@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from models.audio import read_windows
-from models.window import WindowChoice
-from service.devices import CPU
-from service.load import load_models
+from models.audio.window_choice import WindowChoice
+from models.audio.windows import read_windows
+from service.inference.devices import CPU
+from service.inference.registry import load_models
 from service.settings import Settings
 from tests.running import Service
-from tests.service.test_embed import cosine
+from tests.service.api.test_embed import cosine
 from tests.sounds import SAMPLE_RATE, golden, write, write_av
 
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.audio import read_windows
+from models.audio.window_choice import Samples, WindowChoice
+from models.audio.windows import read_windows
 from models.bundle import Bundle, bundle_folders, read
-from models.window import Samples, WindowChoice
-from service.devices import CPU
-from service.load import load_models
-from service.session import Model
+from service.inference.devices import CPU
+from service.inference.registry import load_models
+from service.inference.session import Model
 from service.settings import MODELS_DIR, Settings
 from tests.running import ROOT, Service
 from tests.sounds import golden, write
 from training.datasets import read_dataset
-from training.export import WINDOW
-from training.outputs import bundle_outputs
-from training.task_data import TaskData, prepare_task
+from training.datasets.prepared import TaskData, prepare_task
+from training.networks.mel import WINDOW
+from training.transfer.encoder_outputs import bundle_outputs
 
 SHARED = ROOT.parent / "shared" / "data"
 SHIPPED = [folder.name for folder in bundle_folders(MODELS_DIR)]

@@ -11,11 +11,13 @@ import soundfile
 import torch
 
 from models.bundle import Bundle
+from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
-from training.export import WINDOW, export_encoder, provenance
+from training.export.bundle import provenance
+from training.export.estimator import export_encoder
 from training.networks.cf_estimator import CFEstimator
-from training.outputs import gather_statistics
-from training.task_data import TaskData, prepare_task
+from training.networks.mel import WINDOW
+from training.transfer.encoder_outputs import gather_statistics
 
 RATE = 16_000
 LABELS = ("high", "low")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.datasets import ballroom, dcase2016, emomusic, emotify, esc10, fma, gtzan
-from training.datasets.own import own
+from training.datasets.custom import own
 from training.datasets.task import Task
 from training.errors import BadDataset
 

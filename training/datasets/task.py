@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from models.card import Data
+from training.datasets.folds import deal_folds
 from training.errors import BadDataset
-from training.folds import deal_folds
 
 Kind = Literal["classification", "regression"]
 

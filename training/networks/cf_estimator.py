@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from training.networks.mel import HOP_LENGTH, SAMPLE_RATE
+
 EMBEDDING_DIM = 40
 WIDTHS = (32, 64, 128, 256)
 POOLS = ((4, 5), (3, 4), (2, 4), (2, 4))
@@ -96,3 +98,13 @@ class CFEstimator(nn.Module):
         features = self.blocks(segments)  # (B · S, F, 1, 1)
         features = features.reshape(-1, n_segments, self.width).mean(1)  # -> (B, F)
         return Encoded(self.embed(features), features)
+
+
+# What the network's pooling divides time by: crops are multiples of it, in frames.
+POOLED_FRAMES = 320
+
+
+def crop_frames(crop_s: float) -> int:
+    """A crop in frames of the spectrogram, rounded to what the pooling divides; 0 for none."""
+    n_steps = round(crop_s * SAMPLE_RATE / (POOLED_FRAMES * HOP_LENGTH))
+    return max(1, n_steps) * POOLED_FRAMES if crop_s > 0 else 0

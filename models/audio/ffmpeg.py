@@ -1,0 +1,242 @@
+"""Reading by FFmpeg's libraries (PyAV): Vorbis, Opus, AAC, and what else its whitelist lets in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from models.audio.ffmpeg_blocks import Block, Gathered
+from models.audio.ffmpeg_graph import BLOCK_SAMPLES, Source
+from models.audio.id3 import tags_end
+from models.audio.ogg import missing_bytes
+from models.audio.window_choice import Samples
+from models.errors import CorruptAudio, NoAudioStream, NotAudio, TruncatedAudio
+
+# No playlists, no `concat`, no network: a file may name other files only where a demuxer lets it.
+DEMUXERS = "mov,mp4,m4a,matroska,webm,ogg,aac,flac,mp3,wav,w64,aiff,caf,asf"
+OPEN_OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
+# After a seek Opus settles in 80 ms (RFC 7845, section 4.6), AAC in two packets (46 ms).
+PREROLL_S = 0.16
+# Containers round durations, and encoders pad: what may be missing at the end of a whole file.
+SLACK_S = 1.0
+MAX_MISSING = 0.01
+# Containers without an index, for which FFmpeg guesses a duration from the bit rate.
+UNINDEXED = {"aac", "mp3"}
+OGG = "ogg"
+# Codecs whose packets hold some thousand samples at most. A packet of PCM holds what a container
+# says, and FFmpeg's graph dies of what it cannot allocate for one.
+BOUNDED = {"aac", "mp3", "mp3float", "opus", "vorbis"}
+# Of a few blocks of Vorbis all may be misplaced (see `av_graph`). Of so many some are right, and
+# tell.
+VORBIS = "vorbis"
+MIN_VORBIS_SAMPLES = 16 * BLOCK_SAMPLES
+# The graph opens the file again for each window. One that takes a hundred times as long to open as
+# others do is opened once.
+MOST_OPEN_S = 0.1
+
+
+class AvReader:
+    """An open file and its first audio stream.
+
+    Raises
+    ------
+    NotAudio, NoAudioStream, TruncatedAudio, CorruptAudio
+    """
+
+    def __init__(self, path: Path) -> None:
+        began_s = time.thread_time()
+        self._path = path
+        self._options = OPEN_OPTIONS | {"skip_initial_bytes": str(tags_end(path))}
+        self._container = self._open()
+        try:
+            self._open_stream()
+        except BaseException:
+            self._container.close()
+            raise
+        quickly = time.thread_time() - began_s < MOST_OPEN_S
+        self._source = self._graph() if quickly and self.codec in BOUNDED else None
+
+    def _open_stream(self) -> None:
+        self._stream = _audio_stream(self._container)
+        context = self._stream.codec_context
+        if context is None:  # whatever its type says: a codec that FFmpeg does not know
+            raise NoAudioStream("the audio stream is of a codec that no decoder knows")
+        if self._stream.time_base is None or not context.sample_rate or not context.channels:
+            raise NoAudioStream("the audio stream states no sample rate or no channels")
+        self._time_base: Fraction = self._stream.time_base
+        self._origin: int = self._stream.start_time or 0
+        self.codec: str = context.name
+        self.sample_rate: int = context.sample_rate
+        self.channels: int = context.channels
+        duration_s = self._duration_s()
+        if duration_s <= 0:
+            raise NoAudioStream("the audio stream holds no samples")
+        self.n_frames = int(duration_s * self.sample_rate)
+
+    def _graph(self) -> Source:
+        return Source(
+            self._path,
+            self.sample_rate,
+            origin_s=float(self._origin * self._time_base),
+            n_frames=self.n_frames,
+            stream=self._stream.index,
+            options=self._options,
+        )
+
+    def _duration_s(self) -> float:
+        """What the container states, held against its last packets; else the last packet's end."""
+        stated_s = 0.0
+        if self._container.format.name in UNINDEXED:
+            pass
+        elif self._stream.duration:
+            stated_s = float(self._stream.duration * self._time_base)
+        elif self._container.duration and len(self._container.streams) == 1:
+            stated_s = self._container.duration / av.time_base
+        if self._container.format.name == OGG and (missing := missing_bytes(self._path)):
+            # FFmpeg takes the last whole page for the end.
+            raise TruncatedAudio(
+                f"the file ends {missing} bytes before its last page does", value=missing, limit=0
+            )
+        end_s = self._last_packet_end_s(max(0.0, stated_s - 2 * SLACK_S))
+        if stated_s and end_s < stated_s - SLACK_S:
+            raise TruncatedAudio(
+                f"the header promises {stated_s:.2f} s of audio, the file ends at {end_s:.2f} s",
+                value=round(end_s, 2),
+                limit=round(stated_s, 2),
+            )
+        # Without a stated duration the packets tell; with one, it leaves encoder padding out.
+        return min(stated_s, end_s) if stated_s else end_s
+
+    def _last_packet_end_s(self, from_s: float) -> float:
+        end = 0
+        try:
+            self._seek(from_s)
+            for packet in self._container.demux(self._stream):
+                if packet.pts is not None and packet.size:
+                    end = max(end, packet.pts - self._origin + (packet.duration or 0))
+        except av.error.FFmpegError:
+            pass  # the end of what can be read, which is what was asked
+        return float(end * self._time_base)
+
+    def _seek(self, to_s: float) -> None:
+        target = self._origin + int(to_s / self._time_base)
+        try:
+            self._container.seek(target, stream=self._stream, backward=True)
+        except av.error.FFmpegError:
+            # Some containers (ADTS, WebM without cues) seek only to the start.
+            self._container.seek(0, backward=True, any_frame=True)
+
+    def read(self, start: int, count: int) -> Samples:
+        """Mono float32 samples [start, start + count), fewer at the end of the audio.
+
+        Raises
+        ------
+        CorruptAudio
+            Where more than 1 % of them do not decode.
+        """
+        count = min(count, self.n_frames - start)
+        if count <= 0:
+            return np.zeros(0, np.float32)
+        from_s = start / self.sample_rate - PREROLL_S
+        told = self.codec != VORBIS or count >= MIN_VORBIS_SAMPLES
+        source = self._source if told else None
+        mono = source.read(start, count, from_s=from_s) if source else None
+        return self._read_by_frames(start, count, from_s) if mono is None else mono
+
+    def _read_by_frames(self, start: int, count: int, from_s: float) -> Samples:
+        """The same, past gaps and damage: what is missing is silent."""
+        mono = np.zeros(count, np.float32)
+        filled = 0
+        self._renew()
+        self._seek(from_s)
+        for block in self._blocks(start + count):
+            begin, end = max(block.position, start), min(block.end, start + count)
+            if begin < end:
+                block.mix_down(begin, mono[begin - start : end - start])
+                filled += end - begin
+        if filled < count * (1 - MAX_MISSING):
+            raise CorruptAudio(
+                f"only {filled / count:.0%} of the window's {self.codec} audio decodes",
+                value=round(filled / count, 3),
+                limit=1 - MAX_MISSING,
+            )
+        return mono
+
+    def _renew(self) -> None:
+        """Open an Ogg file anew for each window.
+
+        FFmpeg misplaces what it decodes from an Ogg file's last page on, where it has read that
+        page before and seeks to the middle of it.
+        """
+        if self._container.format.name == OGG:
+            self._container.close()
+            self._container = self._open()
+            self._stream = _audio_stream(self._container)
+
+    def _blocks(self, end: int) -> Iterator[Block]:
+        """What is decoded from here to that sample, in blocks without a gap."""
+        gathered = Gathered(self.sample_rate)
+        scale = self._time_base * self.sample_rate
+        per_tick, ticks = scale.numerator, scale.denominator
+        for frame in self._frames():
+            if frame.pts is None or frame.sample_rate != self.sample_rate:
+                continue
+            position = ((frame.pts - self._origin) * per_tick + ticks // 2) // ticks
+            if (block := gathered.add(frame, position)) is not None:
+                yield block
+            if gathered.end >= end:
+                break
+        if (block := gathered.take()) is not None:
+            yield block
+
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        decode = self._stream.codec_context.decode
+        for packet in self._packets():
+            try:
+                yield from decode(packet)
+            except av.error.FFmpegError:
+                continue  # one damaged packet is a gap, which `read` counts
+
+    def _packets(self) -> Iterator[av.Packet[AudioStream]]:
+        try:
+            yield from self._container.demux(self._stream)
+        except av.error.FFmpegError:
+            return  # unreadable from here on: `read` counts what is missing
+
+    def _open(self) -> InputContainer:
+        try:
+            return av.open(str(self._path), metadata_errors="ignore", options=dict(self._options))
+        except (av.error.FFmpegError, ValueError) as error:
+            raise _open_error(self._path, error) from error
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
+    streams = container.streams.audio
+    if not streams:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
+        raise NoAudioStream(f"the file holds no audio stream, only: {kinds or 'nothing'}")
+    return streams[0]
+
+
+def _open_error(path: Path, error: Exception) -> NotAudio | TruncatedAudio:
+    with path.open("rb") as file:
+        head = file.read(12)
+    # An MP4 keeps its index (`moov`) at the end unless told otherwise: cut off, it does not open.
+    if head[4:8] == b"ftyp" and isinstance(error, av.error.InvalidDataError):
+        return TruncatedAudio("the MP4 file ends before its index")
+    known = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RIFF": "WAV", b"FORM": "AIFF", b"ID3\x03": "MP3"}
+    name = known.get(head[:4])
+    if name:
+        return TruncatedAudio(f"the file begins as {name} and ends before there is any audio")
+    return NotAudio("no decoder recognises the file")

@@ -1,0 +1,137 @@
+"""Reading by libsndfile: WAV, AIFF, FLAC."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import soundfile
+
+from models.audio.id3 import tags_end
+from models.audio.window_choice import Samples
+from models.errors import CorruptAudio, TruncatedAudio
+
+# libsndfile takes twice as long as FFmpeg for Vorbis and Opus.
+OGG = b"OggS"
+MP3 = "MPEG_LAYER_III"
+# libsndfile reads a dozen more, obscure ones, which nobody should be able to send it.
+# It guesses the length of MP3: see `models.audio.mp3`.
+CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", "FLAC"}
+UNKNOWN_LENGTH = 1 << 60
+# "RIFF : 1000 (should be 600)": the header promises more bytes than the file holds. Encoders that
+# write to a pipe put the largest number there, and their files are whole.
+PROMISE = re.compile(r"(?:RIFF|FORM|data|SSND)\s*:\s*(\d+) \(should be (\d+)\)")
+STREAMED = 0x7FFF_0000
+# Read at the end, to see that it is there. To seek to the very last sample of a FLAC file can take
+# libFLAC as long as to decode all of it.
+TAIL_FRAMES = 8192
+# Of what a header promises: some tools trim a frame, or count a chunk twice.
+MAX_MISSING = 0.005
+
+
+class SndfileReader:
+    """An open file; use `open`, which returns None for what libsndfile does not read."""
+
+    def __init__(self, file: soundfile.SoundFile) -> None:
+        self._file = file
+        self._integer = file.subtype == "PCM_16"
+        self.codec = codec_name(file.format, file.subtype)
+        self.sample_rate: int = file.samplerate
+        self.channels: int = file.channels
+        self.n_frames: int = file.frames
+
+    @classmethod
+    def open(cls, path: Path) -> Self | None:
+        """The reader; None where the file is not libsndfile's to read.
+
+        Raises
+        ------
+        TruncatedAudio
+            Where the file's header promises more than the file holds.
+        """
+        with path.open("rb") as head:
+            if head.read(4) == OGG:
+                return None
+        if tags_end(path):  # behind tags libsndfile loses its way in a FLAC file
+            return None
+        try:
+            file = soundfile.SoundFile(path)
+        except (soundfile.LibsndfileError, TypeError):  # `TypeError`: a name that ends in .raw
+            return None
+        if file.format not in CONTAINERS or not 0 < file.frames < UNKNOWN_LENGTH:
+            file.close()
+            return None
+        reader = cls(file)
+        try:
+            reader._check_whole()
+        except TruncatedAudio:
+            file.close()
+            raise
+        return reader
+
+    def _check_whole(self) -> None:
+        for promised, held in PROMISE.findall(self._file.extra_info):
+            if int(held) < int(promised) * (1 - MAX_MISSING) and int(promised) < STREAMED:
+                raise TruncatedAudio(
+                    f"the header promises {promised} bytes, the file holds {held}",
+                    value=int(held),
+                    limit=int(promised),
+                )
+        tail = min(self.n_frames, TAIL_FRAMES)
+        try:
+            self._file.seek(self.n_frames - tail)
+            held_frames = len(self._file.read(tail))
+        except soundfile.LibsndfileError:
+            held_frames = 0
+        if held_frames < tail:
+            raise ends_early(self.n_frames / self.sample_rate)
+
+    def read(self, start: int, count: int) -> Samples:
+        """Mono float32 samples [start, start + count), fewer at the end of the audio."""
+        try:
+            self._file.seek(min(start, self.n_frames))
+            # 16-bit audio is read as it is: half the memory traffic, and the same numbers.
+            dtype = "int16" if self._integer else "float32"
+            frames = self._file.read(count, dtype=dtype, always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise CorruptAudio(f"the {self.codec} audio does not decode") from error
+        return mix_down(frames, 32768 if self._integer else 1)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def ends_early(promised_s: float) -> TruncatedAudio:
+    return TruncatedAudio(
+        f"the header promises {promised_s:.2f} s of audio, the file ends before that",
+        limit=round(promised_s, 2),
+    )
+
+
+def mix_down(frames: np.ndarray, full_scale: int) -> Samples:
+    """Mean of the channels; (n, channels) -> (n,). Adding columns is faster than `mean(axis=1)`."""
+    n_channels = frames.shape[1]
+    scale = np.float32(1 / (full_scale * n_channels))
+    if n_channels == 1:
+        return frames[:, 0] * scale
+    if frames.dtype == np.int16 and n_channels == 2:
+        # Both channels as the halves of one number: no strides, and no rounding before `scale`.
+        pairs = frames.view(np.int32)[:, 0]
+        total = pairs >> 16
+        total += pairs.astype(np.int16)
+        mono: Samples = np.multiply(total, scale, dtype=np.float32)
+        return mono
+    mono = np.add(frames[:, 0], frames[:, 1], dtype=np.float32)
+    for channel in range(2, n_channels):
+        mono += frames[:, channel]
+    mono *= scale
+    return mono
+
+
+def codec_name(container: str, subtype: str) -> str:
+    """libsndfile's pair as one lower-case word: `mp3`, `flac`, `vorbis`, `pcm_16`, …"""
+    if container == "FLAC":
+        return "flac"
+    return "mp3" if subtype == "MPEG_LAYER_III" else subtype.lower()

@@ -1,0 +1,1 @@
+"""HTTP routes, their OpenAPI text and the bodies of their answers."""

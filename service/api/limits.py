@@ -1,0 +1,63 @@
+"""Limits: what a client may count on before it sends anything."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from models.audio.windows import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
+from service.decoding.messages import OPEN_CPU_S
+from service.middleware.request_limits import MAX_QUERY_BYTES
+from service.pipeline.audio_job import AT_A_TIME
+from service.schemas.responses import Answer
+from service.settings import Settings
+from service.transport.connection import most_connections
+from service.transport.header_limits import MAX_HEAD_BYTES
+
+
+class Limits(Answer):
+    """Of this deployment; whatever is beyond one is refused with that limit and a remedy."""
+
+    upload_bytes: int = Field(description="Largest file: 413.")
+    upload_silence_s: float = Field(description="Longest silence during an upload: 408.")
+    upload_bytes_per_s: int = Field(description="Least pace of an upload after that time: 408.")
+    batch_files: int = Field(description="Most files of one POST /embed/batch: 400.")
+    windows: int = Field(description="Most windows of one file with `window=all`: 422.")
+    # A list: few tools that read OpenAPI know what a tuple becomes there.
+    sample_rates: list[int] = Field(
+        min_length=2, max_length=2, description="Least and greatest, in Hz: 422."
+    )
+    channels: int = Field(description="Most channels: 422.")
+    windows_in_work: int = Field(description="Most of all requests together: 429.")
+    windows_at_a_time: int = Field(description="Of these, what one request takes at most.")
+    held_bytes: int = Field(description="Most bytes of all uploads together: 429.")
+    deadline_s: float = Field(description="Longest from an upload's end to its answer: 504.")
+    open_cpu_s: float = Field(description="Most CPU time to find out what a file is: 422.")
+    decode_s: float = Field(description="Longest decoding of a part of a file: 422.")
+    decode_bytes: int = Field(description="Memory of one decoding: 422.")
+    connections: int = Field(description="Beyond these the one that is idle longest is closed.")
+    head_bytes: int = Field(description="Longest head of a request: 431.")
+    query_bytes: int = Field(description="Longest query: 414.")
+    head_s: float = Field(description="Longest that a request's head may take.")
+
+
+def limits_of(settings: Settings) -> Limits:
+    return Limits(
+        upload_bytes=settings.max_upload_bytes,
+        upload_silence_s=settings.upload_timeout_s,
+        upload_bytes_per_s=settings.min_upload_bytes_per_s,
+        batch_files=settings.max_batch_files,
+        windows=settings.max_windows,
+        sample_rates=[MIN_SAMPLE_RATE, MAX_SAMPLE_RATE],
+        channels=MAX_CHANNELS,
+        windows_in_work=settings.max_in_flight,
+        windows_at_a_time=AT_A_TIME,
+        held_bytes=settings.max_held_bytes,
+        deadline_s=settings.deadline_s,
+        open_cpu_s=min(OPEN_CPU_S, settings.decode_timeout_s),
+        decode_s=settings.decode_timeout_s,
+        decode_bytes=settings.decode_memory_bytes,
+        connections=most_connections(settings),
+        head_bytes=MAX_HEAD_BYTES,
+        query_bytes=MAX_QUERY_BYTES,
+        head_s=settings.head_timeout_s,
+    )

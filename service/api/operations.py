@@ -1,0 +1,88 @@
+"""The routes beside the audio: what the models are, what the limits are, and how it is going."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from service.api.dependencies import pipeline_of
+from service.api.limits import Limits, limits_of
+from service.api.openapi import problems
+from service.errors import Stopping, Unavailable, UnknownModel
+from service.inference.session import Model
+from service.observability.metrics import Metrics
+from service.pipeline.probe import Probe
+from service.schemas.queries import NoQuery
+from service.schemas.responses import Health, ModelCard, ModelList, Readiness, RefusedModel
+
+router = APIRouter()
+
+
+@router.get("/models", tags=["models"])
+async def list_models(request: Request, query: Annotated[NoQuery, Query()]) -> ModelList:
+    """Every loaded model, and every bundle that was refused with the reason."""
+    models = pipeline_of(request).models
+    return ModelList(
+        models=[_describe(model) for model in models.loaded.values()],
+        refused=[RefusedModel(name=name, reason=why) for name, why in models.refused.items()],
+    )
+
+
+@router.get(
+    "/models/{name}", responses=problems((UnknownModel,), s404="Unknown model."), tags=["models"]
+)
+async def show_model(request: Request, name: str, query: Annotated[NoQuery, Query()]) -> ModelCard:
+    """One model: its digest, what it does, where it runs, and its card."""
+    return _describe(pipeline_of(request).models.find(name))
+
+
+def _describe(model: Model) -> ModelCard:
+    card = model.card
+    return ModelCard(
+        name=card.name,
+        version=card.version,
+        digest=model.bundle.digest,
+        kind=card.kind,
+        task=card.task,
+        encoder=model.encoder.card.name if model.encoder else None,
+        provider=model.provider,
+        devices=model.devices,
+        precision=model.precision,
+        card=card,
+    )
+
+
+@router.get("/limits", tags=["operation"])
+async def limits(request: Request, query: Annotated[NoQuery, Query()]) -> Limits:
+    """What a client may send, and how much of it at a time."""
+    return limits_of(pipeline_of(request).settings)
+
+
+@router.head("/healthz", include_in_schema=False)
+@router.get("/healthz", tags=["operation"])
+async def healthz() -> Health:
+    """The process is alive; nothing else is asked."""
+    return Health(status="ok")
+
+
+@router.head("/readyz", include_in_schema=False)
+@router.get(
+    "/readyz",
+    response_model_exclude_none=True,
+    responses=problems((Stopping, Unavailable), s503="The probe failed, or the service is ending."),
+    tags=["operation"],
+)
+async def readyz(request: Request) -> Readiness:
+    """Within the last second a probe went through a real decoder and every model's real queue."""
+    probe: Probe = request.app.state.probe
+    return await probe.ready(details=request.app.open_paths is None)
+
+
+@router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])
+async def metrics(request: Request) -> Response:
+    """What is counted and measured, for Prometheus."""
+    own: Metrics = request.app.state.metrics
+    content, media_type = own.exposition(request.headers.get("accept", ""))
+    return Response(content, media_type=media_type)

@@ -1,0 +1,1 @@
+"""Cache of answers, in the process or in Redis."""

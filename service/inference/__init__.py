@@ -1,0 +1,1 @@
+"""ONNX models: loading, sessions, dynamic batching."""

@@ -1,0 +1,94 @@
+"""Logs: every line in one format, text or JSON, with the id of the request that it is about."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from functools import lru_cache
+from typing import Any
+
+from service.observability.context import CURRENT
+from service.settings import Settings
+
+ACCESS = "tasteprint.access"
+# What the message of a request's line states already.
+SAID = {"method", "route", "status"}
+PLAIN = re.compile(r"[!#-<>-~]+")  # printable, without spaces, quotes and equals signs
+
+
+def configure(settings: Settings) -> None:
+    """Send what this process logs, uvicorn's lines and warnings too, to stderr in one format."""
+    # What no line says is not looked up for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
+    logging.basicConfig(handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    logging.getLogger("tasteprint").setLevel(settings.log_level.upper())
+    logging.getLogger(ACCESS).setLevel("INFO" if settings.access_log else "WARNING")
+
+
+def announce(text: str, settings: Settings) -> None:
+    """Say on stdout, whatever the level, that the service runs; in JSON as any other line."""
+    if settings.log_format == "json":
+        record = logging.LogRecord("tasteprint", logging.INFO, "", 0, text, None, None)
+        text = JsonLines().format(record)
+    print(text, flush=True)
+
+
+class TextLines(logging.Formatter):
+    """Time, level, message, and `name=value` for each field."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # One line a message, so that no value that a client chose can pass for a line of its own.
+        message = record.getMessage().strip().replace("\r", "\\r").replace("\n", "\\n")
+        words = [time_of(record), record.levelname, message]
+        for name, value in fields_of(record).items():
+            if name not in SAID:
+                words.append(f"{name}={_plain(value)}")
+        line = " ".join(words)
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; a traceback is its `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": time_of(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage().strip(),
+            **fields_of(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def time_of(record: logging.LogRecord) -> str:
+    """When it was logged: UTC, ISO 8601, to the millisecond."""
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@lru_cache(1)
+def _second(epoch_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch_s))
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, Any]:
+    """What was logged as `extra={"fields": {…}}`, and the id of the request under way."""
+    fields: dict[str, Any] = getattr(record, "fields", {})
+    seen = CURRENT.get()
+    return fields if seen is None else fields | {"request_id": seen.request_id}
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
+    if isinstance(value, str):
+        return value if PLAIN.fullmatch(value) else json.dumps(value)
+    # Of a number JSON is the same, and takes five times as long.
+    return str(value) if type(value) in (int, float) else json.dumps(value)

@@ -1,0 +1,141 @@
+"""Traces: OpenTelemetry's spans, one a request and one a stage. Off, nothing of it is imported."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from service.errors import CannotStart
+from service.observability.context import Seen
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+
+SERVICE = "tasteprint"
+PATH = "/v1/traces"  # of OTLP over HTTP, below the collector's address
+EXPORT_TIMEOUT_S = 5.0
+# What a collector that hangs may cost a service that ends.
+CLOSE_TIMEOUT_S = 2.0
+
+
+def open_traces(settings: Settings, version: str) -> Traces | None:
+    """Traces to the collector of the settings; None without one.
+
+    Raises
+    ------
+    CannotStart
+        Where the extra `otel` is not installed.
+    """
+    if settings.otlp_endpoint is None:
+        return None
+    try:
+        provider = _provider(str(settings.otlp_endpoint), version)
+    except ImportError as error:
+        raise CannotStart(
+            "TASTEPRINT_OTLP_ENDPOINT is set and OpenTelemetry's SDK is not installed",
+            value=str(error.name),
+            remedy="pip install -e '.[otel]' beside the code, or unset TASTEPRINT_OTLP_ENDPOINT",
+        ) from error
+    return Traces(provider, version)
+
+
+def _provider(endpoint: str, version: str) -> TracerProvider:
+    """Sends spans in batches from a thread of its own; one that cannot be sent is dropped.
+
+    Headers, certificates and sampling are the standard `OTEL_*` variables'.
+    """
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    resource = Resource.create({"service.name": SERVICE, "service.version": version})
+    # Not the global provider: other libraries would then trace themselves unasked.
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    exporter = OTLPSpanExporter(
+        endpoint=endpoint.rstrip("/").removesuffix(PATH) + PATH, timeout=EXPORT_TIMEOUT_S
+    )
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+class Traces:
+    """Makes a request's spans when it has ended, from the times that were noted anyway."""
+
+    def __init__(self, provider: TracerProvider, version: str) -> None:
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._provider = provider
+        self._tracer = provider.get_tracer(SERVICE, version)
+        self._propagator = TraceContextTextMapPropagator()
+
+    def request(self, name: str, seen: Seen, scope: Scope, ended_s: float) -> None:
+        """Trace a request that ended then, below the span that its `traceparent` names."""
+        from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
+
+        epoch_ns = time.time_ns() - _ns(time.perf_counter())
+        span = self._tracer.start_span(
+            name,
+            context=self._caller(scope),
+            kind=SpanKind.SERVER,
+            attributes=_attributes(name, seen),
+            start_time=epoch_ns + _ns(seen.started_s),
+        )
+        if seen.outcome == "failed":
+            span.set_status(StatusCode.ERROR, seen.reason)
+        inside = set_span_in_context(span)
+        for timing in seen.timings:
+            for stage, ms in timing.stages_ms.items():
+                end_ns = epoch_ns + _ns(timing.ended_s[stage])
+                part = self._tracer.start_span(stage, inside, start_time=end_ns - _ns(ms / 1e3))
+                part.end(end_ns)
+        span.end(epoch_ns + _ns(ended_s))
+
+    def _caller(self, scope: Scope) -> Context:
+        return self._propagator.extract(Headers(scope=scope))
+
+    async def close(self) -> None:
+        """Send what is left; a collector that does not answer is left alone after 2 s."""
+        done, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def shutdown() -> None:
+            self._provider.shutdown()
+            with contextlib.suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(done.set)
+
+        # A daemon, not an executor's thread: the loop's end would wait for that.
+        threading.Thread(target=shutdown, daemon=True, name="traces-end").start()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), CLOSE_TIMEOUT_S)
+
+
+def _attributes(name: str, seen: Seen) -> dict[str, str | int | bool | list[str]]:
+    """By OpenTelemetry's semantic conventions for HTTP, and what is this service's own."""
+    method, _, route = name.partition(" ")
+    attributes: dict[str, str | int | bool | list[str]] = {
+        "http.request.method": method,
+        "http.response.status_code": seen.status,
+        "http.request.body.size": seen.received_bytes,
+        "http.response.body.size": seen.sent_bytes,
+        "tasteprint.request_id": seen.request_id,
+    }
+    if route.startswith("/"):
+        attributes["http.route"] = route
+    if seen.outcome != "answered":
+        attributes["error.type"] = seen.reason
+    if seen.answers:
+        attributes["tasteprint.models"] = [each.model for each in seen.answers]
+        attributes["tasteprint.cached"] = bool(seen.cached)
+    return attributes
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)

@@ -1,0 +1,69 @@
+"""Depths: what waits and what is held, read from the pipeline's own objects at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from service.inference.session import Model
+from service.observability.context import Seen
+from service.pipeline.pipeline import Pipeline
+
+
+class Depths(Collector):
+    """Gauges of a moment, so that nothing has to be counted up and down on the way."""
+
+    def __init__(self, pipeline: Pipeline, running: Collection[Seen]) -> None:
+        self._pipeline, self._running = pipeline, running
+
+    def describe(self) -> list[Metric]:
+        return []  # names are not checked against others': the pipeline has not started yet
+
+    def collect(self) -> Iterator[Metric]:
+        pipeline = self._pipeline
+        yield _gauge("requests_running", "Requests under way.", len(self._running))
+        uploads = sum(seen.uploads for seen in self._running)
+        yield _gauge("uploads_running", "Uploads under way.", uploads)
+        yield _gauge("held_bytes", "Bytes of uploads that are held.", pipeline.held.held)
+        in_flight = pipeline.admission.in_flight
+        yield _gauge("windows_in_work", "Windows of audio in work.", in_flight)
+        waiting = pipeline.decoders.waiting
+        yield _gauge("decode_jobs_waiting", "Files that wait for a decoder.", waiting)
+        yield self._windows_waiting()
+        yield self._models()
+
+    def _windows_waiting(self) -> Metric:
+        name, text = "tasteprint_windows_waiting", "Windows that wait for their model."
+        family = GaugeMetricFamily(name, text, labels=["model"])
+        for model, batcher in self._pipeline.batchers.items():
+            family.add_metric([model], batcher.waiting)
+        return family
+
+    def _models(self) -> Metric:
+        family = InfoMetricFamily(
+            "tasteprint_model", "A loaded model, and what really runs it.", labels=[]
+        )
+        for model in self._pipeline.models.loaded.values():
+            family.add_metric([], _facts(model))
+        return family
+
+
+def _facts(model: Model) -> dict[str, str]:
+    card = model.card
+    return {
+        "name": card.name,
+        "version": card.version,
+        "digest": model.bundle.digest,
+        "kind": card.kind,
+        "task": card.task,
+        "provider": model.provider,
+        "devices": str(model.devices),
+        "precision": model.precision,
+    }
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"tasteprint_{name}", text, value=value)

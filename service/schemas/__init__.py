@@ -1,0 +1,1 @@
+"""Pydantic models of queries and responses."""

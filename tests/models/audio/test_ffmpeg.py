@@ -1,0 +1,142 @@
+"""Windows by FFmpeg lie where they should, sample by sample, whatever the packets say."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from models.audio.ffmpeg import AvReader
+from models.audio.ffmpeg_blocks import BLOCK_SAMPLES, Block, Gathered
+from models.audio.window_choice import Samples, WindowChoice
+from models.audio.windows import read_windows
+from models.card import AudioInput
+from models.errors import CorruptAudio, NoAudioStream
+from tests.sounds import golden, write, write_av
+
+RATE, SECONDS = 44_100, 20
+AUDIO = AudioInput(sample_rate=16_000, window_s=2, short_audio="repeat", min_audio_s=0.5)
+
+
+@pytest.fixture(scope="module")
+def vorbis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With bursts, at which long blocks turn short and back."""
+    sound = 0.3 * golden(SECONDS)
+    for at in np.random.default_rng(0).integers(0, len(sound) - 200, 60):
+        sound[at : at + 200] += 0.6
+    return write(tmp_path_factory.mktemp("vorbis") / "bursts.ogg", sound)
+
+
+def test_vorbis_is_what_libsndfile_decodes_from_the_start(vorbis: Path) -> None:
+    whole = soundfile.read(vorbis, dtype="float32")[0].mean(axis=1)
+    random = np.random.default_rng(1)
+    with closing(AvReader(vorbis)) as reader:
+        assert reader.n_frames == whole.size
+        # Forth and back, and into the last page after it was read.
+        near_end = [whole.size - 300, whole.size - 9_000, whole.size - 30_000]
+        for start in [0, *random.integers(0, whole.size - RATE, 20), *near_end, 0, *near_end]:
+            heard = reader.read(int(start), RATE)
+            np.testing.assert_allclose(heard, whole[start : start + RATE], atol=1e-5)
+
+
+def lag(heard: Samples, whole: Samples, start: int, most: int = 100) -> int:
+    """By how many samples `heard` lies beside `whole[start:]`."""
+    around = np.pad(whole, most)[start : start + heard.size + 2 * most]
+    return int(np.correlate(around, heard, "valid").argmax()) - most
+
+
+@pytest.mark.parametrize(("kind", "most"), [("opus", 0), ("m4a", 0), ("webm", 48)])
+def test_windows_are_those_of_a_reading_from_the_start(
+    tmp_path: Path, kind: str, most: int
+) -> None:
+    path = write(tmp_path / f"a.{kind}", golden(SECONDS))
+    with closing(AvReader(path)) as reader:
+        whole = reader.read(0, reader.n_frames)
+        for start in (0, 7, 300_000, whole.size - 30_000, whole.size - 5_000, 100_000):
+            heard = reader.read(start, 4_000)
+            assert heard.size == 4_000
+            assert abs(lag(heard, whole, start)) <= most  # WebM states milliseconds
+            if not most:  # AAC fills bands with noise that is another each time
+                assert np.corrcoef(heard, whole[start : start + 4_000])[0, 1] > 0.99
+
+
+def test_audio_after_a_damaged_stretch_stays_in_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.m4a", golden(SECONDS))
+    with closing(AvReader(path)) as reader:
+        expected = reader.read(12 * RATE, 4 * RATE)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2  # 10 s
+    content[middle : middle + 600] = np.random.default_rng(0).bytes(600)
+    path.write_bytes(content)
+    with closing(AvReader(path)) as reader:
+        heard = reader.read(8 * RATE, 8 * RATE)
+    assert np.corrcoef(heard[4 * RATE :], expected)[0, 1] > 0.999
+
+
+def test_a_stream_may_change_its_channels_but_not_its_rate(tmp_path: Path) -> None:
+    parts = {
+        (rate, channels): write_av(
+            tmp_path / "part.aac", golden(4, rate, channels), rate, "aac", "adts"
+        ).read_bytes()
+        for rate, channels in ((RATE, 1), (RATE, 2), (RATE // 2, 2))
+    }
+    path = tmp_path / "joined.aac"
+    for order in (1, -1):
+        path.write_bytes(b"".join([parts[RATE, 1], parts[RATE, 2]][::order]))
+        windows = read_windows(path, AUDIO, WindowChoice.parse("3"))
+        assert (np.abs(windows.samples[0]).reshape(20, -1).max(axis=1) > 0.01).all()
+    path.write_bytes(parts[RATE, 2] + parts[RATE // 2, 2])
+    with pytest.raises(CorruptAudio, match="decodes"):
+        read_windows(path, AUDIO, WindowChoice.parse("4"))
+
+
+def frame(samples: Samples, format_name: str = "fltp") -> av.AudioFrame:
+    """One of as many channels as there are rows."""
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(samples)]
+    made = av.AudioFrame.from_ndarray(samples, format=format_name, layout=layout)
+    made.sample_rate = RATE
+    return made
+
+
+def test_frames_in_a_row_become_blocks_without_a_seam() -> None:
+    sound = np.random.default_rng(0).uniform(-1, 1, (6, 3 * BLOCK_SAMPLES)).astype(np.float32)
+    gathered, mono = Gathered(RATE), np.zeros(sound.shape[1], np.float32)
+    blocks: list[Block | None] = []
+    for start in range(0, sound.shape[1], 1024):
+        jitter = start // 1024 % 3  # as where times are rounded
+        blocks.append(gathered.add(frame(sound[:, start : start + 1024]), start + jitter))
+    made = [block for block in [*blocks, gathered.take()] if block]
+    assert [block.position for block in made] == [0, BLOCK_SAMPLES, 2 * BLOCK_SAMPLES]
+    for block in made:
+        block.mix_down(block.position, mono[block.position : block.end])
+    np.testing.assert_allclose(mono, sound.mean(axis=0), atol=1e-6)
+
+
+def test_one_misplaced_frame_is_none_and_a_gap_is_one() -> None:
+    gathered = Gathered(RATE)
+    silence = np.zeros((2, 1000), np.float32)
+    for position in (0, 1000, 2448, 3000, 4000):  # the third as FFmpeg places some of Vorbis
+        assert gathered.add(frame(silence), position) is None
+    gap = [gathered.add(frame(silence), position) for position in (9000, 10_000, 11_000)]
+    assert [block and (block.position, block.end) for block in gap] == [None, (0, 6000), None]
+    rest = gathered.take()
+    assert rest
+    assert (rest.position, rest.end) == (10_000, 12_000)
+
+
+def test_another_sample_format_on_the_way_is_refused() -> None:
+    gathered = Gathered(RATE)
+    gathered.add(frame(np.zeros((2, 100), np.float32)), 0)
+    with pytest.raises(CorruptAudio):
+        gathered.add(frame(np.zeros((2, 100), np.int16), "s16p"), 100)
+
+
+def test_an_unknown_codec_is_no_audio(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.webm", golden(2))
+    path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_XXXX", 1))
+    with pytest.raises(NoAudioStream):
+        AvReader(path)

@@ -1,0 +1,204 @@
+"""MP3 files tell their length in many ways, and some do not."""
+
+from __future__ import annotations
+
+import mmap
+from contextlib import closing
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from models.audio.mp3 import Mp3Reader
+from models.audio.mp3_frames import kind_of
+from models.audio.mp3_index import measure
+from models.audio.window_choice import WindowChoice
+from models.audio.windows import open_audio, read_windows
+from models.card import AudioInput
+from models.errors import AudioError, TruncatedAudio
+from tests.sounds import golden, write
+
+RATE, SECONDS = 44_100, 20
+AUDIO = AudioInput(sample_rate=16_000, window_s=5, short_audio="repeat", min_audio_s=0.5)
+
+
+def encode(
+    path: Path,
+    bit_rate: int,
+    rate: int = RATE,
+    channels: int = 2,
+    reservoir: str = "1",
+    **options: str,
+) -> bytes:
+    """A chord by LAME; `write_xing="0"` leaves out the header that states the length."""
+    layout = "stereo" if channels == 2 else "mono"
+    with av.open(str(path), "w", format="mp3", options={"id3v2_version": "0"} | options) as file:
+        stream = file.add_stream("libmp3lame", rate=rate, options={"reservoir": reservoir})
+        assert isinstance(stream, av.AudioStream)
+        stream.bit_rate, stream.layout = bit_rate, layout
+        planes = np.ascontiguousarray(golden(SECONDS, rate, channels).T)
+        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+        frame.sample_rate = rate
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def stated(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return encode(tmp_path_factory.mktemp("mp3") / "stated.mp3", 128_000)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return encode(tmp_path_factory.mktemp("mp3") / "bare.mp3", 128_000, write_xing="0")
+
+
+def duration_s(content: bytes, path: Path) -> float:
+    path.write_bytes(content)
+    with closing(open_audio(path)) as reader:
+        return reader.n_frames / reader.sample_rate
+
+
+def test_a_stated_length_is_found(stated: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.mp3").write_bytes(stated)
+    length = measure(tmp_path / "a.mp3")
+    assert length.promised_frames == length.n_frames
+    assert duration_s(stated, tmp_path / "a.mp3") == pytest.approx(SECONDS, abs=0.03)
+
+
+def test_frames_are_counted_where_no_length_is_stated(bare: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.mp3").write_bytes(bare)
+    assert measure(tmp_path / "a.mp3").promised_frames is None
+    assert duration_s(bare, tmp_path / "a.mp3") == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_a_name_says_nothing(bare: bytes, tmp_path: Path) -> None:
+    # By this one libsndfile would ask for the sample rate.
+    assert duration_s(bare, tmp_path / "a.raw") == duration_s(bare, tmp_path / "a.mp3")
+
+
+def test_tags_do_not_count_as_audio(bare: bytes, tmp_path: Path) -> None:
+    cover = bytes(1_000_000)  # as cover art would be; libsndfile takes it for a minute of audio
+    size = bytes(len(cover) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    tagged = b"ID3\x03\x00\x00" + size + cover + bare + b"TAG".ljust(128, b"\0")
+    plain_s = duration_s(bare, tmp_path / "a.mp3")
+    assert duration_s(tagged, tmp_path / "a.mp3") == pytest.approx(plain_s, abs=0.001)
+    heard = read_windows(tmp_path / "a.mp3", AUDIO, WindowChoice.parse("10")).samples
+    (tmp_path / "b.mp3").write_bytes(bare)
+    expected = read_windows(tmp_path / "b.mp3", AUDIO, WindowChoice.parse("10")).samples
+    assert np.corrcoef(heard[0], expected[0])[0, 1] > 0.999
+
+
+def test_a_variable_bit_rate_without_a_header_is_read_to_its_end(
+    bare: bytes, tmp_path: Path
+) -> None:
+    quiet = encode(tmp_path / "quiet.mp3", 64_000, write_xing="0")
+    joined_s = duration_s(bare + quiet, tmp_path / "joined.mp3")
+    assert joined_s == pytest.approx(2 * SECONDS, abs=0.3)
+    windows = read_windows(tmp_path / "joined.mp3", AUDIO, WindowChoice.parse("34"))
+    assert np.abs(windows.samples).max() > 0.05
+
+
+def test_bytes_between_frames_are_stepped_over(bare: bytes, tmp_path: Path) -> None:
+    plain_s = duration_s(bare, tmp_path / "a.mp3")
+    (tmp_path / "b.mp3").write_bytes(bare[: 417 * 3] + b"\x00\xff junk" * 9 + bare[417 * 3 :])
+    whole = measure(tmp_path / "b.mp3").n_frames / RATE
+    assert whole == pytest.approx(plain_s, abs=0.1)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_cut_file_is_refused_whether_its_length_is_stated_or_not(
+    stated: bytes, bare: bytes, tmp_path: Path, share: float
+) -> None:
+    for content in (stated, bare):
+        with pytest.raises(TruncatedAudio):
+            duration_s(content[: int(share * len(content)) + 7], tmp_path / "cut.mp3")
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "bit_rate"),
+    [(44_100, 2, 128_000), (48_000, 1, 32_000), (24_000, 2, 24_000), (8_000, 1, 8_000)],
+)
+@pytest.mark.parametrize("xing", ["0", "1"])
+def test_a_window_is_what_a_full_decode_has_there(
+    tmp_path: Path, rate: int, channels: int, bit_rate: int, xing: str
+) -> None:
+    path = tmp_path / "a.mp3"
+    encode(path, bit_rate, rate, channels, write_xing=xing)
+    assert_cut_from_the_whole(path)
+
+
+def test_a_window_of_a_variable_bit_rate_is_what_a_full_decode_has_there(tmp_path: Path) -> None:
+    quiet = golden(10)
+    quiet[3 * RATE : 6 * RATE] *= 1e-3
+    assert_cut_from_the_whole(write(tmp_path / "vbr.mp3", quiet))  # libsndfile lets LAME choose
+
+
+def assert_cut_from_the_whole(path: Path) -> None:
+    whole = soundfile.read(path, dtype="float32", always_2d=True)[0].mean(axis=1)
+    starts = np.random.default_rng(0).integers(0, whole.size, 20)
+    with closing(open_audio(path)) as reader:
+        assert isinstance(reader, Mp3Reader)
+        assert reader.n_frames == whole.size
+        for start in [0, 1, 1_151, 1_152, *starts.tolist(), whole.size - 1]:
+            heard = reader.read(start, 20_000)
+            np.testing.assert_allclose(heard, whole[start : start + 20_000], atol=1e-6)
+        assert reader.read(whole.size, 1).size == 0
+
+
+def test_a_checksum_moves_what_follows_it(tmp_path: Path) -> None:
+    plain = encode(tmp_path / "plain.mp3", 320_000, reservoir="0", write_xing="0")
+    kind = kind_of(plain[:3])
+    assert kind
+    frames, at = [], 0
+    while at < len(plain):
+        size = kind.frame_bytes(plain[at + 2])
+        frame = plain[at : at + size]
+        # What it says is not looked at; two bytes of the filling at the end make room for it.
+        frames.append(frame[:1] + bytes([frame[1] & 0xFE]) + frame[2:4] + b"\x12\x34" + frame[4:-2])
+        at += size
+    (tmp_path / "sums.mp3").write_bytes(b"".join(frames))
+    assert_cut_from_the_whole(tmp_path / "sums.mp3")
+    heard, _ = soundfile.read(tmp_path / "sums.mp3")
+    np.testing.assert_array_equal(heard, soundfile.read(tmp_path / "plain.mp3")[0])
+
+
+def test_a_window_after_damage_is_where_the_frames_put_it(bare: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(bare)
+    window = WindowChoice.parse("12")
+    expected = read_windows(path, AUDIO, window).samples[0]
+    index = measure(path)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = index.position(data, 100)
+    path.write_bytes(bare[:at] + b"\x00\xff junk" * 9 + bare[at:])
+    heard = read_windows(path, AUDIO, window).samples[0]
+    np.testing.assert_allclose(heard, expected, atol=1e-6)
+
+
+def test_a_file_of_two_sample_rates_is_never_read_at_the_wrong_one(
+    bare: bytes, tmp_path: Path
+) -> None:
+    other = encode(tmp_path / "other.mp3", 128_000, 48_000, write_xing="0")
+    path = tmp_path / "joined.mp3"
+    path.write_bytes(bare + other)
+    assert measure(path).mixed
+    start = read_windows(path, AUDIO, WindowChoice("start"))
+    assert start.facts.sample_rate == RATE
+    assert np.abs(start.samples).max() > 0.05
+    with pytest.raises(AudioError):
+        read_windows(path, AUDIO, WindowChoice.parse("30"))
+
+
+def test_a_window_of_the_smallest_frames_is_not_sought_from_the_files_start(tmp_path: Path) -> None:
+    path = tmp_path / "small.mp3"
+    content = encode(path, 8_000, 24_000, 1)
+    assert_cut_from_the_whole(path)
+    path.write_bytes(content * 20)
+    with closing(open_audio(path)) as reader:
+        assert isinstance(reader, Mp3Reader)
+        frames = reader.n_frames // 576
+        assert reader._supply(frames // 2) > frames // 2 - 100

@@ -1,0 +1,112 @@
+"""The service does what its OpenAPI document says; schemathesis asks all that the document allows.
+
+And much that it does not: other methods, types, parameters and values, each with all of its checks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.audio.window_choice import WindowChoice
+from models.errors import TasteprintError
+from service.api.openapi import below
+from service.errors import type_of
+from tests.running import ROOT, Service
+
+OPTIONS = (
+    *("--seed", "0", "--generation-deterministic", "--max-examples", "5"),
+    *("--continue-on-failure", "--warnings", "off", "--no-color", "--output-truncate", "true"),
+)
+# To a form a part is a file, whatever type of JSON was meant by its text.
+CONFIG = """
+[[operations]]
+include-path = "/embed/batch"
+checks.negative_data_rejection.enabled = false
+"""
+HOOKS = "tests.service.openapi_hooks"
+
+
+def test_schemathesis_finds_nothing(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    done = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json", *OPTIONS],
+        env=os.environ | {"SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,  # it keeps files where it runs
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    tested = re.search(r"Selected: (\d+)/(\d+)\s+Tested: (\d+)", done.stdout)
+    assert tested, done.stdout
+    assert len(set(tested.groups())) == 1
+    assert "Traceback" not in service.log()
+
+
+@pytest.fixture(scope="module")
+def document(service: Service) -> dict[str, Any]:
+    found: dict[str, Any] = service.http.get("/openapi.json").json()
+    return found
+
+
+def test_the_window_that_is_documented_is_the_one_that_is_read(document: dict[str, Any]) -> None:
+    parameters = document["paths"]["/embed"]["post"]["parameters"]
+    (window,) = (each["schema"] for each in parameters if each["name"] == "window")
+    for text in ("middle", "start", "all", "0", "12.5", "999999.999999"):
+        assert re.search(window["pattern"], text)
+        WindowChoice.parse(text)
+    for text in ("", "end", "-1", "1.", ".5", "1e3", "1234567", "middle ", "12.5s"):
+        assert not re.search(window["pattern"], text)
+        with pytest.raises(ValueError, match="window must be"):
+            WindowChoice.parse(text)
+
+
+def types(document: dict[str, Any], path: str, status: int) -> set[str]:
+    (operation,) = document["paths"][path].values()
+    said = operation["responses"][str(status)]["content"]["application/problem+json"]["schema"]
+    return {each.removeprefix("urn:tasteprint:") for each in said["properties"]["type"]["enum"]}
+
+
+def test_each_problem_answer_names_its_types(document: dict[str, Any]) -> None:
+    assert types(document, "/embed", 413) == {"upload-too-large"}
+    assert types(document, "/embed", 415) == {"not-audio", "unsupported-body"}
+    assert types(document, "/embed", 504) == {"deadline-exceeded"}
+    assert types(document, "/embed", 500) == {"inference-failed", "bug"}
+    assert types(document, "/classify/{task}", 404) >= {"unknown-task", "unknown-model"}
+    assert types(document, "/regress/{task}", 422) - types(document, "/embed", 422) == {
+        "wrong-model"
+    }
+    assert types(document, "/embed/batch", 503) == {"stopping"}
+
+
+def test_no_error_is_left_out_of_the_document(document: dict[str, Any]) -> None:
+    """What no route answers is refused before there is one, or keeps the service from starting."""
+    named = {
+        each
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        for status in operation["responses"]
+        if "application/problem+json" in operation["responses"][status]["content"]
+        for each in types(document, path, int(status))
+    }
+    before = {"query-too-long", "head-too-large", "unknown-coding", "no-key", "wrong-key"}
+    starting = {"bundle-error", "cannot-start"}
+    tree = {
+        type_of(kind.__name__).removeprefix("urn:tasteprint:") for kind in below(TasteprintError)
+    }
+    assert tree - named == before | starting
+    assert named - tree == {"unavailable", "bug", "about:blank"}
+
+
+def test_a_form_is_documented_as_one_file_and_nothing_else(document: dict[str, Any]) -> None:
+    content = document["paths"]["/embed"]["post"]["requestBody"]["content"]
+    form = content["multipart/form-data"]["schema"]
+    assert form["required"] == list(form["properties"]) == ["file"]
+    assert form["additionalProperties"] is False

@@ -1,0 +1,75 @@
+"""What was computed is remembered, and a cache that fails is a miss."""
+
+from __future__ import annotations
+
+import asyncio
+
+from models.audio.window_choice import WindowChoice
+from service.cache.cache import MemoryCache, cache_key
+from service.cache.redis import decode, encode
+from service.schemas.responses import AudioHeard, Computed, WindowUsed
+
+COMPUTED = Computed(
+    outputs={"embedding": [0.1, -0.2], "features": [1.5]},
+    window=WindowUsed(starts=[0.0], seconds=30.0, how="start"),
+    audio=AudioHeard(sha256="0" * 64, duration=1.0, codec="mp3", rate=44_100, channels=2),
+)
+
+
+def test_the_least_recently_used_entry_goes() -> None:
+    async def scenario() -> None:
+        cache = MemoryCache(2, ttl_s=60)
+        await cache.put("a", COMPUTED)
+        await cache.put("b", COMPUTED)
+        await cache.get("a")
+        await cache.put("c", COMPUTED)
+        kept = [key for key in "abc" if await cache.get(key) is not None]
+        assert kept == ["a", "c"]
+
+    asyncio.run(scenario())
+
+
+def test_an_entry_expires() -> None:
+    async def scenario() -> None:
+        cache = MemoryCache(2, ttl_s=-1)
+        await cache.put("a", COMPUTED)
+        assert await cache.get("a") is None
+
+    asyncio.run(scenario())
+
+
+def test_no_entries_keep_nothing() -> None:
+    async def scenario() -> None:
+        cache = MemoryCache(0, ttl_s=60)
+        await cache.put("a", COMPUTED)
+        assert await cache.get("a") is None
+
+    asyncio.run(scenario())
+
+
+def test_a_value_survives_redis() -> None:
+    assert decode("key", encode("key", COMPUTED)) == COMPUTED
+
+
+def test_a_damaged_value_is_a_miss() -> None:
+    stored = encode("key", COMPUTED)
+    flipped = (bytes([*stored[:i], stored[i] ^ 1, *stored[i + 1 :]]) for i in range(len(stored)))
+    for damaged in (b"", b"x", stored[:-1], stored[1:], stored + b" ", *flipped):
+        assert decode("key", damaged) is None
+
+
+def test_the_value_of_another_key_is_a_miss() -> None:
+    assert decode("other", encode("key", COMPUTED)) is None
+
+
+def test_a_value_of_another_layout_is_a_miss() -> None:
+    assert decode("key", encode("key", COMPUTED.window)) is None
+    stored = encode("key", COMPUTED)
+    assert decode("key", stored.replace(b"tp3:", b"tp2:")) is None
+
+
+def test_offsets_that_differ_have_keys_that_differ() -> None:
+    windows = ("123456.789", "123456.788", "123456", "all", "middle", "start", "0")
+    keys = {cache_key("audio", str(WindowChoice.parse(window)), "digest") for window in windows}
+    assert len(keys) == len(windows)
+    assert str(WindowChoice.parse("30")) == str(WindowChoice.parse("30.0"))

@@ -1,0 +1,186 @@
+"""A Redis that lives: full, read-only, with entries that are not whole, by TLS, by a bad URL."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.cache.redis import PREFIX, encode
+from service.errors import CannotStart
+from tests.redis_server import RedisServer, free_port, redis_running
+from tests.service.cache.test_redis_failures import (
+    COMPUTED,
+    SECRET,
+    SLACK_S,
+    TIMEOUT_S,
+    open_cache,
+    saying,
+    whole,
+)
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    with redis_running() as server:
+        yield server
+
+
+def test_a_full_redis_still_answers_what_it_has(
+    redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        cache = open_cache(redis_server.url)
+        await whole(cache)
+        redis_server.set(maxmemory=1, maxmemory_policy="noeviction")
+        try:
+            for i in range(5):
+                await cache.put(f"more {i}", COMPUTED)
+                assert await cache.get("key") == COMPUTED
+                assert await cache.get(f"more {i}") is None
+            assert cache.describe().endswith("(refuses SET: OOM)")
+        finally:
+            redis_server.set(maxmemory=0)
+        await cache.put("more", COMPUTED)
+        assert await cache.get("more") == COMPUTED
+        assert "refuses" not in cache.describe()
+        await cache.close()
+
+    asyncio.run(scenario())
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_read_only_replica_is_read(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        cache = open_cache(redis_server.url)
+        await whole(cache)
+        with redis_server.client as client:
+            client.replicaof("127.0.0.1", free_port())  # of none that is there
+            await cache.put("more", COMPUTED)
+            assert await cache.get("key") == COMPUTED
+            assert cache.describe().endswith("(refuses SET: READONLY)")
+            client.replicaof("NO", "ONE")
+        await cache.put("more", COMPUTED)
+        assert await cache.get("more") == COMPUTED
+        await cache.close()
+
+    asyncio.run(scenario())
+
+
+GOOD = encode("key", COMPUTED)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        b"",
+        b"\x80\x04garbage",
+        GOOD[:-1],
+        GOOD[: len(GOOD) // 2],
+        GOOD.replace(b"0.1", b"0.2"),
+        GOOD.replace(b"tp3:", b"tp2:"),
+        GOOD[4:],
+        encode("another key", COMPUTED),
+        bytes(1 << 20),
+        ["a", "list"],
+    ],
+)
+def test_an_entry_that_is_not_whole_is_a_miss_and_written_anew(
+    redis_server: RedisServer, entry: bytes | list[str]
+) -> None:
+    async def scenario() -> None:
+        cache = open_cache(redis_server.url)
+        await whole(cache)
+        with redis_server.client as client:
+            client.delete(PREFIX + "key")
+            if isinstance(entry, list):
+                client.rpush(PREFIX + "key", *entry)
+            else:
+                client.set(PREFIX + "key", entry)
+        assert await cache.get("key") is None
+        assert "not answering" not in cache.describe()
+        await cache.put("key", COMPUTED)
+        assert await cache.get("key") == COMPUTED
+        await cache.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_error_that_repeats_the_password_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """As an old Redis does of a command that it does not know."""
+    said = f"-ERR unknown command `AUTH`, with args beginning with: `{SECRET}`,\r\n".encode()
+
+    async def scenario(url: str) -> None:
+        cache = open_cache(url)
+        assert await cache.get("key") is None
+        assert SECRET not in cache.describe()
+        await cache.close()
+
+    with saying(said) as url:
+        asyncio.run(scenario(url))
+    assert caplog.records
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{SECRET}@127.0.0.1/0?decode_responses=true",
+        f"redis://:{SECRET}@127.0.0.1/0?max_connections=1000",
+        f"redis://:{SECRET}@127.0.0.1/0?ssl_ca_certs=x",
+        f"rediss://:{SECRET}@127.0.0.1/0?ssl_nonsense=x",
+        f"redis://:{SECRET}@127.0.0.1/0?db=x",
+    ],
+)
+def test_a_bad_option_of_the_url_is_said_without_the_password(url: str) -> None:
+    with pytest.raises(CannotStart, match="TASTEPRINT_REDIS_URL") as refused:
+        open_cache(url)
+    assert SECRET not in f"{refused.value} {refused.value.value} {refused.value.__context__}"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 that it has signed itself, with `key.pem` beside it."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        shlex.split(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+            "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 "
+            "-keyout key.pem -out certificate.pem"
+        ),
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "certificate.pem"
+
+
+def test_redis_by_tls(certificate: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(server: RedisServer) -> None:
+        where = f"rediss://:{SECRET}@127.0.0.1:{tls_port}/0"
+        cache = open_cache(f"{where}?ssl_ca_certs={certificate}")
+        await whole(cache)
+        os.kill(server.pid(), signal.SIGSTOP)
+        began = time.monotonic()
+        assert await cache.get("key") is None
+        await cache.close()  # no waiting for a frozen peer's goodbye
+        assert time.monotonic() - began < 2 * TIMEOUT_S + SLACK_S
+        os.kill(server.pid(), signal.SIGCONT)
+        strange = open_cache(where)  # signed by nobody who is known here
+        assert await strange.get("key") is None
+        assert "not answering" in strange.describe()
+        await strange.close()
+
+    key, tls_port = certificate.with_name("key.pem"), free_port()
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+    options = ("--tls-port", str(tls_port), "--tls-auth-clients", "no", *files)
+    with redis_running(*options, "--requirepass", SECRET) as server:
+        asyncio.run(scenario(server))
+    assert SECRET not in caplog.text

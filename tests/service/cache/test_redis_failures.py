@@ -1,0 +1,245 @@
+"""Whatever Redis does, an answer comes in time and is right."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+
+import pytest
+
+from service.cache import redis_connection
+from service.cache.redis import RedisCache
+from service.cache.redis_connection import MAX_CONNECTIONS
+from service.schemas.responses import AudioHeard, Computed, WindowUsed
+from service.settings import Settings
+from tests.redis_server import RedisServer, free_port, redis_running, way_to
+
+TIMEOUT_S = 0.2
+# What 200 tasks and a busy machine add. Were each to wait for its turn, it would be 2.5 s.
+SLACK_S = 1.0
+CROWD = 200
+SECRET = "the-password-of-redis"
+
+COMPUTED = Computed(
+    outputs={"embedding": [0.1, -0.2], "features": [1.5]},
+    window=WindowUsed(starts=[0.0], seconds=30.0, how="start"),
+    audio=AudioHeard(sha256="0" * 64, duration=1.0, codec="mp3", rate=44_100, channels=2),
+)
+
+
+def open_cache(url: str, pause_s: float = 60.0) -> RedisCache:
+    settings = {"redis_timeout_ms": TIMEOUT_S * 1000, "redis_pause_s": pause_s, "redis_url": url}
+    return RedisCache(Settings.model_validate(settings))
+
+
+async def whole(cache: RedisCache, key: str = "key") -> None:
+    """Wait until the cache stores and finds."""
+    end = time.monotonic() + 20.0
+    while await cache.get(key) is None:
+        assert time.monotonic() < end, cache.describe()
+        await cache.put(key, COMPUTED)
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[RedisServer]:
+    with redis_running() as server:
+        yield server
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    yield f"redis://:{SECRET}@127.0.0.1:{free_port()}/0"
+
+
+@contextmanager
+def frozen() -> Iterator[str]:
+    with redis_running() as server:
+        os.kill(server.pid(), signal.SIGSTOP)
+        yield server.url  # SIGKILL ends also what is stopped
+
+
+@contextmanager
+def asleep() -> Iterator[str]:
+    """Two seconds late, as in DEBUG SLEEP 2."""
+    with (
+        redis_running("--enable-debug-command", "yes") as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(b"DEBUG SLEEP 2\r\n")
+        yield server.url
+
+
+@contextmanager
+def nameless() -> Iterator[str]:
+    yield "redis://no-such-host.invalid:6379/0"
+
+
+@contextmanager
+def wanting(password: str) -> Iterator[str]:
+    with redis_running("--requirepass", "another-one") as server:
+        yield f"redis://{password}127.0.0.1:{server.port}/0"
+
+
+@contextmanager
+def saying(said: bytes) -> Iterator[str]:
+    with way_to(spoilt=lambda _: said) as way:
+        yield way.url.replace("redis://", f"redis://:{SECRET}@")
+
+
+GARBAGE = {
+    "no RESP": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "no number": b"$abc\r\n",
+    "a length that never comes": b"$999999999999\r\nabc",
+    "lists in lists": b"*1\r\n" * 5_000,
+    "bytes of no meaning": bytes(range(256)) * 40,
+    "an endless line": b"+" + b"x" * 300_000,
+    "nothing": b"",
+}
+DEAD: dict[str, Callable[[], AbstractContextManager[str]]] = {
+    "refuses connections": refusing,
+    "frozen": frozen,
+    "asleep": asleep,
+    "of no known name": nameless,
+    "wants a password": partial(wanting, ""),
+    "wants another password": partial(wanting, f":{SECRET}@"),
+    **{f"says {name}": partial(saying, said) for name, said in GARBAGE.items()},
+}
+
+
+@pytest.mark.parametrize("dead", DEAD.values(), ids=DEAD)
+def test_a_crowd_waits_for_a_dead_redis_once_and_nobody_after_it(
+    dead: Callable[[], AbstractContextManager[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(url: str) -> None:
+        cache = open_cache(url)
+        began = time.monotonic()
+        assert await asyncio.gather(*(cache.get(str(i)) for i in range(CROWD))) == [None] * CROWD
+        assert time.monotonic() - began < TIMEOUT_S + SLACK_S
+        assert "not answering" in cache.describe()
+        began = time.monotonic()
+        for i in range(CROWD):
+            assert await cache.get(str(i)) is None
+            await cache.put(str(i), COMPUTED)
+        assert time.monotonic() - began < TIMEOUT_S
+        await cache.close()
+
+    with dead() as url:
+        asyncio.run(scenario(url))
+    assert len(caplog.records) == 1
+    assert "does not answer" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@contextmanager
+def stopped(server: RedisServer) -> Iterator[None]:
+    os.kill(server.pid(), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid(), signal.SIGCONT)
+
+
+def test_a_crowd_at_a_redis_that_freezes_is_few_connections(redis_server: RedisServer) -> None:
+    """Also while it is in use: each who asked waits once, and none of them holds a socket."""
+
+    async def scenario() -> None:
+        cache = open_cache(redis_server.url, pause_s=0.05)
+        await whole(cache)
+        assert await asyncio.gather(*(cache.get("key") for _ in range(CROWD))) == [COMPUTED] * CROWD
+        files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        with stopped(redis_server):
+            for _ in range(3):
+                began = time.monotonic()
+                missed = await asyncio.gather(*(cache.get("key") for _ in range(CROWD)))
+                assert missed == [None] * CROWD
+                assert time.monotonic() - began < TIMEOUT_S + SLACK_S
+            assert len(os.listdir("/proc/self/fd")) <= files  # noqa: PTH208
+        await whole(cache)
+        await cache.close()
+
+    with redis_server.client as client:
+        before = client.info("stats")["total_connections_received"]
+    asyncio.run(scenario())
+    with redis_server.client as client:
+        made = client.info("stats")["total_connections_received"] - before
+    # The crowd's, those in the background (before, while and after), and this test's own.
+    assert made <= MAX_CONNECTIONS + 4
+
+
+def test_a_name_that_is_slow_to_resolve_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolution that is given up goes on in its thread: they must not add up."""
+    asked: list[object] = []
+    end = threading.Event()
+
+    def slow(*arguments: object, **_: object) -> list[object]:
+        asked.append(arguments[0])
+        end.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    async def scenario() -> None:
+        cache = open_cache("redis://redis.example.org/0", pause_s=0.05)
+        began, longest_s = time.monotonic(), 0.0
+        while time.monotonic() - began < 1.0:  # some ten attempts
+            asked_at = time.monotonic()
+            await asyncio.gather(*(cache.get(str(i)) for i in range(CROWD)))
+            longest_s = max(longest_s, time.monotonic() - asked_at)
+            await asyncio.sleep(0.05)
+        assert longest_s < TIMEOUT_S + SLACK_S / 2
+        assert asked == ["redis.example.org"]
+        end.set()
+        await cache.close()
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(redis_connection, "CONNECT_S", 0.05)
+    asyncio.run(scenario())
+
+
+def test_redis_by_an_address_of_version_6() -> None:
+    async def scenario(port: int) -> None:
+        cache = open_cache(f"redis://[::1]:{port}/0")
+        await whole(cache)
+        await cache.close()
+
+    with redis_running("--bind", "127.0.0.1", "::1") as server:
+        asyncio.run(scenario(server.port))
+
+
+def test_one_late_answer_is_not_the_end(redis_server: RedisServer) -> None:
+    async def scenario() -> None:
+        cache = open_cache(way.url)  # its pause is a minute, but not the first
+        await whole(cache)
+        way.delay_s = 2 * TIMEOUT_S
+        assert await cache.get("key") is None
+        way.delay_s = 0.0
+        await whole(cache)
+        await cache.close()
+
+    with way_to(redis_server.port) as way:
+        asyncio.run(scenario())
+
+
+def test_a_redis_that_is_always_late_is_not_waited_for(redis_server: RedisServer) -> None:
+    """It can be connected to, given time; no request is to find out each time that it is slow."""
+
+    async def scenario() -> None:
+        cache = open_cache(way.url, pause_s=0.05)
+        await whole(cache)
+        way.delay_s = 1.5 * TIMEOUT_S
+        assert await cache.get("key") is None
+        began = time.monotonic()
+        for _ in range(20):
+            assert await cache.get("key") is None
+            await asyncio.sleep(0.02)
+        assert time.monotonic() - began < 20 * 0.02 + TIMEOUT_S
+        await cache.close()
+
+    with way_to(redis_server.port) as way:
+        asyncio.run(scenario())

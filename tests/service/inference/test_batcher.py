@@ -1,0 +1,202 @@
+"""Every waiter before a model gets its own row or an error, whatever fails."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from models.audio.window_choice import Samples
+from service.errors import InferenceFailed, InferenceTimeout, Unavailable
+from service.inference.batcher import Batcher, Inferred
+from service.inference.registry import load_models
+from service.inference.session import Model, Outputs
+from service.settings import Settings
+from tests.bundles import write_bundle
+
+
+@dataclass
+class Gated:
+    """A model that runs when the gate opens, notes its batches, and fails on cue."""
+
+    model: Model
+    max_batch: int = 4
+    lanes: int = 1
+    devices: int = 1
+    gate: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Event = field(default_factory=threading.Event)
+    sizes: list[int] = field(default_factory=list)
+    failures: int = 0
+    rows_lost: int = 0
+
+    @property
+    def card(self) -> object:
+        return self.model.card
+
+    def run(self, windows: Samples, *, lane: int = 0, alone: bool = False) -> Outputs:
+        self.entered.set()
+        assert self.gate.wait(30)
+        self.sizes.append(len(windows))
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("on cue")
+        outputs = self.model.run(windows)
+        return {name: values[self.rows_lost :] for name, values in outputs.items()}
+
+
+@pytest.fixture
+def gated(tmp_path: Path) -> Gated:
+    write_bundle(tmp_path, "levels")
+    return Gated(load_models(Settings(models_dir=tmp_path)).find("levels"))
+
+
+def windows(gated: Gated, count: int) -> list[Samples]:
+    random = np.random.default_rng(0)
+    size = gated.model.card.audio.window_samples
+    return [random.uniform(-1, 1, size).astype(np.float32) for _ in range(count)]
+
+
+def batched(
+    gated: Gated, scenario: Callable[[Batcher], Awaitable[None]], timeout_s: float = 30
+) -> None:
+    async def run() -> None:
+        batcher = Batcher(cast(Model, gated), timeout_s)
+        try:
+            await scenario(batcher)
+        finally:
+            gated.gate.set()
+            await batcher.close()
+
+    asyncio.run(run())
+
+
+async def first_enters(gated: Gated, batcher: Batcher, window: Samples) -> asyncio.Task[Inferred]:
+    """Start one run and wait until the model is in it, so that the next ones wait."""
+    task = asyncio.create_task(batcher.run(window))
+    assert await asyncio.to_thread(gated.entered.wait, 30)
+    return task
+
+
+def test_what_waits_goes_together_up_to_the_cap(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        first, *rest = windows(gated, 7)
+        tasks = [await first_enters(gated, batcher, first)]
+        tasks += [asyncio.create_task(batcher.run(window)) for window in rest]
+        await asyncio.sleep(0)
+        gated.gate.set()
+        answers = await asyncio.gather(*tasks)
+        assert gated.sizes == [1, 4, 2]
+        for window, answer in zip([first, *rest], answers, strict=True):
+            alone = gated.model.run(window[None])["embedding"][0]
+            np.testing.assert_array_equal(answer.outputs["embedding"], alone)
+
+    batched(gated, scenario)
+
+
+def test_a_failing_run_fails_its_own_waiters_only(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        gated.failures = 1
+        gated.gate.set()
+        with pytest.raises(InferenceFailed) as caught:
+            await batcher.run(windows(gated, 1)[0])
+        assert "on cue" not in str(caught.value)  # the text is for the log
+        answer = await batcher.run(windows(gated, 1)[0])
+        assert np.isfinite(answer.outputs["embedding"]).all()
+
+    batched(gated, scenario)
+
+
+def test_an_answer_that_lacks_rows_is_an_error_for_all_of_its_waiters(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        gated.rows_lost = 1
+        tasks = [await first_enters(gated, batcher, window) for window in windows(gated, 3)]
+        gated.gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [InferenceFailed] * 3
+        gated.rows_lost = 0
+        assert await batcher.run(windows(gated, 1)[0])
+
+    batched(gated, scenario)
+
+
+def test_an_answer_that_is_not_finite_fails_its_row_only(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        first, good, bad = windows(gated, 3)
+        bad[:] = np.nan
+        tasks = [await first_enters(gated, batcher, first)]
+        tasks += [asyncio.create_task(batcher.run(window)) for window in (good, bad)]
+        await asyncio.sleep(0)
+        gated.gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [Inferred, Inferred, InferenceFailed]
+
+    batched(gated, scenario)
+
+
+def test_a_waiter_that_left_is_not_computed(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        first, second, third = windows(gated, 3)
+        running = await first_enters(gated, batcher, first)
+        left = asyncio.create_task(batcher.run(second))
+        stays = asyncio.create_task(batcher.run(third))
+        await asyncio.sleep(0)
+        left.cancel()
+        await asyncio.gather(left, return_exceptions=True)
+        gated.gate.set()
+        await asyncio.gather(running, stays)
+        assert gated.sizes == [1, 1]
+
+    batched(gated, scenario)
+
+
+def test_a_hung_model_is_an_error_in_time(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        with pytest.raises(InferenceTimeout):
+            await batcher.run(windows(gated, 1)[0])
+
+    batched(gated, scenario, timeout_s=0.05)
+
+
+def test_waiters_that_are_gone_are_not_kept(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        waiting = [batcher.run(window) for window in windows(gated, 9)]
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(result) for result in results} == {InferenceTimeout}
+        assert batcher.waiting == 0
+
+    batched(gated, scenario, timeout_s=0.05)
+
+
+def test_a_run_that_does_not_return_is_still_known_after_closing(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        running = await first_enters(gated, batcher, windows(gated, 1)[0])
+        await batcher.close()
+        await asyncio.gather(running, return_exceptions=True)
+        assert batcher.running == 1
+        gated.gate.set()
+        async with asyncio.timeout(30):
+            while batcher.running:
+                await asyncio.sleep(0.01)
+
+    batched(gated, scenario)
+
+
+def test_closing_answers_who_still_waits(gated: Gated) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        first, second = windows(gated, 2)
+        tasks = [await first_enters(gated, batcher, first)]
+        tasks.append(asyncio.create_task(batcher.run(second)))
+        await asyncio.sleep(0)
+        await batcher.close()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [Unavailable, Unavailable]
+        with pytest.raises(Unavailable):
+            await batcher.run(first)
+
+    batched(gated, scenario)

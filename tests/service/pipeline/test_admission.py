@@ -1,0 +1,69 @@
+"""What is in flight and held is bounded; beyond it the answer is 429, at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from service.errors import Busy
+from service.pipeline.admission import Admission
+from service.transport.upload_limits import HeldBytes
+from tests.running import running
+from tests.service.test_bad_input import assert_problem
+from tests.sounds import golden, write
+
+
+def test_places_are_given_back_also_after_an_error() -> None:
+    admission = Admission(1)
+    with admission.admit(), pytest.raises(Busy), admission.admit():
+        pass
+    with pytest.raises(ValueError, match="cue"), admission.admit():
+        raise ValueError("on cue")
+    assert admission.in_flight == 0
+
+
+def test_long_requests_leave_a_quarter_of_the_places_to_short_ones() -> None:
+    admission = Admission(12)
+    with admission.admit(4), admission.admit(4):
+        with pytest.raises(Busy) as caught, admission.admit(4):
+            pass
+        assert caught.value.limit == 9
+        with ExitStack() as short:
+            for _ in range(4):
+                short.enter_context(admission.admit())
+            with pytest.raises(Busy), admission.admit():
+                pass
+    assert admission.in_flight == 0
+
+
+def test_held_bytes_are_bounded() -> None:
+    held = HeldBytes(100)
+    held.take(80)
+    with pytest.raises(Busy) as caught:
+        held.take(30)
+    assert (caught.value.value, caught.value.limit) == (80, 100)
+    held.give(80)
+    held.take(100)
+
+
+def test_beyond_the_bound_is_429_with_retry_after(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{seed}.wav", golden(2.0, seed=seed)) for seed in (60, 61)]
+    with (
+        running(tmp_path / "log", decode_workers=1, max_in_flight=1) as service,
+        ThreadPoolExecutor(2) as clients,
+    ):
+        (decoder,) = service.decoders()
+        os.kill(decoder, signal.SIGSTOP)  # the one that is admitted waits for it
+        answers = [clients.submit(service.embed, path) for path in paths]
+        refused = next(as_completed(answers)).result()
+        assert_problem(refused, 429, "busy")
+        assert int(refused.headers["retry-after"]) >= 1
+        os.kill(decoder, signal.SIGCONT)
+        assert sorted(answer.result().status_code for answer in answers) == [200, 429]
+        for path in paths:
+            service.embedding(path)

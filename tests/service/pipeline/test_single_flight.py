@@ -1,0 +1,111 @@
+"""Identical requests at a time are computed once, and none that leaves takes the others along."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from service.pipeline.single_flight import Once
+from tests.running import Service
+from tests.sounds import golden, write
+
+
+def test_identical_uploads_are_computed_once(service: Service, tmp_path: Path) -> None:
+    path = write(tmp_path / "same.flac", golden(32.0, seed=50))
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(clients.map(lambda _: service.embedding(path), range(8)))
+    assert len({str(answer["embedding"]) for answer in answers}) == 1
+    assert [answer["cached"] for answer in answers].count(False) == 1
+    assert service.log().count(answers[0]["audio"]["sha256"]) == 1  # one line a computation
+
+
+async def until(gate: asyncio.Event, answer: str) -> str:
+    await gate.wait()
+    return answer
+
+
+def test_one_that_leaves_does_not_end_it_for_the_others() -> None:
+    async def scenario() -> None:
+        once: Once[str, str] = Once()
+        gate = asyncio.Event()
+        first = asyncio.create_task(once.get("key", lambda: until(gate, "of the first")))
+        second = asyncio.create_task(once.get("key", lambda: until(gate, "of the second")))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        gate.set()
+        assert await second == "of the first"
+
+    asyncio.run(scenario())
+
+
+def test_the_last_that_leaves_ends_it() -> None:
+    async def scenario() -> None:
+        once: Once[str, str] = Once()
+        ended = asyncio.Event()
+
+        async def computation() -> str:
+            try:
+                return await until(asyncio.Event(), "never")
+            finally:
+                ended.set()
+
+        askers = [asyncio.create_task(once.get("key", computation)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert once.runs("key")
+        for asker in askers:
+            asker.cancel()
+        await asyncio.gather(*askers, return_exceptions=True)
+        assert not once.runs("key")  # whoever comes now starts anew
+        async with asyncio.timeout(5):
+            await ended.wait()
+
+    asyncio.run(scenario())
+
+
+def test_an_error_reaches_every_asker_and_is_not_kept() -> None:
+    async def scenario() -> None:
+        once: Once[str, str] = Once(keep=1)
+
+        async def computation() -> str:
+            raise ValueError("bad")
+
+        askers = [once.get("key", computation) for _ in range(3)]
+        results = await asyncio.gather(*askers, return_exceptions=True)
+        assert [str(result) for result in results] == ["bad"] * 3
+        assert not once.runs("key")
+        gate = asyncio.Event()
+        gate.set()
+        assert await once.get("key", lambda: until(gate, "good")) == "good"
+
+    asyncio.run(scenario())
+
+
+def test_as_many_results_are_kept_as_asked_for() -> None:
+    async def scenario() -> list[int]:
+        once: Once[str, None] = Once(keep=2)
+        made = dict.fromkeys("abc", 0)
+
+        async def make(key: str) -> None:
+            made[key] += 1
+
+        for key in ["a", "b", "a", "c", "c", "b", "a"]:
+            await once.get(key, lambda key=key: make(key))  # type: ignore[misc]
+        return list(made.values())
+
+    assert asyncio.run(scenario()) == [2, 1, 1]
+
+
+def test_closing_ends_what_runs() -> None:
+    async def scenario() -> None:
+        once: Once[str, str] = Once()
+        asker = asyncio.create_task(once.get("key", lambda: until(asyncio.Event(), "never")))
+        await asyncio.sleep(0)
+        await once.close()
+        with pytest.raises(asyncio.CancelledError):
+            await asker
+
+    asyncio.run(scenario())

@@ -1,0 +1,123 @@
+"""Where held bytes are used up, a silent or slow client gives way, and a fair one never."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.errors import Busy
+from service.settings import Settings
+from service.transport.upload_limits import HeldBytes
+from tests.running import Service, running, wait_until
+from tests.service.test_server import HEAD, connect
+from tests.sounds import golden, write
+
+MB = 1_000_000
+BOUNDS = {"decode_workers": 1, "max_held_bytes": 3 * MB, "max_upload_bytes": 3 * MB}
+FORM = (
+    b"POST /embed/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n"
+    b"Content-Type: multipart/form-data; boundary=B\r\n\r\n"
+    b'--B\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+)
+RAW = HEAD.format(size=3 * MB).encode()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that one upload fills."""
+    with running(tmp_path_factory.mktemp("small") / "log", **BOUNDS) as service:
+        yield service
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> bytes:
+    return write(tmp_path / "x.wav", golden(3.0)).read_bytes()
+
+
+def take_in(service: Service, content: bytes) -> None:
+    """Send the file until it is taken in: beyond the bound it is refused."""
+
+    def taken() -> bool:
+        response = service.embed(content)
+        assert response.status_code in {200, 429}, response.text
+        return response.status_code == 200
+
+    wait_until(taken, "there is room for another one", 10)
+
+
+def read_all(client: socket.socket) -> bytes:
+    answer = b""
+    while data := client.recv(65536):
+        answer += data
+        if data.endswith((b"}", b"0\r\n\r\n")):
+            break
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("head", "status"), [(RAW, b"HTTP/1.1 408 "), (FORM, b"HTTP/1.1 200 ")], ids=["one", "a batch"]
+)
+def test_a_silent_upload_gives_way(
+    small: Service, content: bytes, head: bytes, status: bytes
+) -> None:
+    with connect(small) as silent:
+        silent.sendall(head + bytes(3 * MB - 1000))
+        wait_until(lambda: small.held_bytes() > 2.9 * MB, "nearly all is held")
+        take_in(small, content)
+        answer = read_all(silent)
+        assert answer.startswith(status)
+        assert b"urn:tasteprint:upload-timeout" in answer
+        assert b"others needed" in answer
+    wait_until(lambda: small.held_bytes() == 0, "its bytes are counted once")
+
+
+def test_a_byte_now_and_then_gives_way_and_a_fair_pace_does_not(
+    small: Service, content: bytes
+) -> None:
+    fair_size, begun = 150_000, 5 * MB // 2
+    with connect(small) as slow, connect(small) as fair:
+        slow.sendall(RAW + bytes(begun))
+        wait_until(lambda: small.held_bytes() == begun, "its beginning is there")
+        fair.sendall(HEAD.format(size=fair_size).encode())
+        began_at, sent = time.monotonic(), 0
+        while sent < fair_size:
+            slow.sendall(b"x")
+            # Three times the least pace.
+            due = min(fair_size, round(50_000 * (time.monotonic() - began_at)))
+            fair.sendall(bytes(due - sent))
+            sent = due
+            small.embed(bytes(MB))
+        take_in(small, content)
+        assert b"others needed" in read_all(slow)
+        assert b"urn:tasteprint:not-audio" in read_all(fair)
+
+
+class Held:
+    """What holds a byte and gives it at once."""
+
+    held_bytes = 1
+
+    def close(self) -> None:
+        self.held_bytes = 0
+
+
+def test_nobody_gives_way_where_it_would_not_be_enough() -> None:
+    async def scenario() -> None:
+        held, settings = HeldBytes(10), Settings(upload_timeout_s=3)
+        slow = [held.receiving(Held(), settings) for _ in range(5)]
+        for body in slow:
+            body.wait(lambda: None)
+            body.pace.until -= 2  # two seconds behind
+        held.take(10)
+        with pytest.raises(Busy):
+            held.take(6)
+        assert not any(body.cut for body in slow)
+        held.take(2)
+        assert sum(body.cut is not None for body in slow) == 2
+
+    asyncio.run(scenario())

@@ -1,0 +1,54 @@
+"""Factors are seeded, saved with their ids, and find a structure that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from training.cf.als import AlsSettings, Factorization, factorize
+from training.cf.logs import Logs
+from training.errors import MissingInput
+
+SETTINGS = AlsSettings(factors=8, iterations=10)
+
+
+@pytest.fixture(scope="module")
+def logs() -> Logs:
+    """Two crowds: users 0-29 hear items 0-19, users 30-59 hear items 20-39."""
+    rng = np.random.default_rng(0)
+    same = np.kron(np.eye(2), np.ones((30, 20)))
+    entries = sparse.csr_matrix((rng.random((60, 40)) < 0.5 * same).astype(np.float32))
+    names = [f"id-{number}" for number in range(60)]
+    return Logs(entries, pd.Index(names), pd.Index(names[:40]), {"rows_read": entries.nnz})
+
+
+def test_the_same_seed_gives_the_same_factors(logs: Logs) -> None:
+    first, again = factorize(logs, SETTINGS, check=False), factorize(logs, SETTINGS, check=False)
+    np.testing.assert_array_equal(first.item_factors, again.item_factors)
+    other = factorize(logs, AlsSettings(factors=8, iterations=10, seed=1), check=False)
+    assert not np.array_equal(first.item_factors, other.item_factors)
+
+
+def test_users_score_their_own_crowd_higher(logs: Logs) -> None:
+    result = factorize(logs, SETTINGS)
+    scores = result.user_factors @ result.item_factors.T
+    assert scores[:30, :20].mean() > 5 * abs(scores[:30, 20:].mean())
+    assert result.report["held_out_ndcg_at_10"] > 0.3
+
+
+def test_what_is_saved_is_what_is_loaded(logs: Logs, tmp_path: Path) -> None:
+    result = factorize(logs, SETTINGS, check=False)
+    result.save(tmp_path)
+    loaded = Factorization.load(tmp_path)
+    np.testing.assert_array_equal(loaded.user_factors, result.user_factors)
+    assert loaded.items.equals(result.items)
+    assert loaded.settings == SETTINGS
+
+
+def test_an_empty_folder_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(MissingInput, match="tasteprint-train factorize"):
+        Factorization.load(tmp_path)

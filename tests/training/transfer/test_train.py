@@ -1,0 +1,186 @@
+"""The four methods differ as the paper says, and in nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.training.tasks import make_task, make_teacher
+from training.datasets.prepared import TaskData
+from training.errors import BadTransfer
+from training.networks.cf_estimator import CFEstimator
+from training.networks.task_model import TaskModel
+from training.transfer.encoder_outputs import hear
+from training.transfer.train import (
+    TransferModule,
+    TransferSettings,
+    distillation_loss,
+    make_student,
+    task_loss,
+    teachers_word,
+    train,
+)
+
+SETTINGS = TransferSettings(width=8, crop_s=7.5, max_epochs=1, batch_size=8, accelerator="cpu")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
+    return make_task(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def taught(data: TaskData) -> NDArray[np.float32]:
+    return hear(make_teacher(), data, data.rows)[0]
+
+
+def crops(data: TaskData, n: int = 4) -> torch.Tensor:
+    return torch.from_numpy(np.array(data.prepared.windows[data.rows[:n], :120_000]))
+
+
+def test_distillation_reaches_the_student_and_not_the_teacher(data: TaskData) -> None:
+    teacher = make_teacher(8)
+    student = TransferModule(make_student(replace(SETTINGS, width=16), 2, None), SETTINGS)
+    listener = TransferModule(TaskModel(teacher, 2), SETTINGS)
+    windows = crops(data)
+    word = listener(windows).embedding
+    assert word.requires_grad  # else nothing would be shown
+    distillation_loss(student(windows).embedding, word).backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is None for weight in teacher.parameters())
+    encoder = student.network.encoder
+    assert isinstance(encoder, CFEstimator)
+    assert all(weight.grad is not None for weight in encoder.parameters())
+    assert encoder.embed.weight.grad is not None
+    assert encoder.embed.weight.grad.abs().sum() > 0
+    # The loss is of the 40-d layer: the output layer has no part in it.
+    assert student.network.decide.weight.grad is None
+
+
+@pytest.mark.parametrize(("teacher_width", "width"), [(32, 8), (8, 16)])
+def test_kd_takes_a_student_of_another_architecture(
+    data: TaskData, tmp_path: Path, teacher_width: int, width: int
+) -> None:
+    """A quarter as wide as its teacher, and twice as wide."""
+    said = hear(make_teacher(teacher_width), data, data.rows)[0]
+    settings = replace(SETTINGS, width=width)
+    model = train(data, tmp_path, settings, taught=said, show_progress=False)
+    assert isinstance(model.encoder, CFEstimator)
+    assert model.encoder.width == width
+
+
+def test_kd_brings_the_student_nearer_to_the_teacher_than_base(
+    data: TaskData, taught: NDArray[np.float32]
+) -> None:
+    answer, word = torch.as_tensor(data.answers[:8]), torch.from_numpy(taught[:8])
+    cosine = {}
+    for batch in ([crops(data, 8), answer], [crops(data, 8), answer, word]):
+        torch.manual_seed(0)
+        module = TransferModule(make_student(SETTINGS, 2, None), SETTINGS)
+        optimizer = torch.optim.Adam(module.parameters(), 1e-2)
+        for step in range(12):
+            optimizer.zero_grad()
+            module.training_step(batch, step).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        embedding = module(batch[0]).embedding
+        cosine[len(batch)] = float(torch.cosine_similarity(embedding, word).mean().detach())
+    assert cosine[3] > cosine[2] + 0.3
+
+
+def test_base_and_kd_begin_alike() -> None:
+    states = []
+    for method in ("base", "kd"):
+        torch.manual_seed(0)
+        states.append(make_student(replace(SETTINGS, method=method), 3, None).state_dict())
+    for name, weight in states[0].items():
+        assert torch.equal(weight, states[1][name]), name
+
+
+def test_init_begins_with_the_teachers_weights() -> None:
+    teacher = make_teacher()
+    student = make_student(replace(SETTINGS, method="init", width=32), 3, teacher)
+    for name, weight in teacher.state_dict().items():
+        assert torch.equal(student.encoder.state_dict()[name], weight), name
+    student.encoder.embed.weight.data.zero_()  # type: ignore[union-attr,operator]
+    assert teacher.embed.weight.abs().sum() > 0  # a copy, not the teacher itself
+
+
+def test_init_trains_every_weight(data: TaskData, tmp_path: Path) -> None:
+    teacher = make_teacher(8)
+    settings = replace(SETTINGS, method="init")
+    model = train(data, tmp_path, settings, teacher=teacher, show_progress=False)
+    # Its batch norms hear the new data, as those of the other methods do.
+    norm = "blocks.1.convolve.0.running_mean"
+    assert not torch.equal(model.encoder.state_dict()[norm], teacher.state_dict()[norm])
+    trained = dict(model.encoder.named_parameters())
+    for name, weight in teacher.named_parameters():
+        if "excite" not in name:  # a gate's ReLU may pass nothing on, and no gradient back
+            assert not torch.equal(trained[name], weight), name
+
+
+def test_fix_leaves_the_encoder_as_it_is_bit_for_bit(data: TaskData, tmp_path: Path) -> None:
+    teacher = make_teacher()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    settings = replace(SETTINGS, method="fix", width=32)
+    heard = hear(teacher, data, data.rows)[0]
+    torch.manual_seed(settings.seed)
+    model = train(data, tmp_path, settings, teacher=teacher, taught=heard)
+    for name, value in before.items():
+        assert torch.equal(model.encoder.state_dict()[name], value), name
+        assert torch.equal(teacher.state_dict()[name], value), name
+    outputs = hear(model, data, data.rows)[0]
+    layer = model.output(torch.from_numpy(heard)).detach().numpy()
+    np.testing.assert_allclose(outputs, layer, atol=1e-5)
+    assert np.mean(outputs.argmax(1) == data.answers) > 0.9  # and it has learnt
+
+
+def test_init_and_fix_need_a_teacher_of_their_width(data: TaskData, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, method="init", width=32)
+    with pytest.raises(BadTransfer, match=r"width 32 .* width 8; .* choose kd"):
+        train(data, tmp_path, settings, teacher=make_teacher(8))
+    with pytest.raises(BadTransfer, match="kd needs a teacher"):
+        train(data, tmp_path, replace(SETTINGS, method="kd"))
+
+
+def test_the_plain_sum_is_the_default_and_weights_are_settings() -> None:
+    student, teacher = torch.randn(5, 40), torch.randn(5, 40)
+    mse, cosine = (
+        distillation_loss(student, teacher, 1, 0),
+        distillation_loss(student, teacher, 0, 1),
+    )
+    torch.testing.assert_close(distillation_loss(student, teacher), mse + cosine)
+    torch.testing.assert_close(distillation_loss(student, teacher, 3, 5), 3 * mse + 5 * cosine)
+
+
+def test_a_standard_teacher_is_standardised_by_the_training_part_alone() -> None:
+    taught = np.random.default_rng(0).normal(3, 2, (50, 40)).astype(np.float32)
+    training = np.arange(50) < 30
+    word = teachers_word(taught, training, "standard")
+    np.testing.assert_allclose(word[training].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(word[training].std(0), 1, atol=1e-5)
+    assert abs(word[~training].mean()) > 1e-3
+    assert teachers_word(taught, training, "as-is") is taught
+
+
+def test_targets_are_learnt_in_their_own_unit(tmp_path: Path) -> None:
+    data = make_task(tmp_path / "pitch", "regression")
+    teacher = make_teacher()
+    heard = hear(teacher, data, data.rows)[0]
+    settings = replace(SETTINGS, method="fix", width=32)
+    model = train(data, tmp_path / "run", settings, teacher=teacher, taught=heard)
+    values = hear(model, data, data.rows)[0]
+    assert np.corrcoef(values[:, 0], data.answers[:, 0])[0, 1] > 0.9
+    assert 200 < values[:, 0].mean() < 3000
+    assert values[:, 1].mean() < -200
+
+
+def test_the_squared_error_is_in_standard_deviations() -> None:
+    model = TaskModel(CFEstimator(8), 2)
+    model.scale.copy_(torch.tensor([10.0, 0.1]))
+    answer = torch.zeros(4, 2)
+    outputs = answer + model.scale
+    assert float(task_loss(model, outputs, answer)) == pytest.approx(1.0)

@@ -1,0 +1,1 @@
+"""Audio of a training set, decoded to windows."""

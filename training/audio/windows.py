@@ -1,0 +1,158 @@
+"""Audio files and a manifest -> memory-mapped int16 windows, and a record of what was done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.audio.window_choice import WindowChoice
+from models.audio.windows import read_windows
+from models.card import AudioInput
+from models.errors import AudioError
+from training.audio.manifest import (
+    MANIFEST,
+    read_ids,
+)
+from training.errors import MissingInput, OtherManifest
+
+WINDOWS, LOG, SOURCE = "windows.npy", "log.jsonl", "source.json"
+FULL_SCALE = 32767
+NO_FILE = "there is no such file"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """`windows` int16, shape (n_rows, window_samples); `tracks`, one row a usable window.
+
+    `tracks` has the manifest's columns and `row` (into `windows`), `duration_s`, `codec`, `cut`
+    and `padded`.
+    """
+
+    windows: NDArray[np.int16]
+    tracks: pd.DataFrame
+
+    @classmethod
+    def load(cls, folder: Path) -> Prepared:
+        try:
+            windows = np.load(folder / WINDOWS, mmap_mode="r")
+            tracks = read_ids(folder / "tracks.csv")
+        except FileNotFoundError as error:
+            raise MissingInput(folder, "tasteprint-train prepare") from error
+        return cls(windows, tracks)
+
+    def waveforms(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Float windows in [-1, 1], shape (len(rows), window_samples)."""
+        return np.asarray(self.windows[rows], np.float32) / np.float32(FULL_SCALE)
+
+
+def prepare(
+    manifest: pd.DataFrame, out: Path, audio: AudioInput, *, workers: int = 2
+) -> Generator[dict[str, Any]]:
+    """Decode the middle window of each track; what an earlier run did is not done again.
+
+    Yields
+    ------
+    One record a track as it is done: `track_id`, `row`, and either `reason` (why it was refused)
+    or `duration_s`, `codec`, `cut`, `padded`. They are all in `log.jsonl` too; `tracks.csv` and
+    `refused.csv` are written at the end.
+
+    Raises
+    ------
+    OtherManifest
+        Where `out` holds windows of another manifest.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    windows, done = _open(manifest, out, audio)
+
+    def work(row: int, track_id: str, path: str) -> dict[str, Any]:
+        return {"track_id": track_id, "row": row} | _read_into(windows[row], path, audio)
+
+    todo = manifest.reset_index(drop=True)[["track_id", "path"]].itertuples()
+    yield from done.values()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        jobs = [
+            pool.submit(work, row, track, path) for row, track, path in todo if track not in done
+        ]
+        with (out / LOG).open("a") as log:
+            for job in as_completed(jobs):
+                record = job.result()
+                log.write(json.dumps(record) + "\n")
+                log.flush()
+                done[record["track_id"]] = record
+                yield record
+    finally:  # stopped: what has not begun is left for the next run
+        pool.shutdown(cancel_futures=True)
+    windows.flush()
+    _write_tables(manifest, pd.DataFrame(list(done.values())), out)
+
+
+def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str, Any]:
+    if not path or not Path(path).is_file():
+        return {"reason": NO_FILE}
+    try:
+        windows = read_windows(Path(path), audio, WindowChoice())
+    except AudioError as error:
+        return {"reason": str(error)}
+    except Exception as error:  # a file that its decoder did not foresee must not end the run
+        return {"reason": f"the decoder failed: {type(error).__name__}: {error}"}
+    row[:] = np.rint(windows.samples[0] * FULL_SCALE).astype(np.int16)
+    return {
+        "duration_s": round(windows.facts.duration_s, 3),
+        "codec": windows.facts.codec,
+        "cut": windows.facts.duration_s > audio.window_s,
+        "padded": windows.facts.duration_s < audio.window_s,
+    }
+
+
+def _open(
+    manifest: pd.DataFrame, out: Path, audio: AudioInput
+) -> tuple[np.memmap[Any, np.dtype[np.int16]], dict[str, dict[str, Any]]]:
+    """The array to fill and the records of an earlier run on the same manifest."""
+    listing = "\n".join(manifest["track_id"])
+    source = {
+        "manifest_sha256": hashlib.sha256(listing.encode()).hexdigest(),
+        "audio": audio.model_dump(),
+    }
+    shape = (len(manifest), audio.window_samples)
+    if (out / SOURCE).exists():
+        if json.loads((out / SOURCE).read_text()) != source:
+            raise OtherManifest(out)
+        records = _read_log(out / LOG)
+        return np.lib.format.open_memmap(out / WINDOWS, "r+"), {
+            record["track_id"]: record for record in records if record.get("reason") != NO_FILE
+        }
+    windows = np.lib.format.open_memmap(out / WINDOWS, "w+", np.int16, shape)
+    (out / SOURCE).write_text(json.dumps(source, indent=2) + "\n")
+    return windows, {}
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of earlier runs; a last line that a crash cut off is taken out of the file."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        path.write_bytes(whole)
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def _write_tables(manifest: pd.DataFrame, records: pd.DataFrame, out: Path) -> None:
+    if "reason" not in records:
+        records["reason"] = np.nan
+    kept = records[records["reason"].isna()].drop(columns="reason")
+    tracks = manifest.drop(columns="path").merge(kept, on="track_id").sort_values("row")
+    tracks.to_csv(out / "tracks.csv", index=False)
+    manifest.drop(columns="path").to_csv(out / MANIFEST, index=False)
+    refused = records[records["reason"].notna()][["track_id", "reason"]]
+    refused.sort_values("track_id").to_csv(out / "refused.csv", index=False)

@@ -1,0 +1,1 @@
+"""Collaborative filtering: listening logs to item factors."""

@@ -1,0 +1,151 @@
+"""User-item matrix -> 40-d factors, by alternating least squares (Hu et al. 2008)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from implicit.cpu.als import AlternatingLeastSquares
+from implicit.evaluation import ranking_metrics_at_k, train_test_split
+from numpy.typing import NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from training.cf.logs import Logs
+from training.errors import MissingInput
+
+Factors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class AlsSettings:
+    """What `implicit` is asked for.
+
+    Confidence is alpha · count where there is an entry and 1 where there is none. The defaults
+    ranked held-out entries of the shipped model's logs best (nDCG@10 0.236, against 0.184 with
+    alpha 1 and 0.206 with 40): chosen on the logs alone, without any audio.
+    """
+
+    factors: int = 40
+    regularization: float = 1.0
+    alpha: float = 10.0
+    iterations: int = 15
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Factorization:
+    """`item_factors` (n_items, 40) and `user_factors` (n_users, 40), with the ids of their rows."""
+
+    item_factors: Factors
+    user_factors: Factors
+    items: pd.Index
+    users: pd.Index
+    settings: AlsSettings
+    report: dict[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays, the id tables and the report into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "item_factors.npy", self.item_factors)
+        np.save(folder / "user_factors.npy", self.user_factors)
+        self.items.to_series().to_csv(folder / "items.csv", index=False, header=["item_id"])
+        self.users.to_series().to_csv(folder / "users.csv", index=False, header=["user_id"])
+        facts = {"settings": asdict(self.settings), "report": self.report}
+        (folder / "report.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Factorization:
+        """Read what `save` wrote; `MissingInput` where it is not there."""
+        try:
+            facts = json.loads((folder / "report.json").read_text())
+            return cls(
+                item_factors=np.load(folder / "item_factors.npy"),
+                user_factors=np.load(folder / "user_factors.npy"),
+                items=_read_index(folder / "items.csv"),
+                users=_read_index(folder / "users.csv"),
+                settings=AlsSettings(**facts["settings"]),
+                report=facts["report"],
+            )
+        except FileNotFoundError as error:
+            raise MissingInput(folder, "tasteprint-train factorize") from error
+
+    def model(self) -> AlternatingLeastSquares:
+        """An `implicit` model of these factors, to fold in items that it has not seen."""
+        model = new_model(self.settings)
+        model.item_factors, model.user_factors = self.item_factors, self.user_factors
+        return model
+
+
+def _read_index(path: Path) -> pd.Index:
+    return pd.Index(pd.read_csv(path, dtype=str, keep_default_na=False).iloc[:, 0])
+
+
+def new_model(settings: AlsSettings) -> AlternatingLeastSquares:
+    with threadpool_limits(1, "blas"):  # which it checks, and warns
+        return AlternatingLeastSquares(
+            factors=settings.factors,
+            regularization=settings.regularization,
+            alpha=settings.alpha,
+            iterations=settings.iterations,
+            random_state=settings.seed,
+            num_threads=os.cpu_count() or 1,
+        )
+
+
+def factorize(
+    logs: Logs,
+    settings: AlsSettings,
+    *,
+    check: bool = True,
+    on_iteration: Callable[[], None] = lambda: None,
+) -> Factorization:
+    """Factorise the logs; seeded, so that the same logs give the same factors.
+
+    Parameters
+    ----------
+    check : also fit on four fifths of the entries and rank the rest, as a sanity measure
+    on_iteration : called after each of the `settings.iterations` (twice as many with `check`)
+    """
+    # implicit's own threads do the work; BLAS threads on top only get in their way.
+    with threadpool_limits(1, "blas"):
+        report = dict(logs.report)
+        if check:
+            report |= _ranking_check(logs.user_items, settings, on_iteration)
+        model = _fit(logs.user_items, settings, on_iteration)
+    report["mean_item_norm"] = float(np.linalg.norm(model.item_factors, axis=1).mean())
+    return Factorization(
+        np.asarray(model.item_factors),
+        np.asarray(model.user_factors),
+        logs.items,
+        logs.users,
+        settings,
+        report,
+    )
+
+
+def _fit(
+    user_items: sparse.csr_matrix, settings: AlsSettings, on_iteration: Callable[[], None]
+) -> AlternatingLeastSquares:
+    model = new_model(settings)
+
+    def after_iteration(iteration: int, elapsed: float, loss: float | None) -> None:
+        on_iteration()
+
+    model.fit(user_items, show_progress=False, callback=after_iteration)
+    return model
+
+
+def _ranking_check(
+    user_items: sparse.csr_matrix, settings: AlsSettings, on_iteration: Callable[[], None]
+) -> dict[str, float]:
+    train, held_out = train_test_split(user_items, 0.8, random_state=settings.seed)
+    model = _fit(train, settings, on_iteration)
+    measures = ranking_metrics_at_k(model, train, held_out, K=10, show_progress=False)
+    return {f"held_out_{name}_at_10": float(measures[name]) for name in ("precision", "ndcg")}

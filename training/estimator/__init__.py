@@ -1,0 +1,1 @@
+"""Training and evaluation of an encoder on item factors."""

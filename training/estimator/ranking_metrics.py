@@ -1,0 +1,166 @@
+"""How well taste is heard on artists that were held out, beside what else could be guessed.
+
+The held-out artists are in neither the audio nor the logs that anything was fitted on; their
+listeners are only asked at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.stats import rankdata
+
+from training.cf.als import Factorization
+from training.cf.logs import Logs
+from training.errors import OtherUsers
+
+Vectors = NDArray[np.float32]
+N_BOOTSTRAP = 2000
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The test clips and who listens to them.
+
+    Attributes
+    ----------
+    items : ids of the held-out items; `item_index` (n_clips,) points each clip to its own
+    item_users : CSR, shape (n_items, n_users), columns in the order of the user factors
+    folded_in : (n_items, 40), each item's factor from its listeners: the ceiling
+    artist_index : (n_clips,), whose each clip is; by default an item is an artist
+    """
+
+    items: pd.Index
+    item_index: NDArray[np.int64]
+    item_users: sparse.csr_matrix
+    folded_in: Vectors
+    artist_index: NDArray[np.int64] | None = None
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """What is drawn anew for an interval: clips of one artist are alike."""
+        return self.item_index if self.artist_index is None else self.artist_index
+
+
+def held_out(
+    clip_items: pd.Series, logs: Logs, factors: Factorization, min_listeners: int
+) -> tuple[HeldOut, NDArray[np.bool_]]:
+    """The held-out items with enough listeners, and which of the clips are theirs.
+
+    Parameters
+    ----------
+    clip_items : item id of each candidate clip
+    logs : all of the logs, held-out items included
+    factors : learnt without those items
+
+    Raises
+    ------
+    OtherUsers
+        Where the factors are of users that are not in the logs.
+    """
+    column = {item: index for index, item in enumerate(logs.items)}
+    user_rows = logs.users.get_indexer(factors.users)
+    if (missing := int((user_rows < 0).sum())) > 0:
+        raise OtherUsers(missing)
+    candidates = sorted(set(clip_items) & column.keys())
+    by_item = logs.user_items[user_rows][:, [column[item] for item in candidates]].T.tocsr()
+    enough = np.diff(by_item.indptr) >= min_listeners
+    items = pd.Index(np.array(candidates, dtype=object)[enough])
+    item_users = by_item[enough]
+    folded_in = factors.model().recalculate_item(np.arange(len(items)), item_users)
+    mask = clip_items.isin(items).to_numpy()
+    index = items.get_indexer(clip_items[mask])
+    return HeldOut(items, index, item_users, np.asarray(folded_in)), mask
+
+
+def clip_measures(
+    predicted: Vectors, data: HeldOut, factors: Factorization
+) -> dict[str, NDArray[np.float64]]:
+    """Cosine to the folded-in factor and user AUC of each clip.
+
+    Parameters
+    ----------
+    predicted : shape (n_clips, 40)
+
+    Returns
+    -------
+    `cosine`, `user_auc`: shape (n_clips,). User AUC is the chance that a listener of the clip's
+    item scores above a user who is none, by predicted vector · user factor.
+    """
+    target = data.folded_in[data.item_index]
+    norms = np.linalg.norm(predicted, axis=1) * np.linalg.norm(target, axis=1)
+    cosine = (predicted * target).sum(1) / np.maximum(norms, 1e-12)
+    scores = predicted @ factors.user_factors.T  # (n_clips, n_users)
+    ranks = rankdata(scores, axis=1)
+    listens = data.item_users[data.item_index].toarray() > 0
+    n_yes = listens.sum(1)
+    n_no = listens.shape[1] - n_yes
+    auc = ((ranks * listens).sum(1) - n_yes * (n_yes + 1) / 2) / (n_yes * n_no)
+    return {"cosine": cosine.astype(np.float64), "user_auc": auc}
+
+
+def recommendation_measures(
+    predicted: Vectors, data: HeldOut, factors: Factorization, k: int, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """Recall@k and nDCG@k of recommending the held-out items to each user who has one.
+
+    An item's vector is the mean of its clips'; equal scores are put in a random order.
+    """
+    n_items = len(data.items)
+    clips = sparse.csr_matrix(
+        (np.ones(len(data.item_index)), (data.item_index, np.arange(len(data.item_index)))),
+        shape=(n_items, len(data.item_index)),
+    )
+    vectors = (clips @ predicted) / np.bincount(data.item_index, minlength=n_items)[:, None]
+    relevant = data.item_users.T.toarray() > 0  # (n_users, n_items)
+    users = relevant.any(1)
+    relevant = relevant[users]
+    scores = factors.user_factors[users] @ vectors.T
+    tie_break = np.random.default_rng(seed).random(scores.shape)
+    top = np.lexsort((tie_break, -scores), axis=1)[:, :k]
+    hits = np.take_along_axis(relevant, top, 1)  # (n_users, k), best first
+    discount = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
+    ideal = np.cumsum(discount)[np.minimum(relevant.sum(1), len(discount)) - 1]
+    return {
+        f"recall_at_{k}": hits.sum(1) / relevant.sum(1),
+        f"ndcg_at_{k}": (hits * discount).sum(1) / ideal,
+    }
+
+
+def bootstrap_over_groups(
+    values: NDArray[np.float64], group_index: NDArray[np.int64], seed: int = 0
+) -> tuple[float, float, float]:
+    """Mean over clips and its 95 % interval; groups are drawn, since a group's clips are alike."""
+    n_groups = int(group_index.max()) + 1
+    totals = np.bincount(group_index, values, n_groups)
+    counts = np.bincount(group_index, minlength=n_groups)
+    draws = np.random.default_rng(seed).integers(n_groups, size=(N_BOOTSTRAP, n_groups))
+    means = totals[draws].sum(1) / counts[draws].sum(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
+
+
+def compare(
+    predictions: Mapping[str, Vectors], data: HeldOut, factors: Factorization, k: int = 10
+) -> dict[str, dict[str, list[float]]]:
+    """Every method's measures: mean, low and high end of the 95 % interval over held-out artists.
+
+    Parameters
+    ----------
+    predictions : method → vectors, shape (n_clips, 40)
+    """
+    table = {}
+    for method, predicted in predictions.items():
+        clips = clip_measures(predicted, data, factors)
+        row = {
+            name: list(bootstrap_over_groups(values, data.groups)) for name, values in clips.items()
+        }
+        for name, values in recommendation_measures(predicted, data, factors, k).items():
+            row[name] = list(bootstrap_over_groups(values, np.arange(len(values))))
+        table[method] = row
+    return table

@@ -1,0 +1,1 @@
+"""Data loaders and the training loop that every network shares."""

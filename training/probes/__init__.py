@@ -1,0 +1,1 @@
+"""Scikit-learn probes on an encoder's outputs."""

@@ -1,0 +1,227 @@
+"""A fitted probe -> its ONNX graph; and an encoder's graph with that on top."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import TensorProto, compose, helper, numpy_helper, version_converter
+from onnx.utils import Extractor
+from skl2onnx import to_onnx as sklearn_to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR, LinearSVC
+
+from models.bundle import Bundle
+from training.errors import BadExport
+from training.export.onnx_graph import OPSET, check_answers, without_traces
+from training.probes.models import HALVES, FittedProbe
+
+ML_OPSET = 3
+# Before every name of a head but those of its input and output: an encoder has none of them.
+PREFIX = "head."
+SCORES = f"{PREFIX}scores"
+
+
+def to_head(probe: FittedProbe, source: str, dim: int, answer: str) -> bytes:
+    """The graph from `source`, shape (batch, dim), to `answer`, shape (batch, n_outputs).
+
+    Parameters
+    ----------
+    probe : a classifier has seen every class
+    answer : `probabilities`, calibrated, or `values`
+    """
+    machines = getattr(probe.pipeline[-1], "estimators_", [])
+    if machines and isinstance(machines[0], (SVC, SVR)):
+        body = _rbf_machines(probe.pipeline[0], machines, source, dim)
+    else:
+        body = _converted(probe, source, dim)
+    nodes, constants = _last_nodes(probe, answer)
+    graph = helper.make_graph(
+        [*body.graph.node, *nodes],
+        "head",
+        [_tensor(source, dim)],
+        [_tensor(answer, len(probe.centre))],
+        [*body.graph.initializer, *constants],
+    )
+    opsets = body.opset_import
+    ir_version = helper.find_min_ir_version_for(opsets)
+    return _finished(helper.make_model(graph, ir_version=ir_version), opsets)
+
+
+def add_head(encoder: Bundle, head: bytes, source: str, answer: str) -> bytes:
+    """The graph from `waveform` to `answer`, `embedding` and `features`; weights keep their names.
+
+    Raises
+    ------
+    BadExport
+        Where the encoder's graph cannot be brought to the opset of the head.
+    """
+    base, added = _at_opset(encoder), onnx.load_from_string(head)
+    # A model that was written for an older one holds for a newer one.
+    base.ir_version = added.ir_version = max(base.ir_version, added.ir_version)
+    outputs = [answer, "embedding", "features"]
+    merged = compose.merge_models(base, added, [(source, source)], outputs=outputs, name="probe")
+    found = {tensor.name: tensor for tensor in merged.graph.output}
+    del merged.graph.output[:]
+    merged.graph.output.extend([found[name] for name in outputs])
+    merged.graph.doc_string = ""
+    return _finished(merged, [*base.opset_import, *added.opset_import])
+
+
+def check_graph(
+    probe: FittedProbe, encoder: Bundle, source: str, graph: bytes, waveforms: NDArray[np.float32]
+) -> dict[str, float]:
+    """Hold the graph of `add_head` against encoder, then scikit-learn; see `check_answers`.
+
+    Raises
+    ------
+    ParityFailed
+    """
+    # On the CPU, as the graph: a GPU rounds otherwise.
+    session = ort.InferenceSession(
+        encoder.graph_bytes(encoder.card.graph()), providers=["CPUExecutionProvider"]
+    )
+    embedding, features = session.run(["embedding", "features"], {"waveform": waveforms})
+    answers = probe.answers(embedding if source == "embedding" else features)
+    return check_answers([answers, embedding, features], graph, waveforms)
+
+
+def _converted(probe: FittedProbe, source: str, dim: int) -> onnx.ModelProto:
+    """What skl2onnx makes of the pipeline, without labels: its last tensor is `SCORES`."""
+    last = probe.pipeline[-1]
+    is_mlp = isinstance(last, MLPClassifier)
+    options: dict[str, bool] = {}
+    if probe.is_classifier:  # not each converter knows both
+        options |= {} if isinstance(last, LinearSVC) else {"zipmap": False}
+        options |= {} if is_mlp else {"raw_scores": True}
+    model = sklearn_to_onnx(
+        probe.pipeline,
+        initial_types=[(source, FloatTensorType([None, dim]))],
+        options={id(last): options} if options else None,
+        target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+    )
+    name = model.graph.output[-1].name
+    if is_mlp:
+        name = next(n.input[0] for n in model.graph.node if n.op_type in ("Softmax", "Sigmoid"))
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    # Only what leads there is kept: labels are not asked for.
+    model = Extractor(model).extract_model([source], [name])
+    del model.graph.value_info[:]  # it names the input too, which keeps its name
+    model = compose.add_prefix(model, PREFIX, rename_inputs=False, rename_outputs=False)
+    for node in model.graph.node:
+        node.output[:] = [SCORES if each == name else each for each in node.output]
+    return model
+
+
+def _rbf_machines(
+    scaler: StandardScaler, machines: list[SVC | SVR], source: str, dim: int
+) -> onnx.ModelProto:
+    """Σ weight · exp(-gamma |x - vector|²) + intercept of each machine, shape (batch, n_machines).
+
+    In float64, unlike the operators that skl2onnx has for it: weights up to ±C cancel, and in
+    float32 with C = 1000 that cost nearly 1e-4 of a probability. The machines were fitted on the
+    same tracks, so each distance is computed once for all of them.
+    """
+    rows = np.unique(np.concatenate([machine.support_ for machine in machines]))
+    vectors, weights = np.zeros((len(rows), dim)), np.zeros((len(rows), len(machines)))
+    for column, machine in enumerate(machines):
+        places = np.searchsorted(rows, machine.support_)
+        vectors[places], weights[places, column] = machine.support_vectors_, machine.dual_coef_[0]
+    constants = {
+        "mean": scaler.mean_,
+        "scale": scaler.scale_,
+        "vectors": -2 * vectors.T,
+        "squares": (vectors**2).sum(1),
+        "gamma": np.array(-machines[0].gamma, np.float64),
+        "weights": weights,
+        "intercepts": np.concatenate([machine.intercept_ for machine in machines]),
+        "last_axis": np.array([1], np.int64),
+    }
+    steps: list[tuple[str, str, list[str], dict[str, Any]]] = [  # |x - v|² = |x|² - 2 x · v + |v|²
+        ("Cast", "double", ["input"], {"to": TensorProto.DOUBLE}),
+        ("Sub", "centred", ["double", "mean"], {}),
+        ("Div", "standard", ["centred", "scale"], {}),
+        ("ReduceSumSquare", "length", ["standard", "last_axis"], {}),
+        ("MatMul", "products", ["standard", "vectors"], {}),
+        ("Add", "beside", ["products", "squares"], {}),
+        ("Add", "distances", ["beside", "length"], {}),
+        ("Mul", "exponents", ["distances", "gamma"], {}),
+        ("Exp", "kernel", ["exponents"], {}),
+        ("MatMul", "weighted", ["kernel", "weights"], {}),
+        ("Add", "margins", ["weighted", "intercepts"], {}),
+        ("Cast", "scores", ["margins"], {"to": TensorProto.FLOAT}),
+    ]
+    nodes = [
+        helper.make_node(op, [PREFIX + each for each in inputs], [PREFIX + result], **more)
+        for op, result, inputs, more in steps
+    ]
+    nodes[0].input[:] = [source]
+    graph = helper.make_graph(nodes, "machines", [], [], _initializers(constants))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+
+
+def _last_nodes(probe: FittedProbe, answer: str) -> tuple[list[Any], list[Any]]:
+    """From `SCORES` to the answer: nodes and initializers."""
+    constants: dict[str, NDArray[Any]] = {}
+    if not probe.is_classifier:
+        # An MLP of several targets comes out of skl2onnx as one column.
+        shape = np.array([-1, len(probe.centre)], np.int64)
+        constants = {"shape": shape, "spread": probe.spread, "centre": probe.centre}
+        nodes = [
+            helper.make_node("Reshape", [SCORES, f"{PREFIX}shape"], [f"{PREFIX}rows"]),
+            helper.make_node("Mul", [f"{PREFIX}rows", f"{PREFIX}spread"], [f"{PREFIX}scaled"]),
+            helper.make_node("Add", [f"{PREFIX}scaled", f"{PREFIX}centre"], [answer]),
+        ]
+        return nodes, _initializers(constants)
+    logits, nodes = SCORES, []
+    if len(probe.centre) == 2:
+        # skl2onnx puts out the negative of the one score that there is, too; but not for an MLP.
+        linear = isinstance(probe.pipeline[-1], (LogisticRegression, LinearSVC))
+        constants["halves"] = np.asarray(np.eye(2) / 2 if linear else HALVES, np.float32)
+        logits = f"{PREFIX}logits"
+        nodes = [helper.make_node("MatMul", [SCORES, f"{PREFIX}halves"], [logits])]
+    constants["temperature"] = np.array(probe.temperature, np.float32)
+    nodes += [
+        helper.make_node("Div", [logits, f"{PREFIX}temperature"], [f"{PREFIX}cooled"]),
+        helper.make_node("Softmax", [f"{PREFIX}cooled"], [answer], axis=1),
+    ]
+    return nodes, _initializers(constants)
+
+
+def _initializers(constants: dict[str, NDArray[Any]]) -> list[Any]:
+    return [numpy_helper.from_array(each, PREFIX + name) for name, each in constants.items()]
+
+
+def _tensor(name: str, size: int) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+
+
+def _at_opset(encoder: Bundle) -> onnx.ModelProto:
+    model = onnx.load_from_string(encoder.graph_bytes(encoder.card.graph()))
+    found = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    if found == OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except (RuntimeError, version_converter.ConvertError) as error:
+        raise BadExport(
+            f"encoder {encoder.card.name}",
+            f"its graph of opset {found} cannot be brought to {OPSET} ({error}); "
+            f"export it at opset {OPSET}",
+        ) from error
+
+
+def _finished(model: onnx.ModelProto, opsets: Any) -> bytes:
+    """Checked, with every domain stated once, and nothing of the machine that made it."""
+    versions = {each.domain: each.version for each in opsets}
+    del model.opset_import[:]
+    model.opset_import.extend(helper.make_opsetid(*each) for each in sorted(versions.items()))
+    content = without_traces(model)
+    onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
+    return content

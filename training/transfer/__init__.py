@@ -1,0 +1,1 @@
+"""Knowledge transfer to small labelled tasks."""

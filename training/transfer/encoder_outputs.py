@@ -1,0 +1,129 @@
+"""What a bundle says of every track of a prepared data set, computed once and kept beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.bundle import Bundle, verify_session
+from models.card import AudioInput
+from training.audio.windows import SOURCE
+from training.datasets.prepared import TaskData
+from training.errors import BadTeacher
+from training.networks.cf_estimator import POOLED_FRAMES, CFEstimator
+from training.networks.mel import HOP_LENGTH, MelSpectrogram
+
+Outputs = dict[str, NDArray[np.float32]]
+# Random weights need the statistics of what they hear; of so many crops.
+STATISTICS_BATCHES, STATISTICS_CROPS = 8, 32
+
+
+def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
+    """Output name → float32, shape (n_tracks, dim): a frozen encoder is run once a data set."""
+    path = data.folder / f"outputs-{source.digest[:16]}.npz"
+    if not is_current(path, data):
+        session = ort.InferenceSession(
+            source.graph_bytes(source.card.graph()), providers=providers()
+        )
+        verify_session(source.card, session)
+        names = [tensor.name for tensor in source.card.outputs]
+        answers = [session.run(names, {"waveform": data.waveforms(row)}) for row in data.rows]
+        together = map(np.concatenate, zip(*answers, strict=True))
+        _save(path, data, dict(zip(names, together, strict=True)))
+    return {name: values for name, values in np.load(path).items() if name != "rows"}
+
+
+def is_current(path: Path, data: TaskData) -> bool:
+    """Whether the file has an entry for just the tracks that the data set has now."""
+    if not path.exists():
+        return False
+    known = np.load(path)
+    return "rows" in known and np.array_equal(known["rows"], data.rows)
+
+
+def require_encoder(source: Bundle, data: TaskData) -> None:
+    """Refuse as a teacher what is no encoder, or hears other windows than the data set's.
+
+    A classifier would have seen the labels of the tracks that are to judge.
+
+    Raises
+    ------
+    BadTeacher
+    """
+    if source.card.kind != "encoder":
+        raise BadTeacher(source.card.name, f"is a {source.card.kind}; give an encoder's bundle")
+    heard = AudioInput.model_validate(json.loads((data.folder / SOURCE).read_text())["audio"])
+    if heard != source.card.audio:
+        raise BadTeacher(
+            source.card.name,
+            f"hears {source.card.audio}, and the windows in {data.folder} are {heard}; "
+            "decode the set for that encoder",
+        )
+
+
+def providers() -> list[str]:
+    """CUDA where torch finds a GPU: onnxruntime lists it also where there is none."""
+    cuda = ["CUDAExecutionProvider"] if torch.cuda.is_available() else []
+    return [*cuda, "CPUExecutionProvider"]
+
+
+def untrained_features(data: TaskData, width: int, seed: int) -> NDArray[np.float32]:
+    """Features of a CF estimator that learnt nothing, shape (n_tracks, width).
+
+    Its weights are random; its batch norms have the statistics of crops of this data set, for
+    without them the first one passes nothing on. No label is used.
+    """
+    path = data.folder / f"untrained-w{width}-s{seed}.npz"
+    if not is_current(path, data):
+        torch.manual_seed(seed)
+        network = CFEstimator(width, POOLED_FRAMES)
+        rng = np.random.default_rng(0)
+        gather_statistics(network, (_crops(data, rng) for _ in range(STATISTICS_BATCHES)))
+        _, features = hear(network.eval(), data, data.rows)
+        _save(path, data, {"features": features})
+    return np.asarray(np.load(path)["features"])
+
+
+def hear(
+    network: nn.Module, data: TaskData, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], ...]:
+    """Each of a network's outputs for whole windows: arrays of shape (len(rows), dim)."""
+    mel = MelSpectrogram()
+    answers = []
+    with torch.inference_mode():
+        for row in rows:  # one at a time: on a CPU a batch is no quicker
+            heard = network(mel(torch.from_numpy(data.waveforms(row))))
+            answers.append([part.numpy() for part in heard])
+    return tuple(np.concatenate(parts) for parts in zip(*answers, strict=True))
+
+
+def gather_statistics(network: nn.Module, waveforms: Iterable[Tensor]) -> None:
+    """Give every batch norm the mean statistics of what is heard, each (batch, n_samples)."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # a plain mean over what is heard
+    mel = MelSpectrogram()
+    with torch.no_grad():
+        for each in waveforms:
+            network(mel(each))
+
+
+def _crops(data: TaskData, rng: np.random.Generator) -> Tensor:
+    rows = rng.choice(data.rows, STATISTICS_CROPS)
+    return torch.from_numpy(data.prepared.waveforms(rows)[:, : POOLED_FRAMES * HOP_LENGTH])
+
+
+def _save(path: Path, data: TaskData, outputs: Outputs) -> None:
+    """Whole or not at all: several runs may want them at a time."""
+    part = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez(part, rows=data.rows, **outputs)  # type: ignore[arg-type]
+    part.replace(path)

@@ -1,0 +1,111 @@
+"""The pictures of a comparison: figure 4 of the paper, and a confusion matrix a task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from training.transfer.results import MEASURE, Result
+from training.transfer.train import METHODS
+
+COLOURS = {"base": "#57534e", "fix": "#a16207", "init": "#0369a1", "kd": "#c2410c"}
+LINES = {
+    "majority or mean": ":",
+    "RBF SVM on mel statistics": "--",
+    "linear on untrained features": "-.",
+    "linear on features": "-",
+}
+GREY = "#a8a29e"
+# Methods stand side by side at each width, in powers of two.
+STEP = 0.14
+
+
+def draw(runs: list[Result], path: Path) -> None:
+    """A panel a task: x is the width, a line a method, dots its runs, bars their spread.
+
+    The grey lines are baselines. Source: Lee et al. 2020, figure 4.
+    """
+    tasks = sorted({run.task for run in runs})
+    with matplotlib.rc_context({"svg.hashsalt": "tasteprint"}):  # the same file each time
+        figure, axes = plt.subplots(1, len(tasks), figsize=(3.4 * len(tasks), 3.8), squeeze=False)
+        for axis, task in zip(axes[0], tasks, strict=True):
+            _draw_task(axis, [run for run in runs if run.task == task], task)
+        handles: dict[str, Artist] = {}
+        for axis in axes[0]:
+            handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+        names = list(handles)
+        figure.legend([*handles.values()], names, loc="lower center", ncols=4, fontsize=8)
+        figure.tight_layout(rect=(0, 0.14, 1, 1))
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+
+
+def _draw_task(axis: Axes, runs: list[Result], task: str) -> None:
+    widths = sorted({run.width for run in runs})
+    for place, name in enumerate(METHODS):
+        method = str(name)
+        shift = STEP * (place - (len(METHODS) - 1) / 2)
+        means = {}
+        for width in widths:
+            values = [_measure(run) for run in runs if (run.method, run.width) == (method, width)]
+            if values:
+                x = np.log2(width) + shift
+                means[x] = np.mean(values)
+                axis.plot([x] * len(values), values, ".", color=COLOURS[method], alpha=0.35)
+                axis.errorbar(x, means[x], np.std(values), color=COLOURS[method], capsize=3)
+        axis.plot(list(means), list(means.values()), "o-", color=COLOURS[method], label=method)
+    for baseline, style in LINES.items():
+        values = [_measure(run) for run in runs if run.method == baseline]
+        if values:
+            axis.axhline(float(np.mean(values)), color=GREY, linestyle=style, lw=1, label=baseline)
+    axis.set_xticks(np.log2(widths), [str(width) for width in widths])
+    axis.set_xlim(np.log2(widths[0]) - 0.5, np.log2(widths[-1]) + 0.5)
+    axis.set_title(task, fontsize=10)
+    axis.set_xlabel("width", fontsize=8)
+    axis.set_ylabel("accuracy" if runs[0].kind == "classification" else "r²", fontsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _measure(run: Result) -> float:
+    return run.metrics[MEASURE[run.kind]]
+
+
+def confusion(runs: list[Result]) -> NDArray[np.int64]:
+    """Clips by answer (rows) and prediction (columns), over all runs."""
+    size = len(runs[0].labels)
+    matrix = np.zeros((size, size), np.int64)
+    for run in runs:
+        np.add.at(matrix, (np.array(run.answers), np.array(run.predicted)), 1)
+    return matrix
+
+
+def draw_confusion(runs: list[Result], folder: Path, task: str, method: str) -> None:
+    """`confusion-<task>.svg`: of each class, the share that was taken for each other one."""
+    matrix, labels = confusion(runs), runs[0].labels
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    size = 1.6 + 0.42 * len(labels)
+    with matplotlib.rc_context({"svg.hashsalt": "tasteprint"}):
+        figure, axis = plt.subplots(figsize=(size, size))
+        axis.imshow(shares, cmap="Oranges", vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            if share >= 0.005:
+                colour = "white" if share > 0.6 else "black"
+                axis.text(
+                    column, row, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=7
+                )
+        axis.set_xticks(range(len(labels)), labels, rotation=90, fontsize=7)
+        axis.set_yticks(range(len(labels)), labels, fontsize=7)
+        axis.set_title(f"{task}, {method}", fontsize=9)
+        axis.set_xlabel("predicted", fontsize=8)
+        axis.set_ylabel("is", fontsize=8)
+        figure.tight_layout()
+        figure.savefig(folder / f"confusion-{task}.svg", metadata={"Date": None})
+        plt.close(figure)

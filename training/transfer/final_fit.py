@@ -1,0 +1,143 @@
+"""The chosen method, with nothing held out to judge it, as a bundle that the service serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from models.bundle import Bundle, read
+from models.card import Provenance
+from training.datasets.prepared import TaskData
+from training.errors import BadExport
+from training.export.bundle import PARITY_CLIPS, as_teacher, describe_head, provenance, write_bundle
+from training.export.onnx_graph import check_parity, to_onnx
+from training.export.reload import load_network_from_bundle
+from training.networks.cf_estimator import EMBEDDING_DIM
+from training.networks.mel import WINDOW
+from training.networks.task_model import TaskModel
+from training.networks.waveform import OutputLayer, WaveformTaskModel
+from training.transfer.calibration import fit_temperature
+from training.transfer.encoder_outputs import bundle_outputs, require_encoder
+from training.transfer.results import Result, read_results
+from training.transfer.summary import held_out_logits, summary
+from training.transfer.train import METHODS, TransferSettings, train, used_settings
+
+
+def ship(
+    task: Path,
+    teacher: Path,
+    results: Path,
+    out: Path,
+    *,
+    method: str,
+    width: int,
+    seed: int = 0,
+    card_version: str = "1.0.0",
+    accelerator: str = "auto",
+) -> tuple[Bundle, Mapping[str, float]]:
+    """Train once more, on all tracks but a validation part, with the settings of `compare`.
+
+    The card's metrics are of `compare`'s runs on held-out folds, since nothing is held out here;
+    so is the temperature that calibrates the probabilities.
+
+    Raises
+    ------
+    MissingInput, BadExport, ParityFailed, BundleError
+    """
+    data, source = TaskData.load(task), read(teacher)
+    require_encoder(source, data)
+    runs = runs_of(results / data.facts.name, method, width)
+    if {run.teacher for run in runs} - {None, source.digest}:
+        raise BadExport(f"{method} at width {width}", "was compared with another teacher")
+    settings = replace(settings_of(runs[0]), seed=seed, accelerator=accelerator)
+    model = train(
+        data,
+        results / data.facts.name / f"ship-{method}-w{width}-s{seed}",
+        settings,
+        teacher=load_network_from_bundle(source) if method in ("init", "fix") else None,
+        taught=bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None,
+        parts=data.parts(None),
+        teacher_digest=source.digest,
+    )
+    metrics = summary(runs)
+    if data.facts.kind == "classification":
+        logits, answers = held_out_logits(runs)
+        temperature = fit_temperature(np.concatenate(logits), np.concatenate(answers))
+        model.scale.div_(temperature)
+        metrics["temperature"] = round(temperature, 4)
+    used = used_settings(settings)
+    del used["fold"]  # none was held out
+    facts = provenance(
+        method=method,
+        teacher=source.digest if method != "base" else None,
+        data=(*data.facts.data, *(as_teacher(source) if method != "base" else ())),
+        seed=seed,
+        hyperparameters=used,
+        metrics=metrics,
+        split=f"{data.facts.split}; metrics of held-out folds; the shipped weights saw every "
+        "track, an eighth of them only to choose the checkpoint",
+    )
+    return _write(model, data, source if method == "fix" else None, out, facts, card_version)
+
+
+def runs_of(results: Path, method: str, width: int) -> list[Result]:
+    """The runs of one method and width, of which the card tells.
+
+    Raises
+    ------
+    BadExport
+        Where the method is not one to ship, or was not run.
+    """
+    if method not in METHODS:
+        raise BadExport(f"the method {method!r}", f"is none of {', '.join(METHODS)}")
+    runs = [run for run in read_results(results) if (run.method, run.width) == (method, width)]
+    if not runs:
+        raise BadExport(f"{method} at width {width}", f"has no run in {results}; run `compare`")
+    return runs
+
+
+def settings_of(run: Result) -> TransferSettings:
+    return TransferSettings(**run.settings)  # type: ignore[arg-type]
+
+
+def _write(
+    model: TaskModel,
+    data: TaskData,
+    shared: Bundle | None,
+    out: Path,
+    facts: Provenance,
+    card_version: str,
+) -> tuple[Bundle, Mapping[str, float]]:
+    """Write the bundle, with a head of its own where it leaves the encoder `shared` as it is."""
+    is_classifier = data.facts.kind == "classification"
+    answer = "probabilities" if is_classifier else "values"
+    width = model.encoder.width
+    assert isinstance(width, int)
+    outputs = {answer: len(data.facts.labels), "embedding": EMBEDDING_DIM, "features": width}
+    exported = WaveformTaskModel(model, softmax=is_classifier).eval()
+    graph = to_onnx(exported, "waveform", WINDOW.window_samples, list(outputs))
+    errors = check_parity(exported, graph, data.prepared.waveforms(data.rows[:PARITY_CLIPS]))
+    head = None
+    if shared is not None:
+        layer = OutputLayer(model, softmax=is_classifier).eval()
+        content = to_onnx(layer, "embedding", EMBEDDING_DIM, [answer])
+        embedding = bundle_outputs(shared, data)["embedding"][:PARITY_CLIPS]
+        errors |= {
+            f"head: {name}": e for name, e in check_parity(layer, content, embedding).items()
+        }
+        head = content, describe_head(content, shared, "embedding")
+    written = write_bundle(
+        out,
+        graph,
+        outputs,
+        facts,
+        kind="classifier" if is_classifier else "regressor",
+        task=data.facts.answers,
+        names=data.facts.labels,
+        head=head,
+        card_version=card_version,
+    )
+    return written, errors
