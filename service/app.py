@@ -25,6 +25,7 @@ from service.middleware.security_headers import SecureHeaders
 from service.middleware.shutdown import Ended
 from service.observability.metrics import Metrics
 from service.observability.tracing import open_traces
+from service.pipeline.gauges import QueueGauges
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.probe import Probe
 from service.settings import Settings, from_environment
@@ -64,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     sandbox.check(required=settings.require_sandbox)
     metrics, traces = Metrics(_version()), open_traces(settings, _version())
     pipeline = Pipeline(settings, load_models(settings), metrics)
-    metrics.watch(pipeline)
+    metrics.watch(pipeline.models.loaded, QueueGauges(pipeline, metrics.running))
     probe = Probe(pipeline)
 
     @asynccontextmanager

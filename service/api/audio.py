@@ -1,18 +1,17 @@
-"""The routes of audio: what is read from a request, and which answer is given."""
+"""Routes that take audio: `/embed`, `/embed/batch`, `/classify`, `/regress`, `/analyze`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from models.audio.window_choice import WindowChoice
-from models.errors import TasteprintError
 from service.api import render
-from service.api.dependencies import encoder, pipeline_of
-from service.api.embed_batch import Batch, BatchResponse
+from service.api.dependencies import encoder_of, pipeline_of
+from service.api.embed_batch import BatchResponse, BatchUpload
 from service.api.openapi import (
     BATCH_LINES,
     BATCH_PROBLEMS,
@@ -25,34 +24,34 @@ from service.api.openapi import (
 )
 from service.errors import NotRemembered
 from service.inference.session import Model
-from service.observability.context import Timing, current
-from service.pipeline.pipeline import Answered, Asked, own
-from service.schemas.queries import AnalyzeQuery, EmbedQuery, TaskQuery
-from service.schemas.responses import (
-    Analysis,
-    Classification,
-    Embedding,
-    Regression,
-    Sha256,
+from service.observability.context import StageTimer, current
+from service.pipeline.request import (
+    ModelAnswer,
+    ModelRequest,
+    ModelResult,
+    note_outcomes,
+    raise_if_error,
 )
+from service.schemas.queries import AnalyzeQuery, EmbedQuery, TaskQuery
+from service.schemas.responses import Analysis, Classification, Embedding, Regression, Sha256
 from service.transport.batch_upload import Files
 
 router = APIRouter()
 
 
 class EmbedRoute(APIRoute):
-    """Goes straight to the endpoint where the request has no query, as most have none.
+    """Route that calls its endpoint directly where the request has no query, as most have none.
 
-    FastAPI reads one by the endpoint's signature: a tenth of what a remembered answer costs.
+    FastAPI's solving of the endpoint's parameters is a tenth of what a cached answer costs.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        of_any, of_none = super().get_route_handler(), EmbedQuery()
+        solve_and_call, default_query = super().get_route_handler(), EmbedQuery()
 
         async def handle(request: Request) -> Response:
             if request.scope["query_string"]:
-                return await of_any(request)
-            return await embed(request, of_none)
+                return await solve_and_call(request)
+            return await embed(request, default_query)
 
         return handle
 
@@ -62,9 +61,9 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
 
     With `Accept: application/octet-stream` the numbers alone, as little-endian float32.
     """
-    answered, timing = await _ask_one(request, encoder(request, query), query.window)
-    response = render.embedded(answered, request, features=query.features)
-    response.headers["Server-Timing"] = timing.header()
+    answer, timer = await _ask_one(request, encoder_of(request, query), query.window)
+    response = render.embedding_response(answer, request, features=query.features)
+    response.headers["Server-Timing"] = timer.header()
     return response
 
 
@@ -94,12 +93,12 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
     """
     pipeline = pipeline_of(request)
     pipeline.check_open()
-    batch = Batch(
+    batch = BatchUpload(
         pipeline,
-        encoder(request, query),
+        encoder_of(request, query),
         WindowChoice.parse(query.window),
         query.features,
-        Files(request, pipeline.settings, pipeline.held),
+        Files(request, pipeline.settings, pipeline.upload_budget),
         current(),
     )
     return BatchResponse(batch, request)
@@ -115,47 +114,65 @@ async def remembered(
     request: Request, sha256: Sha256, query: Annotated[EmbedQuery, Query()]
 ) -> Response:
     """What is remembered of the audio with that SHA-256: ask before uploading it."""
-    model = encoder(request, query)
+    model = encoder_of(request, query)
     window = str(WindowChoice.parse(query.window))
-    known = await pipeline_of(request).remembered(sha256, window, model)
-    if known is None:
+    answer = await pipeline_of(request).look_up(sha256, window, model)
+    if answer is None:
         raise NotRemembered("nothing is remembered of that audio, window and model", value=sha256)
-    current().answered([model], [known])
-    return render.embedded(known, request, features=query.features)
+    note_outcomes(current(), [model], [answer])
+    return render.embedding_response(answer, request, features=query.features)
 
 
-@router.post(
+def _add_task_route(
+    path: str,
+    kind: Literal["classifier", "regressor"],
+    body: Callable[..., Classification | Regression],
+    *,
+    name: str,
+    description: str,
+    response_model: type[Classification | Regression],
+) -> None:
+    """A route for every task of models of that kind."""
+
+    async def answer_task(
+        request: Request, response: Response, task: str, query: Annotated[TaskQuery, Query()]
+    ) -> Classification | Regression:
+        model = pipeline_of(request).models.for_task(kind, task, query.model)
+        answer, timer = await _ask_one(request, model, query.window)
+        response.headers["Server-Timing"] = timer.header()
+        return body(answer, vectors=query.vectors)
+
+    router.add_api_route(
+        path,
+        answer_task,
+        methods=["POST"],
+        name=name,
+        description=description,
+        response_model=response_model,
+        response_model_exclude_none=True,
+        responses=TASK_PROBLEMS,
+        openapi_extra=FILE_BODY,
+        tags=["audio"],
+    )
+
+
+_add_task_route(
     "/classify/{task}",
-    response_model_exclude_none=True,
-    responses=TASK_PROBLEMS,
-    openapi_extra=FILE_BODY,
-    tags=["audio"],
+    "classifier",
+    render.classification,
+    name="classify",
+    description="What this audio is: every label of a classifier of that task, the most probable "
+    "first.",
+    response_model=Classification,
 )
-async def classify(
-    request: Request, response: Response, task: str, query: Annotated[TaskQuery, Query()]
-) -> Classification:
-    """What this audio is: every label of a classifier of that task, the most probable first."""
-    model = pipeline_of(request).models.for_task("classifier", task, query.model)
-    answered, timing = await _ask_one(request, model, query.window)
-    response.headers["Server-Timing"] = timing.header()
-    return render.classification(answered, vectors=query.vectors)
-
-
-@router.post(
+_add_task_route(
     "/regress/{task}",
-    response_model_exclude_none=True,
-    responses=TASK_PROBLEMS,
-    openapi_extra=FILE_BODY,
-    tags=["audio"],
+    "regressor",
+    render.regression,
+    name="regress",
+    description="How much of each target this audio has, by a regressor of that task.",
+    response_model=Regression,
 )
-async def regress(
-    request: Request, response: Response, task: str, query: Annotated[TaskQuery, Query()]
-) -> Regression:
-    """How much of each target this audio has, by a regressor of that task."""
-    model = pipeline_of(request).models.for_task("regressor", task, query.model)
-    answered, timing = await _ask_one(request, model, query.window)
-    response.headers["Server-Timing"] = timing.header()
-    return render.regression(answered, vectors=query.vectors)
 
 
 @router.post(
@@ -172,23 +189,24 @@ async def analyze(
 
     The status is that of a problem only where no model answered.
     """
-    there = pipeline_of(request).models
-    models = [there.find(name) for name in query.models or there.loaded]
-    results, timing = await _ask(request, models, query.window)
-    response.headers["Server-Timing"] = timing.header()
+    registry = pipeline_of(request).models
+    models = [registry.find(name) for name in query.models or registry.loaded]
+    results, timer = await _ask(request, models, query.window)
+    response.headers["Server-Timing"] = timer.header()
     return render.analysis(models, results, features=query.features, vectors=query.vectors)
 
 
 async def _ask(
     request: Request, models: Sequence[Model], window: str
-) -> tuple[list[Answered | TasteprintError], Timing]:
-    timing = current().timing()
-    asked = Asked(tuple(models), WindowChoice.parse(window), timing)
-    results = await pipeline_of(request).answer(request, asked)
-    current().answered(models, results)
-    return results, timing
+) -> tuple[list[ModelResult], StageTimer]:
+    """What each model answers to the request's upload, and the stages that it went through."""
+    context = current()
+    asked = ModelRequest(tuple(models), WindowChoice.parse(window), context.new_timer())
+    results = await pipeline_of(request).receive_and_answer(request, asked)
+    note_outcomes(context, models, results)
+    return results, asked.timer
 
 
-async def _ask_one(request: Request, model: Model, window: str) -> tuple[Answered, Timing]:
-    (result,), timing = await _ask(request, [model], window)
-    return own(result), timing
+async def _ask_one(request: Request, model: Model, window: str) -> tuple[ModelAnswer, StageTimer]:
+    (result,), timer = await _ask(request, [model], window)
+    return raise_if_error(result), timer

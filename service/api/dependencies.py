@@ -1,4 +1,4 @@
-"""Dependencies of the routes."""
+"""What routes depend on: the pipeline of their application, and the encoder that a query names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from service.schemas.queries import EmbedQuery
 
 
 def pipeline_of(request: Request) -> Pipeline:
+    """The pipeline of the application that serves the request."""
     pipeline: Pipeline = request.app.state.pipeline
     return pipeline
 
 
-def encoder(request: Request, query: EmbedQuery) -> Model:
-    """The model that is asked for, else the service's default.
+def encoder_of(request: Request, query: EmbedQuery) -> Model:
+    """The model that the query names, else the service's default.
 
     Raises
     ------

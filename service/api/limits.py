@@ -1,4 +1,4 @@
-"""Limits: what a client may count on before it sends anything."""
+"""Limits of this deployment, for clients that ask before they send."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from models.audio.windows import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from service.decoding.messages import OPEN_CPU_S
 from service.middleware.request_limits import MAX_QUERY_BYTES
-from service.pipeline.audio_job import AT_A_TIME
+from service.pipeline.audio_job import WINDOWS_AT_A_TIME
 from service.schemas.responses import Answer
 from service.settings import Settings
 from service.transport.connection import most_connections
@@ -50,7 +50,7 @@ def limits_of(settings: Settings) -> Limits:
         sample_rates=[MIN_SAMPLE_RATE, MAX_SAMPLE_RATE],
         channels=MAX_CHANNELS,
         windows_in_work=settings.max_in_flight,
-        windows_at_a_time=AT_A_TIME,
+        windows_at_a_time=WINDOWS_AT_A_TIME,
         held_bytes=settings.max_held_bytes,
         deadline_s=settings.deadline_s,
         open_cpu_s=min(OPEN_CPU_S, settings.decode_timeout_s),

@@ -1,4 +1,4 @@
-"""The routes beside the audio: what the models are, what the limits are, and how it is going."""
+"""Routes of operation: model cards, limits, health, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -83,6 +83,6 @@ async def readyz(request: Request) -> Readiness:
 @router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])
 async def metrics(request: Request) -> Response:
     """What is counted and measured, for Prometheus."""
-    own: Metrics = request.app.state.metrics
-    content, media_type = own.exposition(request.headers.get("accept", ""))
+    registry: Metrics = request.app.state.metrics
+    content, media_type = registry.exposition(request.headers.get("accept", ""))
     return Response(content, media_type=media_type)

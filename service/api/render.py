@@ -1,4 +1,4 @@
-"""Respond: the shape in which each route says what its models answered."""
+"""Response bodies: the models' answers in the schema of each route."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from models.errors import TasteprintError
 from service.inference.session import Model
-from service.pipeline.pipeline import Answered
+from service.pipeline.request import ModelAnswer, ModelResult
 from service.problems import describe
 from service.schemas.responses import (
     Analysed,
@@ -27,125 +27,122 @@ from service.schemas.responses import (
 RAW = "application/octet-stream"
 
 
-def embedding(answered: Answered, *, features: bool) -> Embedding:
-    computed = answered.computed
+def embedding(answer: ModelAnswer, *, features: bool) -> Embedding:
+    computed = answer.computed
     return Embedding(
-        model=used(answered.model),
+        model=model_used(answer.model),
         embedding=computed.outputs["embedding"],
         features=computed.outputs["features"] if features else None,
         window=computed.window,
         audio=computed.audio,
-        cached=answered.cached,
+        cached=answer.cached,
     )
 
 
-def embedded(answered: Answered, request: Request, *, features: bool) -> Response:
-    """As JSON, or as the bare numbers where these are what the client accepts."""
+def embedding_response(answer: ModelAnswer, request: Request, *, features: bool) -> Response:
+    """JSON, or the bare numbers where the request accepts `application/octet-stream`."""
     if RAW in request.headers.get("accept", ""):
-        return vectors(answered, ["embedding", "features"] if features else ["embedding"])
-    # Written straight from the answer: FastAPI would first check it against its own schema.
-    content = embedding(answered, features=features).model_dump_json(exclude_none=True)
+        return octet_stream(answer, ["embedding", "features"] if features else ["embedding"])
+    # Serialised here: FastAPI would first validate the answer against its own schema.
+    content = embedding(answer, features=features).model_dump_json(exclude_none=True)
     return Response(content, media_type="application/json")
 
 
-def vectors(answered: Answered, names: list[str]) -> Response:
-    """Outputs one after the other as little-endian float32, and in headers what they are."""
-    outputs = [answered.computed.outputs[name] for name in names]
-    sizes = ", ".join(f"{name}={len(each)}" for name, each in zip(names, outputs, strict=True))
+def octet_stream(answer: ModelAnswer, names: list[str]) -> Response:
+    """Outputs one after the other as little-endian float32; headers state names and sizes."""
+    outputs = [answer.computed.outputs[name] for name in names]
+    sizes = [f"{name}={len(output)}" for name, output in zip(names, outputs, strict=True)]
     headers = {
-        "Tasteprint-Outputs": sizes,
-        "Tasteprint-Model": answered.model.card.name,
-        "Tasteprint-Digest": answered.model.bundle.digest,
-        "Tasteprint-Precision": answered.model.precision,
-        "Tasteprint-Audio": answered.computed.audio.sha256,
-        "Tasteprint-Cached": str(answered.cached).lower(),
+        "Tasteprint-Outputs": ", ".join(sizes),
+        "Tasteprint-Model": answer.model.card.name,
+        "Tasteprint-Digest": answer.model.bundle.digest,
+        "Tasteprint-Precision": answer.model.precision,
+        "Tasteprint-Audio": answer.computed.audio.sha256,
+        "Tasteprint-Cached": str(answer.cached).lower(),
     }
-    content = np.concatenate([np.array(each, "<f4") for each in outputs]).tobytes()
+    content = np.concatenate([np.array(output, "<f4") for output in outputs]).tobytes()
     return Response(content, headers=headers, media_type=RAW)
 
 
-def classification(answered: Answered, *, vectors: bool) -> Classification:
-    computed = answered.computed
-    pairs = zip(answered.model.card.labels, computed.outputs["probabilities"], strict=True)
+def classification(answer: ModelAnswer, *, vectors: bool) -> Classification:
+    computed = answer.computed
+    pairs = zip(answer.model.card.labels, computed.outputs["probabilities"], strict=True)
     labels = [Label(label=label, probability=probability) for label, probability in pairs]
     return Classification(
-        model=used(answered.model),
-        labels=sorted(labels, key=lambda each: -each.probability),
-        **_own(answered, vectors),
+        model=model_used(answer.model),
+        labels=sorted(labels, key=lambda label: -label.probability),
+        **_vectors(answer, vectors),
         window=computed.window,
         audio=computed.audio,
-        cached=answered.cached,
+        cached=answer.cached,
     )
 
 
-def regression(answered: Answered, *, vectors: bool) -> Regression:
-    computed = answered.computed
-    targets = answered.model.card.targets
+def regression(answer: ModelAnswer, *, vectors: bool) -> Regression:
+    computed = answer.computed
+    targets = answer.model.card.targets
     return Regression(
-        model=used(answered.model),
+        model=model_used(answer.model),
         values=dict(zip(targets, computed.outputs["values"], strict=True)),
-        **_own(answered, vectors),
+        **_vectors(answer, vectors),
         window=computed.window,
         audio=computed.audio,
-        cached=answered.cached,
+        cached=answer.cached,
     )
 
 
 def analysis(
-    models: Sequence[Model],
-    results: Sequence[Answered | TasteprintError],
-    *,
-    features: bool,
-    vectors: bool,
+    models: Sequence[Model], results: Sequence[ModelResult], *, features: bool, vectors: bool
 ) -> Analysis:
-    """Every model's answer or problem; where none answered, the first one's error is raised.
+    """Every model's answer or problem; where no model answered, the first error is raised.
 
     Raises
     ------
     TasteprintError
     """
-    answered = [result for result in results if isinstance(result, Answered)]
-    if not answered:
+    answers = [result for result in results if isinstance(result, ModelAnswer)]
+    if not answers:
         raise next(result for result in results if isinstance(result, TasteprintError))
-    window, audio = answered[0].computed.window, answered[0].computed.audio
+    window, audio = answers[0].computed.window, answers[0].computed.audio
     parts: dict[str, Analysed] = {}
     for model, result in zip(models, results, strict=True):
-        said: Mapping[str, object]
+        part: Mapping[str, object]
         if isinstance(result, TasteprintError):
-            said = {"model": used(model), "problem": describe(result)}
+            part = {"model": model_used(model), "problem": describe(result)}
         else:
-            said = _said(result, window, features=features, vectors=vectors)
+            part = _analysed(result, window, features=features, vectors=vectors)
         parts[model.card.name] = Analysed.model_validate(
-            {"kind": model.card.kind, "task": model.card.task, **said}
+            {"kind": model.card.kind, "task": model.card.task, **part}
         )
     return Analysis(window=window, audio=audio, models=parts)
 
 
-def _said(
-    answered: Answered, window: WindowUsed, *, features: bool, vectors: bool
+def _analysed(
+    answer: ModelAnswer, window: WindowUsed, *, features: bool, vectors: bool
 ) -> dict[str, object]:
-    """The answer of the model's own route, without what is stated for all models."""
-    answer: Embedding | Classification | Regression
-    match answered.model.card.kind:
+    """The body of the model's own route, without what is stated once for all models."""
+    body: Embedding | Classification | Regression
+    match answer.model.card.kind:
         case "encoder":
-            answer = embedding(answered, features=features)
+            body = embedding(answer, features=features)
         case "classifier":
-            answer = classification(answered, vectors=vectors)
+            body = classification(answer, vectors=vectors)
         case "regressor":
-            answer = regression(answered, vectors=vectors)
-    said = dict(answer)
-    del said["audio"]
-    if answer.window == window:
-        del said["window"]
-    return said
+            body = regression(answer, vectors=vectors)
+    part = dict(body)
+    del part["audio"]
+    if body.window == window:
+        del part["window"]
+    return part
 
 
-def _own(answered: Answered, vectors: bool) -> dict[str, Vector]:
-    outputs = answered.computed.outputs
-    return {name: outputs[name] for name in ("embedding", "features")} if vectors else {}
+def _vectors(answer: ModelAnswer, wanted: bool) -> dict[str, Vector]:
+    """The embedding and features of the model itself, where they are wanted."""
+    outputs = answer.computed.outputs
+    return {name: outputs[name] for name in ("embedding", "features")} if wanted else {}
 
 
-def used(model: Model) -> ModelUsed:
+def model_used(model: Model) -> ModelUsed:
     return ModelUsed(
         name=model.card.name,
         version=model.card.version,

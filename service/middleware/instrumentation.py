@@ -15,7 +15,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.observability.context import CURRENT, Seen
+from service.observability.context import CURRENT, RequestContext
 from service.observability.logs import ACCESS
 from service.observability.metrics import Metrics
 from service.observability.tracing import Traces
@@ -40,16 +40,16 @@ class Observe:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        seen = Seen(request_id_of(scope["headers"]))
-        before = CURRENT.set(seen)
-        self._metrics.running.add(seen)
+        context = RequestContext(request_id_of(scope["headers"]))
+        before = CURRENT.set(context)
+        self._metrics.running.add(context)
         try:
-            await self.app(scope, _received(receive, seen), _sent(send, seen))
+            await self.app(scope, _received(receive, context), _sent(send, context))
         except BaseException:
             # The id stays set: whoever called logs the traceback.
-            self._end(scope, seen)
+            self._end(scope, context)
             raise
-        self._end(scope, seen)
+        self._end(scope, context)
         CURRENT.reset(before)
 
     def _route_of(self, scope: Scope) -> str:
@@ -57,38 +57,38 @@ class Observe:
         path: str | None = getattr(scope.get("route"), "path", None)
         return path or self._templates.of(scope["path"])
 
-    def _end(self, scope: Scope, seen: Seen) -> None:
-        self._metrics.running.discard(seen)
+    def _end(self, scope: Scope, context: RequestContext) -> None:
+        self._metrics.running.discard(context)
         route, ended_s = self._route_of(scope), time.perf_counter()
-        self._metrics.request(route, seen, ended_s - seen.started_s)
+        self._metrics.request(route, context, ended_s - context.started_s)
         if self._traces is not None:
-            self._traces.request(f"{scope['method']} {route}", seen, scope, ended_s)
+            self._traces.request(f"{scope['method']} {route}", context, scope, ended_s)
         if access.isEnabledFor(logging.INFO):
-            fields = _fields(scope, seen, route, ended_s)
-            line = f"{scope['method']} {route} {seen.status}"
+            fields = _fields(scope, context, route, ended_s)
+            line = f"{scope['method']} {route} {context.status}"
             # Not `info`, which looks for the caller's file and line first.
             more = {"fields": fields}
             record = access.makeRecord(ACCESS, logging.INFO, "", 0, line, (), None, extra=more)
             access.handle(record)
 
 
-def _received(receive: Receive, seen: Seen) -> Receive:
+def _received(receive: Receive, context: RequestContext) -> Receive:
     async def received() -> Message:
         message = await receive()
-        seen.received_bytes += len(message.get("body", b""))
+        context.received_bytes += len(message.get("body", b""))
         return message
 
     return received
 
 
-def _sent(send: Send, seen: Seen) -> Send:
+def _sent(send: Send, context: RequestContext) -> Send:
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            seen.status = message["status"]
-            named = (HEADER, seen.request_id.encode())
+            context.status = message["status"]
+            named = (HEADER, context.request_id.encode())
             message = {**message, "headers": [*message.get("headers", ()), named]}
         else:
-            seen.sent_bytes += len(message.get("body", b""))
+            context.sent_bytes += len(message.get("body", b""))
         await send(message)
 
     return sent
@@ -102,25 +102,25 @@ def request_id_of(headers: list[tuple[bytes, bytes]]) -> str:
     return secrets.token_hex(16)
 
 
-def _fields(scope: Scope, seen: Seen, route: str, ended_s: float) -> dict[str, Any]:
+def _fields(scope: Scope, context: RequestContext, route: str, ended_s: float) -> dict[str, Any]:
     """What a request's line says of it."""
     client = scope.get("client")
     fields: dict[str, Any] = {
         "method": scope["method"],
         "route": route,
-        "status": seen.status,
-        "ms": round(1e3 * (ended_s - seen.started_s), 2),
-        "bytes": seen.received_bytes,
-        "sent_bytes": seen.sent_bytes,
+        "status": context.status,
+        "ms": round(1e3 * (ended_s - context.started_s), 2),
+        "bytes": context.received_bytes,
+        "sent_bytes": context.sent_bytes,
         "client": client[0] if client else None,
     }
     if route == NO_ROUTE:
         fields["path"] = scope["path"][:MAX_PATH]
-    if seen.outcome != "answered":
-        fields["problem"] = seen.reason
-    if seen.answers:
-        fields["models"] = [each.model for each in seen.answers]
-        fields["cached"] = seen.cached
+    if context.outcome != "answered":
+        fields["problem"] = context.reason
+    if context.models:
+        fields["models"] = [model.model for model in context.models]
+        fields["cached"] = context.cached
     return fields
 
 

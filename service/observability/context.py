@@ -1,33 +1,31 @@
-"""Seen: what is noted of a request while it is answered, and which request that is."""
+"""Request context: what is known of the request under way, for its log line, metrics and trace."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
-from models.errors import TasteprintError
-from service.errors import NOT_IMPLEMENTED, status_of, type_of
+from service.errors import NOT_IMPLEMENTED
 
-if TYPE_CHECKING:  # these notes are made where a body is received, before any of that
-    from service.inference.session import Model
-    from service.pipeline.pipeline import Answered
-from collections.abc import Iterator
-from contextlib import contextmanager
+# Nginx's status for a client that closed its connection: no client reads it.
+CLIENT_LEFT = 499
+NO_REASON = "none"
 
 
-class Timing:
-    """Milliseconds by stage, in the order in which they came.
+class StageTimer:
+    """Durations of the stages of one file's way, for the standard `Server-Timing` header.
 
-    Several models pass a stage at the same time: what counts is the one that takes longest.
+    Models of one request pass a stage at the same time: the longest duration counts.
 
     Attributes
     ----------
+    stages_ms : milliseconds by stage, in the order in which stages ended
     ended_s : when each stage ended, on the clock of `time.perf_counter`
-    running : the stages that are under way
+    running : names of the stages under way
     """
 
     def __init__(self) -> None:
@@ -37,32 +35,35 @@ class Timing:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
+        """Time a block of code as that stage, also where the block raises."""
+        started_s = time.perf_counter()
         self.running.append(name)
         try:
             yield
         finally:
             self.running.remove(name)
-            self.add(name, 1e3 * (time.perf_counter() - started))
+            self.add(name, 1e3 * (time.perf_counter() - started_s))
 
     def add(self, name: str, ms: float, *, ago_ms: float = 0.0) -> None:
-        """A stage took `ms` and ended `ago_ms` ago."""
+        """Note a stage that took `ms` and ended `ago_ms` ago."""
         if ms >= self.stages_ms.get(name, 0.0):
             self.stages_ms[name] = ms
             self.ended_s[name] = time.perf_counter() - ago_ms / 1e3
 
     def header(self) -> str:
-        return ", ".join(f"{name};dur={ms:.2f}" for name, ms in self.stages_ms.items())
-
-
-# Nginx's status for a client that left; nobody is there to read it.
-CLIENT_LEFT = 499
-NO_REASON = "none"
+        """The value of `Server-Timing` (W3C Server Timing, section 3)."""
+        return ", ".join([f"{name};dur={ms:.2f}" for name, ms in self.stages_ms.items()])
 
 
 @dataclass(frozen=True, slots=True)
-class ModelAnswer:
-    """What one model did for a request: its name, `outcome_of` it or `cached`, and the reason."""
+class ModelOutcome:
+    """What one model did for a request.
+
+    Attributes
+    ----------
+    outcome : `computed`, `cached`, or a value of `outcome_of`
+    reason : of a refusal or failure, as `RequestContext.reason`
+    """
 
     model: str
     outcome: str
@@ -70,14 +71,15 @@ class ModelAnswer:
 
 
 @dataclass(slots=True, eq=False)
-class Seen:
-    """One request: its id, what came of it, and the stages of each file that it asks about.
+class RequestContext:
+    """One request: its id, its outcome, and the stages of each of its files.
 
     Attributes
     ----------
-    problem : the `type` of the problem that it was answered with
     started_s : on the clock of `time.perf_counter`
-    status : 0 until the answer begins
+    status : HTTP status of the answer; 0 until the answer begins
+    problem : `type` of the problem that the request was answered with; empty without one
+    timers : one for each file of the request
     """
 
     request_id: str
@@ -86,31 +88,24 @@ class Seen:
     sent_bytes: int = 0
     status: int = 0
     problem: str = ""
-    timings: list[Timing] = field(default_factory=list)
-    answers: list[ModelAnswer] = field(default_factory=list)
+    timers: list[StageTimer] = field(default_factory=list)
+    models: list[ModelOutcome] = field(default_factory=list)
 
-    def timing(self) -> Timing:
-        """A new timing, whose stages count as this request's."""
-        timing = Timing()
-        self.timings.append(timing)
-        return timing
-
-    def answered(
-        self, models: Sequence[Model], results: Sequence[Answered | TasteprintError]
-    ) -> None:
-        """Note what each model answered, or why it did not."""
-        for model, result in zip(models, results, strict=True):
-            self.answers.append(_answer(model.card.name, result))
+    def new_timer(self) -> StageTimer:
+        """A timer whose stages count as this request's."""
+        timer = StageTimer()
+        self.timers.append(timer)
+        return timer
 
     @property
-    def uploads(self) -> bool:
-        """Its body is being received."""
-        return any("upload" in timing.running for timing in self.timings)
+    def is_uploading(self) -> bool:
+        """Whether the request's body is being received."""
+        return any("upload" in timer.running for timer in self.timers)
 
     @property
     def cached(self) -> bool | None:
-        """Whether every model's answer was; None where no model was asked."""
-        return all(each.outcome == "cached" for each in self.answers) if self.answers else None
+        """Whether every model's answer was cached; None where the request asked no model."""
+        return all(model.outcome == "cached" for model in self.models) if self.models else None
 
     @property
     def outcome(self) -> str:
@@ -118,7 +113,7 @@ class Seen:
 
     @property
     def reason(self) -> str:
-        """Why it was not answered, one of a bounded number of words: `not-audio`, `not-found`."""
+        """Why the request was not answered, one of a bounded number of words: `not-audio`, …"""
         if self.outcome == "answered":
             return NO_REASON
         return reason_of(self.problem) or _phrase(self.status)
@@ -134,7 +129,7 @@ def outcome_of(status: int) -> str:
 
 
 def reason_of(problem_type: str) -> str:
-    """`urn:tasteprint:not-audio` -> `not-audio`; nothing of a type that is not the service's."""
+    """`urn:tasteprint:not-audio` -> `not-audio`; empty for a type of another namespace."""
     _, _, reason = problem_type.partition("urn:tasteprint:")
     return reason
 
@@ -148,16 +143,9 @@ def _phrase(status: int) -> str:
         return f"status-{status}"
 
 
-def _answer(name: str, result: Answered | TasteprintError) -> ModelAnswer:
-    if isinstance(result, TasteprintError):
-        reason = reason_of(type_of(type(result).__name__))
-        return ModelAnswer(name, outcome_of(status_of(result)), reason)
-    return ModelAnswer(name, "cached" if result.cached else "computed")
+CURRENT: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
 
 
-CURRENT: ContextVar[Seen | None] = ContextVar("seen", default=None)
-
-
-def current() -> Seen:
-    """The request that this task answers; outside of one, a note that nobody reads."""
-    return CURRENT.get() or Seen("")
+def current() -> RequestContext:
+    """The context of the request that this task serves; outside of a request, a throw-away one."""
+    return CURRENT.get() or RequestContext("")

@@ -81,8 +81,8 @@ def _second(epoch_s: int) -> str:
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     """What was logged as `extra={"fields": {…}}`, and the id of the request under way."""
     fields: dict[str, Any] = getattr(record, "fields", {})
-    seen = CURRENT.get()
-    return fields if seen is None else fields | {"request_id": seen.request_id}
+    context = CURRENT.get()
+    return fields if context is None else fields | {"request_id": context.request_id}
 
 
 def _plain(value: object) -> str:

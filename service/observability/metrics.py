@@ -1,4 +1,4 @@
-"""Metrics: what is counted and measured, in Prometheus's format at `GET /metrics`."""
+"""Prometheus metrics: counters and histograms, exposed at `GET /metrics`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
-from service.observability.context import Seen
+from service.observability.context import RequestContext
 from service.observability.events import CacheFailure, CacheResult, Death, Observer
-from service.pipeline.gauges import Depths
-from service.pipeline.pipeline import Pipeline
 
 # From a cached answer's lookup to the longest that a stage may take by default.
 SECONDS = (
@@ -32,8 +31,8 @@ WINDOWS = (1, 2, 4, 8, 16, 32, 64)
 T = TypeVar("T", Counter, Histogram)
 
 
-class Kept(dict[tuple[str, ...], T]):
-    """A family's series by their labels: to find one here takes less than to count."""
+class SeriesByLabels(dict[tuple[str, ...], T]):
+    """Series of a metric family by labels: the library's `labels()` costs more than `inc()`."""
 
     def __init__(self, family: T) -> None:
         super().__init__()
@@ -46,18 +45,18 @@ class Kept(dict[tuple[str, ...], T]):
 
 
 class Metrics(Observer):
-    """One application's own, in a registry of their own.
+    """The metrics of one application, in a registry of its own.
 
     Attributes
     ----------
-    running : the requests that are under way
+    running : contexts of the requests under way
     """
 
     def __init__(self, version: str) -> None:
-        self.running: set[Seen] = set()
+        self.running: set[RequestContext] = set()
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._requests = Kept(
+        self._requests = SeriesByLabels(
             Counter(
                 "tasteprint_requests",
                 "Requests by route, outcome, and the reason of a refusal.",
@@ -65,7 +64,7 @@ class Metrics(Observer):
                 registry=registry,
             )
         )
-        self._request_seconds = Kept(
+        self._request_seconds = SeriesByLabels(
             Histogram(
                 "tasteprint_request_seconds",
                 "From a request's header to the end of its answer.",
@@ -74,7 +73,7 @@ class Metrics(Observer):
                 registry=registry,
             )
         )
-        self._stage_seconds = Kept(
+        self._stage_seconds = SeriesByLabels(
             Histogram(
                 "tasteprint_stage_seconds",
                 "A request's time in each stage, as its Server-Timing header states it.",
@@ -83,7 +82,7 @@ class Metrics(Observer):
                 registry=registry,
             )
         )
-        self._answers = Kept(
+        self._answers = SeriesByLabels(
             Counter(
                 "tasteprint_answers",
                 "What each model did for a request: computed, cached, refused or failed.",
@@ -98,7 +97,7 @@ class Metrics(Observer):
             buckets=WINDOWS,
             registry=registry,
         )
-        self._lookups = Kept(
+        self._lookups = SeriesByLabels(
             Counter("tasteprint_cache_lookups", "Answers looked up.", ["result"], registry=registry)
         )
         self._cache_errors = Counter(
@@ -129,7 +128,7 @@ class Metrics(Observer):
         self._from_zero()
 
     def _from_zero(self) -> None:
-        """Series whose labels are known beforehand: a rate needs the zero before the first one."""
+        """Start series of known labels at zero: the rate of a first event needs the zero before."""
         for result in get_args(CacheResult):
             self._lookups[(result,)].inc(0)
         for why in get_args(CacheFailure):
@@ -137,24 +136,24 @@ class Metrics(Observer):
         for cause in get_args(Death):
             self._deaths.labels(cause)
 
-    def watch(self, pipeline: Pipeline) -> None:
-        """State the pipeline's models, and read its queues at each scrape."""
-        self._registry.register(Depths(pipeline, self.running))
-        for name in pipeline.models.loaded:
+    def watch(self, models: Iterable[str], queues: Collector) -> None:
+        """Read the queues at each scrape; the models' series begin at zero."""
+        self._registry.register(queues)
+        for name in models:
             self._batch_windows.labels(name)
 
     def ready(self) -> None:
         self._ready.set(process_age_s())
 
-    def request(self, route: str, seen: Seen, seconds: float) -> None:
-        """A request has ended."""
-        self._requests[route, seen.outcome, seen.reason].inc()
+    def request(self, route: str, context: RequestContext, seconds: float) -> None:
+        """Count a request that has ended."""
+        self._requests[route, context.outcome, context.reason].inc()
         self._request_seconds[(route,)].observe(seconds)
-        for timing in seen.timings:
-            for stage, ms in timing.stages_ms.items():
+        for timer in context.timers:
+            for stage, ms in timer.stages_ms.items():
                 self._stage_seconds[(stage,)].observe(ms / 1e3)
-        for each in seen.answers:
-            self._answers[each.model, each.outcome, each.reason].inc()
+        for model in context.models:
+            self._answers[model.model, model.outcome, model.reason].inc()
 
     def batch(self, model: str, windows: int) -> None:
         self._batch_windows.labels(model).observe(windows)
@@ -169,21 +168,23 @@ class Metrics(Observer):
         self._deaths.labels(cause).inc()
 
     def collect(self) -> Iterable[Metric]:
-        """Everything but the `_created` series, which double a scrape and which nobody asks for."""
+        """Every metric without its `_created` series, which would double the size of a scrape."""
         for metric in self._registry.collect():
-            metric.samples = [each for each in metric.samples if not each.name.endswith("_created")]
+            metric.samples = [
+                sample for sample in metric.samples if not sample.name.endswith("_created")
+            ]
             yield metric
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """A scrape and its media type: the one that the header `accept` asks for."""
+        """The body of a scrape and its media type, by the request's header `Accept`."""
         try:
             encode, media_type = choose_encoder(accept)
-        except (TypeError, ValueError):  # a version that is none
+        except (TypeError, ValueError):  # `Accept` names a version that is no version
             encode, media_type = choose_encoder("")
         return encode(self), media_type
 
 
-# Of /proc/<pid>/stat behind the name in brackets: `starttime`, field 22 (proc(5)).
+# `starttime`, field 22 of /proc/<pid>/stat, counted behind the name in brackets (proc(5)).
 START_TIME = 19
 
 

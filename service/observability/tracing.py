@@ -1,4 +1,4 @@
-"""Traces: OpenTelemetry's spans, one a request and one a stage. Off, nothing of it is imported."""
+"""OpenTelemetry traces: a span for each request and each stage. Imported only where turned on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from service.errors import CannotStart
-from service.observability.context import Seen
+from service.observability.context import RequestContext
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,29 +77,29 @@ class Traces:
         self._tracer = provider.get_tracer(SERVICE, version)
         self._propagator = TraceContextTextMapPropagator()
 
-    def request(self, name: str, seen: Seen, scope: Scope, ended_s: float) -> None:
+    def request(self, name: str, context: RequestContext, scope: Scope, ended_s: float) -> None:
         """Trace a request that ended then, below the span that its `traceparent` names."""
         from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
         epoch_ns = time.time_ns() - _ns(time.perf_counter())
         span = self._tracer.start_span(
             name,
-            context=self._caller(scope),
+            context=self._parent(scope),
             kind=SpanKind.SERVER,
-            attributes=_attributes(name, seen),
-            start_time=epoch_ns + _ns(seen.started_s),
+            attributes=_attributes(name, context),
+            start_time=epoch_ns + _ns(context.started_s),
         )
-        if seen.outcome == "failed":
-            span.set_status(StatusCode.ERROR, seen.reason)
+        if context.outcome == "failed":
+            span.set_status(StatusCode.ERROR, context.reason)
         inside = set_span_in_context(span)
-        for timing in seen.timings:
-            for stage, ms in timing.stages_ms.items():
-                end_ns = epoch_ns + _ns(timing.ended_s[stage])
+        for timer in context.timers:
+            for stage, ms in timer.stages_ms.items():
+                end_ns = epoch_ns + _ns(timer.ended_s[stage])
                 part = self._tracer.start_span(stage, inside, start_time=end_ns - _ns(ms / 1e3))
                 part.end(end_ns)
         span.end(epoch_ns + _ns(ended_s))
 
-    def _caller(self, scope: Scope) -> Context:
+    def _parent(self, scope: Scope) -> Context:
         return self._propagator.extract(Headers(scope=scope))
 
     async def close(self) -> None:
@@ -117,23 +117,23 @@ class Traces:
             await asyncio.wait_for(done.wait(), CLOSE_TIMEOUT_S)
 
 
-def _attributes(name: str, seen: Seen) -> dict[str, str | int | bool | list[str]]:
+def _attributes(name: str, context: RequestContext) -> dict[str, str | int | bool | list[str]]:
     """By OpenTelemetry's semantic conventions for HTTP, and what is this service's own."""
     method, _, route = name.partition(" ")
     attributes: dict[str, str | int | bool | list[str]] = {
         "http.request.method": method,
-        "http.response.status_code": seen.status,
-        "http.request.body.size": seen.received_bytes,
-        "http.response.body.size": seen.sent_bytes,
-        "tasteprint.request_id": seen.request_id,
+        "http.response.status_code": context.status,
+        "http.request.body.size": context.received_bytes,
+        "http.response.body.size": context.sent_bytes,
+        "tasteprint.request_id": context.request_id,
     }
     if route.startswith("/"):
         attributes["http.route"] = route
-    if seen.outcome != "answered":
-        attributes["error.type"] = seen.reason
-    if seen.answers:
-        attributes["tasteprint.models"] = [each.model for each in seen.answers]
-        attributes["tasteprint.cached"] = bool(seen.cached)
+    if context.outcome != "answered":
+        attributes["error.type"] = context.reason
+    if context.models:
+        attributes["tasteprint.models"] = [model.model for model in context.models]
+        attributes["tasteprint.cached"] = bool(context.cached)
     return attributes
 
 

@@ -1,4 +1,4 @@
-"""Admit: what may be held and worked on at a time; beyond it the answer is 429, at once."""
+"""Admission control: a bound on the windows in work; beyond it requests are refused with 429."""
 
 from __future__ import annotations
 
@@ -12,8 +12,13 @@ from service.errors import Busy
 class Admission:
     """Bounds the windows in work over all routes, from decoding to their answers.
 
-    A request of many windows is worked on a few at a time and holds places for these alone, so
-    that it cannot keep others out.
+    A request of many windows works on a few at a time and holds places for these few alone, so that
+    it cannot keep other requests out.
+
+    Attributes
+    ----------
+    limit : places
+    in_flight : places that are taken
     """
 
     def __init__(self, limit: int) -> None:
@@ -21,29 +26,29 @@ class Admission:
         self.in_flight = 0
         self._freed = asyncio.Event()
 
-    def check(self, windows: int = 1) -> None:
-        """Refuse at once what would be refused later.
+    def check(self, n_windows: int = 1) -> None:
+        """Refuse what `admit` would refuse.
 
         Raises
         ------
         Busy
         """
-        limit = self._limit_of(windows)
-        if self.in_flight + self._places(windows) > limit:
+        limit = self._limit_of(n_windows)
+        if self.in_flight + min(n_windows, limit) > limit:
             raise Busy(
                 f"{self.in_flight} windows of audio are in work", value=self.in_flight, limit=limit
             )
 
     @contextmanager
-    def admit(self, windows: int = 1) -> Iterator[None]:
-        """Hold places for that many windows, or for as many as there are places at all.
+    def admit(self, n_windows: int = 1) -> Iterator[None]:
+        """Hold a place for each window, or as many places as there are at all.
 
         Raises
         ------
         Busy
         """
-        self.check(windows)
-        places = self._places(windows)
+        self.check(n_windows)
+        places = min(n_windows, self._limit_of(n_windows))
         self.in_flight += places
         try:
             yield
@@ -51,18 +56,15 @@ class Admission:
             self.in_flight -= places
             self._freed.set()
 
-    def _limit_of(self, windows: int) -> int:
-        """Requests of many windows leave a quarter of the places to those of one."""
-        return self.limit if windows == 1 else self.limit - self.limit // 4
+    def _limit_of(self, n_windows: int) -> int:
+        """Requests of many windows leave a quarter of the places to those of one window."""
+        return self.limit if n_windows == 1 else self.limit - self.limit // 4
 
-    def _places(self, windows: int) -> int:
-        return min(windows, self._limit_of(windows))
-
-    async def room(self, windows: int = 1) -> None:
-        """Wait until so many windows would be admitted: for work that is in no hurry."""
+    async def wait_for_room(self, n_windows: int = 1) -> None:
+        """Wait until `n_windows` would be admitted: for a batch, which is in no hurry."""
         while True:
             try:
-                return self.check(windows)
+                return self.check(n_windows)
             except Busy:
                 self._freed.clear()
                 await self._freed.wait()

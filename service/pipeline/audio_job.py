@@ -1,9 +1,10 @@
-"""Hearing: what several models, or several requests, need of one upload is made once."""
+"""Audio job: one upload and one choice of window, decoded once and run once through each model."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,162 +14,275 @@ import numpy as np
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import Windows, silent
 from models.card import OUTPUTS, AudioInput
+from models.errors import TasteprintError
+from service.cache.cache import Cache, cache_key
 from service.decoding.pool import DecodePool
+from service.errors import Busy
 from service.inference.batcher import Batcher, Inferred
 from service.inference.session import Model
-from service.observability.context import Timing
+from service.observability.context import StageTimer
 from service.pipeline.admission import Admission
-from service.pipeline.single_flight import Once
+from service.pipeline.request import ModelAnswer, ModelRequest, ModelResult
+from service.pipeline.single_flight import SingleFlight
 from service.schemas.responses import AudioHeard, Computed, Vector, WindowUsed
 from service.transport.upload import Upload
 
-# Windows of one upload that are in work at a time. More of them wait their turn behind other
-# requests, and no more of them are in memory.
-AT_A_TIME = 4
+# Windows of one upload in work at a time, and so in memory; the others wait behind other requests.
+WINDOWS_AT_A_TIME = 4
+
+log = logging.getLogger("tasteprint")
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What a model puts out for some windows: `rows` has one for each of `windows.starts_s`.
+class ModelOutputs:
+    """A model's outputs for some windows, a row for each of `windows.starts_s`.
 
-    The samples are no longer among the windows.
+    The samples of the windows are dropped.
     """
 
     windows: Windows
     rows: list[Inferred]
 
     @classmethod
-    def of(cls, windows: Windows, rows: list[Inferred]) -> Heard:
+    def of(cls, windows: Windows, rows: list[Inferred]) -> ModelOutputs:
         return cls(replace(windows, samples=np.empty((0, 0), np.float32)), rows)
 
-    def __add__(self, later: Heard) -> Heard:
+    def __add__(self, later: ModelOutputs) -> ModelOutputs:
         starts_s = self.windows.starts_s + later.windows.starts_s
         quiet_peak = max(self.windows.quiet_peak, later.windows.quiet_peak)
         windows = replace(self.windows, starts_s=starts_s, quiet_peak=quiet_peak)
-        return Heard(windows, self.rows + later.rows)
+        return ModelOutputs(windows, self.rows + later.rows)
 
 
-class Hearing:
-    """One upload and one choice of window: decoded once an audio input, each graph run once."""
+@dataclass(frozen=True)
+class Stages:
+    """The stages that every job of a service goes through."""
 
-    def __init__(
-        self,
-        upload: Upload,
-        choice: WindowChoice,
-        decoders: DecodePool,
-        batchers: Mapping[str, Batcher],
-    ) -> None:
-        self.upload, self.choice = upload, choice
-        self._ends = ExitStack()
-        self._ends.callback(upload.close)
-        self._decoders, self._batchers = decoders, batchers
-        # The models of a request go through its parts side by side: only the last ones are shared.
-        self._decoded: Once[tuple[AudioInput, int], Windows] = Once(keep=2)
-        self._ran: Once[tuple[str, int], Heard] = Once(keep=2 * len(batchers))
-        self._path: Once[str, Path] = Once(keep=1)
-        self._admitted = False
-        self._users = 0
+    admission: Admission
+    cache: Cache
+    decoders: DecodePool
+    batchers: Mapping[str, Batcher]
+
+
+class AudioJob:
+    """The work on one upload and one choice of window, shared by the requests that ask for it.
+
+    Each part of the audio is decoded once for an audio input and run once through each model, also
+    where several models or requests need it. The upload and its places are held until the last
+    `acquire` is over.
+    """
+
+    def __init__(self, upload: Upload, window: WindowChoice, stages: Stages) -> None:
+        self.upload, self.window = upload, window
+        self.sha256, self._window_text = upload.sha256, str(window)
+        self._stages = stages
+        self._answers: SingleFlight[str, ModelAnswer] = SingleFlight()
+        self._outputs: SingleFlight[tuple[str, int], ModelOutputs] = SingleFlight(
+            keep=2 * len(stages.batchers)
+        )
+        # The models of a request go through the parts side by side: the latest parts are shared.
+        self._windows: SingleFlight[tuple[AudioInput, int], Windows] = SingleFlight(keep=2)
+        self._path: SingleFlight[str, Path] = SingleFlight(keep=1)
+        self._is_admitted = False
+        self._n_users = 0
+        self._on_close = ExitStack()
+        self._on_close.callback(upload.close)
 
     @contextmanager
-    def used(self) -> Iterator[None]:
-        """Stays open, and holds its place and its upload, until its last use is over."""
-        self._users += 1
+    def acquire(self) -> Iterator[None]:
+        """Keep the job open; the last user closes it."""
+        self._n_users += 1
         try:
             yield
         finally:
-            self._users -= 1
-            if not self._users:
-                self._ends.close()
+            self._n_users -= 1
+            if not self._n_users:
+                self._on_close.close()
 
-    def at_end(self, callback: Callable[[], object]) -> None:
-        self._ends.callback(callback)
+    def on_close(self, callback: Callable[[], object]) -> None:
+        self._on_close.callback(callback)
+
+    def is_computing(self, model: Model) -> bool:
+        return self._answers.is_running(model.card.name)
 
     @property
-    def windows_at_a_time(self) -> int:
-        return AT_A_TIME if self.choice.mode == "all" else 1
+    def n_computing(self) -> int:
+        """Answers under way."""
+        return len(self._answers)
 
-    def admit(self, admission: Admission) -> None:
-        """Hold places for everything that is computed here.
+    async def answer(
+        self, asked: ModelRequest, known: Sequence[ModelAnswer | None]
+    ) -> list[ModelResult]:
+        """Every model's answer, or why it has none, in the order of the request.
+
+        Parameters
+        ----------
+        known : of each model the answer from the cache; None is computed
+        """
+        models = [
+            model for model, answer in zip(asked.models, known, strict=True) if answer is None
+        ]
+        work = [self._answer_model(model, asked) for model in models]
+        computed = iter(await asyncio.gather(*work, return_exceptions=True))
+        return [answer or _result_or_raise(next(computed)) for answer in known]
+
+    async def _answer_model(self, model: Model, asked: ModelRequest) -> ModelAnswer:
+        while True:
+            try:
+                return await self._compute_once(model, asked.timer)
+            except Busy:
+                if not asked.is_patient:
+                    raise
+                await self._stages.admission.wait_for_room(self._windows_at_a_time)
+
+    async def _compute_once(self, model: Model, timer: StageTimer) -> ModelAnswer:
+        """The answer of the computation under way, else of a new one."""
+        flight = self._answers.call(model.card.name, lambda: self._compute(model, timer))
+        if not self.is_computing(model):
+            return await flight
+        with timer.stage("shared"):
+            return replace(await flight, cached=True)
+
+    async def _compute(self, model: Model, timer: StageTimer) -> ModelAnswer:
+        with self.acquire():
+            self._admit()
+            computed = await self._compute_from_encoder_answer(model, timer)
+            if computed is None:
+                computed = await self._compute_from_audio(model, timer)
+            key = self._key_of(model)
+            with timer.stage("remember"):
+                await self._stages.cache.put(key, computed)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("computed %s: %s", key, timer.header())
+        return ModelAnswer(model, computed, cached=False)
+
+    def _admit(self) -> None:
+        """Hold places for everything that this job computes, until it closes.
 
         Raises
         ------
         Busy
         """
-        if not self._admitted:
-            self._ends.enter_context(admission.admit(self.windows_at_a_time))
-            self._admitted = True
+        if not self._is_admitted:
+            places = self._stages.admission.admit(self._windows_at_a_time)
+            self._on_close.enter_context(places)
+            self._is_admitted = True
 
-    async def heard_by(self, model: Model) -> Heard:
-        """Every chosen window through one model, a part at a time.
+    @property
+    def _windows_at_a_time(self) -> int:
+        return WINDOWS_AT_A_TIME if self.window.mode == "all" else 1
+
+    def _key_of(self, model: Model) -> str:
+        return cache_key(self.sha256, self._window_text, model.identity)
+
+    async def _compute_from_encoder_answer(
+        self, model: Model, timer: StageTimer
+    ) -> Computed | None:
+        """A head's answer from the cached answer of its encoder, without decoding.
+
+        None where there is none in the cache, or one that is the mean of several windows: a head
+        is run on each window.
+        """
+        if model.encoder is None:
+            return None
+        known = await self._stages.cache.get(self._key_of(model.encoder))
+        if known is None or len(known.window.starts) > 1:
+            return None
+        vector = np.array(known.outputs[model.input], np.float32)
+        row = await self._stages.batchers[model.card.name].run(vector)
+        _time_inference([row], timer)
+        outputs = known.outputs | {name: _mean([row], name) for name in model.outputs}
+        kept = {name: outputs[name] for name in sorted(OUTPUTS[model.card.kind])}
+        return known.model_copy(update={"outputs": kept})
+
+    async def _compute_from_audio(self, model: Model, timer: StageTimer) -> Computed:
+        with timer.stage("decode"):
+            await self._decode_once(model.card.audio, 0)
+        outputs = await self.run_model(model)
+        _time_inference(outputs.rows, timer)
+        facts = outputs.windows.facts
+        return Computed(
+            outputs={name: _mean(outputs.rows, name) for name in sorted(OUTPUTS[model.card.kind])},
+            window=WindowUsed(
+                starts=[round(start_s, 6) for start_s in outputs.windows.starts_s],
+                seconds=model.card.audio.window_s,
+                how=self.window.mode,
+            ),
+            audio=AudioHeard(
+                sha256=self.sha256,
+                duration=round(facts.duration_s, 6),
+                codec=facts.codec,
+                rate=facts.sample_rate,
+                channels=facts.channels,
+            ),
+        )
+
+    async def run_model(self, model: Model) -> ModelOutputs:
+        """A model's outputs for every chosen window, some windows at a time.
 
         Raises
         ------
         AudioError, DecoderLost, InferenceFailed, InferenceTimeout, Unavailable
         """
-        heard = await self._part(model, 0)
-        for first in range(AT_A_TIME, heard.windows.n_chosen, AT_A_TIME):
-            heard += await self._part(model, first)
-        if not heard.rows:
-            raise silent(heard.windows.quiet_peak)
-        return heard
+        outputs = await self._run_once(model, 0)
+        for first in range(WINDOWS_AT_A_TIME, outputs.windows.n_chosen, WINDOWS_AT_A_TIME):
+            outputs += await self._run_once(model, first)
+        if not outputs.rows:
+            raise silent(outputs.windows.quiet_peak)
+        return outputs
 
-    async def windows(self, audio: AudioInput, first: int = 0) -> Windows:
-        """The part of the chosen windows that begins there, decoded for that input."""
-        return await self._decoded.get((audio, first), lambda: self._decode(audio, first))
+    async def _run_once(self, model: Model, first: int) -> ModelOutputs:
+        """The outputs for `WINDOWS_AT_A_TIME` windows from position `first` on."""
+        return await self._outputs.call((model.card.name, first), lambda: self._run(model, first))
 
-    async def _part(self, model: Model, first: int) -> Heard:
-        return await self._ran.get((model.card.name, first), lambda: self._run(model, first))
-
-    async def _decode(self, audio: AudioInput, first: int) -> Windows:
-        part = slice(first, first + AT_A_TIME)
-        path = await self._path.get("path", self.upload.path)
-        return await self._decoders.decode(path, audio, str(self.choice), part=part)
-
-    async def _run(self, model: Model, first: int) -> Heard:
-        batcher = self._batchers[model.card.name]
+    async def _run(self, model: Model, first: int) -> ModelOutputs:
+        batcher = self._stages.batchers[model.card.name]
         if model.encoder is None:
-            windows = await self.windows(model.card.audio, first)
-            return Heard.of(windows, await asyncio.gather(*map(batcher.run, windows.samples)))
-        encoded = await self._part(model.encoder, first)
-        own = await asyncio.gather(*(batcher.run(row.outputs[model.input]) for row in encoded.rows))
+            windows = await self._decode_once(model.card.audio, first)
+            return ModelOutputs.of(
+                windows, await asyncio.gather(*map(batcher.run, windows.samples))
+            )
+        encoded = await self._run_once(model.encoder, first)
+        inputs = [row.outputs[model.input] for row in encoded.rows]
+        heads = await asyncio.gather(*map(batcher.run, inputs))
         rows = [
             Inferred(
                 model.complete(row.outputs, head.outputs),
                 row.queue_ms + head.queue_ms,
                 row.infer_ms + head.infer_ms,
             )
-            for row, head in zip(encoded.rows, own, strict=True)
+            for row, head in zip(encoded.rows, heads, strict=True)
         ]
-        return Heard(encoded.windows, rows)
+        return ModelOutputs(encoded.windows, rows)
+
+    async def _decode_once(self, audio: AudioInput, first: int) -> Windows:
+        """The windows from position `first` on, decoded for that input."""
+        return await self._windows.call((audio, first), lambda: self._decode(audio, first))
+
+    async def _decode(self, audio: AudioInput, first: int) -> Windows:
+        part = slice(first, first + WINDOWS_AT_A_TIME)
+        path = await self._path.call("path", self.upload.path)
+        return await self._stages.decoders.decode(path, audio, self._window_text, part=part)
+
+    async def close(self) -> None:
+        """Cancel what is being computed, and wait for its end."""
+        await self._answers.close()
 
 
-def note(rows: list[Inferred], timing: Timing) -> None:
-    infer_ms = max(row.infer_ms for row in rows)
-    timing.add("queue", max(row.queue_ms for row in rows), ago_ms=infer_ms)
-    timing.add("infer", infer_ms)
+def _result_or_raise(result: ModelAnswer | BaseException) -> ModelResult:
+    """An answer, or an error of one model; any other exception is raised."""
+    if isinstance(result, ModelAnswer | TasteprintError):
+        return result
+    raise result
 
 
-def remember(hearing: Hearing, model: Model, heard: Heard) -> Computed:
-    """What the cache keeps: the answer without what a request says of itself."""
-    card, facts = model.card, heard.windows.facts
-    return Computed(
-        outputs={name: mean(heard.rows, name) for name in sorted(OUTPUTS[card.kind])},
-        window=WindowUsed(
-            starts=[round(start, 6) for start in heard.windows.starts_s],
-            seconds=card.audio.window_s,
-            how=hearing.choice.mode,
-        ),
-        audio=AudioHeard(
-            sha256=hearing.upload.sha256,
-            duration=round(facts.duration_s, 6),
-            codec=facts.codec,
-            rate=facts.sample_rate,
-            channels=facts.channels,
-        ),
-    )
+def _time_inference(rows: list[Inferred], timer: StageTimer) -> None:
+    infer_ms = max([row.infer_ms for row in rows])
+    timer.add("queue", max([row.queue_ms for row in rows]), ago_ms=infer_ms)
+    timer.add("infer", infer_ms)
 
 
-def mean(rows: list[Inferred], output: str) -> Vector:
+def _mean(rows: list[Inferred], output: str) -> Vector:
     """Mean over windows as numbers that read back to the same float32: (n, dim) -> (dim,)."""
     vector = np.stack([row.outputs[output] for row in rows]).mean(0)
     # The shortest decimal of each float32, not the twice as long one of its float64.

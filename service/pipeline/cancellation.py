@@ -1,4 +1,4 @@
-"""How long work is wanted: until its deadline, and while its client is there."""
+"""Cancellation of work whose client has disconnected, or whose deadline has passed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from service.errors import DeadlineExceeded
 T = TypeVar("T")
 
 
-async def while_wanted(
+async def run_until_disconnect(
     request: Request, work: Coroutine[Any, Any, T], deadline_s: float | None
 ) -> T:
-    """The work's result; what nobody waits for any longer is cancelled, also in its queues.
+    """The result of `work`, which a disconnect or the deadline cancels, also in its queues.
 
-    The request's body has been read: what it receives next is that its client has left.
+    The request's body has been read: the next message that the request receives is
+    `http.disconnect`.
 
     Raises
     ------
     DeadlineExceeded, ClientDisconnect
     """
     working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_left(request))
+    leaving = asyncio.create_task(_disconnected(request))
     both: set[asyncio.Task[Any]] = {working, leaving}
     try:
         await asyncio.wait(both, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
@@ -33,15 +34,15 @@ async def while_wanted(
             return working.result()
         if leaving.done():
             raise ClientDisconnect
-        raise _late(deadline_s)
+        raise _deadline_exceeded(deadline_s)
     finally:
         for task in both:
             task.cancel()
         await asyncio.gather(*both, return_exceptions=True)
 
 
-async def within(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
-    """The work's result, where nobody can leave it alone.
+async def with_deadline(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled at the deadline.
 
     Raises
     ------
@@ -51,13 +52,13 @@ async def within(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
         async with asyncio.timeout(deadline_s):
             return await work
     except TimeoutError as error:
-        raise _late(deadline_s) from error
+        raise _deadline_exceeded(deadline_s) from error
 
 
-def _late(deadline_s: float | None) -> DeadlineExceeded:
+def _deadline_exceeded(deadline_s: float | None) -> DeadlineExceeded:
     return DeadlineExceeded(f"there was no answer within {deadline_s:g} s", limit=deadline_s)
 
 
-async def _left(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""Depths: what waits and what is held, read from the pipeline's own objects at each scrape."""
+"""Queue gauges: queue lengths and held bytes, read from the pipeline at each scrape."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from service.inference.session import Model
-from service.observability.context import Seen
+from service.observability.context import RequestContext
 from service.pipeline.pipeline import Pipeline
 
 
-class Depths(Collector):
-    """Gauges of a moment, so that nothing has to be counted up and down on the way."""
+class QueueGauges(Collector):
+    """Prometheus collector of the moment's values, so that no stage has to count up and down."""
 
-    def __init__(self, pipeline: Pipeline, running: Collection[Seen]) -> None:
+    def __init__(self, pipeline: Pipeline, running: Collection[RequestContext]) -> None:
         self._pipeline, self._running = pipeline, running
 
     def describe(self) -> list[Metric]:
@@ -25,9 +25,10 @@ class Depths(Collector):
     def collect(self) -> Iterator[Metric]:
         pipeline = self._pipeline
         yield _gauge("requests_running", "Requests under way.", len(self._running))
-        uploads = sum(seen.uploads for seen in self._running)
+        uploads = sum(context.is_uploading for context in self._running)
         yield _gauge("uploads_running", "Uploads under way.", uploads)
-        yield _gauge("held_bytes", "Bytes of uploads that are held.", pipeline.held.held)
+        held_bytes = pipeline.upload_budget.held
+        yield _gauge("held_bytes", "Bytes of uploads that are held.", held_bytes)
         in_flight = pipeline.admission.in_flight
         yield _gauge("windows_in_work", "Windows of audio in work.", in_flight)
         waiting = pipeline.decoders.waiting
@@ -43,9 +44,8 @@ class Depths(Collector):
         return family
 
     def _models(self) -> Metric:
-        family = InfoMetricFamily(
-            "tasteprint_model", "A loaded model, and what really runs it.", labels=[]
-        )
+        text = "A loaded model, and what really runs it."
+        family = InfoMetricFamily("tasteprint_model", text, labels=[])
         for model in self._pipeline.models.loaded.values():
             family.add_metric([], _facts(model))
         return family

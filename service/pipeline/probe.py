@@ -1,4 +1,4 @@
-"""Readiness: a short sound goes through a real decoder and every model's real queue."""
+"""Readiness probe: a short sound through a real decoder and the real queue of every model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ import numpy as np
 from models.audio.window_choice import WindowChoice
 from models.errors import TasteprintError
 from service.errors import Unavailable
-from service.observability.context import Timing
-from service.pipeline.audio_job import Hearing
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.single_flight import Once
+from service.pipeline.single_flight import SingleFlight
 from service.schemas.responses import Readiness, RefusedModel
 from service.transport.upload import Upload
 from service.transport.upload_limits import HeldBytes
@@ -29,37 +27,43 @@ log = logging.getLogger("tasteprint")
 
 
 class Probe:
-    """Proves that the service answers; probes that come at the same time share one.
+    """Proves that the service answers; concurrent calls share one probe.
 
-    A proof holds for a second: who asks all the time takes no part of the machine by that.
+    A proof holds for a second, so that frequent calls take no noticeable part of the machine.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._probes: Once[str, float] = Once()
+        self._probes: SingleFlight[str, float] = SingleFlight()
         models = pipeline.models.loaded.values()
         self._sound = probe_sound(max(1.0, *(model.card.audio.min_audio_s for model in models)))
-        self._proven_until = 0.0
+        self._proven_until_s = 0.0
         self._probe_ms = 0.0
 
     async def ready(self, *, details: bool = True) -> Readiness:
-        """What a load balancer may rely on; the details are not for everybody.
+        """Proof for a load balancer that the service answers.
+
+        Parameters
+        ----------
+        details : whether to state providers, cache and refused models
 
         Raises
         ------
         Unavailable
-            Where the probe fails or takes longer than 10 s, or the service is ending.
+            Where the probe fails or takes longer than 10 s, or the service is stopping.
         """
         self._pipeline.check_open()
-        if time.monotonic() >= self._proven_until:
-            self._probe_ms = await self._probes.get("probe", self._run)
-            self._proven_until = time.monotonic() + PROOF_S
+        if time.monotonic() >= self._proven_until_s:
+            self._probe_ms = await self._probes.call("probe", self._run)
+            self._proven_until_s = time.monotonic() + PROOF_S
         ready = Readiness(status="ready", probe_ms=self._probe_ms)
         return ready.model_copy(update=self._details()) if details else ready
 
     def _details(self) -> dict[str, object]:
         models = self._pipeline.models
-        refused = [RefusedModel(name=name, reason=why) for name, why in models.refused.items()]
+        refused = [
+            RefusedModel(name=name, reason=reason) for name, reason in models.refused.items()
+        ]
         return {
             "providers": {name: model.provider for name, model in models.loaded.items()},
             "cache": self._pipeline.cache.describe(),
@@ -67,34 +71,33 @@ class Probe:
         }
 
     async def _run(self) -> float:
-        timing = Timing()
+        """Milliseconds that the probe took."""
+        started_s = time.perf_counter()
         try:
-            with timing.stage("probe"):
-                async with asyncio.timeout(PROBE_TIMEOUT_S):
-                    await self._through_every_model()
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await self._run_every_model()
         except TasteprintError as error:
             log.error("the probe failed: %s", error)
             raise Unavailable(f"the probe failed ({type(error).__name__})") from error
         except TimeoutError as error:
             raise Unavailable("the probe got no answer in time", limit=PROBE_TIMEOUT_S) from error
-        return round(timing.stages_ms["probe"], 2)
+        return round(1e3 * (time.perf_counter() - started_s), 2)
 
-    async def _through_every_model(self) -> None:
+    async def _run_every_model(self) -> None:
         size = len(self._sound)
         upload = Upload(size, HeldBytes(size))
         upload.write(self._sound)
-        pipeline = self._pipeline
-        hearing = Hearing(upload, WindowChoice(), pipeline.decoders, pipeline.batchers)
-        with hearing.used():
-            for model in pipeline.models.loaded.values():
-                await hearing.heard_by(model)
+        job = self._pipeline.new_job(upload, WindowChoice())
+        with job.acquire():
+            for model in self._pipeline.models.loaded.values():
+                await job.run_model(model)
 
     async def close(self) -> None:
         await self._probes.close()
 
 
 def probe_sound(seconds: float) -> bytes:
-    """Quiet noise as a WAV."""
+    """Quiet noise as a WAV file."""
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, math.ceil(16_000 * seconds))
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:

@@ -1,4 +1,4 @@
-"""Once: what several ask for at a time is computed once, and dropped where all have left."""
+"""Single-flight: concurrent calls with equal keys share one computation."""
 
 from __future__ import annotations
 
@@ -13,65 +13,70 @@ T = TypeVar("T")
 
 
 @dataclass
-class _Shared(Generic[T]):
-    """A computation, and how many wait for it."""
+class _Flight(Generic[T]):
+    """A running computation, and the number of callers that wait for its result."""
 
     task: asyncio.Task[T]
-    askers: int = 0
+    callers: int = 0
 
 
-class Once(Generic[K, T]):
-    """Computations by key, shared by whoever asks while they run; the last `keep` results stay.
+class SingleFlight(Generic[K, T]):
+    """Computations by key, shared by the calls that come while they run.
 
-    A computation belongs to no asker: it goes on for the others where one leaves, and is
-    cancelled when the last one does.
+    No call owns a computation: the computation goes on where a caller is cancelled, and is
+    cancelled with the last of its callers.
+
+    Parameters
+    ----------
+    keep : how many of the latest results stay, for calls that come after the computation
     """
 
     def __init__(self, keep: int = 0) -> None:
         self._keep = keep
-        self._running: dict[K, _Shared[T]] = {}
+        self._running: dict[K, _Flight[T]] = {}
         self._kept: OrderedDict[K, T] = OrderedDict()
 
-    def runs(self, key: K) -> bool:
+    def is_running(self, key: K) -> bool:
         return key in self._running
 
     def __len__(self) -> int:
+        """Computations under way."""
         return len(self._running)
 
-    async def get(self, key: K, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The result that is kept, or that of the computation under way, else of a new one."""
+    async def call(self, key: K, compute: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The kept result of that key, that of the computation under way, or of a new one."""
         if key in self._kept:
             return self._kept[key]
-        shared = self._running.get(key) or self._start(key, make())
-        shared.askers += 1
+        flight = self._running.get(key) or self._start(key, compute())
+        flight.callers += 1
         try:
-            return await asyncio.shield(shared.task)
+            return await asyncio.shield(flight.task)
         finally:
-            shared.askers -= 1
-            if not shared.askers and not shared.task.done():
-                del self._running[key]  # whoever asks from now on starts a new one
-                shared.task.cancel()
+            flight.callers -= 1
+            if not flight.callers and not flight.task.done():
+                del self._running[key]  # the next call starts a new computation
+                flight.task.cancel()
 
-    def _start(self, key: K, computation: Coroutine[Any, Any, T]) -> _Shared[T]:
-        shared = _Shared(asyncio.create_task(computation))
-        self._running[key] = shared
-        shared.task.add_done_callback(lambda _: self._landed(key, shared))
-        return shared
+    def _start(self, key: K, computation: Coroutine[Any, Any, T]) -> _Flight[T]:
+        flight = _Flight(asyncio.create_task(computation))
+        self._running[key] = flight
+        flight.task.add_done_callback(lambda _: self._on_done(key, flight))
+        return flight
 
-    def _landed(self, key: K, shared: _Shared[T]) -> None:
-        if self._running.get(key) is shared:
+    def _on_done(self, key: K, flight: _Flight[T]) -> None:
+        if self._running.get(key) is flight:
             del self._running[key]
-        # An exception is looked at, so that asyncio reports none where every asker has left.
-        if shared.task.cancelled() or shared.task.exception():
+        # Looking at the exception keeps asyncio from reporting it where every caller has left.
+        if flight.task.cancelled() or flight.task.exception():
             return
         if self._keep:
-            self._kept[key] = shared.task.result()
+            self._kept[key] = flight.task.result()
             while len(self._kept) > self._keep:
                 self._kept.popitem(last=False)
 
     async def close(self) -> None:
-        """Cancel whatever runs, and wait for its end."""
-        tasks = [shared.task for shared in self._running.values()]
+        """Cancel every computation, and wait for its end."""
+        tasks = [flight.task for flight in self._running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

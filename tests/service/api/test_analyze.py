@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from models.audio.windows import Windows
+from service.pipeline.pipeline import Pipeline
 from tests.running import running
 from tests.service.tasks import Counted, counted, write_models
 from tests.service.test_bad_input import assert_problem
@@ -68,6 +69,11 @@ async def _single(service: Counted, route: str, clip: Path, **query: str | bool)
     return await service.answer(path, clip, **query, **({"model": model} if model else {}))
 
 
+def computing(pipeline: Pipeline) -> int:
+    """Answers under way."""
+    return sum(job.n_computing for job in pipeline.jobs.values())
+
+
 def test_a_decoding_an_input_and_a_run_a_graph(folder: Path, clip: Path) -> None:
     async def scenario() -> None:
         async with counted(folder) as service:
@@ -90,8 +96,8 @@ def test_an_upload_takes_one_place_and_gives_everything_back(
             assert not any("problem" in each for each in whole["models"].values())
             await service.answer("/analyze", loud)  # one model fails on it
             pipeline = service.pipeline
-            assert (pipeline.hearings, pipeline.admission.in_flight) == ({}, 0)
-            assert pipeline.held.held == 0
+            assert (pipeline.jobs, pipeline.admission.in_flight) == ({}, 0)
+            assert pipeline.upload_budget.held == 0
 
     asyncio.run(scenario())
 
@@ -111,7 +117,7 @@ def test_a_client_that_leaves_ends_nothing_for_the_others(folder: Path, clip: Pa
             left = asyncio.create_task(service.answer("/analyze", clip, models="levels,a-mood"))
             await decoding.wait()
             stays = asyncio.create_task(service.answer("/regress/feeling", clip))
-            while len(service.pipeline.computing) < 3:  # two of the first, one of the second
+            while computing(service.pipeline) < 3:  # two of the first, one of the second
                 await asyncio.sleep(0)
             left.cancel()
             await asyncio.gather(left, return_exceptions=True)

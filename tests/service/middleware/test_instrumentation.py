@@ -11,7 +11,7 @@ import pytest
 
 from service.app import create_app
 from service.middleware.instrumentation import request_id_of
-from service.observability.context import Seen, current
+from service.observability.context import RequestContext, current
 from service.observability.metrics import Metrics
 from service.settings import Settings
 from tests.bundles import write_bundle
@@ -95,5 +95,5 @@ def test_what_is_noted_outside_of_a_request_reaches_nobody() -> None:
     ],
 )
 def test_an_outcome_has_a_reason(status: int, problem: str, outcome: str, reason: str) -> None:
-    seen = Seen("x", status=status, problem=problem)
-    assert (seen.outcome, seen.reason) == (outcome, reason)
+    context = RequestContext("x", status=status, problem=problem)
+    assert (context.outcome, context.reason) == (outcome, reason)

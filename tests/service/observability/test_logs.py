@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.observability.context import CURRENT, Seen
+from service.observability.context import CURRENT, RequestContext
 from service.observability.logs import JsonLines, TextLines
 from tests.running import Service, wait_until
 from tests.sounds import golden, write
@@ -107,7 +107,7 @@ def test_a_value_that_could_be_misread_is_quoted(value: object, shown: str) -> N
 
 
 def test_a_traceback_stays_with_its_line_and_its_request() -> None:
-    before = CURRENT.set(Seen("the-id"))
+    before = CURRENT.set(RequestContext("the-id"))
     try:
         raise ValueError("on cue")
     except ValueError:

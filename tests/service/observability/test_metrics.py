@@ -22,7 +22,7 @@ from service.inference.batcher import Batcher
 from service.inference.session import Model
 from service.observability.events import Death
 from service.observability.metrics import Metrics
-from service.pipeline.gauges import Depths
+from service.pipeline.gauges import QueueGauges
 from service.pipeline.pipeline import Pipeline
 from service.settings import Settings
 from tests.bundles import AUDIO, write_bundle
@@ -296,5 +296,5 @@ def test_applications_in_one_process_count_for_themselves(tmp_path: Path) -> Non
 def test_a_pipeline_that_has_not_started_can_be_scraped(tmp_path: Path) -> None:
     write_bundle(tmp_path, "levels")
     app = create_app(Settings(models_dir=tmp_path))
-    families = list(Depths(app.state.pipeline, set()).collect())
+    families = list(QueueGauges(app.state.pipeline, set()).collect())
     assert "tasteprint_windows_waiting" in {family.name for family in families}

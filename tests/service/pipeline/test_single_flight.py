@@ -1,4 +1,4 @@
-"""Identical requests at a time are computed once, and none that leaves takes the others along."""
+"""Concurrent identical requests share one computation, which a leaving one does not end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.pipeline.single_flight import Once
+from service.pipeline.single_flight import SingleFlight
 from tests.running import Service
 from tests.sounds import golden, write
 
@@ -29,10 +29,10 @@ async def until(gate: asyncio.Event, answer: str) -> str:
 
 def test_one_that_leaves_does_not_end_it_for_the_others() -> None:
     async def scenario() -> None:
-        once: Once[str, str] = Once()
+        flights: SingleFlight[str, str] = SingleFlight()
         gate = asyncio.Event()
-        first = asyncio.create_task(once.get("key", lambda: until(gate, "of the first")))
-        second = asyncio.create_task(once.get("key", lambda: until(gate, "of the second")))
+        first = asyncio.create_task(flights.call("key", lambda: until(gate, "of the first")))
+        second = asyncio.create_task(flights.call("key", lambda: until(gate, "of the second")))
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
@@ -44,7 +44,7 @@ def test_one_that_leaves_does_not_end_it_for_the_others() -> None:
 
 def test_the_last_that_leaves_ends_it() -> None:
     async def scenario() -> None:
-        once: Once[str, str] = Once()
+        flights: SingleFlight[str, str] = SingleFlight()
         ended = asyncio.Event()
 
         async def computation() -> str:
@@ -53,13 +53,13 @@ def test_the_last_that_leaves_ends_it() -> None:
             finally:
                 ended.set()
 
-        askers = [asyncio.create_task(once.get("key", computation)) for _ in range(2)]
+        askers = [asyncio.create_task(flights.call("key", computation)) for _ in range(2)]
         await asyncio.sleep(0)
-        assert once.runs("key")
+        assert flights.is_running("key")
         for asker in askers:
             asker.cancel()
         await asyncio.gather(*askers, return_exceptions=True)
-        assert not once.runs("key")  # whoever comes now starts anew
+        assert not flights.is_running("key")  # whoever comes now starts anew
         async with asyncio.timeout(5):
             await ended.wait()
 
@@ -68,32 +68,32 @@ def test_the_last_that_leaves_ends_it() -> None:
 
 def test_an_error_reaches_every_asker_and_is_not_kept() -> None:
     async def scenario() -> None:
-        once: Once[str, str] = Once(keep=1)
+        flights: SingleFlight[str, str] = SingleFlight(keep=1)
 
         async def computation() -> str:
             raise ValueError("bad")
 
-        askers = [once.get("key", computation) for _ in range(3)]
+        askers = [flights.call("key", computation) for _ in range(3)]
         results = await asyncio.gather(*askers, return_exceptions=True)
         assert [str(result) for result in results] == ["bad"] * 3
-        assert not once.runs("key")
+        assert not flights.is_running("key")
         gate = asyncio.Event()
         gate.set()
-        assert await once.get("key", lambda: until(gate, "good")) == "good"
+        assert await flights.call("key", lambda: until(gate, "good")) == "good"
 
     asyncio.run(scenario())
 
 
 def test_as_many_results_are_kept_as_asked_for() -> None:
     async def scenario() -> list[int]:
-        once: Once[str, None] = Once(keep=2)
+        flights: SingleFlight[str, None] = SingleFlight(keep=2)
         made = dict.fromkeys("abc", 0)
 
         async def make(key: str) -> None:
             made[key] += 1
 
         for key in ["a", "b", "a", "c", "c", "b", "a"]:
-            await once.get(key, lambda key=key: make(key))  # type: ignore[misc]
+            await flights.call(key, lambda key=key: make(key))  # type: ignore[misc]
         return list(made.values())
 
     assert asyncio.run(scenario()) == [2, 1, 1]
@@ -101,10 +101,10 @@ def test_as_many_results_are_kept_as_asked_for() -> None:
 
 def test_closing_ends_what_runs() -> None:
     async def scenario() -> None:
-        once: Once[str, str] = Once()
-        asker = asyncio.create_task(once.get("key", lambda: until(asyncio.Event(), "never")))
+        flights: SingleFlight[str, str] = SingleFlight()
+        asker = asyncio.create_task(flights.call("key", lambda: until(asyncio.Event(), "never")))
         await asyncio.sleep(0)
-        await once.close()
+        await flights.close()
         with pytest.raises(asyncio.CancelledError):
             await asker
 
