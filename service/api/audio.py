@@ -25,6 +25,7 @@ from service.api.openapi import (
 from service.errors import NotRemembered
 from service.inference.session import Model
 from service.observability.context import StageTimer, current
+from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import (
     ModelAnswer,
     ModelRequest,
@@ -61,7 +62,8 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
 
     With `Accept: application/octet-stream` the numbers alone, as little-endian float32.
     """
-    answer, timer = await _ask_one(request, encoder_of(request, query), query.window)
+    pipeline, model = encoder_of(request, query.model)
+    answer, timer = await _ask_one(request, pipeline, model, query.window)
     response = render.embedding_response(answer, request, features=query.features)
     response.headers["Server-Timing"] = timer.header()
     return response
@@ -91,11 +93,11 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
 
     Lines come as files are done, in any order; what is wrong with one file is in its line.
     """
-    pipeline = pipeline_of(request)
-    pipeline.check_open()
+    pipeline_of(request).check_open()
+    pipeline, model = encoder_of(request, query.model)
     batch = BatchUpload(
         pipeline,
-        encoder_of(request, query),
+        model,
         WindowChoice.parse(query.window),
         query.features,
         Files(request, pipeline.settings, pipeline.upload_budget),
@@ -114,9 +116,9 @@ async def remembered(
     request: Request, sha256: Sha256, query: Annotated[EmbedQuery, Query()]
 ) -> Response:
     """What is remembered of the audio with that SHA-256: ask before uploading it."""
-    model = encoder_of(request, query)
+    pipeline, model = encoder_of(request, query.model)
     window = str(WindowChoice.parse(query.window))
-    answer = await pipeline_of(request).look_up(sha256, window, model)
+    answer = await pipeline.look_up(sha256, window, model)
     if answer is None:
         raise NotRemembered("nothing is remembered of that audio, window and model", value=sha256)
     note_outcomes(current(), [model], [answer])
@@ -137,8 +139,9 @@ def _add_task_route(
     async def answer_task(
         request: Request, response: Response, task: str, query: Annotated[TaskQuery, Query()]
     ) -> Classification | Regression:
-        model = pipeline_of(request).models.for_task(kind, task, query.model)
-        answer, timer = await _ask_one(request, model, query.window)
+        pipeline = pipeline_of(request)
+        model = pipeline.models.for_task(kind, task, query.model)
+        answer, timer = await _ask_one(request, pipeline, model, query.window)
         response.headers["Server-Timing"] = timer.header()
         return body(answer, vectors=query.vectors)
 
@@ -189,24 +192,27 @@ async def analyze(
 
     The status is that of a problem only where no model answered.
     """
-    registry = pipeline_of(request).models
-    models = [registry.find(name) for name in query.models or registry.loaded]
-    results, timer = await _ask(request, models, query.window)
+    pipeline = pipeline_of(request)
+    names = query.models or pipeline.models.loaded
+    models = [pipeline.models.find(name) for name in names]
+    results, timer = await _ask(request, pipeline, models, query.window)
     response.headers["Server-Timing"] = timer.header()
     return render.analysis(models, results, features=query.features, vectors=query.vectors)
 
 
 async def _ask(
-    request: Request, models: Sequence[Model], window: str
+    request: Request, pipeline: Pipeline, models: Sequence[Model], window: str
 ) -> tuple[list[ModelResult], StageTimer]:
     """What each model answers to the request's upload, and the stages that it went through."""
-    context = current()
-    asked = ModelRequest(tuple(models), WindowChoice.parse(window), context.new_timer())
-    results = await pipeline_of(request).receive_and_answer(request, asked)
+    choice, context = WindowChoice.parse(window), current()
+    asked = ModelRequest(tuple(models), choice, context.new_timer())
+    results = await pipeline.receive_and_answer(request, asked)
     note_outcomes(context, models, results)
     return results, asked.timer
 
 
-async def _ask_one(request: Request, model: Model, window: str) -> tuple[ModelAnswer, StageTimer]:
-    (result,), timer = await _ask(request, [model], window)
+async def _ask_one(
+    request: Request, pipeline: Pipeline, model: Model, window: str
+) -> tuple[ModelAnswer, StageTimer]:
+    (result,), timer = await _ask(request, pipeline, [model], window)
     return raise_if_error(result), timer

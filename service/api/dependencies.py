@@ -6,7 +6,6 @@ from fastapi import Request
 
 from service.inference.session import Model
 from service.pipeline.pipeline import Pipeline
-from service.schemas.queries import EmbedQuery
 
 
 def pipeline_of(request: Request) -> Pipeline:
@@ -15,12 +14,12 @@ def pipeline_of(request: Request) -> Pipeline:
     return pipeline
 
 
-def encoder_of(request: Request, query: EmbedQuery) -> Model:
-    """The model that the query names, else the service's default.
+def encoder_of(request: Request, name: str | None) -> tuple[Pipeline, Model]:
+    """The pipeline, and its model of that name or by default.
 
     Raises
     ------
     UnknownModel
     """
     pipeline = pipeline_of(request)
-    return pipeline.models.find(query.model or pipeline.settings.default_model)
+    return pipeline, pipeline.models.find(name or pipeline.settings.default_model)

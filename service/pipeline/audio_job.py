@@ -72,16 +72,18 @@ class AudioJob:
     `acquire` is over.
     """
 
-    def __init__(self, upload: Upload, window: WindowChoice, stages: Stages) -> None:
-        self.upload, self.window = upload, window
-        self.sha256, self._window_text = upload.sha256, str(window)
+    def __init__(
+        self, upload: Upload, sha256: str, window: str, choice: WindowChoice, stages: Stages
+    ) -> None:
+        self._upload, self._sha256 = upload, sha256
+        self._window, self._choice = window, choice
         self._stages = stages
         self._answers: SingleFlight[str, ModelAnswer] = SingleFlight()
         self._outputs: SingleFlight[tuple[str, int], ModelOutputs] = SingleFlight(
             keep=2 * len(stages.batchers)
         )
         # The models of a request go through the parts side by side: the latest parts are shared.
-        self._windows: SingleFlight[tuple[AudioInput, int], Windows] = SingleFlight(keep=2)
+        self._decoded: SingleFlight[tuple[AudioInput, int], Windows] = SingleFlight(keep=2)
         self._path: SingleFlight[str, Path] = SingleFlight(keep=1)
         self._is_admitted = False
         self._n_users = 0
@@ -137,7 +139,7 @@ class AudioJob:
 
     async def _compute_once(self, model: Model, timer: StageTimer) -> ModelAnswer:
         """The answer of the computation under way, else of a new one."""
-        flight = self._answers.call(model.card.name, lambda: self._compute(model, timer))
+        flight = self._answers.call(model.card.name, self._compute, model, timer)
         if not self.is_computing(model):
             return await flight
         with timer.stage("shared"):
@@ -170,10 +172,10 @@ class AudioJob:
 
     @property
     def _windows_at_a_time(self) -> int:
-        return WINDOWS_AT_A_TIME if self.window.mode == "all" else 1
+        return WINDOWS_AT_A_TIME if self._choice.mode == "all" else 1
 
     def _key_of(self, model: Model) -> str:
-        return cache_key(self.sha256, self._window_text, model.identity)
+        return cache_key(self._sha256, self._window, model.identity)
 
     async def _compute_from_encoder_answer(
         self, model: Model, timer: StageTimer
@@ -206,10 +208,10 @@ class AudioJob:
             window=WindowUsed(
                 starts=[round(start_s, 6) for start_s in outputs.windows.starts_s],
                 seconds=model.card.audio.window_s,
-                how=self.window.mode,
+                how=self._choice.mode,
             ),
             audio=AudioHeard(
-                sha256=self.sha256,
+                sha256=self._sha256,
                 duration=round(facts.duration_s, 6),
                 codec=facts.codec,
                 rate=facts.sample_rate,
@@ -233,7 +235,7 @@ class AudioJob:
 
     async def _run_once(self, model: Model, first: int) -> ModelOutputs:
         """The outputs for `WINDOWS_AT_A_TIME` windows from position `first` on."""
-        return await self._outputs.call((model.card.name, first), lambda: self._run(model, first))
+        return await self._outputs.call((model.card.name, first), self._run, model, first)
 
     async def _run(self, model: Model, first: int) -> ModelOutputs:
         batcher = self._stages.batchers[model.card.name]
@@ -257,12 +259,12 @@ class AudioJob:
 
     async def _decode_once(self, audio: AudioInput, first: int) -> Windows:
         """The windows from position `first` on, decoded for that input."""
-        return await self._windows.call((audio, first), lambda: self._decode(audio, first))
+        return await self._decoded.call((audio, first), self._decode, audio, first)
 
     async def _decode(self, audio: AudioInput, first: int) -> Windows:
         part = slice(first, first + WINDOWS_AT_A_TIME)
-        path = await self._path.call("path", self.upload.path)
-        return await self._stages.decoders.decode(path, audio, self._window_text, part=part)
+        path = await self._path.call("path", self._upload.path)
+        return await self._stages.decoders.decode(path, audio, self._window, part=part)
 
     async def close(self) -> None:
         """Cancel what is being computed, and wait for its end."""

@@ -36,9 +36,10 @@ async def run_until_disconnect(
             raise ClientDisconnect
         raise _deadline_exceeded(deadline_s)
     finally:
-        for task in both:
-            task.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
+        leaving.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
 
 
 async def with_deadline(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:

@@ -118,12 +118,12 @@ class Pipeline:
         with ExitStack() as on_exit:
             on_exit.callback(upload.close)
             with asked.timer.stage("cache"):
-                window = str(asked.window)
-                known = [await self.look_up(upload.sha256, window, model) for model in asked.models]
+                sha256, window = upload.sha256, str(asked.window)
+                known = [await self.look_up(sha256, window, model) for model in asked.models]
             if all(known):
                 return [answer for answer in known if answer]
             on_exit.pop_all()  # from here on the job owns the upload
-        with self._join_job(upload, asked.window) as job:
+        with self._join_job(upload, sha256, window, asked.window) as job:
             return await guard(job.answer(asked, known))
 
     async def look_up(self, sha256: str, window: str, model: Model) -> ModelAnswer | None:
@@ -136,19 +136,20 @@ class Pipeline:
         return None if computed is None else ModelAnswer(model, computed, cached=True)
 
     @contextmanager
-    def _join_job(self, upload: Upload, window: WindowChoice) -> Iterator[AudioJob]:
+    def _join_job(
+        self, upload: Upload, sha256: str, window: str, choice: WindowChoice
+    ) -> Iterator[AudioJob]:
         """The job of that audio and window that is under way, else a new one."""
-        key = f"{upload.sha256}:{window}"
+        key = f"{sha256}:{window}"
         job = self.jobs.get(key)
         if job is not None:
             upload.close()
         else:
-            job = self.jobs[key] = self.new_job(upload, window)
+            job = self.jobs[key] = AudioJob(upload, sha256, window, choice, self.stages())
             job.on_close(lambda: self.jobs.pop(key))
         with job.acquire():
             yield job
 
-    def new_job(self, upload: Upload, window: WindowChoice) -> AudioJob:
-        """A job that no other request shares; its user acquires it."""
-        stages = Stages(self.admission, self.cache, self.decoders, self.batchers)
-        return AudioJob(upload, window, stages)
+    def stages(self) -> Stages:
+        """The stages that a job goes through."""
+        return Stages(self.admission, self.cache, self.decoders, self.batchers)

@@ -14,6 +14,7 @@ import numpy as np
 from models.audio.window_choice import WindowChoice
 from models.errors import TasteprintError
 from service.errors import Unavailable
+from service.pipeline.audio_job import AudioJob
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.single_flight import SingleFlight
 from service.schemas.responses import Readiness, RefusedModel
@@ -87,7 +88,8 @@ class Probe:
         size = len(self._sound)
         upload = Upload(size, HeldBytes(size))
         upload.write(self._sound)
-        job = self._pipeline.new_job(upload, WindowChoice())
+        choice, stages = WindowChoice(), self._pipeline.stages()
+        job = AudioJob(upload, upload.sha256, str(choice), choice, stages)
         with job.acquire():
             for model in self._pipeline.models.loaded.values():
                 await job.run_model(model)

@@ -43,11 +43,18 @@ class SingleFlight(Generic[K, T]):
         """Computations under way."""
         return len(self._running)
 
-    async def call(self, key: K, compute: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The kept result of that key, that of the computation under way, or of a new one."""
+    async def call(
+        self, key: K, compute: Callable[..., Coroutine[Any, Any, T]], *arguments: Any
+    ) -> T:
+        """The kept result of that key, that of the computation under way, or of a new one.
+
+        Parameters
+        ----------
+        compute : makes the computation of `arguments` where a new one is needed
+        """
         if key in self._kept:
             return self._kept[key]
-        flight = self._running.get(key) or self._start(key, compute())
+        flight = self._running.get(key) or self._start(key, compute(*arguments))
         flight.callers += 1
         try:
             return await asyncio.shield(flight.task)

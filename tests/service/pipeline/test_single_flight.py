@@ -93,7 +93,7 @@ def test_as_many_results_are_kept_as_asked_for() -> None:
             made[key] += 1
 
         for key in ["a", "b", "a", "c", "c", "b", "a"]:
-            await flights.call(key, lambda key=key: make(key))  # type: ignore[misc]
+            await flights.call(key, make, key)
         return list(made.values())
 
     assert asyncio.run(scenario()) == [2, 1, 1]
