@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = Application(
         title="Tasteprint",
-        summary="Hears what listeners would do with a song, and what else its models know of it.",
+        summary="Predicts a song's collaborative-filtering embedding from its sound.",
         version=_version(),
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own pages load from a CDN

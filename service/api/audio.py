@@ -58,9 +58,9 @@ class EmbedRoute(APIRoute):
 
 
 async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Response:
-    """Where listeners would put this audio: the predicted collaborative-filtering embedding.
+    """The predicted collaborative-filtering embedding of this audio.
 
-    With `Accept: application/octet-stream` the numbers alone, as little-endian float32.
+    With `Accept: application/octet-stream` the bare numbers, as little-endian float32.
     """
     pipeline, model = encoder_of(request, query.model)
     answer, timer = await _ask_one(request, pipeline, model, query.window)
@@ -91,7 +91,7 @@ router.add_api_route(
 async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -> Response:
     """Many files in one request, each a multipart part named `file`: a line of JSON for each.
 
-    Lines come as files are done, in any order; what is wrong with one file is in its line.
+    Lines come as files are done, in any order; a problem of one file is in the line of that file.
     """
     pipeline_of(request).check_open()
     pipeline, model = encoder_of(request, query.model)
@@ -115,7 +115,7 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
 async def remembered(
     request: Request, sha256: Sha256, query: Annotated[EmbedQuery, Query()]
 ) -> Response:
-    """What is remembered of the audio with that SHA-256: ask before uploading it."""
+    """The cached answer for the audio with that SHA-256: ask before an upload."""
     pipeline, model = encoder_of(request, query.model)
     window = str(WindowChoice.parse(query.window))
     answer = await pipeline.look_up(sha256, window, model)
@@ -164,8 +164,7 @@ _add_task_route(
     "classifier",
     render.classification,
     name="classify",
-    description="What this audio is: every label of a classifier of that task, the most probable "
-    "first.",
+    description="Probability of every label, by a classifier of that task, in descending order.",
     response_model=Classification,
 )
 _add_task_route(
@@ -173,7 +172,7 @@ _add_task_route(
     "regressor",
     render.regression,
     name="regress",
-    description="How much of each target this audio has, by a regressor of that task.",
+    description="Value of every target, by a regressor of that task.",
     response_model=Regression,
 )
 
@@ -188,9 +187,9 @@ _add_task_route(
 async def analyze(
     request: Request, response: Response, query: Annotated[AnalyzeQuery, Query()]
 ) -> Analysis:
-    """Every model's answer to one upload, decoded once; a model that fails has its problem there.
+    """The answers of several models to one upload, which is decoded once.
 
-    The status is that of a problem only where no model answered.
+    A model that fails has a `problem` in its place; the request fails only where every model does.
     """
     pipeline = pipeline_of(request)
     names = query.models or pipeline.models.loaded

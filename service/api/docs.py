@@ -1,4 +1,4 @@
-"""The page that renders /openapi.json, and what a browser may do on it: nothing from elsewhere."""
+"""Documentation page at `/docs`, which renders /openapi.json, and its Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[1] / "web" / "docs.html"
 
 
 def docs_page() -> HTMLResponse:
-    """The page with its headers; made once, sent to each who asks."""
+    """The page with its headers, made once."""
     text = DOCS.read_text(encoding="utf-8")
     headers = {
         "Content-Security-Policy": content_security_policy(text),
@@ -24,7 +24,7 @@ def docs_page() -> HTMLResponse:
 
 
 def content_security_policy(page: str) -> str:
-    """The policy that lets run what is written in the page, by its hash, and asks only here."""
+    """A policy of the page's own scripts and styles, by hash, and of requests to its own origin."""
     return "; ".join(
         [
             "default-src 'none'",
@@ -39,7 +39,9 @@ def content_security_policy(page: str) -> str:
 
 
 def _hashes(page: str, tag: str) -> str:
-    """As `script-src` lists them (Content Security Policy Level 3, section 2.3.1)."""
+    """Hashes of the inline blocks (Content Security Policy Level 3, section 2.3.1)."""
     blocks = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     digests = (hashlib.sha256(block.encode()).digest() for block in blocks)
-    return " ".join(f"'sha256-{base64.b64encode(each).decode()}'" for each in digests) or "'none'"
+    return (
+        " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
+    )

@@ -15,29 +15,33 @@ from service.transport.header_limits import MAX_HEAD_BYTES
 
 
 class Limits(Answer):
-    """Of this deployment; whatever is beyond one is refused with that limit and a remedy."""
+    """Limits of this deployment; a problem names the limit that a request exceeded."""
 
-    upload_bytes: int = Field(description="Largest file: 413.")
-    upload_silence_s: float = Field(description="Longest silence during an upload: 408.")
-    upload_bytes_per_s: int = Field(description="Least pace of an upload after that time: 408.")
-    batch_files: int = Field(description="Most files of one POST /embed/batch: 400.")
-    windows: int = Field(description="Most windows of one file with `window=all`: 422.")
+    upload_bytes: int = Field(description="Maximum size of a file: 413.")
+    upload_silence_s: float = Field(description="Maximum silence during an upload: 408.")
+    upload_bytes_per_s: int = Field(description="Minimum rate of an upload after that time: 408.")
+    batch_files: int = Field(description="Maximum number of files of one POST /embed/batch: 400.")
+    windows: int = Field(
+        description="Maximum number of windows of one file with `window=all`: 422."
+    )
     # A list: few tools that read OpenAPI know what a tuple becomes there.
     sample_rates: list[int] = Field(
-        min_length=2, max_length=2, description="Least and greatest, in Hz: 422."
+        min_length=2, max_length=2, description="Minimum and maximum, in Hz: 422."
     )
-    channels: int = Field(description="Most channels: 422.")
-    windows_in_work: int = Field(description="Most of all requests together: 429.")
-    windows_at_a_time: int = Field(description="Of these, what one request takes at most.")
-    held_bytes: int = Field(description="Most bytes of all uploads together: 429.")
-    deadline_s: float = Field(description="Longest from an upload's end to its answer: 504.")
-    open_cpu_s: float = Field(description="Most CPU time to find out what a file is: 422.")
-    decode_s: float = Field(description="Longest decoding of a part of a file: 422.")
-    decode_bytes: int = Field(description="Memory of one decoding: 422.")
-    connections: int = Field(description="Beyond these the one that is idle longest is closed.")
-    head_bytes: int = Field(description="Longest head of a request: 431.")
-    query_bytes: int = Field(description="Longest query: 414.")
-    head_s: float = Field(description="Longest that a request's head may take.")
+    channels: int = Field(description="Maximum number of channels: 422.")
+    windows_in_work: int = Field(description="Maximum of all requests together: 429.")
+    windows_at_a_time: int = Field(description="Maximum of one request among these.")
+    held_bytes: int = Field(description="Maximum bytes of all uploads together: 429.")
+    deadline_s: float = Field(description="Maximum time from an upload's end to its answer: 504.")
+    open_cpu_s: float = Field(description="Maximum CPU time to open a file: 422.")
+    decode_s: float = Field(description="Maximum time to decode a part of a file: 422.")
+    decode_bytes: int = Field(description="Maximum memory of one decoding: 422.")
+    connections: int = Field(
+        description="Beyond this number the connection that was idle longest is closed."
+    )
+    head_bytes: int = Field(description="Maximum size of a request's headers: 431.")
+    query_bytes: int = Field(description="Maximum size of a query: 414.")
+    head_s: float = Field(description="Maximum time to send a request's headers.")
 
 
 def limits_of(settings: Settings) -> Limits:

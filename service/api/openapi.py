@@ -1,4 +1,4 @@
-"""What OpenAPI says of every route that takes a file: its body and its problems."""
+"""OpenAPI descriptions of the routes: request bodies, problem responses, security schemes."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from service.schemas.responses import BatchLine, Problem
 Kinds = tuple[type[TasteprintError], ...]
 
 
-def below(kind: type[TasteprintError]) -> Iterator[type[TasteprintError]]:
-    """The leaves of that branch of the tree."""
-    for each in kind.__subclasses__():
-        yield from below(each) if each.__subclasses__() else (each,)
+def leaves(kind: type[TasteprintError]) -> Iterator[type[TasteprintError]]:
+    """The error classes below `kind` that have no subclasses."""
+    for subclass in kind.__subclasses__():
+        yield from leaves(subclass) if subclass.__subclasses__() else (subclass,)
 
 
 QUERY: Kinds = (UnknownParameter, InvalidParameter)
 FILE: Kinds = (
-    *below(BadUpload),
-    *below(AudioError),
-    *below(Unavailable),
+    *leaves(BadUpload),
+    *leaves(AudioError),
+    *leaves(Unavailable),
     Unavailable,
     Busy,
     InferenceFailed,
@@ -49,13 +49,13 @@ FILE: Kinds = (
     *QUERY,
 )
 TASK: Kinds = (*FILE, UnknownTask, WrongModel)
-# What is wrong with one of its files is in its line.
+# A problem of one file is in the line of that file.
 BATCH: Kinds = (UnsupportedBody, BadMultipart, *QUERY, UnknownModel, Stopping)
 REMEMBERED: Kinds = (*QUERY, UnknownModel, NotRemembered)
 
 
 def problems(kinds: Kinds, **reasons: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of answers: `problems((UnknownModel,), s404="Unknown model.")`."""
+    """OpenAPI responses by status: `problems((UnknownModel,), s404="Unknown model.")`."""
     return {
         int(status[1:]): {
             "description": reason,
@@ -66,17 +66,17 @@ def problems(kinds: Kinds, **reasons: str) -> dict[int | str, dict[str, Any]]:
 
 
 def types(kinds: Iterable[type[TasteprintError]], status: int) -> list[str]:
-    """The `type` of each of these kinds that has that status, and of what is no kind's."""
-    own = [type_of(kind.__name__) for kind in kinds if status_of_kind(kind) == status]
-    # A path's parameter may hold a slash, and then there is no such route.
-    return sorted({*own, *{404: [NO_TYPE], 500: [BUG]}.get(status, [])})
+    """Problem types of that status: of the kinds, and of problems that have no error class."""
+    found = [type_of(kind.__name__) for kind in kinds if status_of_kind(kind) == status]
+    # A path parameter that holds a slash matches no route: the 404 of the framework.
+    return sorted({*found, *{404: [NO_TYPE], 500: [BUG]}.get(status, [])})
 
 
 def schema(allowed: list[str]) -> dict[str, Any]:
-    """That of a problem of one of these types."""
+    """JSON schema of a problem of one of these types."""
     problem = Problem.model_json_schema()
-    named = {"title": "Type", "type": "string", "enum": allowed}
-    return {**problem, "properties": {**problem["properties"], "type": named}}
+    allowed_type = {"title": "Type", "type": "string", "enum": allowed}
+    return {**problem, "properties": {**problem["properties"], "type": allowed_type}}
 
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -118,7 +118,7 @@ FILES_BODY = {
 }
 VECTORS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "With `Accept: application/octet-stream` the numbers alone: float32, "
+        "description": "With `Accept: application/octet-stream` the bare numbers: float32, "
         "little-endian, in the order that the header `Tasteprint-Outputs` states.",
         "content": {"application/octet-stream": BINARY},
     }
@@ -132,10 +132,10 @@ BATCH_LINES: dict[int | str, dict[str, Any]] = {
 FILE_PROBLEMS = problems(
     FILE,
     s400="Bad upload (no file, wrong field, several files, malformed) or unknown query parameter.",
-    s404="Unknown model; the models there are are named.",
+    s404="Unknown model; the problem lists the loaded models.",
     s408="The upload stalled.",
-    s413="The file is larger than the limit; answered while it streams.",
-    s415="Not audio, or a content type that is not read.",
+    s413="The file is larger than the limit.",
+    s415="Not audio, or an unsupported content type.",
     s422="Unusable audio (empty, truncated, silent, too short, …) or an invalid parameter.",
     s429="Too busy; Retry-After states when to try again.",
     s500="The model failed on this audio.",
@@ -144,22 +144,22 @@ FILE_PROBLEMS = problems(
 )
 BATCH_PROBLEMS = problems(
     BATCH,
-    s400="Unknown query parameter, or a boundary that is none.",
-    s404="Unknown model; the models there are are named.",
-    s415="No multipart body.",
+    s400="Unknown query parameter, or a malformed multipart boundary.",
+    s404="Unknown model; the problem lists the loaded models.",
+    s415="Not a multipart body.",
     s422="An invalid parameter.",
-    s500="The service met an error that it does not know.",
+    s500="Unexpected error of the service.",
     s503="The service is stopping.",
 )
 REMEMBERED_PROBLEMS = problems(
     REMEMBERED,
     s400="Unknown query parameter.",
-    s404="Nothing is remembered of it, or unknown model.",
-    s422="No SHA-256, or an invalid parameter.",
+    s404="No cached answer, or unknown model.",
+    s422="Not a SHA-256, or an invalid parameter.",
 )
 TASK_PROBLEMS = FILE_PROBLEMS | problems(
     TASK,
-    s404="Unknown task or model; those there are are named.",
+    s404="Unknown task or model; the problem lists the known ones.",
     s422="Unusable audio, an invalid parameter, or a model of another task.",
 )
 
@@ -171,10 +171,10 @@ KEY_SCHEMES = {
 
 
 def state_keys(api: dict[str, Any], open_paths: frozenset[str]) -> None:
-    """Say in an OpenAPI document which operations ask for a key, how it is given, and the 401."""
+    """Add security schemes to an OpenAPI document, and the 401 to operations that need a key."""
     api.setdefault("components", {})["securitySchemes"] = KEY_SCHEMES
     api["security"] = [{scheme: []} for scheme in KEY_SCHEMES]
-    refusal = problems((NoKey, WrongKey), s401="No key, or none of this service's.")[401]
+    refusal = problems((NoKey, WrongKey), s401="No API key, or an unknown one.")[401]
     for path, operations in api["paths"].items():
         for operation in operations.values():
             if path in open_paths:

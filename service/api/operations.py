@@ -22,7 +22,7 @@ router = APIRouter()
 
 @router.get("/models", tags=["models"])
 async def list_models(request: Request, query: Annotated[NoQuery, Query()]) -> ModelList:
-    """Every loaded model, and every bundle that was refused with the reason."""
+    """Every loaded model, and every refused bundle with the reason."""
     models = pipeline_of(request).models
     return ModelList(
         models=[_describe(model) for model in models.loaded.values()],
@@ -34,7 +34,7 @@ async def list_models(request: Request, query: Annotated[NoQuery, Query()]) -> M
     "/models/{name}", responses=problems((UnknownModel,), s404="Unknown model."), tags=["models"]
 )
 async def show_model(request: Request, name: str, query: Annotated[NoQuery, Query()]) -> ModelCard:
-    """One model: its digest, what it does, where it runs, and its card."""
+    """One model: digest, kind, task, where it runs, and its card."""
     return _describe(pipeline_of(request).models.find(name))
 
 
@@ -56,14 +56,14 @@ def _describe(model: Model) -> ModelCard:
 
 @router.get("/limits", tags=["operation"])
 async def limits(request: Request, query: Annotated[NoQuery, Query()]) -> Limits:
-    """What a client may send, and how much of it at a time."""
+    """The limits of this deployment."""
     return limits_of(pipeline_of(request).settings)
 
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["operation"])
 async def healthz() -> Health:
-    """The process is alive; nothing else is asked."""
+    """Liveness: the process answers."""
     return Health(status="ok")
 
 
@@ -75,14 +75,14 @@ async def healthz() -> Health:
     tags=["operation"],
 )
 async def readyz(request: Request) -> Readiness:
-    """Within the last second a probe went through a real decoder and every model's real queue."""
+    """Readiness: a probe passed a real decoder and every model's real queue within a second."""
     probe: Probe = request.app.state.probe
     return await probe.ready(details=request.app.open_paths is None)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])
 async def metrics(request: Request) -> Response:
-    """What is counted and measured, for Prometheus."""
+    """Metrics in Prometheus's text format."""
     registry: Metrics = request.app.state.metrics
     content, media_type = registry.exposition(request.headers.get("accept", ""))
     return Response(content, media_type=media_type)

@@ -1,4 +1,4 @@
-"""Logs: every line in one format, text or JSON, with the id of the request that it is about."""
+"""Structured logging: every line in one format, text or JSON, with the request's id."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from service.observability.context import CURRENT
 from service.settings import Settings
 
 ACCESS = "tasteprint.access"
-# What the message of a request's line states already.
-SAID = {"method", "route", "status"}
+# Fields that the message of a request's line states already.
+IN_MESSAGE = {"method", "route", "status"}
 PLAIN = re.compile(r"[!#-<>-~]+")  # printable, without spaces, quotes and equals signs
 
 
 def configure(settings: Settings) -> None:
-    """Send what this process logs, uvicorn's lines and warnings too, to stderr in one format."""
-    # What no line says is not looked up for each.
+    """Send the logs of this process, those of uvicorn and warnings included, to stderr."""
+    # No format shows thread and process: they are not looked up for each record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
@@ -31,7 +31,7 @@ def configure(settings: Settings) -> None:
 
 
 def announce(text: str, settings: Settings) -> None:
-    """Say on stdout, whatever the level, that the service runs; in JSON as any other line."""
+    """Print the banner of a started service on stdout, whatever the level."""
     if settings.log_format == "json":
         record = logging.LogRecord("tasteprint", logging.INFO, "", 0, text, None, None)
         text = JsonLines().format(record)
@@ -42,11 +42,11 @@ class TextLines(logging.Formatter):
     """Time, level, message, and `name=value` for each field."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # One line a message, so that no value that a client chose can pass for a line of its own.
+        # Line ends are escaped: a value from a client cannot forge a line of the log.
         message = record.getMessage().strip().replace("\r", "\\r").replace("\n", "\\n")
         words = [time_of(record), record.levelname, message]
         for name, value in fields_of(record).items():
-            if name not in SAID:
+            if name not in IN_MESSAGE:
                 words.append(f"{name}={_plain(value)}")
         line = " ".join(words)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
@@ -69,7 +69,7 @@ class JsonLines(logging.Formatter):
 
 
 def time_of(record: logging.LogRecord) -> str:
-    """When it was logged: UTC, ISO 8601, to the millisecond."""
+    """Time of the record: UTC, ISO 8601, to the millisecond."""
     return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
 
 
@@ -79,7 +79,7 @@ def _second(epoch_s: int) -> str:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What was logged as `extra={"fields": {…}}`, and the id of the request under way."""
+    """The record's `extra={"fields": {…}}`, and the id of the request under way."""
     fields: dict[str, Any] = getattr(record, "fields", {})
     context = CURRENT.get()
     return fields if context is None else fields | {"request_id": context.request_id}
@@ -90,5 +90,5 @@ def _plain(value: object) -> str:
         value = ",".join(map(str, value))
     if isinstance(value, str):
         return value if PLAIN.fullmatch(value) else json.dumps(value)
-    # Of a number JSON is the same, and takes five times as long.
+    # `json.dumps` gives the same text for a number, in five times the time.
     return str(value) if type(value) in (int, float) else json.dumps(value)

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 SERVICE = "tasteprint"
 PATH = "/v1/traces"  # of OTLP over HTTP, below the collector's address
 EXPORT_TIMEOUT_S = 5.0
-# What a collector that hangs may cost a service that ends.
+# How long a collector that hangs may delay the end of the service.
 CLOSE_TIMEOUT_S = 2.0
 
 
 def open_traces(settings: Settings, version: str) -> Traces | None:
-    """Traces to the collector of the settings; None without one.
+    """Traces that are exported to the collector of the settings; None without a collector.
 
     Raises
     ------
@@ -48,9 +48,9 @@ def open_traces(settings: Settings, version: str) -> Traces | None:
 
 
 def _provider(endpoint: str, version: str) -> TracerProvider:
-    """Sends spans in batches from a thread of its own; one that cannot be sent is dropped.
+    """Exports spans in batches from a thread of its own; spans that cannot be sent are dropped.
 
-    Headers, certificates and sampling are the standard `OTEL_*` variables'.
+    Headers, certificates and sampling are set by the standard `OTEL_*` variables.
     """
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -58,7 +58,7 @@ def _provider(endpoint: str, version: str) -> TracerProvider:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     resource = Resource.create({"service.name": SERVICE, "service.version": version})
-    # Not the global provider: other libraries would then trace themselves unasked.
+    # Not the global provider, by which other libraries would trace themselves.
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     exporter = OTLPSpanExporter(
         endpoint=endpoint.rstrip("/").removesuffix(PATH) + PATH, timeout=EXPORT_TIMEOUT_S
@@ -68,7 +68,7 @@ def _provider(endpoint: str, version: str) -> TracerProvider:
 
 
 class Traces:
-    """Makes a request's spans when it has ended, from the times that were noted anyway."""
+    """Makes the spans of a request after its end, from the durations of its context."""
 
     def __init__(self, provider: TracerProvider, version: str) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -78,7 +78,7 @@ class Traces:
         self._propagator = TraceContextTextMapPropagator()
 
     def request(self, name: str, context: RequestContext, scope: Scope, ended_s: float) -> None:
-        """Trace a request that ended then, below the span that its `traceparent` names."""
+        """Export the span of an ended request, a child of its `traceparent`, and of each stage."""
         from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
         epoch_ns = time.time_ns() - _ns(time.perf_counter())
@@ -103,22 +103,22 @@ class Traces:
         return self._propagator.extract(Headers(scope=scope))
 
     async def close(self) -> None:
-        """Send what is left; a collector that does not answer is left alone after 2 s."""
+        """Export the remaining spans; waits 2 s at most for a collector that does not answer."""
         done, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def shutdown() -> None:
             self._provider.shutdown()
-            with contextlib.suppress(RuntimeError):  # nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
                 loop.call_soon_threadsafe(done.set)
 
-        # A daemon, not an executor's thread: the loop's end would wait for that.
+        # A daemon thread: the event loop's end would wait for an executor's.
         threading.Thread(target=shutdown, daemon=True, name="traces-end").start()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(done.wait(), CLOSE_TIMEOUT_S)
 
 
 def _attributes(name: str, context: RequestContext) -> dict[str, str | int | bool | list[str]]:
-    """By OpenTelemetry's semantic conventions for HTTP, and what is this service's own."""
+    """Attributes by OpenTelemetry's semantic conventions for HTTP, and the service's own."""
     method, _, route = name.partition(" ")
     attributes: dict[str, str | int | bool | list[str]] = {
         "http.request.method": method,

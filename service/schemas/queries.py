@@ -1,4 +1,4 @@
-"""What may be asked of each route; any other parameter is refused."""
+"""Query parameters of each route; unknown parameters are refused."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from models.audio.window_choice import WindowChoice
 
 
-def _is_a_window(text: str) -> str:
+def _check_window(text: str) -> str:
     WindowChoice.parse(text)
     return text
 
 
 Window = Annotated[
     str,
-    AfterValidator(_is_a_window),
+    AfterValidator(_check_window),
     Field(
         description="`middle`, `start`, `all` (mean over consecutive windows), or an offset in s.",
-        # Said, and checked by the validator, whose error says it in words.
+        # For readers of the schema: the validator's error says it in words.
         json_schema_extra={"pattern": r"^(middle|start|all|[0-9]{1,6}(\.[0-9]{1,6})?)$"},
     ),
 ]
-Features = Annotated[bool, Field(description="`false` leaves the penultimate layer out.")]
+Features = Annotated[
+    bool, Field(description="`false` leaves the features (penultimate layer) out.")
+]
 Vectors = Annotated[
     bool, Field(description="`true` adds a classifier's or regressor's own embedding and features.")
 ]
 
 
 class NoQuery(BaseModel):
-    """Routes without parameters refuse what they would ignore."""
+    """No parameters: any parameter is refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class EmbedQuery(NoQuery):
     model: str | None = Field(
-        default=None, description="One of GET /models; by default the service's own."
+        default=None, description="Name from GET /models; default: TASTEPRINT_DEFAULT_MODEL."
     )
     window: Window = "middle"
     features: Features = True
@@ -45,7 +47,7 @@ class EmbedQuery(NoQuery):
 
 class TaskQuery(NoQuery):
     model: str | None = Field(
-        default=None, description="One that does this task; by default the one of the task's name."
+        default=None, description="A model of this task; default: the model named like the task."
     )
     window: Window = "middle"
     vectors: Vectors = False
@@ -53,7 +55,8 @@ class TaskQuery(NoQuery):
 
 class AnalyzeQuery(NoQuery):
     models: list[str] = Field(
-        default=[], description="Some of GET /models, with commas or repeated; by default all."
+        default=[],
+        description="Names from GET /models, separated by commas or repeated; default: all.",
     )
     window: Window = "middle"
     features: Features = True
@@ -62,4 +65,4 @@ class AnalyzeQuery(NoQuery):
     @field_validator("models")
     @classmethod
     def _split(cls, given: list[str]) -> list[str]:
-        return list(dict.fromkeys(name for each in given for name in each.split(",")))
+        return list(dict.fromkeys(name for names in given for name in names.split(",")))

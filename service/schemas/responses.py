@@ -1,4 +1,4 @@
-"""What the service answers: the shapes that OpenAPI shows and the cache keeps."""
+"""Response schemas, as OpenAPI shows them, and the value that the cache keeps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Vector = list[float]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Cached = Annotated[
     bool,
-    Field(description="Not computed for this request: remembered, or shared with another one."),
+    Field(description="From the cache, or shared with a concurrent request for the same audio."),
 ]
 OwnEmbedding = Annotated[Vector | None, Field(description="The model's own, with `vectors=true`.")]
 OwnFeatures = Annotated[
@@ -29,43 +29,53 @@ class ModelUsed(Answer):
 
     name: str = Field(examples=["cf-estimator"])
     version: str
-    digest: Sha256 = Field(description="SHA-256 over the card, which states its float32 graph's.")
-    precision: Precision = Field(description="Of the graph that ran; the card says what it costs.")
+    digest: Sha256 = Field(
+        description="SHA-256 of the card, which holds the SHA-256 of the float32 graph."
+    )
+    precision: Precision = Field(
+        description="Precision of the graph that ran; the card states its agreement with float32."
+    )
 
 
 class WindowUsed(Answer):
-    """The stretch of audio that the model heard."""
+    """The stretch of audio that the model was run on."""
 
-    starts: list[float] = Field(description="Start of each window in seconds; one unless `all`.")
-    seconds: float = Field(description="Length of a window. Shorter audio is repeated to it.")
+    starts: list[float] = Field(
+        description="Start of each window in seconds; one window unless `all`."
+    )
+    seconds: float = Field(
+        description="Length of a window; shorter audio is repeated to this length."
+    )
     how: str = Field(description="`middle`, `start`, `all` (the mean of the windows), or `offset`.")
 
 
 class AudioHeard(Answer):
-    """What the upload is."""
+    """Facts of the uploaded file."""
 
-    sha256: Sha256 = Field(description="Of the file's bytes.")
-    duration: float = Field(description="Seconds.")
+    sha256: Sha256 = Field(description="SHA-256 of the file's bytes.")
+    duration: float = Field(description="Duration in seconds.")
     codec: str = Field(examples=["mp3"])
     rate: int = Field(description="Sample rate of the file in Hz.")
     channels: int
 
 
 class Computed(Answer):
-    """What is remembered of an audio, a window and a model."""
+    """The cached answer of a model for an audio and a window."""
 
-    outputs: dict[str, Vector] = Field(description="The mean over the windows, by output's name.")
+    outputs: dict[str, Vector] = Field(
+        description="Mean over the windows, by the name of the output."
+    )
     window: WindowUsed
     audio: AudioHeard
 
 
 class Embedding(Answer):
-    """Where listeners would put this audio."""
+    """The predicted collaborative-filtering (CF) embedding of the audio."""
 
     model: ModelUsed
-    embedding: Vector = Field(description="The predicted collaborative-filtering vector.")
+    embedding: Vector = Field(description="Predicted CF item factor.")
     features: Vector | None = Field(
-        default=None, description="The penultimate layer; left out with `features=false`."
+        default=None, description="Penultimate layer; left out with `features=false`."
     )
     window: WindowUsed
     audio: AudioHeard
@@ -79,16 +89,18 @@ class Problem(BaseModel):
     title: str = Field(examples=["Silent audio"])
     status: int = Field(examples=[422])
     detail: str = Field(description="What was wrong.")
-    value: str | float | None = Field(default=None, description="What was found.")
-    limit: str | float | None = Field(default=None, description="What is allowed.")
-    remedy: str | None = Field(default=None, description="What to do about it.")
+    value: str | float | None = Field(default=None, description="The value that was found.")
+    limit: str | float | None = Field(
+        default=None, description="The limit, or the values that are allowed."
+    )
+    remedy: str | None = Field(default=None, description="What the client can do about it.")
 
 
 class BatchLine(Answer):
-    """What became of one file of a batch; without `index` the problem is the body's own."""
+    """The answer or the problem of one file; a problem without `index` is one of the body."""
 
-    index: int | None = Field(default=None, description="Of the file in the body, from 0.")
-    file: str | None = Field(default=None, description="Its name, as the client sent it.")
+    index: int | None = Field(default=None, description="Position of the file in the body, from 0.")
+    file: str | None = Field(default=None, description="Name of the file, as the client sent it.")
     answer: Embedding | None = None
     problem: Problem | None = None
 
@@ -99,10 +111,10 @@ class Label(Answer):
 
 
 class Classification(Answer):
-    """What this audio is, among the labels that the model knows."""
+    """Probability of each label of a classifier."""
 
     model: ModelUsed
-    labels: list[Label] = Field(description="Every label, the most probable first.")
+    labels: list[Label] = Field(description="Every label, in descending order of probability.")
     embedding: OwnEmbedding = None
     features: OwnFeatures = None
     window: WindowUsed
@@ -111,10 +123,10 @@ class Classification(Answer):
 
 
 class Regression(Answer):
-    """How much of each target this audio has."""
+    """Value of each target of a regressor."""
 
     model: ModelUsed
-    values: dict[str, float] = Field(description="By target.")
+    values: dict[str, float] = Field(description="Value by the name of the target.")
     embedding: OwnEmbedding = None
     features: OwnFeatures = None
     window: WindowUsed
@@ -123,22 +135,22 @@ class Regression(Answer):
 
 
 class Analysed(Answer):
-    """One model's part: what its own route answers, or the problem that it met."""
+    """One model's part of an analysis: the answer of its own route, or its problem."""
 
     model: ModelUsed
     kind: Kind
     task: str
-    labels: list[Label] | None = Field(default=None, description="Of a classifier.")
-    values: dict[str, float] | None = Field(default=None, description="Of a regressor.")
+    labels: list[Label] | None = Field(default=None, description="Labels of a classifier.")
+    values: dict[str, float] | None = Field(default=None, description="Values of a regressor.")
     embedding: Vector | None = Field(
-        default=None, description="Of an encoder, and of the others with `vectors=true`."
+        default=None, description="Of an encoder, and of other models with `vectors=true`."
     )
     features: Vector | None = None
     window: WindowUsed | None = Field(
-        default=None, description="Where it is not the one that is stated for all."
+        default=None, description="Where it differs from the `window` of the analysis."
     )
     cached: Cached | None = None
-    problem: Problem | None = Field(default=None, description="Why this model did not answer.")
+    problem: Problem | None = Field(default=None, description="Why this model has no answer.")
 
 
 class Analysis(Answer):
@@ -146,7 +158,7 @@ class Analysis(Answer):
 
     window: WindowUsed
     audio: AudioHeard
-    models: dict[str, Analysed] = Field(description="By the model's name.")
+    models: dict[str, Analysed] = Field(description="Answer or problem by the name of the model.")
 
 
 class ModelCard(Answer):
@@ -158,20 +170,20 @@ class ModelCard(Answer):
     kind: Kind
     task: str = Field(description="`/classify/{task}` or `/regress/{task}`, by the kind.")
     encoder: str | None = Field(
-        description="The model whose run this one shares; null where it runs a graph of its own."
+        description="Encoder whose run this model shares; null where it runs its own graph."
     )
-    provider: str = Field(description="The execution provider that is really used.")
+    provider: str = Field(description="The execution provider that onnxruntime really uses.")
     devices: int = Field(
-        description="GPUs that run it, each with a session of its own; 1 on a CPU."
+        description="GPUs that run the model, each with a session of its own; 1 on a CPU."
     )
     precision: Precision = Field(
-        description="Of the graph that runs: this one's own, or its encoder's."
+        description="Precision of the graph that runs: the model's own, or its encoder's."
     )
     card: Card
 
 
 class RefusedModel(Answer):
-    """A bundle that was not loaded, and why."""
+    """A bundle that was not loaded, and the reason."""
 
     name: str
     reason: str
@@ -187,12 +199,13 @@ class Health(Answer):
 
 
 class Readiness(Answer):
-    """A probe went through decoder, queue and model, in `probe_ms` milliseconds."""
+    """Proof that a probe passed decoder, queues and models, in `probe_ms` milliseconds."""
 
     status: str = Field(examples=["ready"])
     probe_ms: float
     providers: dict[str, str] | None = Field(
-        default=None, description="Model to execution provider. Not told where keys are asked for."
+        default=None,
+        description="Execution provider by model. Left out where API keys are required.",
     )
     cache: str | None = Field(default=None, description="Likewise.")
     refused: list[RefusedModel] | None = Field(default=None, description="Likewise.")

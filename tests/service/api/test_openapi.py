@@ -16,7 +16,7 @@ import pytest
 
 from models.audio.window_choice import WindowChoice
 from models.errors import TasteprintError
-from service.api.openapi import below
+from service.api.openapi import leaves
 from service.errors import type_of
 from tests.running import ROOT, Service
 
@@ -99,7 +99,7 @@ def test_no_error_is_left_out_of_the_document(document: dict[str, Any]) -> None:
     before = {"query-too-long", "head-too-large", "unknown-coding", "no-key", "wrong-key"}
     starting = {"bundle-error", "cannot-start"}
     tree = {
-        type_of(kind.__name__).removeprefix("urn:tasteprint:") for kind in below(TasteprintError)
+        type_of(kind.__name__).removeprefix("urn:tasteprint:") for kind in leaves(TasteprintError)
     }
     assert tree - named == before | starting
     assert named - tree == {"unavailable", "bug", "about:blank"}
