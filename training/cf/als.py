@@ -18,25 +18,10 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from training.cf.logs import Logs
+from training.cf.settings import AlsSettings
 from training.errors import MissingInput
 
 Factors = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class AlsSettings:
-    """What `implicit` is asked for.
-
-    Confidence is alpha · count where there is an entry and 1 where there is none. The defaults
-    ranked held-out entries of the shipped model's logs best (nDCG@10 0.236, against 0.184 with
-    alpha 1 and 0.206 with 40): chosen on the logs alone, without any audio.
-    """
-
-    factors: int = 40
-    regularization: float = 1.0
-    alpha: float = 10.0
-    iterations: int = 15
-    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,7 @@ def factorize(
     from training.cf import als as stage
     from training.cf.artist_split import items_of, load_split
     from training.cf.logs import read_logs
+    from training.cf.settings import AlsSettings
 
     with console.status(f"reading {logs}"):
         table = read_logs(
@@ -179,7 +180,7 @@ def factorize(
             min_user_items=min_user_items,
             min_item_users=min_item_users,
         )
-    settings = stage.AlsSettings(factors, regularization, alpha, iterations, seed)
+    settings = AlsSettings(factors, regularization, alpha, iterations, seed)
     with progress() as bar:
         task = bar.add_task("factorize", total=2 * iterations)  # with the check
         result = stage.factorize(table, settings, on_iteration=lambda: bar.advance(task))
@@ -215,8 +216,9 @@ def estimator(
     from training.cf.als import Factorization
     from training.cf.artist_split import load_split
     from training.estimator import train as stage
+    from training.estimator.settings import EstimatorSettings
 
-    settings = stage.EstimatorSettings(
+    settings = EstimatorSettings(
         width=width,
         targets=targets,
         batch_size=batch_size,
@@ -324,8 +326,9 @@ def quantize(
     is quicker. The card and the bundle's digest stay as they are.
     """
     from training.quantization import quantize as stage
+    from training.quantization.settings import QuantizeSettings
 
-    settings = stage.QuantizeSettings(precision, calibration, windows, least, seed)
+    settings = QuantizeSettings(precision, calibration, windows, least, seed)
     with console.status(f"{precision} graph of {bundle}"):
         written, graph = stage.quantize(bundle, audio, data, settings)
     assert graph.agreement

@@ -7,9 +7,7 @@ best validation loss. Ours are the options: unit-normalised targets, crops, a co
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,21 +17,11 @@ from torch import Tensor
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
 from training.errors import MissingInput, NothingToTrain
+from training.estimator.settings import EstimatorSettings, TargetScale
 from training.fitting.dataset import Loader, loader
-from training.fitting.settings import FitSettings
 from training.fitting.trainer import BEST, SETTINGS, AudioModule, begin, fit
 from training.networks.cf_estimator import CFEstimator, crop_frames
 from training.networks.losses import cosine_proximity, embedding_loss
-
-TargetScale = Literal["unit", "raw"]
-
-
-@dataclass(frozen=True)
-class EstimatorSettings(FitSettings):
-    """One training run of the CF estimator."""
-
-    width: int = 32
-    targets: TargetScale = "unit"
 
 
 def join_targets(

@@ -92,7 +92,7 @@ def export_run(
         method="CF estimator, MSE + cosine proximity",
         data=used,
         seed=settings.seed,
-        hyperparameters=asdict(settings)
+        hyperparameters=settings.to_record()
         | {f"als_{name}": value for name, value in asdict(als).items()},
         metrics=_metrics(evaluation) if evaluation else {},
         split="by artist, "

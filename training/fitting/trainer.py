@@ -7,7 +7,6 @@ import json
 import logging
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +118,7 @@ def _claim(
 ) -> None:
     """Note what this run is; a run of other data or settings is not gone on with."""
     free = FREE_TO_CHANGE - ({"max_epochs"} if settings.cosine_schedule else set())
-    fixed = {name: value for name, value in asdict(settings).items() if name not in free}
+    fixed = {name: value for name, value in settings.to_record().items() if name not in free}
     digest = hashlib.sha256("".join(beside.values()).encode())
     for each in loaders:
         dataset = each.dataset
@@ -135,7 +134,7 @@ def _claim(
     (out / IDENTITY).write_text(identity)
     for name, text in beside.items():
         (out / name).write_text(text)
-    (out / SETTINGS).write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    (out / SETTINGS).write_text(json.dumps(settings.to_record(), indent=2) + "\n")
 
 
 def _trainer(out: Path, settings: FitSettings, show_progress: bool) -> L.Trainer:
@@ -147,7 +146,7 @@ def _trainer(out: Path, settings: FitSettings, show_progress: bool) -> L.Trainer
         accelerator=settings.accelerator,
         devices=settings.devices,
         strategy="ddp" if settings.devices > 1 else "auto",
-        precision=settings.precision,  # type: ignore[arg-type]
+        precision=settings.precision,
         callbacks=[
             best,
             EarlyStopping("val_loss", patience=settings.patience),

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -23,28 +21,11 @@ from training.export.bundle import read_data, sha256
 from training.export.onnx_graph import without_traces
 from training.quantization.float16 import to_float16
 from training.quantization.int8 import to_int8
+from training.quantization.settings import QuantizeSettings
 from training.quantization.similarity import agreements, open_cpu, summary
 
 # Of fewer than these the least is no measure.
 LEAST_WINDOWS = 4
-
-
-@dataclass(frozen=True)
-class QuantizeSettings:
-    """How a graph is made and measured.
-
-    Attributes
-    ----------
-    calibration : windows that an int8 graph is calibrated on; float16 needs none
-    windows : most of the others, that its agreement is measured on
-    least : agreement with the float32 outputs that a convolution in int8 must leave
-    """
-
-    precision: Literal["float16", "int8"]
-    calibration: int = 32
-    windows: int = 400
-    least: float = 0.999
-    seed: int = 0
 
 
 def quantize(

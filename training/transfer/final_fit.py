@@ -15,6 +15,7 @@ from training.errors import BadExport
 from training.export.bundle import PARITY_CLIPS, as_teacher, describe_head, provenance, write_bundle
 from training.export.onnx_graph import check_parity, to_onnx
 from training.export.reload import load_network_from_bundle
+from training.fitting.settings import Accelerator
 from training.networks.cf_estimator import EMBEDDING_DIM
 from training.networks.mel import WINDOW
 from training.networks.task_model import TaskModel
@@ -36,7 +37,7 @@ def ship(
     width: int,
     seed: int = 0,
     card_version: str = "1.0.0",
-    accelerator: str = "auto",
+    accelerator: Accelerator = "auto",
 ) -> tuple[Bundle, Mapping[str, float]]:
     """Train once more, on all tracks but a validation part, with the settings of `compare`.
 

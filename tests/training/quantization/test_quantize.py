@@ -23,7 +23,8 @@ from training.quantization.equalization import balance
 from training.quantization.float16 import to_float16
 from training.quantization.int8 import quantized, to_int8
 from training.quantization.mean_pooling import pool_means
-from training.quantization.quantize import QuantizeSettings, hear, quantize, shuffled
+from training.quantization.quantize import hear, quantize, shuffled
+from training.quantization.settings import QuantizeSettings
 from training.quantization.similarity import agreements, open_cpu, summary
 from training.quantization.subgraph import convolutions, folded, shares
 
