@@ -21,6 +21,10 @@ OUTPUTS: dict[Kind, frozenset[str]] = {
 }
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -128,6 +132,11 @@ class Card(Part):
 
     Its digest covers the graphs too, since it states theirs: see `models.bundle.Bundle.digest`.
     As read, it also has the graphs that came later and are described beside it.
+
+    Attributes
+    ----------
+    architecture : of the encoder, a name in `training.networks.registry`; None is `cf-estimator`,
+        and is not written, so that older cards keep their digests
     """
 
     schema_version: Literal[1] = 1
@@ -135,6 +144,7 @@ class Card(Part):
     version: str
     kind: Kind
     task: Annotated[str, Field(pattern=rf"^{NAME}$")]
+    architecture: Annotated[str | None, Field(pattern=rf"^{NAME}$", exclude_if=_is_none)] = None
     labels: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     audio: AudioInput

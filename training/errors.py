@@ -98,6 +98,19 @@ class BadTeacher(TrainingError):
         super().__init__(f"bundle {name} {reason}")
 
 
+class UnknownEncoder(TrainingError):
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"there is no encoder {name!r}; choose one of {', '.join(known)}")
+
+
+class OtherAudio(TrainingError):
+    def __init__(self, found: object, encoder: str, wanted: object) -> None:
+        super().__init__(
+            f"the prepared windows are {found}, and the encoder {encoder} takes {wanted}; prepare "
+            "the audio again for that encoder"
+        )
+
+
 class BadCrop(TrainingError):
     def __init__(self, crop_s: float, segment_s: float, window_s: float) -> None:
         super().__init__(

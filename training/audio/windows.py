@@ -31,23 +31,29 @@ NO_FILE = "there is no such file"
 
 @dataclass(frozen=True)
 class Prepared:
-    """`windows` int16, shape (n_rows, window_samples); `tracks`, one row a usable window.
+    """Decoded windows and their tracks, as `prepare` wrote them.
 
-    `tracks` has the manifest's columns and `row` (into `windows`), `duration_s`, `codec`, `cut`
-    and `padded`.
+    Attributes
+    ----------
+    windows : int16, shape (n_rows, window_samples), memory-mapped
+    tracks : one row per usable window: the manifest's columns and `row` (into `windows`),
+        `duration_s`, `codec`, `cut` and `padded`
+    audio : sample rate and length of the windows
     """
 
     windows: NDArray[np.int16]
     tracks: pd.DataFrame
+    audio: AudioInput
 
     @classmethod
     def load(cls, folder: Path) -> Prepared:
         try:
             windows = np.load(folder / WINDOWS, mmap_mode="r")
             tracks = read_ids(folder / "tracks.csv")
+            source = json.loads((folder / SOURCE).read_text())
         except FileNotFoundError as error:
             raise MissingInput(folder, "tasteprint-train prepare") from error
-        return cls(windows, tracks)
+        return cls(windows, tracks, AudioInput.model_validate(source["audio"]))
 
     def waveforms(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Float windows in [-1, 1], shape (len(rows), window_samples)."""

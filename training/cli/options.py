@@ -39,10 +39,11 @@ Resume = Annotated[bool, typer.Option(help="Go on from the last checkpoint.")]
 
 
 def check_width(width: int) -> int:
-    from training.networks.cf_estimator import WIDTHS
+    from training.networks.registry import DEFAULT_ENCODER, find_entry
 
-    if width not in WIDTHS:
-        raise typer.BadParameter(f"{width} is none of {WIDTHS}")
+    widths = find_entry(DEFAULT_ENCODER).widths
+    if width not in widths:
+        raise typer.BadParameter(f"{width} is none of {widths}")
     return width
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from typing_extensions import Doc
 
 from training.fitting.settings import FitSettings
+from training.networks.registry import DEFAULT_ENCODER
 
-DEFAULT_ENCODER = "cf-estimator"
 TargetScale = Literal["unit", "raw"]
 
 

@@ -1,4 +1,4 @@
-"""Network -> ONNX graph, proven equal to torch; and back, weight by weight."""
+"""ONNX export of torch modules, with a parity check against torch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -19,15 +20,41 @@ from torch import nn
 from training.errors import ParityFailed
 
 OPSET = 20
-# Of the output's largest absolute value.
+# Relative to the largest absolute value of the output.
 PARITY_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class CheckedGraph:
+    """ONNX bytes that passed the parity check.
+
+    Attributes
+    ----------
+    errors : output name → largest difference from the model, relative to the output
+    """
+
+    content: bytes
+    errors: Mapping[str, float]
+
+
+def export_checked(
+    module: nn.Module, input_name: str, inputs: NDArray[np.float32], output_names: Sequence[str]
+) -> CheckedGraph:
+    """Export a module in evaluation mode, and check its parity on real inputs, shape (n, size).
+
+    Raises
+    ------
+    ParityFailed
+    """
+    content = to_onnx(module, input_name, inputs.shape[1], output_names)
+    return CheckedGraph(content, check_parity(module, content, inputs))
 
 
 def to_onnx(
     module: nn.Module, input_name: str, input_size: int, output_names: Sequence[str]
 ) -> bytes:
-    """A module from (batch, input_size) to its outputs, as ONNX with a free batch axis."""
-    # Exported from a copy in float32 on the CPU, contiguous, in evaluation mode.
+    """Export a module with one input, (batch, input_size), to ONNX with a free batch axis."""
+    # A copy: the export needs float32 on the CPU, contiguous, and training may go on.
     exported = copy.deepcopy(module).to("cpu", torch.float32).eval()
     exported = exported.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -42,7 +69,7 @@ def to_onnx(
             exported,
             (torch.zeros(2, input_size),),
             dynamo=True,
-            optimize=False,  # onnxruntime does, and so the weights keep their names
+            optimize=False,  # onnxruntime does it on load, and weights keep their names
             opset_version=OPSET,
             input_names=[input_name],
             output_names=list(output_names),
@@ -55,7 +82,7 @@ def to_onnx(
 
 
 def without_traces(model: onnx.ModelProto) -> bytes:
-    """The model without the source files and stack traces of the machine that exported it."""
+    """Serialise a model without source paths and stack traces of the exporting machine."""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -66,11 +93,11 @@ def without_traces(model: onnx.ModelProto) -> bytes:
 
 
 def check_parity(network: nn.Module, graph: bytes, inputs: NDArray[np.float32]) -> dict[str, float]:
-    """Largest difference between torch and ONNX, alone and in a batch, relative to the output.
+    """Compare ONNX with torch, each input alone and all in one batch.
 
     Parameters
     ----------
-    network : what was exported, in evaluation mode
+    network : the exported module, in evaluation mode
     inputs : float32, shape (n, …): of real clips
 
     Returns
@@ -80,28 +107,28 @@ def check_parity(network: nn.Module, graph: bytes, inputs: NDArray[np.float32]) 
     Raises
     ------
     ParityFailed
-        Where one is over 1e-4.
+        Where an output differs by more than 1e-4.
     """
     with torch.no_grad():
-        answers = network(torch.from_numpy(inputs))
-    wanted = [tensor.numpy() for tensor in (answers if isinstance(answers, tuple) else (answers,))]
-    return check_answers(wanted, graph, inputs)
+        outputs = network(torch.from_numpy(inputs))
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return check_outputs([tensor.numpy() for tensor in outputs], graph, inputs)
 
 
-def check_answers(
-    wanted: Sequence[NDArray[np.float32]], graph: bytes, inputs: NDArray[np.float32]
+def check_outputs(
+    expected: Sequence[NDArray[np.float32]], graph: bytes, inputs: NDArray[np.float32]
 ) -> dict[str, float]:
-    """As `check_parity`, against known answers: one array an output of the graph, in its order."""
+    """As `check_parity`, against known outputs: one array per graph output, in its order."""
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     source = session.get_inputs()[0].name
-    together = session.run(names, {source: inputs})
-    alone = [session.run(names, {source: each[None]}) for each in inputs]
+    batched = session.run(names, {source: inputs})
+    single = [session.run(names, {source: row[None]}) for row in inputs]
     errors = {}
     for index, name in enumerate(names):
-        answers = (together[index], np.concatenate([answer[index] for answer in alone]))
-        scale = np.abs(wanted[index]).max()
-        errors[name] = max(float(np.abs(got - wanted[index]).max() / scale) for got in answers)
-        if not errors[name] <= PARITY_TOLERANCE:
+        runs = (batched[index], np.concatenate([outputs[index] for outputs in single]))
+        scale = np.abs(expected[index]).max()
+        errors[name] = max(float(np.abs(run - expected[index]).max() / scale) for run in runs)
+        if not errors[name] <= PARITY_TOLERANCE:  # NaN fails too
             raise ParityFailed(name, errors[name], PARITY_TOLERANCE)
     return errors

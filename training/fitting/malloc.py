@@ -1,4 +1,4 @@
-"""How this process keeps memory between the steps of a training run."""
+"""glibc malloc options for training."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep large freed blocks: a step allocates the same ones again.
+    """Make glibc keep large freed blocks, since every training step allocates the same ones again.
 
-    Given back and asked for anew, their page faults are a quarter of a step on a CPU (63 ms a crop
-    of 7.5 s at width 32, against 47).
+    Returned to the kernel and allocated anew, the blocks' page faults are a quarter of a step on a
+    CPU (63 ms per crop of 7.5 s at width 32, against 47).
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

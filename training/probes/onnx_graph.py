@@ -19,7 +19,7 @@ from sklearn.svm import SVC, SVR, LinearSVC
 
 from models.bundle import Bundle
 from training.errors import BadExport
-from training.export.onnx_graph import OPSET, check_answers, without_traces
+from training.export.onnx_graph import OPSET, check_outputs, without_traces
 from training.probes.models import HALVES, FittedProbe
 
 ML_OPSET = 3
@@ -77,7 +77,7 @@ def add_head(encoder: Bundle, head: bytes, source: str, answer: str) -> bytes:
 def check_graph(
     probe: FittedProbe, encoder: Bundle, source: str, graph: bytes, waveforms: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Hold the graph of `add_head` against encoder, then scikit-learn; see `check_answers`.
+    """Hold the graph of `add_head` against encoder, then scikit-learn; see `check_outputs`.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def check_graph(
     )
     embedding, features = session.run(["embedding", "features"], {"waveform": waveforms})
     answers = probe.answers(embedding if source == "embedding" else features)
-    return check_answers([answers, embedding, features], graph, waveforms)
+    return check_outputs([answers, embedding, features], graph, waveforms)
 
 
 def _converted(probe: FittedProbe, source: str, dim: int) -> onnx.ModelProto:

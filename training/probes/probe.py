@@ -17,8 +17,8 @@ from models.bundle import Bundle, read
 from models.card import Scalar
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
-from training.export.bundle import PARITY_CLIPS, as_teacher, describe_head, provenance, write_bundle
-from training.export.onnx_graph import check_answers
+from training.export.bundle import PARITY_CLIPS, CheckedHead, as_teacher, provenance, write_bundle
+from training.export.onnx_graph import CheckedGraph, check_outputs
 from training.probes.models import (
     INNER_FOLDS,
     FittedProbe,
@@ -189,13 +189,11 @@ def _write(
     graph = add_head(encoder, head, plan.source, answer)
     clips = np.unique(np.linspace(0, len(data.rows) - 1, PARITY_CLIPS).astype(int))
     waveforms = data.prepared.waveforms(data.rows[clips])
-    errors = check_graph(fitted, encoder, plan.source, graph, waveforms)
     stored = bundle_outputs(encoder, data)[plan.source][clips]
-    alone = check_answers([fitted.answers(stored)], head, stored)
-    errors |= {f"head: {name}": error for name, error in alone.items()}
-    written = write_bundle(
+    checked = CheckedGraph(head, check_outputs([fitted.answers(stored)], head, stored))
+    return write_bundle(
         out,
-        graph,
+        CheckedGraph(graph, check_graph(fitted, encoder, plan.source, graph, waveforms)),
         {answer: len(facts.labels)} | sizes,
         provenance(
             method=f"probe: {plan.kind} on {plan.source}",
@@ -209,8 +207,8 @@ def _write(
         kind="classifier" if fitted.is_classifier else "regressor",
         task=facts.answers,
         names=facts.labels,
-        head=(head, describe_head(head, encoder, plan.source)),
+        head=CheckedHead(checked, encoder, plan.source),
         audio=encoder.card.audio,
+        architecture=encoder.card.architecture,
         card_version=card_version,
     )
-    return written, errors

@@ -16,10 +16,13 @@ from torch import Tensor, nn
 from models.bundle import Bundle, verify_session
 from models.card import AudioInput
 from training.audio.windows import SOURCE
+from training.cf.settings import AlsSettings
 from training.datasets.prepared import TaskData
 from training.errors import BadTeacher
-from training.networks.cf_estimator import POOLED_FRAMES, CFEstimator
-from training.networks.mel import HOP_LENGTH, MelSpectrogram
+from training.networks.base import Encoder
+from training.networks.cf_estimator import CFEstimator
+from training.networks.inference import onnx_forward, run_over_rows, torch_forward
+from training.networks.task_model import TaskModel, encoder_of
 
 Outputs = dict[str, NDArray[np.float32]]
 # Random weights need the statistics of what they hear; of so many crops.
@@ -35,9 +38,8 @@ def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
         )
         verify_session(source.card, session)
         names = [tensor.name for tensor in source.card.outputs]
-        answers = [session.run(names, {"waveform": data.waveforms(row)}) for row in data.rows]
-        together = map(np.concatenate, zip(*answers, strict=True))
-        _save(path, data, dict(zip(names, together, strict=True)))
+        outputs = run_over_rows(onnx_forward(session, names), data.prepared, data.rows)
+        _save(path, data, dict(zip(names, outputs, strict=True)))
     return {name: values for name, values in np.load(path).items() if name != "rows"}
 
 
@@ -84,7 +86,11 @@ def untrained_features(data: TaskData, width: int, seed: int) -> NDArray[np.floa
     path = data.folder / f"untrained-w{width}-s{seed}.npz"
     if not is_current(path, data):
         torch.manual_seed(seed)
-        network = CFEstimator(width, POOLED_FRAMES)
+        network = CFEstimator.build(
+            width=width,
+            embedding_dim=AlsSettings.factors,
+            crop_s=CFEstimator.crop_multiple / CFEstimator.audio.sample_rate,
+        )
         rng = np.random.default_rng(0)
         gather_statistics(network, (_crops(data, rng) for _ in range(STATISTICS_BATCHES)))
         _, features = hear(network.eval(), data, data.rows)
@@ -93,33 +99,28 @@ def untrained_features(data: TaskData, width: int, seed: int) -> NDArray[np.floa
 
 
 def hear(
-    network: nn.Module, data: TaskData, rows: NDArray[np.int64]
+    network: Encoder | TaskModel, data: TaskData, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], ...]:
     """Each of a network's outputs for whole windows: arrays of shape (len(rows), dim)."""
-    mel = MelSpectrogram()
-    answers = []
-    with torch.inference_mode():
-        for row in rows:  # one at a time: on a CPU a batch is no quicker
-            heard = network(mel(torch.from_numpy(data.waveforms(row))))
-            answers.append([part.numpy() for part in heard])
-    return tuple(np.concatenate(parts) for parts in zip(*answers, strict=True))
+    forward = torch_forward(network, encoder_of(network).make_front_end())
+    return run_over_rows(forward, data.prepared, rows)
 
 
-def gather_statistics(network: nn.Module, waveforms: Iterable[Tensor]) -> None:
+def gather_statistics(network: Encoder, waveforms: Iterable[Tensor]) -> None:
     """Give every batch norm the mean statistics of what is heard, each (batch, n_samples)."""
     network.train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # a plain mean over what is heard
-    mel = MelSpectrogram()
+    front_end = network.make_front_end()
     with torch.no_grad():
         for each in waveforms:
-            network(mel(each))
+            network(front_end(each))
 
 
 def _crops(data: TaskData, rng: np.random.Generator) -> Tensor:
     rows = rng.choice(data.rows, STATISTICS_CROPS)
-    return torch.from_numpy(data.prepared.waveforms(rows)[:, : POOLED_FRAMES * HOP_LENGTH])
+    return torch.from_numpy(data.prepared.waveforms(rows)[:, : CFEstimator.crop_multiple])
 
 
 def _save(path: Path, data: TaskData, outputs: Outputs) -> None:

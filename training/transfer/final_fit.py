@@ -12,12 +12,11 @@ from models.bundle import Bundle, read
 from models.card import Provenance
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
-from training.export.bundle import PARITY_CLIPS, as_teacher, describe_head, provenance, write_bundle
-from training.export.onnx_graph import check_parity, to_onnx
+from training.export.bundle import PARITY_CLIPS, CheckedHead, as_teacher, provenance, write_bundle
+from training.export.onnx_graph import export_checked
 from training.export.reload import load_network_from_bundle
 from training.fitting.settings import Accelerator
-from training.networks.cf_estimator import EMBEDDING_DIM
-from training.networks.mel import WINDOW
+from training.networks.registry import name_of
 from training.networks.task_model import TaskModel
 from training.networks.waveform import OutputLayer, WaveformTaskModel
 from training.transfer.calibration import fit_temperature
@@ -115,30 +114,35 @@ def _write(
     """Write the bundle, with a head of its own where it leaves the encoder `shared` as it is."""
     is_classifier = data.facts.kind == "classification"
     answer = "probabilities" if is_classifier else "values"
-    width = model.encoder.width
-    assert isinstance(width, int)
-    outputs = {answer: len(data.facts.labels), "embedding": EMBEDDING_DIM, "features": width}
-    exported = WaveformTaskModel(model, softmax=is_classifier).eval()
-    graph = to_onnx(exported, "waveform", WINDOW.window_samples, list(outputs))
-    errors = check_parity(exported, graph, data.prepared.waveforms(data.rows[:PARITY_CLIPS]))
+    encoder = model.encoder
+    outputs = {
+        answer: len(data.facts.labels),
+        "embedding": encoder.embedding_dim,
+        "features": encoder.features_dim,
+    }
+    graph = export_checked(
+        WaveformTaskModel(model, softmax=is_classifier).eval(),
+        "waveform",
+        data.prepared.waveforms(data.rows[:PARITY_CLIPS]),
+        list(outputs),
+    )
     head = None
     if shared is not None:
         layer = OutputLayer(model, softmax=is_classifier).eval()
-        content = to_onnx(layer, "embedding", EMBEDDING_DIM, [answer])
-        embedding = bundle_outputs(shared, data)["embedding"][:PARITY_CLIPS]
-        errors |= {
-            f"head: {name}": e for name, e in check_parity(layer, content, embedding).items()
-        }
-        head = content, describe_head(content, shared, "embedding")
-    written = write_bundle(
+        embeddings = bundle_outputs(shared, data)["embedding"][:PARITY_CLIPS]
+        head = CheckedHead(
+            export_checked(layer, "embedding", embeddings, [answer]), shared, "embedding"
+        )
+    return write_bundle(
         out,
         graph,
         outputs,
         facts,
         kind="classifier" if is_classifier else "regressor",
         task=data.facts.answers,
+        audio=encoder.audio,
+        architecture=name_of(encoder),
         names=data.facts.labels,
         head=head,
         card_version=card_version,
     )
-    return written, errors

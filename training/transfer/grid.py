@@ -18,7 +18,8 @@ from models.bundle import Bundle, read
 from training.datasets.prepared import TaskData
 from training.errors import BadCrop, BadFold, BadTransfer, OtherRun, UnknownMethod
 from training.export.reload import load_network_from_bundle
-from training.networks.cf_estimator import crop_frames
+from training.networks.base import trained_crop_s
+from training.networks.registry import class_of_card
 from training.transfer.baselines import BASELINES, UNTRAINED, fit_baseline
 from training.transfer.encoder_outputs import bundle_outputs, hear, require_encoder
 from training.transfer.results import Cell, Result, _held_out, to_result, write_result
@@ -91,11 +92,12 @@ def _check(data: TaskData, source: Bundle, cells: list[Cell], settings: Transfer
             raise BadFold(cell.fold, data.n_folds)
         if cell.method in ("init", "fix") and cell.width != width:
             raise BadTransfer(cell.method, cell.width, width)
-    segment_s = float(source.card.provenance.hyperparameters.get("crop_s") or 0)
+    segment_s = trained_crop_s(source.card)
     window_s = source.card.audio.window_s
-    crop_frames_, segment_frames = crop_frames(settings.crop_s), crop_frames(segment_s)
-    heard_in_part = segment_frames and any(cell.method == "init" for cell in cells)
-    if settings.crop_s > window_s or (heard_in_part and crop_frames_ % segment_frames):
+    crop_samples = class_of_card(source.card).crop_samples
+    crop, segment = crop_samples(settings.crop_s), crop_samples(segment_s)
+    heard_in_part = segment and any(cell.method == "init" for cell in cells)
+    if settings.crop_s > window_s or (heard_in_part and crop % segment):
         raise BadCrop(settings.crop_s, segment_s or window_s, window_s)
 
 

@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from training.cf.settings import AlsSettings
 from training.datasets.prepared import TaskData
 from training.errors import BadTransfer
-from training.fitting.dataset import loader
+from training.fitting.dataset import make_loader
 from training.fitting.settings import FitSettings
-from training.fitting.trainer import AudioModule, begin, fit, load_best
-from training.networks.cf_estimator import CFEstimator, crop_frames
+from training.fitting.trainer import AudioModule, fit, load_best, seed_and_silence
+from training.networks.base import Encoder
+from training.networks.cf_estimator import CFEstimator
 from training.networks.losses import cosine_proximity
-from training.networks.task_model import Answered, TaskModel
+from training.networks.task_model import TaskModel, TaskOutput
 
 Method = Literal["base", "fix", "init", "kd"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -103,7 +105,7 @@ class TransferModule(AudioModule):
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         window, answer, *taught = batch
-        heard: Answered = self(window)
+        heard: TaskOutput = self(window)
         loss = self._task_loss(heard.outputs, answer)
         if taught:
             weights = self.settings.mse_weight, self.settings.cosine_weight
@@ -125,9 +127,7 @@ class TransferModule(AudioModule):
         return task_loss(self.network, outputs, answer)
 
 
-def make_student(
-    settings: TransferSettings, n_outputs: int, teacher: CFEstimator | None
-) -> TaskModel:
+def make_student(settings: TransferSettings, n_outputs: int, teacher: Encoder | None) -> TaskModel:
     """The task model at the start of training.
 
     `base` and `kd` begin at random, whatever the teacher is; `init` and `fix` with a copy of it.
@@ -142,7 +142,10 @@ def make_student(
             raise BadTransfer(settings.method, settings.width, teacher.width if teacher else None)
         # A loaded teacher is in evaluation mode, and Lightning leaves modules as they are.
         return TaskModel(copy.deepcopy(teacher), n_outputs).train()
-    return TaskModel(CFEstimator(settings.width, crop_frames(settings.crop_s)), n_outputs)
+    student = CFEstimator.build(
+        width=settings.width, embedding_dim=AlsSettings.factors, crop_s=settings.crop_s
+    )
+    return TaskModel(student, n_outputs)
 
 
 def train(
@@ -150,7 +153,7 @@ def train(
     out: Path,
     settings: TransferSettings,
     *,
-    teacher: CFEstimator | None = None,
+    teacher: Encoder | None = None,
     taught: NDArray[np.float32] | None = None,
     parts: NDArray[np.str_] | None = None,
     teacher_digest: str = "",
@@ -170,7 +173,7 @@ def train(
     ------
     BadTransfer, OtherRun
     """
-    begin(settings)
+    seed_and_silence(settings)
     parts = data.parts(settings.fold) if parts is None else parts
     model = make_student(settings, len(data.facts.labels), teacher)
     if data.facts.kind == "regression":
@@ -187,11 +190,12 @@ def train(
         assert taught is not None
         targets.append(teachers_word(taught, parts == "train", settings.teacher_scale))
     training, validation = (
-        loader(
+        make_loader(
             data.prepared.windows,
             data.rows[parts == part],
             *(target[parts == part] for target in targets),
             settings=settings,
+            crop_samples=model.encoder.crop_samples(settings.crop_s),
             training=part == "train",
         )
         for part in ("train", "validation")
@@ -202,7 +206,7 @@ def train(
         validation,
         out,
         settings,
-        beside={"teacher.txt": teacher_digest},
+        extra_identity={"teacher.txt": teacher_digest},
         resume=resume,
         show_progress=show_progress,
     )
@@ -233,11 +237,12 @@ def _train_output_layer(
     taught: NDArray[np.float32],
     parts: NDArray[np.str_],
 ) -> None:
-    """Fit `model.decide` alone, on embeddings computed once; the encoder is not even run."""
+    """Fit `model.output_layer` alone, on embeddings computed once; the encoder is not even run."""
     embedding, answer = torch.from_numpy(taught), torch.as_tensor(data.answers)
     train, validation = (torch.from_numpy(parts == part) for part in ("train", "validation"))
-    optimizer = torch.optim.Adam(model.decide.parameters(), lr=LAYER_LEARNING_RATE)
-    best, best_loss, best_epoch = copy.deepcopy(model.decide.state_dict()), float("inf"), 0
+    layer = model.output_layer
+    optimizer = torch.optim.Adam(layer.parameters(), lr=LAYER_LEARNING_RATE)
+    best, best_loss, best_epoch = copy.deepcopy(layer.state_dict()), float("inf"), 0
     for epoch in range(LAYER_EPOCHS):
         optimizer.zero_grad()
         loss = task_loss(model, model.output(embedding[train]), answer[train])
@@ -247,7 +252,11 @@ def _train_output_layer(
             judged = model.output(embedding[validation])
             val_loss = float(task_loss(model, judged, answer[validation]))
         if val_loss < best_loss:
-            best, best_loss, best_epoch = copy.deepcopy(model.decide.state_dict()), val_loss, epoch
+            best, best_loss, best_epoch = (
+                copy.deepcopy(layer.state_dict()),
+                val_loss,
+                epoch,
+            )
         if epoch - best_epoch >= LAYER_PATIENCE:
             break
-    model.decide.load_state_dict(best)
+    layer.load_state_dict(best)

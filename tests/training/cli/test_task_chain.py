@@ -31,8 +31,7 @@ from training.errors import (
     UnknownMethod,
 )
 from training.export.bundle import write_bundle
-from training.export.onnx_graph import to_onnx
-from training.networks.mel import WINDOW
+from training.export.onnx_graph import export_checked
 from training.networks.task_model import TaskModel
 from training.networks.waveform import WaveformTaskModel
 from training.transfer.encoder_outputs import bundle_outputs
@@ -165,15 +164,26 @@ def test_a_classifier_is_no_teacher(world: Path, tmp_path: Path) -> None:
     """It would have seen the labels of the tracks that are to judge."""
     facts = read(world / "models" / "teacher").card.provenance
     data = TaskData.load(world / "prepared")
-    graph = to_onnx(
-        WaveformTaskModel(TaskModel(make_teacher(), 2), softmax=True).eval(),
+    teacher = make_teacher()
+    graph = export_checked(
+        WaveformTaskModel(TaskModel(teacher, 2), softmax=True).eval(),
         "waveform",
-        WINDOW.window_samples,
+        data.prepared.waveforms(data.rows[:1]),
         ["probabilities", "embedding", "features"],
     )
     sizes = {"probabilities": 2, "embedding": 40, "features": 32}
     folder = tmp_path / "pitch"
-    write_bundle(folder, graph, sizes, facts, kind="classifier", task="pitch", names=LABELS)
+    write_bundle(
+        folder,
+        graph,
+        sizes,
+        facts,
+        kind="classifier",
+        task="pitch",
+        audio=teacher.audio,
+        architecture=None,
+        names=LABELS,
+    )
     cells = [Cell("kd", 32, 0, 0)]
     with pytest.raises(BadTeacher, match="pitch is a classifier"):
         list(compare(data.folder, folder, tmp_path, cells, TransferSettings(crop_s=7.5)))

@@ -58,7 +58,7 @@ def test_distillation_reaches_the_student_and_not_the_teacher(data: TaskData) ->
     assert encoder.embed.weight.grad is not None
     assert encoder.embed.weight.grad.abs().sum() > 0
     # The loss is of the 40-d layer: the output layer has no part in it.
-    assert student.network.decide.weight.grad is None
+    assert student.network.output_layer.weight.grad is None
 
 
 @pytest.mark.parametrize(("teacher_width", "width"), [(32, 8), (8, 16)])
