@@ -6,35 +6,15 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 
 import numpy as np
-import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from training.errors import ParityFailed
-
-OPSET = 20
-# Relative to the largest absolute value of the output.
-PARITY_TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class CheckedGraph:
-    """ONNX bytes that passed the parity check.
-
-    Attributes
-    ----------
-    errors : output name → largest difference from the model, relative to the output
-    """
-
-    content: bytes
-    errors: Mapping[str, float]
+from training.export.checked_graph import OPSET, CheckedGraph, check_outputs, without_traces
 
 
 def export_checked(
@@ -81,54 +61,18 @@ def to_onnx(
     return without_traces(program.model_proto)
 
 
-def without_traces(model: onnx.ModelProto) -> bytes:
-    """Serialise a model without source paths and stack traces of the exporting machine."""
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    del model.graph.metadata_props[:]
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        del value.metadata_props[:]
-    return bytes(model.SerializeToString(deterministic=True))
-
-
 def check_parity(network: nn.Module, graph: bytes, inputs: NDArray[np.float32]) -> dict[str, float]:
-    """Compare ONNX with torch, each input alone and all in one batch.
+    """Compare ONNX with torch on real inputs; see `check_outputs`.
 
     Parameters
     ----------
     network : the exported module, in evaluation mode
-    inputs : float32, shape (n, …): of real clips
-
-    Returns
-    -------
-    output name → max |onnx - torch| / max |torch|
 
     Raises
     ------
     ParityFailed
-        Where an output differs by more than 1e-4.
     """
     with torch.no_grad():
         outputs = network(torch.from_numpy(inputs))
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     return check_outputs([tensor.numpy() for tensor in outputs], graph, inputs)
-
-
-def check_outputs(
-    expected: Sequence[NDArray[np.float32]], graph: bytes, inputs: NDArray[np.float32]
-) -> dict[str, float]:
-    """As `check_parity`, against known outputs: one array per graph output, in its order."""
-    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    source = session.get_inputs()[0].name
-    batched = session.run(names, {source: inputs})
-    single = [session.run(names, {source: row[None]}) for row in inputs]
-    errors = {}
-    for index, name in enumerate(names):
-        runs = (batched[index], np.concatenate([outputs[index] for outputs in single]))
-        scale = np.abs(expected[index]).max()
-        errors[name] = max(float(np.abs(run - expected[index]).max() / scale) for run in runs)
-        if not errors[name] <= PARITY_TOLERANCE:  # NaN fails too
-            raise ParityFailed(name, errors[name], PARITY_TOLERANCE)
-    return errors
