@@ -132,11 +132,6 @@ class Card(Part):
 
     Its digest covers the graphs too, since it states theirs: see `models.bundle.Bundle.digest`.
     As read, it also has the graphs that came later and are described beside it.
-
-    Attributes
-    ----------
-    architecture : of the encoder, a name in `training.networks.registry`; None is `cf-estimator`,
-        and is not written, so that older cards keep their digests
     """
 
     schema_version: Literal[1] = 1
@@ -144,7 +139,16 @@ class Card(Part):
     version: str
     kind: Kind
     task: Annotated[str, Field(pattern=rf"^{NAME}$")]
-    architecture: Annotated[str | None, Field(pattern=rf"^{NAME}$", exclude_if=_is_none)] = None
+    # A name in `training.networks.registry`. Not written where None, so that the cards of the CF
+    # estimator are those that they were before there was a choice.
+    architecture: Annotated[
+        str | None,
+        Field(
+            pattern=rf"^{NAME}$",
+            exclude_if=_is_none,
+            description="Network architecture of the encoder; where absent, `cf-estimator`.",
+        ),
+    ] = None
     labels: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     audio: AudioInput
