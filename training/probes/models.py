@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
-from training.datasets.folds import deal_folds
+from training.datasets.folds import assign_folds
 from training.datasets.task import Kind as TaskKind
 from training.errors import BadExport
 from training.transfer.calibration import fit_temperature
@@ -247,4 +247,4 @@ def _judge(outputs: NDArray[np.float32], answers: Answers) -> tuple[float, float
 
 def inner_folds(tracks: pd.DataFrame, seed: int) -> NDArray[np.int64]:
     """Folds to choose settings by, dealt as the task's own: no artist is in two of them."""
-    return deal_folds(tracks.reset_index(drop=True), INNER_FOLDS, seed)
+    return assign_folds(tracks.reset_index(drop=True), INNER_FOLDS, seed)

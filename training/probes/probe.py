@@ -134,7 +134,7 @@ def _fit(
     plan: Plan, data: TaskData, inputs: Inputs, mine: NDArray[np.bool_]
 ) -> tuple[Settings, FittedProbe]:
     """Settings, weights and temperature, all of the tracks of a mask alone."""
-    answers, folds = data.answers[mine], inner_folds(data.prepared.tracks[mine], plan.seed)
+    answers, folds = data.targets[mine], inner_folds(data.prepared.tracks[mine], plan.seed)
     if answers.ndim == 1 and any(len(set(answers[folds != fold])) < 2 for fold in set(folds)):
         raise BadExport(
             data.facts.name,
@@ -205,7 +205,7 @@ def _write(
             split=f"{facts.split}; metrics of held-out folds; the weights saw every track",
         ),
         kind="classifier" if fitted.is_classifier else "regressor",
-        task=facts.answers,
+        task=facts.card_task,
         names=facts.labels,
         head=CheckedHead(checked, encoder, plan.source),
         audio=encoder.card.audio,

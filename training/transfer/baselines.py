@@ -80,7 +80,7 @@ def fit_baseline(
     inputs = baseline_inputs(hears, data, teacher, width, seed)
     test = data.parts(fold) == "test"
     model: Any = (classifier if data.facts.kind == "classification" else regressor)()
-    model.fit(inputs[~test], data.answers[~test])
+    model.fit(inputs[~test], data.targets[~test])
     logits = None
     if hasattr(model, "predict_log_proba"):
         logits = np.full((int(test.sum()), len(data.facts.labels)), -30.0, np.float32)

@@ -139,7 +139,7 @@ def _write(
         outputs,
         facts,
         kind="classifier" if is_classifier else "regressor",
-        task=data.facts.answers,
+        task=data.facts.card_task,
         audio=encoder.audio,
         architecture=name_of(encoder),
         names=data.facts.labels,

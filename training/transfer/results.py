@@ -109,7 +109,7 @@ class Cell:
 def _held_out(data: TaskData, fold: int) -> tuple[tuple[str, ...], NDArray[Any]]:
     """Track ids and answers of a fold's test part."""
     test = data.parts(fold) == "test"
-    return tuple(data.prepared.tracks.loc[test, "track_id"]), data.answers[test]
+    return tuple(data.prepared.tracks.loc[test, "track_id"]), data.targets[test]
 
 
 def to_result(

@@ -177,7 +177,7 @@ def train(
     parts = data.parts(settings.fold) if parts is None else parts
     model = make_student(settings, len(data.facts.labels), teacher)
     if data.facts.kind == "regression":
-        _set_unit(model, data.answers[parts == "train"])
+        _set_unit(model, data.targets[parts == "train"])
     if settings.method in ("kd", "fix") and taught is None:
         raise BadTransfer(settings.method, settings.width, None)
     if settings.method == "fix":
@@ -185,7 +185,7 @@ def train(
         _train_output_layer(model, data, taught, parts)
         return model.eval()
     module = TransferModule(model, settings)
-    targets = [data.answers]
+    targets = [data.targets]
     if settings.method == "kd":
         assert taught is not None
         targets.append(teachers_word(taught, parts == "train", settings.teacher_scale))
@@ -238,7 +238,7 @@ def _train_output_layer(
     parts: NDArray[np.str_],
 ) -> None:
     """Fit `model.output_layer` alone, on embeddings computed once; the encoder is not even run."""
-    embedding, answer = torch.from_numpy(taught), torch.as_tensor(data.answers)
+    embedding, answer = torch.from_numpy(taught), torch.as_tensor(data.targets)
     train, validation = (torch.from_numpy(parts == part) for part in ("train", "validation"))
     layer = model.output_layer
     optimizer = torch.optim.Adam(layer.parameters(), lr=LAYER_LEARNING_RATE)

@@ -195,11 +195,11 @@ def test_labels_that_change_are_read_again(world: Path, tmp_path: Path) -> None:
     arguments = ("--data", world / "audio", "--labels", tmp_path / "labels.csv", "--out", tmp_path)
     labels.to_csv(tmp_path / "labels.csv", index=False)
     run("dataset", "own", *arguments)
-    before = TaskData.load(tmp_path).answers
+    before = TaskData.load(tmp_path).targets
     labels["label"] = labels["label"].map({"high": "low", "low": "high"})
     labels.to_csv(tmp_path / "labels.csv", index=False)
     run("dataset", "own", *arguments)
-    assert (TaskData.load(tmp_path).answers == 1 - before).all()
+    assert (TaskData.load(tmp_path).targets == 1 - before).all()
 
 
 @pytest.mark.parametrize("bad", ["high", ""])

@@ -113,10 +113,10 @@ def test_the_bundle_is_accepted_and_its_head_says_what_the_whole_graph_says(
     np.testing.assert_allclose(heard[source], bundle_outputs(encoder, data)[source], atol=1e-6)
     if answers == "classification":  # the labels are in the card's order
         np.testing.assert_allclose(heard[answer].sum(1), 1, atol=1e-6)
-        assert (heard[answer].argmax(1) == data.answers).mean() > 0.95
+        assert (heard[answer].argmax(1) == data.targets).mean() > 0.95
     else:
-        assert np.corrcoef(heard[answer][:, 1], data.answers[:, 1])[0, 1] > 0.9
-        assert abs(heard[answer] - data.answers).mean() < 0.3
+        assert np.corrcoef(heard[answer][:, 1], data.targets[:, 1])[0, 1] > 0.9
+        assert abs(heard[answer] - data.targets).mean() < 0.3
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -166,7 +166,7 @@ def test_the_whole_graph_keeps_the_encoders_weights_and_another_head_is_refused(
     inputs = bundle_outputs(encoder, data)["features"]
     recipe = RECIPES["classification"]["logistic"]
     one, other = (
-        fit_probe(recipe, {"C": c}, inputs, data.answers, len(LABELS), seed=0) for c in (0.1, 10)
+        fit_probe(recipe, {"C": c}, inputs, data.targets, len(LABELS), seed=0) for c in (0.1, 10)
     )
     head = to_head(one, "features", 4, "probabilities")
     whole = add_head(encoder, head, "features", "probabilities")

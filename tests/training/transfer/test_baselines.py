@@ -26,7 +26,7 @@ def test_every_baseline_answers_in_the_targets_shape(tmp_path: Path) -> None:
             test = each.parts(0) == "test"
             assert predicted.shape == (test.sum(), n_targets), method
             assert logits is None
-            assert np.isfinite(list(score("regression", each.answers[test], predicted).values()))
+            assert np.isfinite(list(score("regression", each.targets[test], predicted).values()))
 
 
 def test_a_machine_does_not_care_for_the_unit_of_a_target(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_classes_get_log_probabilities_in_the_order_of_the_labels(tmp_path: Path
     assert logits is not None
     np.testing.assert_allclose(np.exp(logits).sum(1), 1, atol=1e-5)
     assert (logits.argmax(1) == predicted).all()
-    assert (predicted == data.answers[data.parts(0) == "test"]).all()  # tones are easy
+    assert (predicted == data.targets[data.parts(0) == "test"]).all()  # tones are easy
 
 
 def test_untrained_features_are_not_all_alike_and_keep_their_seed(tmp_path: Path) -> None:

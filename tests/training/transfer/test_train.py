@@ -76,7 +76,7 @@ def test_kd_takes_a_student_of_another_architecture(
 def test_kd_brings_the_student_nearer_to_the_teacher_than_base(
     data: TaskData, taught: NDArray[np.float32]
 ) -> None:
-    answer, word = torch.as_tensor(data.answers[:8]), torch.from_numpy(taught[:8])
+    answer, word = torch.as_tensor(data.targets[:8]), torch.from_numpy(taught[:8])
     cosine = {}
     for batch in ([crops(data, 8), answer], [crops(data, 8), answer, word]):
         torch.manual_seed(0)
@@ -135,7 +135,7 @@ def test_fix_leaves_the_encoder_as_it_is_bit_for_bit(data: TaskData, tmp_path: P
     outputs = hear(model, data, data.rows)[0]
     layer = model.output(torch.from_numpy(heard)).detach().numpy()
     np.testing.assert_allclose(outputs, layer, atol=1e-5)
-    assert np.mean(outputs.argmax(1) == data.answers) > 0.9  # and it has learnt
+    assert np.mean(outputs.argmax(1) == data.targets) > 0.9  # and it has learnt
 
 
 def test_init_and_fix_need_a_teacher_of_their_width(data: TaskData, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_targets_are_learnt_in_their_own_unit(tmp_path: Path) -> None:
     settings = replace(SETTINGS, method="fix", width=32)
     model = train(data, tmp_path / "run", settings, teacher=teacher, taught=heard)
     values = hear(model, data, data.rows)[0]
-    assert np.corrcoef(values[:, 0], data.answers[:, 0])[0, 1] > 0.9
+    assert np.corrcoef(values[:, 0], data.targets[:, 0])[0, 1] > 0.9
     assert 200 < values[:, 0].mean() < 3000
     assert values[:, 1].mean() < -200
 
