@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from models.card import Data
-
-if TYPE_CHECKING:  # reports need `Kind` alone, and no pandas
+if TYPE_CHECKING:  # the command line needs `Kind` alone, and neither pandas nor pydantic
     import pandas as pd
+
+    from models.card import Data
 
 Kind = Literal["classification", "regression"]
 

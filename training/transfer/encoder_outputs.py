@@ -1,4 +1,4 @@
-"""What a bundle says of every track of a prepared data set, computed once and kept beside it."""
+"""Encoder outputs of every track of a prepared data set, computed once and cached beside it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from training.networks.inference import onnx_forward, run_over_rows, torch_forwa
 from training.networks.task_model import TaskModel, encoder_of
 
 Outputs = dict[str, NDArray[np.float32]]
-# Random weights need the statistics of what they hear; of so many crops.
+# Batches and crops that the batch-norm statistics of a random network are computed on.
 STATISTICS_BATCHES, STATISTICS_CROPS = 8, 32
 
 
 def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
-    """Output name → float32, shape (n_tracks, dim): a frozen encoder is run once a data set."""
+    """Output name → float32, shape (n_tracks, dim); a bundle is run once per data set."""
     path = data.folder / f"outputs-{source.digest[:16]}.npz"
     if not is_current(path, data):
         session = ort.InferenceSession(
@@ -44,7 +44,7 @@ def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
 
 
 def is_current(path: Path, data: TaskData) -> bool:
-    """Whether the file has an entry for just the tracks that the data set has now."""
+    """Whether the cached file is of the tracks that the data set has now."""
     if not path.exists():
         return False
     known = np.load(path)
@@ -52,9 +52,9 @@ def is_current(path: Path, data: TaskData) -> bool:
 
 
 def require_encoder(source: Bundle, data: TaskData) -> None:
-    """Refuse as a teacher what is no encoder, or hears other windows than the data set's.
+    """Refuse a teacher that is no encoder, or whose audio input differs from the data set's.
 
-    A classifier would have seen the labels of the tracks that are to judge.
+    A classifier would have been trained on the labels of the test part.
 
     Raises
     ------
@@ -62,26 +62,26 @@ def require_encoder(source: Bundle, data: TaskData) -> None:
     """
     if source.card.kind != "encoder":
         raise BadTeacher(source.card.name, f"is a {source.card.kind}; give an encoder's bundle")
-    heard = AudioInput.model_validate(json.loads((data.folder / SOURCE).read_text())["audio"])
-    if heard != source.card.audio:
+    audio = AudioInput.model_validate(json.loads((data.folder / SOURCE).read_text())["audio"])
+    if audio != source.card.audio:
         raise BadTeacher(
             source.card.name,
-            f"hears {source.card.audio}, and the windows in {data.folder} are {heard}; "
-            "decode the set for that encoder",
+            f"takes {source.card.audio}, and the windows in {data.folder} are {audio}; "
+            "decode the data set for that encoder",
         )
 
 
 def providers() -> list[str]:
-    """CUDA where torch finds a GPU: onnxruntime lists it also where there is none."""
+    """CUDA where torch finds a GPU: onnxruntime lists CUDA also where there is none."""
     cuda = ["CUDAExecutionProvider"] if torch.cuda.is_available() else []
     return [*cuda, "CPUExecutionProvider"]
 
 
 def untrained_features(data: TaskData, width: int, seed: int) -> NDArray[np.float32]:
-    """Features of a CF estimator that learnt nothing, shape (n_tracks, width).
+    """Features of an untrained CF estimator, shape (n_tracks, width).
 
-    Its weights are random; its batch norms have the statistics of crops of this data set, for
-    without them the first one passes nothing on. No label is used.
+    The weights are random; the batch norms have the statistics of crops of this data set, without
+    which the first batch norm passes nothing on. No label is used.
     """
     path = data.folder / f"untrained-w{width}-s{seed}.npz"
     if not is_current(path, data):
@@ -93,29 +93,29 @@ def untrained_features(data: TaskData, width: int, seed: int) -> NDArray[np.floa
         )
         rng = np.random.default_rng(0)
         gather_statistics(network, (_crops(data, rng) for _ in range(STATISTICS_BATCHES)))
-        _, features = hear(network.eval(), data, data.rows)
+        _, features = network_outputs(network.eval(), data, data.rows)
         _save(path, data, {"features": features})
     return np.asarray(np.load(path)["features"])
 
 
-def hear(
+def network_outputs(
     network: Encoder | TaskModel, data: TaskData, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], ...]:
-    """Each of a network's outputs for whole windows: arrays of shape (len(rows), dim)."""
+    """Every output of a network for whole windows: arrays of shape (len(rows), dim)."""
     forward = torch_forward(network, encoder_of(network).make_front_end())
     return run_over_rows(forward, data.prepared, rows)
 
 
 def gather_statistics(network: Encoder, waveforms: Iterable[Tensor]) -> None:
-    """Give every batch norm the mean statistics of what is heard, each (batch, n_samples)."""
+    """Set every batch norm to its mean statistics over waveforms, each (batch, n_samples)."""
     network.train()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # a plain mean over what is heard
+            module.momentum = None  # a cumulative mean over the batches
     front_end = network.make_front_end()
     with torch.no_grad():
-        for each in waveforms:
-            network(front_end(each))
+        for batch in waveforms:
+            network(front_end(batch))
 
 
 def _crops(data: TaskData, rng: np.random.Generator) -> Tensor:
@@ -124,7 +124,7 @@ def _crops(data: TaskData, rng: np.random.Generator) -> Tensor:
 
 
 def _save(path: Path, data: TaskData, outputs: Outputs) -> None:
-    """Whole or not at all: several runs may want them at a time."""
+    """Write atomically: several processes may compute the same outputs."""
     part = path.with_suffix(f".{os.getpid()}.npz")
     np.savez(part, rows=data.rows, **outputs)  # type: ignore[arg-type]
     part.replace(path)

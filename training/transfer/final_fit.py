@@ -1,4 +1,4 @@
-"""The chosen method, with nothing held out to judge it, as a bundle that the service serves."""
+"""Final fit: train a compared transfer method on every track and write its bundle."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from training.networks.waveform import OutputLayer, WaveformTaskModel
 from training.transfer.calibration import fit_temperature
 from training.transfer.encoder_outputs import bundle_outputs, require_encoder
 from training.transfer.results import Result, read_results
+from training.transfer.settings import METHODS, TransferSettings, used_settings
 from training.transfer.summary import held_out_logits, summary
-from training.transfer.train import METHODS, TransferSettings, train, used_settings
+from training.transfer.train import train
 
 
 def ship(
@@ -40,8 +41,8 @@ def ship(
 ) -> tuple[Bundle, Mapping[str, float]]:
     """Train once more, on all tracks but a validation part, with the settings of `compare`.
 
-    The card's metrics are of `compare`'s runs on held-out folds, since nothing is held out here;
-    so is the temperature that calibrates the probabilities.
+    Nothing is held out here; so the card's metrics, and the temperature that calibrates the
+    probabilities, are of `compare`'s runs on held-out folds.
 
     Raises
     ------
@@ -58,18 +59,20 @@ def ship(
         results / data.facts.name / f"ship-{method}-w{width}-s{seed}",
         settings,
         teacher=load_network_from_bundle(source) if method in ("init", "fix") else None,
-        taught=bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None,
+        teacher_embeddings=(
+            bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None
+        ),
         parts=data.parts(None),
         teacher_digest=source.digest,
     )
     metrics = summary(runs)
     if data.facts.kind == "classification":
-        logits, answers = held_out_logits(runs)
-        temperature = fit_temperature(np.concatenate(logits), np.concatenate(answers))
+        logits, targets = held_out_logits(runs)
+        temperature = fit_temperature(np.concatenate(logits), np.concatenate(targets))
         model.scale.div_(temperature)
         metrics["temperature"] = round(temperature, 4)
     used = used_settings(settings)
-    del used["fold"]  # none was held out
+    del used["fold"]  # no fold is held out
     facts = provenance(
         method=method,
         teacher=source.digest if method != "base" else None,
@@ -84,12 +87,12 @@ def ship(
 
 
 def runs_of(results: Path, method: str, width: int) -> list[Result]:
-    """The runs of one method and width, of which the card tells.
+    """The runs of one method and width, whose metrics the card states.
 
     Raises
     ------
     BadExport
-        Where the method is not one to ship, or was not run.
+        Where the method is no transfer method, or was not run.
     """
     if method not in METHODS:
         raise BadExport(f"the method {method!r}", f"is none of {', '.join(METHODS)}")
@@ -111,7 +114,7 @@ def _write(
     facts: Provenance,
     card_version: str,
 ) -> tuple[Bundle, Mapping[str, float]]:
-    """Write the bundle, with a head of its own where it leaves the encoder `shared` as it is."""
+    """Write the bundle, with a separate head where the encoder `shared` is unchanged."""
     is_classifier = data.facts.kind == "classification"
     answer = "probabilities" if is_classifier else "values"
     encoder = model.encoder

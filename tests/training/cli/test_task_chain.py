@@ -38,7 +38,7 @@ from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.final_fit import ship
 from training.transfer.grid import compare, grid
 from training.transfer.results import Cell, read_results
-from training.transfer.train import TransferSettings
+from training.transfer.settings import TransferSettings
 
 FAST = ("--max-epochs", "1", "--batch-size", "8", "--accelerator", "cpu")
 
