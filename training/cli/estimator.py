@@ -158,5 +158,5 @@ def quantize(
         written, graph = stage.quantize(bundle, audio, data, settings)
     assert graph.agreement
     for name, near in graph.agreement.outputs.items():
-        console.print(f"{name}: agreement with float32 {near.mean:.5f}, least {near.least:.5f}")
+        console.print(f"{name}: agreement with float32 {near.mean:.5f}, minimum {near.least:.5f}")
     console.print(f"{graph.agreement.windows} windows; {graph.file} in {written.folder}")

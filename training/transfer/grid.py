@@ -105,8 +105,8 @@ def _check(data: TaskData, source: Bundle, cells: list[Cell], settings: Transfer
     window_s = source.card.audio.window_s
     crop_samples = class_of_card(source.card).crop_samples
     crop, segment = crop_samples(settings.crop_s), crop_samples(segment_s)
-    heard_in_part = segment and any(cell.method == "init" for cell in cells)
-    if settings.crop_s > window_s or (heard_in_part and crop % segment):
+    starts_from_segments = segment and any(cell.method == "init" for cell in cells)
+    if settings.crop_s > window_s or (starts_from_segments and crop % segment):
         raise BadCrop(settings.crop_s, segment_s or window_s, window_s)
 
 
