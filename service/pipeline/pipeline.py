@@ -22,8 +22,8 @@ from service.pipeline.audio_job import AudioJob, Stages
 from service.pipeline.cancellation import run_until_disconnect
 from service.pipeline.request import ModelAnswer, ModelRequest, ModelResult
 from service.settings import Settings
-from service.transport.upload import Upload, receive
-from service.transport.upload_limits import HeldBytes
+from service.transport.single_upload import receive_upload
+from service.transport.upload import Upload, UploadBudget
 
 Results = list[ModelResult]
 # Awaits the work on an upload, and cancels it where its client or its deadline says so.
@@ -43,7 +43,7 @@ class Pipeline:
         self.settings = settings
         self.models = models
         self._observer = observer
-        self.upload_budget = HeldBytes(settings.max_held_bytes)
+        self.upload_budget = UploadBudget(settings.max_held_bytes)
         self.cache = open_cache(settings, observer)
         self.admission = Admission(settings.max_in_flight)
         self.decoders = DecodePool(settings, observer)
@@ -105,7 +105,7 @@ class Pipeline:
         with self.track():
             self.admission.check()  # before the body is read: a full service refuses at once
             with asked.timer.stage("upload"):
-                upload = await receive(request, self.settings, self.upload_budget)
+                upload = await receive_upload(request, self.settings, self.upload_budget)
             deadline_s = self.settings.deadline_s
             guard = partial(run_until_disconnect, request, deadline_s=deadline_s)
             return await self.answer(upload, asked, guard)

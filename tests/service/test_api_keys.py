@@ -81,7 +81,7 @@ def test_the_keys_of_a_file_count_beside_the_others(tmp_path: Path) -> None:
         (None, "No such file"),
         (b"", "holds no key"),
         (b"short-secret\n", "key 1 has 12"),
-        (b"short-secret\xff", "it is no text"),
+        (b"short-secret\xff", "it is not a text file"),
     ],
 )
 def test_a_bad_file_of_keys_is_refused_without_its_content(

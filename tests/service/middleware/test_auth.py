@@ -19,7 +19,7 @@ from service.errors import CannotStart
 from service.middleware.auth import (
     CHALLENGE,
     METRICS,
-    Guard,
+    ApiKeyMiddleware,
     check_exposure,
     is_loopback,
     open_paths,
@@ -243,8 +243,8 @@ def test_a_websocket_without_a_key_is_closed() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    guard = Guard(app, api_keys.parse([FIRST]), frozenset())
-    asyncio.run(guard({"type": "websocket", "path": "/x", "headers": []}, receive, send))
+    middleware = ApiKeyMiddleware(app, api_keys.parse([FIRST]), frozenset())
+    asyncio.run(middleware({"type": "websocket", "path": "/x", "headers": []}, receive, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 

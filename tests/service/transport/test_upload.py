@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
 from service.errors import Busy
 from service.settings import Settings
-from service.transport.upload_limits import HeldBytes
+from service.transport.body import BodyReader
+from service.transport.upload import UploadBudget
 from tests.running import Service, running, wait_until
 from tests.service.test_server import HEAD, connect
 from tests.sounds import golden, write
@@ -72,7 +74,7 @@ def test_a_silent_upload_gives_way(
         answer = read_all(silent)
         assert answer.startswith(status)
         assert b"urn:tasteprint:upload-timeout" in answer
-        assert b"others needed" in answer
+        assert b"other uploads needed" in answer
     wait_until(lambda: small.held_bytes() == 0, "its bytes are counted once")
 
 
@@ -93,12 +95,12 @@ def test_a_byte_now_and_then_gives_way_and_a_fair_pace_does_not(
             sent = due
             small.embed(bytes(MB))
         take_in(small, content)
-        assert b"others needed" in read_all(slow)
+        assert b"other uploads needed" in read_all(slow)
         assert b"urn:tasteprint:not-audio" in read_all(fair)
 
 
-class Held:
-    """What holds a byte and gives it at once."""
+class Holder:
+    """Holds one byte until it is closed."""
 
     held_bytes = 1
 
@@ -106,18 +108,19 @@ class Held:
         self.held_bytes = 0
 
 
-def test_nobody_gives_way_where_it_would_not_be_enough() -> None:
+def test_no_upload_is_evicted_where_all_slow_ones_hold_too_few_bytes() -> None:
     async def scenario() -> None:
-        held, settings = HeldBytes(10), Settings(upload_timeout_s=3)
-        slow = [held.receiving(Held(), settings) for _ in range(5)]
+        budget, settings = UploadBudget(10), Settings(upload_timeout_s=3)
+        request = Request({"type": "http", "headers": []})
+        slow = [BodyReader(request, Holder(), budget, settings) for _ in range(5)]
         for body in slow:
-            body.wait(lambda: None)
-            body.pace.until -= 2  # two seconds behind
-        held.take(10)
+            body.start_waiting(lambda: None)
+            body.rate.deadline_s -= 2  # two seconds behind
+        budget.reserve(10)
         with pytest.raises(Busy):
-            held.take(6)
-        assert not any(body.cut for body in slow)
-        held.take(2)
-        assert sum(body.cut is not None for body in slow) == 2
+            budget.reserve(6)
+        assert not any(body.evicted for body in slow)
+        budget.reserve(2)
+        assert sum(body.evicted is not None for body in slow) == 2
 
     asyncio.run(scenario())

@@ -16,8 +16,8 @@ from starlette.types import Message
 
 from service.errors import UploadTimeout
 from service.settings import Settings
-from service.transport.upload import receive
-from service.transport.upload_limits import HeldBytes
+from service.transport.single_upload import receive_upload
+from service.transport.upload import UploadBudget
 from tests.running import Service, wait_until
 from tests.service.test_server import HEAD, connect
 from tests.sounds import golden, write
@@ -185,15 +185,15 @@ def test_a_server_without_delivery_is_read_message_by_message(settings: Settings
     messages: list[Message] = [
         {"type": "http.request", "body": part, "more_body": part != parts[-1]} for part in parts
     ]
-    held = HeldBytes(1 << 20)
-    upload = asyncio.run(receive(request_of(iter(messages)), settings, held))
+    budget = UploadBudget(1 << 20)
+    upload = asyncio.run(receive_upload(request_of(iter(messages)), settings, budget))
     assert upload.sha256 == hashlib.sha256(b"".join(parts)).hexdigest()
-    assert held.held == upload.size == 100_004
+    assert budget.held_bytes == upload.size == 100_004
 
 
 def test_there_too_a_silent_client_is_cut(settings: Settings) -> None:
-    held = HeldBytes(1 << 20)
+    budget = UploadBudget(1 << 20)
     begun: Message = {"type": "http.request", "body": b"x" * 10, "more_body": True}
-    with pytest.raises(UploadTimeout, match=r"nothing came for 0\.3 s"):
-        asyncio.run(receive(request_of(iter([begun])), settings, held))
-    assert held.held == 0
+    with pytest.raises(UploadTimeout, match=r"no bytes arrived for 0\.3 s"):
+        asyncio.run(receive_upload(request_of(iter([begun])), settings, budget))
+    assert budget.held_bytes == 0
