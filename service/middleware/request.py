@@ -46,7 +46,9 @@ class RequestMiddleware:
         token = CURRENT.set(context)
         self._recorder.running.add(context)
         try:
-            await self._respond(scope, _counting(receive, context), self._sender(send, scope))
+            await self._respond(
+                scope, _counting(receive, context), self._sender(send, scope, context)
+            )
         except BaseException:
             # The context stays set: the caller logs the traceback with the request ID.
             self._recorder.record(scope, context)
@@ -66,9 +68,8 @@ class RequestMiddleware:
             error = Stopping("the service ended before there was an answer")
             await problems.answer(error)(scope, receive, send)
 
-    def _sender(self, send: Send, scope: Scope) -> Send:
+    def _sender(self, send: Send, scope: Scope, context: RequestContext) -> Send:
         """`send` that adds the headers, and notes the status and the bytes in the context."""
-        context = current()
         added = [NO_SNIFF, (REQUEST_ID, context.request_id.encode())]
         if self._private or scope["method"] == "POST":
             added.insert(1, NO_STORE)

@@ -43,14 +43,13 @@ async def receive_upload(request: Request, settings: Settings, budget: UploadBud
     if content_length(request.scope["headers"]) > max_bytes:
         raise upload_too_large(settings.max_upload_bytes)
     upload = Upload(settings.max_upload_bytes, budget)
-    body = BodyReader(request, upload, budget, settings)
     try:
         if is_multipart:
-            part = SingleFileParser(options.get(b"boundary", b""), upload.write)
-            await body.feed(part.feed)
-            part.finish()
+            parser = SingleFileParser(options.get(b"boundary", b""), upload.write)
+            await BodyReader(request, upload, budget, settings).feed(parser.feed)
+            parser.finish()
         else:
-            await body.feed(upload.write)
+            await BodyReader(request, upload, budget, settings).feed(upload.write)
         if not upload.size:
             raise EmptyUpload("the file has no bytes", value=0, limit=1)
     except BaseException:  # also where the client disconnects: its bytes are released

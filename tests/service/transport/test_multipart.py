@@ -1,4 +1,4 @@
-"""The parser of uploads against the standard library's, against itself, and against its limits."""
+"""Multipart parser: equal to the standard library's, equal however a body is cut, bounded."""
 
 from __future__ import annotations
 

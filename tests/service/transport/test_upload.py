@@ -1,4 +1,4 @@
-"""Where held bytes are used up, a silent or slow client gives way, and a fair one never."""
+"""Where the upload memory budget is exhausted, slow uploads are evicted, and others never."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RAW = HEAD.format(size=3 * MB).encode()
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that one upload fills."""
+    """A service whose upload memory budget one upload exhausts."""
     with running(tmp_path_factory.mktemp("small") / "log", **BOUNDS) as service:
         yield service
 
@@ -41,15 +41,15 @@ def content(tmp_path: Path) -> bytes:
     return write(tmp_path / "x.wav", golden(3.0)).read_bytes()
 
 
-def take_in(service: Service, content: bytes) -> None:
-    """Send the file until it is taken in: beyond the bound it is refused."""
+def embed_until_accepted(service: Service, content: bytes) -> None:
+    """Send the file until it is accepted: beyond the budget it is refused."""
 
-    def taken() -> bool:
+    def is_accepted() -> bool:
         response = service.embed(content)
         assert response.status_code in {200, 429}, response.text
         return response.status_code == 200
 
-    wait_until(taken, "there is room for another one", 10)
+    wait_until(is_accepted, "the budget has room for another upload")
 
 
 def read_all(client: socket.socket) -> bytes:
@@ -64,37 +64,39 @@ def read_all(client: socket.socket) -> bytes:
 @pytest.mark.parametrize(
     ("head", "status"), [(RAW, b"HTTP/1.1 408 "), (FORM, b"HTTP/1.1 200 ")], ids=["one", "a batch"]
 )
-def test_a_silent_upload_gives_way(
+def test_a_silent_upload_is_evicted(
     small: Service, content: bytes, head: bytes, status: bytes
 ) -> None:
     with connect(small) as silent:
         silent.sendall(head + bytes(3 * MB - 1000))
-        wait_until(lambda: small.held_bytes() > 2.9 * MB, "nearly all is held")
-        take_in(small, content)
+        wait_until(lambda: small.held_bytes() > 2.9 * MB, "nearly the whole upload has arrived")
+        embed_until_accepted(small, content)
         answer = read_all(silent)
         assert answer.startswith(status)
         assert b"urn:tasteprint:upload-timeout" in answer
         assert b"other uploads needed" in answer
-    wait_until(lambda: small.held_bytes() == 0, "its bytes are counted once")
+    wait_until(lambda: small.held_bytes() == 0, "the bytes are released once")
 
 
-def test_a_byte_now_and_then_gives_way_and_a_fair_pace_does_not(
+def test_an_upload_below_the_minimum_rate_is_evicted_and_one_above_it_is_not(
     small: Service, content: bytes
 ) -> None:
     fair_size, begun = 150_000, 5 * MB // 2
     with connect(small) as slow, connect(small) as fair:
         slow.sendall(RAW + bytes(begun))
-        wait_until(lambda: small.held_bytes() == begun, "its beginning is there")
+        wait_until(
+            lambda: small.held_bytes() == begun, "the beginning of the slow upload has arrived"
+        )
         fair.sendall(HEAD.format(size=fair_size).encode())
         began_at, sent = time.monotonic(), 0
         while sent < fair_size:
             slow.sendall(b"x")
-            # Three times the least pace.
+            # Three times the minimum rate.
             due = min(fair_size, round(50_000 * (time.monotonic() - began_at)))
             fair.sendall(bytes(due - sent))
             sent = due
             small.embed(bytes(MB))
-        take_in(small, content)
+        embed_until_accepted(small, content)
         assert b"other uploads needed" in read_all(slow)
         assert b"urn:tasteprint:not-audio" in read_all(fair)
 
