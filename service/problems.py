@@ -111,7 +111,7 @@ def _query_error(errors: Sequence[Any], known: str) -> TasteprintError:
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
-    remedy = "see /docs for the routes there are" if error.status_code in {404, 405} else None
+    remedy = "see /docs for the routes" if error.status_code in {404, 405} else None
     detail = f"{request.method} {request.url.path}: {error.detail}"
     problem = Problem(
         type=NO_TYPE, title=title, status=error.status_code, detail=detail, remedy=remedy

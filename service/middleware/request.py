@@ -45,10 +45,9 @@ class RequestMiddleware:
         context = RequestContext(request_id_of(scope["headers"]))
         token = CURRENT.set(context)
         self._recorder.running.add(context)
+        receive, send = _counting(receive, context), self._sender(send, scope, context)
         try:
-            await self._respond(
-                scope, _counting(receive, context), self._sender(send, scope, context)
-            )
+            await self._respond(scope, receive, send)
         except BaseException:
             # The context stays set: the caller logs the traceback with the request ID.
             self._recorder.record(scope, context)

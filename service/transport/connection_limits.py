@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from service.settings import Settings
-
-if TYPE_CHECKING:  # it needs undocumented parts of uvicorn, which may be missing
-    from service.transport.uvicorn_protocol import BoundedHttpProtocol
 
 # Open files besides those of connections: models, decoders and their pipes, Redis.
 OTHER_FILES = 512
@@ -21,20 +18,20 @@ log = logging.getLogger("tasteprint")
 
 @dataclass
 class ConnectionLimits:
-    """The limits of all connections, and which of these are idle.
+    """The limits of all connections, and which connections are idle.
 
     Attributes
     ----------
     head_timeout_s : until a request's head is complete
     write_timeout_s : for a client that does not read its answer
-    idle : connections without a request under way, the longest idle first; beyond
-        `max_connections` the first of them is closed
+    idle : transports of connections without a request under way, the longest idle first; beyond
+        `max_connections` the first connection is closed
     """
 
     max_connections: int
     head_timeout_s: float
     write_timeout_s: float
-    idle: dict[BoundedHttpProtocol, None] = field(default_factory=dict)
+    idle: dict[asyncio.Transport, None] = field(default_factory=dict)
 
 
 def connection_limits(settings: Settings) -> ConnectionLimits:

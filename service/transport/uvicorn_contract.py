@@ -18,7 +18,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from service.settings import Settings
-from service.transport.connection_limits import connection_limits
+from service.transport.connection_limits import connection_limits, raise_open_files
 
 TESTED_VERSIONS = "uvicorn>=0.53,<0.55"
 CALLBACKS = ("on_headers_complete", "on_body", "on_message_complete", "on_response_complete")
@@ -40,11 +40,13 @@ log = logging.getLogger("tasteprint")
 def http_protocol(settings: Settings) -> Callable[..., asyncio.Protocol] | str:
     """The protocol for uvicorn's option `http`: with all limits, or `auto` as the fallback."""
     if violations := find_violations():
+        raise_open_files(settings.max_connections)
         log.warning(
             "uvicorn %s with httptools %s is not a tested version (%s): serving by uvicorn's own "
             "protocol. Not limited are the number of connections, the time and the size of a "
             "request's head, pipelined requests, the number of pieces of a body, and the time to "
-            "read an answer; uploads take longer. Install %s",
+            "read an answer; uploads take longer, and clients that ask for HTTP/2 (h2c) or speak "
+            "HTTP/1.0 may fail. Install %s",
             version("uvicorn"),
             _version_of_httptools(),
             "; ".join(violations),

@@ -63,13 +63,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._limits.idle[self] = None
+        self._limits.idle[self.transport] = None
         self._start_head_timer()
         if len(self.connections) > self._limits.max_connections:
-            next(iter(self._limits.idle)).transport.abort()  # may be this connection
+            next(iter(self._limits.idle)).abort()  # may be this connection
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._limits.idle.pop(self, None)
+        self._limits.idle.pop(self.transport, None)
         self._stop_head_timer()
         if self._write_timer is not None:
             self._write_timer.cancel()
@@ -121,7 +121,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._answering = self._in_body = True
         self._pieces = self._body_bytes = 0
-        self._limits.idle.pop(self, None)
+        self._limits.idle.pop(self.transport, None)
         self._stop_head_timer()
         self.scope["extensions"] = {DELIVERY_EXTENSION: {"deliver": self.deliver}}
         super().on_headers_complete()
@@ -181,7 +181,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._answering = False
-        self._limits.idle[self] = None
+        self._limits.idle[self.transport] = None
         self._receiver = None  # the answer needed no more of the body
         super().on_response_complete()
 

@@ -157,9 +157,7 @@ def test_blanks_after_a_content_length_of_0_are_ignored(service: Service, stated
         assert (status, problem["type"]) == (422, "urn:tasteprint:empty-upload")
 
 
-def test_the_bytes_of_a_client_that_disconnects_are_released(
-    service: Service, content: bytes
-) -> None:
+def test_the_bytes_of_a_client_that_leaves_are_released(service: Service, content: bytes) -> None:
     with connect(service) as client:
         client.sendall(HEAD.format(size=len(content)).encode() + content[:-1])
         wait_until(lambda: service.held_bytes() == len(content) - 1, "its bytes are there")

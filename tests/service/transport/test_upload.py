@@ -84,9 +84,7 @@ def test_an_upload_below_the_minimum_rate_is_evicted_and_one_above_it_is_not(
     fair_size, begun = 150_000, 5 * MB // 2
     with connect(small) as slow, connect(small) as fair:
         slow.sendall(RAW + bytes(begun))
-        wait_until(
-            lambda: small.held_bytes() == begun, "the beginning of the slow upload has arrived"
-        )
+        wait_until(lambda: small.held_bytes() == begun, "the slow upload has begun")
         fair.sendall(HEAD.format(size=fair_size).encode())
         began_at, sent = time.monotonic(), 0
         while sent < fair_size:
