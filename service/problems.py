@@ -120,7 +120,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
-    log.debug("a client disconnected during its upload")
+    log.debug("a client left during its upload")
     return Response(status_code=CLIENT_LEFT)
 
 
