@@ -26,7 +26,7 @@ from models.audio.window_choice import Samples, WindowChoice
 from models.audio.windows import Windows, read_windows
 from models.bundle import read
 from models.card import AudioInput
-from service.malloc import keep_freed_memory
+from models.malloc import keep_freed_memory
 from tests.sounds import golden, write
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"

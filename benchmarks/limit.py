@@ -21,8 +21,8 @@ from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
 from models.bundle import read
 from models.card import AudioInput
+from models.malloc import keep_freed_memory
 from service.inference.precision import chosen_graph
-from service.malloc import keep_freed_memory
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
 BUFFER = 1 << 18

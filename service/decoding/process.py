@@ -21,10 +21,10 @@ import numpy as np
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import Windows, open_audio, windows_of
 from models.errors import CorruptAudio, TasteprintError
+from models.malloc import keep_freed_memory
 from service.decoding import sandbox
 from service.decoding.messages import OPEN_CPU_S, READY, Decoded, Job, Message, Refused
 from service.errors import DecoderOutOfMemory
-from service.malloc import keep_freed_memory
 
 # What a reader puts before the frames that it cuts out.
 CUT_BYTES = 64 << 10

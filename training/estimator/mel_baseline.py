@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from models.files import write_atomically
 from training.audio.windows import Prepared
 from training.networks.mel import MelSpectrogram
 
@@ -43,9 +43,8 @@ def mel_statistics(prepared: Prepared, folder: Path, track: Track) -> NDArray[np
             movement = decibels.diff(dim=2).abs().mean(2)
             parts.append(torch.cat([decibels.mean(2), decibels.std(2), movement], 1).numpy())
     statistics = np.concatenate(parts)
-    part = path.with_suffix(f".{os.getpid()}.npy")
-    np.save(part, statistics)
-    part.replace(path)  # whole or not at all: several runs may want it at a time
+    with write_atomically(path) as part, part.open("wb") as file:
+        np.save(file, statistics)
     return statistics
 
 
