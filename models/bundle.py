@@ -12,14 +12,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import numpy as np
-import onnxruntime as ort
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from models.card import Card, Graph, Head, Precision, Tensor
 from models.errors import BundleError
+
+if TYPE_CHECKING:  # nothing else here needs onnxruntime, which takes long to import
+    import onnxruntime as ort
 
 CARD, FURTHER = "card.json", "model.{}.json"
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -171,26 +174,31 @@ def verify_session(card: Card, session: ort.InferenceSession) -> None:
             value=str(inputs),
             limit=str({card.input.name: card.input.shape}),
         )
-    names = {tensor.name for tensor in session.get_outputs()}
-    absent = [tensor.name for tensor in card.outputs if tensor.name not in names]
-    if absent:
-        raise BundleError(f"bundle {card.name}: the graph has no output {', '.join(absent)}")
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, card.audio.window_samples))
-    wanted = [tensor.name for tensor in card.outputs]
-    answers = session.run(wanted, {card.input.name: noise.astype(np.float32)})
-    for tensor, answer in zip(card.outputs, answers, strict=True):
-        _verify_answer(card, tensor, np.asarray(answer))
+    found = {tensor.name for tensor in session.get_outputs()}
+    missing = [tensor.name for tensor in card.outputs if tensor.name not in found]
+    if missing:
+        raise BundleError(f"bundle {card.name}: the graph has no output {', '.join(missing)}")
+    names = [tensor.name for tensor in card.outputs]
+    outputs = session.run(names, {card.input.name: probe_noise(card.input.shape)})
+    for tensor, output in zip(card.outputs, outputs, strict=True):
+        _verify_output(card, tensor, np.asarray(output))
 
 
-def _verify_answer(card: Card, tensor: Tensor, answer: np.ndarray) -> None:
-    if answer.shape != (1, *tensor.shape):
+def probe_noise(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Seeded noise in [-0.5, 0.5), shape (1, *shape): the input that graphs are verified with."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *shape))
+    return noise.astype(np.float32)
+
+
+def _verify_output(card: Card, tensor: Tensor, output: NDArray[np.float32]) -> None:
+    if output.shape != (1, *tensor.shape):
         raise BundleError(
             f"bundle {card.name}: output {tensor.name} has another shape than the card states",
-            value=str(answer.shape[1:]),
+            value=str(output.shape[1:]),
             limit=str(tensor.shape),
         )
-    if not np.isfinite(answer).all():
-        raise BundleError(f"bundle {card.name}: output {tensor.name} is not finite on a probe")
+    if not np.isfinite(output).all():
+        raise BundleError(f"bundle {card.name}: output {tensor.name} is not finite on noise")
 
 
 def write(folder: Path, card: Card, graphs: Mapping[str, bytes]) -> Bundle:

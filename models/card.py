@@ -66,8 +66,8 @@ class Agreement(Part):
     data: tuple[Data, ...]
 
     @property
-    def least(self) -> float:
-        """Of every output and window."""
+    def minimum(self) -> float:
+        """The minimum over every output and window."""
         return min((cosine.least for cosine in self.outputs.values()), default=-1.0)
 
 

@@ -15,7 +15,7 @@ from models.errors import TasteprintError
 from models.malloc import keep_freed_memory
 from service.app import create_app
 from service.errors import CannotStart
-from service.inference.session import Model
+from service.inference.model import Model
 from service.middleware.auth import check_exposure
 from service.observability.logs import configure
 from service.pipeline.pipeline import Pipeline

@@ -23,7 +23,7 @@ from service.api.openapi import (
     VECTORS,
 )
 from service.errors import NotRemembered
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.context import StageTimer, current
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import (

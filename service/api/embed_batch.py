@@ -15,7 +15,7 @@ from models.audio.window_choice import WindowChoice
 from models.errors import TasteprintError
 from service.api import render
 from service.errors import Stopping
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.context import RequestContext
 from service.pipeline.cancellation import run_until_disconnect, with_deadline
 from service.pipeline.pipeline import Pipeline

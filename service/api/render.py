@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.errors import TasteprintError
-from service.inference.session import Model
+from service.inference.model import Model
 from service.pipeline.request import ModelAnswer, ModelResult
 from service.problems import describe
 from service.schemas import headers

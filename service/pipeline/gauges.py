@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.context import RequestContext
 from service.pipeline.pipeline import Pipeline
 

@@ -14,8 +14,8 @@ from service.cache.cache import cache_key, open_cache
 from service.decoding.pool import DecodePool
 from service.errors import Stopping
 from service.inference.batcher import Batcher
-from service.inference.registry import Models
-from service.inference.session import Model
+from service.inference.model import Model
+from service.inference.registry import ModelRegistry
 from service.observability.events import SILENT, Observer
 from service.pipeline.admission import Admission
 from service.pipeline.audio_job import AudioJob, Stages
@@ -39,7 +39,9 @@ class Pipeline:
     requests : how many are under way
     """
 
-    def __init__(self, settings: Settings, models: Models, observer: Observer = SILENT) -> None:
+    def __init__(
+        self, settings: Settings, models: ModelRegistry, observer: Observer = SILENT
+    ) -> None:
         self.settings = settings
         self.models = models
         self._observer = observer

@@ -29,7 +29,7 @@ def test_a_further_graph_leaves_card_and_digest_as_they_are(tmp_path: Path) -> N
     assert [graph.precision for graph in both.card.graphs] == ["float32", "int8"]
     stated = both.card.graph("int8").agreement
     assert stated is not None
-    assert stated.least == 0.9995
+    assert stated.minimum == 0.9995
     again = add_precision(both, "int8", graph_bytes(), 0.5)
     assert [graph.precision for graph in again.card.graphs] == ["float32", "int8"]
 

@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime as ort
 
 from service.inference.devices import CPU
+from service.inference.model import Model
 from service.inference.registry import load_models
-from service.inference.session import Model, options
+from service.inference.session import session_options
 from service.settings import Settings
 from tests.bundles import write_bundle
 
@@ -54,8 +55,8 @@ def on_two_devices(folder: Path) -> tuple[Model, Device, Device]:
     bundle = write_bundle(folder, "levels")
     graph = bundle.graph_bytes(bundle.card.graph())
     one, other = (
-        Device(ort.InferenceSession(graph, options(1), providers=[CPU])) for _ in range(2)
+        Device(ort.InferenceSession(graph, session_options(1), providers=[CPU])) for _ in range(2)
     )
     model = load_models(Settings(models_dir=folder)).find("levels")
     sessions = cast("tuple[ort.InferenceSession, ...]", (one, other))
-    return replace(model, sessions=sessions, max_batch=4, lone=None), one, other
+    return replace(model, sessions=sessions, max_batch=4, solo_session=None), one, other

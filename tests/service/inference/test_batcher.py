@@ -15,8 +15,8 @@ import pytest
 from models.audio.window_choice import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
 from service.inference.batcher import Batcher, Inferred
+from service.inference.model import Model, Outputs
 from service.inference.registry import load_models
-from service.inference.session import Model, Outputs
 from service.settings import Settings
 from tests.bundles import write_bundle
 
@@ -27,7 +27,7 @@ class Gated:
 
     model: Model
     max_batch: int = 4
-    lanes: int = 1
+    n_workers: int = 1
     devices: int = 1
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
@@ -39,7 +39,7 @@ class Gated:
     def card(self) -> object:
         return self.model.card
 
-    def run(self, windows: Samples, *, lane: int = 0, alone: bool = False) -> Outputs:
+    def run(self, windows: Samples, *, worker: int = 0, solo: bool = False) -> Outputs:
         self.entered.set()
         assert self.gate.wait(30)
         self.sizes.append(len(windows))

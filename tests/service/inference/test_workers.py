@@ -13,7 +13,7 @@ import pytest
 from models.audio.window_choice import Samples
 from service.errors import InferenceFailed, InferenceTimeout
 from service.inference.batcher import Batcher, Inferred
-from service.inference.session import Model
+from service.inference.model import Model
 from tests.bundles import AUDIO
 from tests.service.devices import Device, on_two_devices
 
@@ -73,7 +73,7 @@ def test_both_devices_run_at_the_same_time_and_answer_the_same(two: Two) -> None
 
     batched(two, scenario, 30)
     assert one.sizes == other.sizes == [1]
-    assert (model.lanes, model.devices) == (2, 2)
+    assert (model.n_workers, model.devices) == (2, 2)
 
 
 def test_the_free_device_takes_all_that_waits(two: Two) -> None:
