@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Protocol
 
-from service.decoding.memfd import Spool
+from service.decoding.memfd import UploadMemfd
 from service.errors import Busy, UploadTooLarge
 
 PIECE_BYTES = 32 << 10
@@ -33,7 +33,7 @@ class Upload:
         self._max_bytes, self._budget = max_bytes, budget
         self._hash = hashlib.sha256()
         self._pieces: list[bytes | bytearray | memoryview] = []
-        self._spool: Spool | None = None
+        self._memfd: UploadMemfd | None = None
         self._closed = False
         self.size = 0
 
@@ -67,25 +67,25 @@ class Upload:
 
     async def path(self) -> Path:
         """Path of the file for a decoder: a memfd, until the upload is closed."""
-        if self._spool is None:
-            self._spool = Spool()
+        if self._memfd is None:
+            self._memfd = UploadMemfd()
             if self.size < BLOCKING_BYTES:
-                self._spill(self._spool)
+                self._spill(self._memfd)
             else:
-                await asyncio.to_thread(self._spill, self._spool)
-        return self._spool.path
+                await asyncio.to_thread(self._spill, self._memfd)
+        return self._memfd.path
 
-    def _spill(self, spool: Spool) -> None:
+    def _spill(self, memfd: UploadMemfd) -> None:
         while self._pieces and not self._closed:
-            spool.write(self._pieces.pop(0))
+            memfd.write(self._pieces.pop(0))
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
             self._budget.release(self.size)
             self._pieces.clear()
-            if self._spool is not None:
-                self._spool.close()
+            if self._memfd is not None:
+                self._memfd.close()
 
 
 def upload_too_large(max_bytes: int) -> UploadTooLarge:
