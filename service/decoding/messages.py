@@ -1,4 +1,4 @@
-"""Wire format between the service and its decoder processes: one JSON line a message."""
+"""Wire format between the service and its decoder processes: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ class Message(BaseModel):
     """Base of the messages: immutable, and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def to_line(self) -> bytes:
-        return self.model_dump_json().encode() + b"\n"
 
 
 class Job(Message):
@@ -68,7 +65,7 @@ class Refused(Message):
 
 
 RESPONSE: TypeAdapter[Decoded | Refused] = TypeAdapter(Decoded | Refused)
-READY = b"ready\n"
+READY = b"ready"
 # To find out a file's format and duration: a second for the longest AAC without an index (98 MB).
 # FFmpeg takes a minute for 100,000 tags in a WebM of 4 MB.
 OPEN_CPU_S = 4.0

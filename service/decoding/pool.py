@@ -109,14 +109,14 @@ class DecodePool:
     async def _acquire(self) -> DecoderWorker:
         self.waiting += 1
         try:
-            while not (worker := await self._idle.get()).alive:
-                pass  # its supervisor starts another one
+            while not (worker := await self._idle.get()).is_alive:
+                pass  # it ended while idle: its supervisor starts another one
             return worker
         finally:
             self.waiting -= 1
 
     def _release(self, worker: DecoderWorker, task: asyncio.Task[Windows]) -> None:
-        if worker.alive:
+        if not worker.is_killed:
             self._idle.put_nowait(worker)
         self._jobs.discard(task)
         if not task.cancelled():

@@ -36,7 +36,7 @@ def main() -> None:
     memory_bytes, timeout_s, required = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "1"
     sandbox.limit_process(memory_bytes)
     keep_freed_memory()
-    _send(READY)
+    _send_line(READY)
     samples: FileIO | None = None
     for line in sys.stdin.buffer:
         job = Job.model_validate_json(line)
@@ -47,7 +47,7 @@ def main() -> None:
         if samples is None:  # one file for all jobs: the filter lets no other be opened to write
             samples = FileIO(job.samples, "r+")
             sandbox.install_filter(required=required)
-        _send(run_job(job, samples, timeout_s).to_line())
+        _send_line(run_job(job, samples, timeout_s).model_dump_json().encode())
         signal.alarm(0)
 
 
@@ -60,8 +60,8 @@ def max_file_bytes(job: Job) -> int:
         return sample_bytes
 
 
-def _send(line: bytes) -> None:
-    sys.stdout.buffer.write(line)
+def _send_line(line: bytes) -> None:
+    sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -39,10 +39,11 @@ MAX_BLOCKING_BYTES = 2 << 20
 
 
 class DecoderWorker:
-    """A running decoder process; not `alive` after a failure that is not the file's.
+    """A running decoder process; killed after a failure that is not an error of the file.
 
     Attributes
     ----------
+    is_killed : whether `kill` was called
     samples_path : the file that the process writes samples to
     """
 
@@ -52,6 +53,7 @@ class DecoderWorker:
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._timeout_s = timeout_s
         self._timed_out = False
+        self.is_killed = False
         self._samples = SampleMemfd()
         self.samples_path = self._samples.path
 
@@ -66,7 +68,7 @@ class DecoderWorker:
         worker = cls(await _launch(settings), settings.decode_timeout_s)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                started = await worker._stdout.readline() == READY
+                started = await worker._stdout.readline() == READY + b"\n"
         except TimeoutError:
             started = False
         except BaseException:  # cancelled: no caller gets the worker, so none would end the process
@@ -78,7 +80,8 @@ class DecoderWorker:
         return worker
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
+        """Whether the process is running, as far as is known."""
         return self._process.returncode is None and not self._stdout.at_eof()
 
     async def wait_for_exit(self) -> Death:
@@ -117,7 +120,7 @@ class DecoderWorker:
 
     async def _request(self, job: Job) -> Decoded | Refused:
         try:
-            self._stdin.write(job.to_line())
+            self._stdin.write(job.model_dump_json().encode() + b"\n")
             await self._stdin.drain()
             return RESPONSE.validate_json(await self._stdout.readline())
         except (OSError, RuntimeError, ValueError) as error:  # it ended, or its line is no response
@@ -160,6 +163,7 @@ class DecoderWorker:
 
     async def kill(self) -> int:
         """Kill the process and wait for its end; its exit status, negative for a signal."""
+        self.is_killed = True
         if self._process.returncode is None:
             # Not `Process.kill`, which polls first: where the process has just ended by itself,
             # that poll takes the exit status away from the task that waits for it.
