@@ -64,7 +64,7 @@ def quantize(
     BadExport, BadPrecision, BundleError
     """
     # What lies beside its card may be what this is to replace.
-    used, bundle = read_data(data), read(folder, further=())
+    used, bundle = read_data(data), read(folder, additional=())
     check_addable(bundle, settings.precision)
     source = bundle.graph_bytes(bundle.card.graph())
     heard = hear(shuffled(audio, settings.seed), bundle.card.audio)
