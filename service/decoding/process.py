@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from models.audio.window_choice import WindowChoice
-from models.audio.windows import Windows, open_audio, windows_of
+from models.audio.windows import Windows, decode_windows, open_audio
 from models.errors import CorruptAudio, TasteprintError
 from models.malloc import keep_freed_memory
 from service.decoding import sandbox
@@ -72,7 +72,9 @@ def run_job(job: Job, samples: FileIO, timeout_s: float) -> Message:
         part = slice(job.first, job.first + job.count)
         with closing(open_audio(Path(job.path))) as reader:
             sandbox.limit_cpu_time(timeout_s)
-            windows = windows_of(reader, job.audio, choice, max_windows=job.max_windows, part=part)
+            windows = decode_windows(
+                reader, job.audio, choice, max_windows=job.max_windows, part=part
+            )
         _write_samples(windows, samples)
     except TasteprintError as error:
         return Refused.from_error(error)
