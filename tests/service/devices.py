@@ -23,13 +23,13 @@ from tests.bundles import write_bundle
 class Device:
     """A session that does what it does, raises, hangs, or says NaN.
 
-    Of more than `most` windows it raises.
+    It raises on more than `max_windows` windows.
     """
 
     session: ort.InferenceSession
     raises: bool = False
     says_nan: bool = False
-    most: int = 64
+    max_windows: int = 64
     goes_on: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
     meet: Callable[[], object] | None = None
@@ -38,16 +38,16 @@ class Device:
     def __post_init__(self) -> None:
         self.goes_on.set()
 
-    def run(self, outputs: list[str], inputs: dict[str, Any]) -> Any:
+    def run(self, names: list[str], inputs: dict[str, Any]) -> Any:
         self.entered.set()
         assert self.goes_on.wait(30)
         if self.meet:
             self.meet()
-        self.sizes.extend(len(each) for each in inputs.values())
-        if self.raises or max(len(each) for each in inputs.values()) > self.most:
+        self.sizes.extend(len(batch) for batch in inputs.values())
+        if self.raises or max(len(batch) for batch in inputs.values()) > self.max_windows:
             raise RuntimeError("on cue")
-        answers = self.session.run(outputs, inputs)
-        return [np.full_like(each, np.nan) for each in answers] if self.says_nan else answers
+        outputs = self.session.run(names, inputs)
+        return [np.full_like(output, np.nan) for output in outputs] if self.says_nan else outputs
 
 
 def on_two_devices(folder: Path) -> tuple[Model, Device, Device]:

@@ -1,4 +1,4 @@
-"""Windows by FFmpeg lie where they should, sample by sample, whatever the packets say."""
+"""Windows decoded by FFmpeg are at the right sample, whatever timestamps the packets have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AUDIO = AudioInput(sample_rate=16_000, window_s=2, short_audio="repeat", min_aud
 
 @pytest.fixture(scope="module")
 def vorbis(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With bursts, at which long blocks turn short and back."""
+    """A file with bursts, at which long blocks change to short ones and back."""
     sound = 0.3 * golden(SECONDS)
     for at in np.random.default_rng(0).integers(0, len(sound) - 200, 60):
         sound[at : at + 200] += 0.6
@@ -39,29 +39,29 @@ def test_vorbis_is_what_libsndfile_decodes_from_the_start(vorbis: Path) -> None:
         # Forth and back, and into the last page after it was read.
         near_end = [whole.size - 300, whole.size - 9_000, whole.size - 30_000]
         for start in [0, *random.integers(0, whole.size - RATE, 20), *near_end, 0, *near_end]:
-            heard = reader.read(int(start), RATE)
-            np.testing.assert_allclose(heard, whole[start : start + RATE], atol=1e-5)
+            samples = reader.read(int(start), RATE)
+            np.testing.assert_allclose(samples, whole[start : start + RATE], atol=1e-5)
 
 
-def lag(heard: Samples, whole: Samples, start: int, most: int = 100) -> int:
-    """By how many samples `heard` lies beside `whole[start:]`."""
-    around = np.pad(whole, most)[start : start + heard.size + 2 * most]
-    return int(np.correlate(around, heard, "valid").argmax()) - most
+def lag(samples: Samples, whole: Samples, start: int, max_lag: int = 100) -> int:
+    """By how many samples `samples` is shifted against `whole[start:]`."""
+    around = np.pad(whole, max_lag)[start : start + samples.size + 2 * max_lag]
+    return int(np.correlate(around, samples, "valid").argmax()) - max_lag
 
 
-@pytest.mark.parametrize(("kind", "most"), [("opus", 0), ("m4a", 0), ("webm", 48)])
+@pytest.mark.parametrize(("kind", "max_lag"), [("opus", 0), ("m4a", 0), ("webm", 48)])
 def test_windows_are_those_of_a_reading_from_the_start(
-    tmp_path: Path, kind: str, most: int
+    tmp_path: Path, kind: str, max_lag: int
 ) -> None:
     path = write(tmp_path / f"a.{kind}", golden(SECONDS))
     with closing(FfmpegReader(path)) as reader:
         whole = reader.read(0, reader.n_frames)
         for start in (0, 7, 300_000, whole.size - 30_000, whole.size - 5_000, 100_000):
-            heard = reader.read(start, 4_000)
-            assert heard.size == 4_000
-            assert abs(lag(heard, whole, start)) <= most  # WebM states milliseconds
-            if not most:  # AAC fills bands with noise that is another each time
-                assert np.corrcoef(heard, whole[start : start + 4_000])[0, 1] > 0.99
+            samples = reader.read(start, 4_000)
+            assert samples.size == 4_000
+            assert abs(lag(samples, whole, start)) <= max_lag  # WebM states milliseconds
+            if not max_lag:  # AAC fills bands with noise that is another each time
+                assert np.corrcoef(samples, whole[start : start + 4_000])[0, 1] > 0.99
 
 
 def test_audio_after_a_damaged_stretch_stays_in_its_place(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_audio_after_a_damaged_stretch_stays_in_its_place(tmp_path: Path) -> Non
     content[middle : middle + 600] = np.random.default_rng(0).bytes(600)
     path.write_bytes(content)
     with closing(FfmpegReader(path)) as reader:
-        heard = reader.read(8 * RATE, 8 * RATE)
-    assert np.corrcoef(heard[4 * RATE :], expected)[0, 1] > 0.999
+        samples = reader.read(8 * RATE, 8 * RATE)
+    assert np.corrcoef(samples[4 * RATE :], expected)[0, 1] > 0.999
 
 
 def test_a_stream_may_change_its_channels_but_not_its_rate(tmp_path: Path) -> None:

@@ -90,13 +90,13 @@ def source_of(path: Path) -> GraphSource:
         return reader._source
 
 
-def test_across_a_gap_nothing_is_said(gap: Path) -> None:
+def test_across_a_gap_the_graph_returns_none(gap: Path) -> None:
     source = source_of(gap)
     rate = source.sample_rate
     block_s = BLOCK_SAMPLES / rate
-    for start_s, there in [(2.0, True), (10.0 - 2 * block_s - 1.5, True), (8.8, False)]:
-        heard = source.read(round(start_s * rate), 3 * rate // 2, from_s=start_s - 0.2)
-        assert (heard is not None) == there
+    for start_s, is_complete in [(2.0, True), (10.0 - 2 * block_s - 1.5, True), (8.8, False)]:
+        samples = source.read(round(start_s * rate), 3 * rate // 2, from_s=start_s - 0.2)
+        assert (samples is not None) == is_complete
 
 
 def test_what_lies_behind_a_gap_is_in_its_place(gap: Path) -> None:
@@ -133,8 +133,8 @@ def test_vorbis_is_in_its_place_where_its_blocks_turn_short(tmp_path: Path) -> N
     for seconds, tries in [(1.0, 60), (5.0, 60), (30.0, 20)]:
         count = round(seconds * rate)
         starts = random.integers(0, expected.size - count, tries)
-        for start, heard in zip(starts, read(path, list(starts / rate), seconds), strict=True):
-            np.testing.assert_allclose(heard, expected[start : start + count], atol=1e-4)
+        for start, samples in zip(starts, read(path, list(starts / rate), seconds), strict=True):
+            np.testing.assert_allclose(samples, expected[start : start + count], atol=1e-4)
     source = source_of(path)
     told = [source.read(start, count, from_s=start / rate - 0.2) is not None for start in starts]
     assert sum(told) > 0.8 * tries
@@ -168,13 +168,13 @@ def test_what_is_not_there_is_not_made_up(tmp_path: Path) -> None:
 
 def test_only_what_the_options_name_is_opened(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp3", golden(2.0))
-    for options, there in [
+    for options, is_complete in [
         ({"format_whitelist": "mp3", "protocol_whitelist": "file"}, True),
         ({"format_whitelist": "ogg", "protocol_whitelist": "file"}, False),
         ({"format_whitelist": "mp3", "protocol_whitelist": "http"}, False),
     ]:
-        heard = GraphSource(path, RATE, options=options).read(1_200, RATE)
-        assert (heard is not None) == there
+        samples = GraphSource(path, RATE, options=options).read(1_200, RATE)
+        assert (samples is not None) == is_complete
 
 
 def test_no_name_of_a_file_is_taken_for_options(tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ def test_what_takes_long_to_open_is_opened_once(
     (expected,) = read(path, [1.0], 2.0)
     monkeypatch.setattr("models.audio.ffmpeg.MAX_GRAPH_OPEN_S", 0.0)
     monkeypatch.delattr(GraphSource, "read")
-    (heard,) = read(path, [1.0], 2.0)
-    assert np.corrcoef(heard, expected)[0, 1] > 0.99
+    (samples,) = read(path, [1.0], 2.0)
+    assert np.corrcoef(samples, expected)[0, 1] > 0.99
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:

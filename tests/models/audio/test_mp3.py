@@ -86,10 +86,10 @@ def test_tags_do_not_count_as_audio(bare: bytes, tmp_path: Path) -> None:
     tagged = b"ID3\x03\x00\x00" + size + cover + bare + b"TAG".ljust(128, b"\0")
     plain_s = duration_s(bare, tmp_path / "a.mp3")
     assert duration_s(tagged, tmp_path / "a.mp3") == pytest.approx(plain_s, abs=0.001)
-    heard = read_windows(tmp_path / "a.mp3", AUDIO, WindowChoice.parse("10")).samples
+    samples = read_windows(tmp_path / "a.mp3", AUDIO, WindowChoice.parse("10")).samples
     (tmp_path / "b.mp3").write_bytes(bare)
     expected = read_windows(tmp_path / "b.mp3", AUDIO, WindowChoice.parse("10")).samples
-    assert np.corrcoef(heard[0], expected[0])[0, 1] > 0.999
+    assert np.corrcoef(samples[0], expected[0])[0, 1] > 0.999
 
 
 def test_a_variable_bit_rate_without_a_header_is_read_to_its_end(
@@ -144,8 +144,8 @@ def assert_cut_from_the_whole(path: Path) -> None:
         assert isinstance(reader, Mp3Reader)
         assert reader.n_frames == whole.size
         for start in [0, 1, 1_151, 1_152, *starts.tolist(), whole.size - 1]:
-            heard = reader.read(start, 20_000)
-            np.testing.assert_allclose(heard, whole[start : start + 20_000], atol=1e-6)
+            samples = reader.read(start, 20_000)
+            np.testing.assert_allclose(samples, whole[start : start + 20_000], atol=1e-6)
         assert reader.read(whole.size, 1).size == 0
 
 
@@ -162,8 +162,8 @@ def test_a_checksum_moves_what_follows_it(tmp_path: Path) -> None:
         at += size
     (tmp_path / "sums.mp3").write_bytes(b"".join(frames))
     assert_cut_from_the_whole(tmp_path / "sums.mp3")
-    heard, _ = soundfile.read(tmp_path / "sums.mp3")
-    np.testing.assert_array_equal(heard, soundfile.read(tmp_path / "plain.mp3")[0])
+    samples, _ = soundfile.read(tmp_path / "sums.mp3")
+    np.testing.assert_array_equal(samples, soundfile.read(tmp_path / "plain.mp3")[0])
 
 
 def test_a_window_after_damage_is_where_the_frames_put_it(bare: bytes, tmp_path: Path) -> None:
@@ -175,8 +175,8 @@ def test_a_window_after_damage_is_where_the_frames_put_it(bare: bytes, tmp_path:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = index.position(data, 100)
     path.write_bytes(bare[:at] + b"\x00\xff junk" * 9 + bare[at:])
-    heard = read_windows(path, AUDIO, window).samples[0]
-    np.testing.assert_allclose(heard, expected, atol=1e-6)
+    samples = read_windows(path, AUDIO, window).samples[0]
+    np.testing.assert_allclose(samples, expected, atol=1e-6)
 
 
 def test_a_file_of_two_sample_rates_is_never_read_at_the_wrong_one(

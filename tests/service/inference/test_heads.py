@@ -1,4 +1,4 @@
-"""A head runs on its encoder where that is loaded, and by its full graph where it is not."""
+"""A head runs on its encoder where that is loaded, else by the bundle's full graph."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refused(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["a-mood", "mood"])  # before and after its encoder
-def test_a_head_is_on_its_encoder_whichever_comes_first(tmp_path: Path, name: str) -> None:
+def test_a_head_is_loaded_on_its_encoder_in_any_order(tmp_path: Path, name: str) -> None:
     write_head(tmp_path, name, write_bundle(tmp_path, "levels").digest)
     models = loaded(tmp_path)
     assert list(models) == sorted([name, "levels"])
@@ -32,7 +32,7 @@ def test_a_head_is_on_its_encoder_whichever_comes_first(tmp_path: Path, name: st
     assert (models[name].input_name, models[name].output_names) == ("features", ["probabilities"])
 
 
-def test_without_its_encoder_the_whole_graph_answers_the_same(tmp_path: Path) -> None:
+def test_without_its_encoder_the_full_graph_answers_the_same(tmp_path: Path) -> None:
     clip = write(tmp_path / "clip.wav", golden(3.0, 16_000, 1), 16_000)
     levels = write_bundle(tmp_path / "both", "levels")
     for folder in ("both", "alone"):
@@ -56,7 +56,7 @@ def test_without_its_encoder_the_whole_graph_answers_the_same(tmp_path: Path) ->
     asyncio.run(scenario())
 
 
-def test_a_bad_head_is_refused_by_name_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_bad_head_is_refused_by_name_and_other_bundles_are_loaded(tmp_path: Path) -> None:
     levels = write_bundle(tmp_path, "levels").digest
     long = write_bundle(tmp_path, "long", audio=LONG).digest
     heads = {

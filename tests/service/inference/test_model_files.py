@@ -1,4 +1,4 @@
-"""What is run is what the card describes, byte for byte; one bad file refuses its bundle alone."""
+"""The graphs that run are those of the card, byte for byte; a bad file refuses its bundle alone."""
 
 from __future__ import annotations
 
