@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from sklearn.metrics import f1_score, r2_score
 
 from models.card import Scalar
+from models.files import write_atomically
 from training.datasets.prepared import TaskData
 from training.datasets.task import Kind
 from training.errors import MissingInput
@@ -68,9 +69,8 @@ def score(
 
 def write_result(path: Path, result: Result) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(result.model_dump_json() + "\n")
-    part.replace(path)
+    with write_atomically(path) as part:
+        part.write_text(result.model_dump_json() + "\n")
 
 
 def read_results(folder: Path) -> list[Result]:
