@@ -21,12 +21,12 @@ import soundfile
 import soxr
 
 from benchmarks.result import Benchmark, Figures, Goal, Plan
-from models.audio.ffmpeg_graph import Source
+from models.audio.ffmpeg_graph import GraphSource
 from models.audio.window_choice import Samples, WindowChoice
 from models.audio.windows import Windows, read_windows
 from models.bundle import read
 from models.card import AudioInput
-from service.malloc import keep_freed_memory
+from models.malloc import keep_freed_memory
 from tests.sounds import golden, write
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
@@ -64,7 +64,7 @@ def library_ms(path: Path) -> float:
     """The codec's library alone, over a clip: nothing mixed down, nothing resampled."""
     if path.suffix[1:] in {"flac", "wav"}:
         return least_ms(lambda: soundfile.read(path, dtype="int16"))
-    source = Source(path, 0)
+    source = GraphSource(path, 0)
     return least_ms(lambda: deque(source.blocks(), maxlen=0))
 
 

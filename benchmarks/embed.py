@@ -20,7 +20,7 @@ from benchmarks.processes import N_CORES, SERVICE, Server, Shares, serving
 from benchmarks.result import Benchmark, Figures, Goal, Plan
 from benchmarks.sounds import CLIP_S, NAMES, SONG_S
 from benchmarks.wire import multipart, post
-from service.malloc import keep_freed_memory
+from models.malloc import keep_freed_memory
 
 FORMATS = ("mp3", "flac", "wav", "m4a")
 UNREADABLE = "m4a"  # to librosa

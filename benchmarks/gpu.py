@@ -19,8 +19,9 @@ from benchmarks.result import Benchmark, Figures, Plan
 from models.audio.window_choice import Samples
 from models.bundle import read
 from models.card import Precision
-from service.inference.devices import CPU, CUDA, CUDA_OPTIONS, cuda_devices
-from service.inference.io_binding import run_bound, run_plain
+from service.inference.devices import CPU, CUDA, CUDA_OPTIONS, count_cuda_devices
+from service.inference.io_binding import run_bound
+from service.inference.model import run_plain
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 BATCH_OF_ALL = 16
@@ -31,7 +32,7 @@ NO_GPU = "Skipped: no CUDA device here."
 
 def measure(plan: Plan) -> Figures:
     """One row a precision that the bundle has, and a batch size; one a number of devices."""
-    if not (count := cuda_devices()):
+    if not (count := count_cuda_devices()):
         print(NO_GPU)
         return {"rows": []}
     ort.preload_dlls()

@@ -21,8 +21,8 @@ from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
 from models.bundle import read
 from models.card import AudioInput
-from service.inference.precision import chosen_graph
-from service.malloc import keep_freed_memory
+from models.malloc import keep_freed_memory
+from service.inference.precision import choose_graph
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
 BUFFER = 1 << 18
@@ -37,7 +37,7 @@ class Embedder:
         self.audio: AudioInput = bundle.card.audio
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        content = bundle.graph_bytes(chosen_graph(bundle, "auto", False, options))
+        content = bundle.graph_bytes(choose_graph(bundle, "auto", False, options))
         self.session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def embed(self, path: Path) -> list[np.ndarray]:

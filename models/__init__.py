@@ -1,7 +1,7 @@
-"""What training and service share: the bundles, their schema, and how audio becomes their input."""
+"""Shared by training and service: model bundles, their schema, and audio preprocessing."""
 
 import os
 
-# onnxruntime's official builds tell Microsoft of every session, on Linux since 1.31, and keep a
-# file in the temporary folder for it. They read this once, when they are imported.
+# onnxruntime's official builds send telemetry of every session to Microsoft, on Linux since 1.31,
+# and keep a file in the temporary folder for it. This variable is read once, at import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,8 +1,8 @@
-"""Reading, verifying and writing a bundle: a folder with `card.json` and its ONNX graphs.
+"""Model bundles: read, verify and write a folder with `card.json` and its ONNX graphs.
 
-A graph of another precision may come later, and the model is still the same: it is described in a
-file of its own, `model.int8.json` or `model.float16.json`, and `card.json` and its digest stay as
-they are. So do what heads, teachers and caches know the model by.
+A graph of another precision can be added later without changing the model's identity: the graph is
+described in a file of its own, `model.int8.json` or `model.float16.json`, so that `card.json` and
+its digest, by which heads, teachers and caches refer to the model, stay unchanged.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import numpy as np
-import onnxruntime as ort
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from models.card import Card, Graph, Head, Precision, Tensor
 from models.errors import BundleError
 
-CARD, FURTHER = "card.json", "model.{}.json"
+if TYPE_CHECKING:  # nothing else here needs onnxruntime, which takes long to import
+    import onnxruntime as ort
+
+CARD, DESCRIPTION = "card.json", "model.{}.json"
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A folder whose card fits the schema and whose graphs have the digests the card states."""
+    """A bundle whose card fits the schema and whose graphs have the digests that it states."""
 
     folder: Path
     card: Card
@@ -40,12 +43,12 @@ class Bundle:
         return hashlib.sha256(self.card_bytes).hexdigest()
 
     def graph_bytes(self, graph: Graph | Head) -> bytes:
-        """A graph's bytes, the very ones whose digest was held against the card.
+        """A graph's file, read and verified against its digest in one go.
 
         Raises
         ------
         BundleError
-            Where the file is missing, or not the one that the card describes.
+            Where the file is missing, or is not the one that the card describes.
         """
         try:
             content = (self.folder / graph.file).read_bytes()
@@ -57,28 +60,31 @@ class Bundle:
         return content
 
     def _remedy(self, graph: Graph | Head) -> str | None:
-        further = isinstance(graph, Graph) and self.folder / FURTHER.format(graph.precision)
-        return _make_again(further) if further and further.exists() else None
+        """What to do about a graph that is described beside the card; None for the card's own."""
+        if isinstance(graph, Head):
+            return None
+        description = self.folder / DESCRIPTION.format(graph.precision)
+        return _remedy_of(description) if description.exists() else None
 
 
-def read(folder: Path, further: Collection[Precision] = PRECISIONS) -> Bundle:
+def read(folder: Path, additional: Collection[Precision] = PRECISIONS) -> Bundle:
     """Read a bundle and check its schema and digests.
 
     Parameters
     ----------
-    further : precisions whose graph is taken where one is described beside the card
+    additional : precisions of additional graphs to include, where described beside the card
 
     Raises
     ------
     BundleError
-        Naming the bundle and the first thing that does not hold.
+        Naming the bundle and the first check that failed.
     """
     try:
         card_bytes = (folder / CARD).read_bytes()
     except OSError as error:
         raise BundleError(f"bundle {folder.name}: no readable {CARD} ({error.strerror})") from error
     card = _parse(Card, folder / CARD, card_bytes)
-    bundle = Bundle(folder, _with_further(card, folder, further), card_bytes)
+    bundle = Bundle(folder, _with_additional_graphs(card, folder, additional), card_bytes)
     for graph in bundle.card.graphs:
         bundle.graph_bytes(graph)
     if card.head:
@@ -101,68 +107,70 @@ def _parse(kind: type[Parsed], path: Path, content: bytes) -> Parsed:
     try:
         return kind.model_validate_json(content)
     except ValidationError as error:
-        raise _broken(path, error) from error
+        raise _schema_error(path, error) from error
 
 
-def _broken(path: Path, error: ValidationError) -> BundleError:
+def _schema_error(path: Path, error: ValidationError) -> BundleError:
     first = error.errors()[0]
     where = ".".join(map(str, first["loc"])) or path.stem
     return BundleError(
         f"bundle {path.parent.name}: {path.name} breaks the schema at {where}: {first['msg']}",
-        remedy=None if path.name == CARD else _make_again(path),
+        remedy=None if path.name == CARD else _remedy_of(path),
     )
 
 
-def _make_again(path: Path) -> str:
-    return f"make it again with `tasteprint-train quantize`, or remove {path.name}"
+def _remedy_of(description: Path) -> str:
+    return f"make it again with `tasteprint-train quantize`, or remove {description.name}"
 
 
-def _with_further(card: Card, folder: Path, wanted: Collection[Precision]) -> Card:
-    """The card with every graph of these precisions that is described beside it."""
-    for precision, path in _further(folder).items():
-        if precision in wanted:
-            card = _joined(card, _read_further(path, precision), path)
+def _with_additional_graphs(card: Card, folder: Path, precisions: Collection[Precision]) -> Card:
+    """The card with the graphs of these precisions that are described beside it."""
+    for precision, path in _find_descriptions(folder).items():
+        if precision in precisions:
+            card = _with_graph(card, _read_description(path, precision), path)
     return card
 
 
-def _read_further(path: Path, precision: Precision) -> Graph:
+def _read_description(path: Path, precision: Precision) -> Graph:
     try:
         graph = _parse(Graph, path, path.read_bytes())
     except OSError as error:
         raise BundleError(
             f"bundle {path.parent.name}: no readable {path.name} ({error.strerror})",
-            remedy=_make_again(path),
+            remedy=_remedy_of(path),
         ) from error
     if graph.precision != precision:
         raise BundleError(
             f"bundle {path.parent.name}: {path.name} describes a graph in {graph.precision}",
             value=graph.precision,
             limit=precision,
-            remedy=_make_again(path),
+            remedy=_remedy_of(path),
         )
     return graph
 
 
-def _joined(card: Card, graph: Graph, path: Path) -> Card:
+def _with_graph(card: Card, graph: Graph, path: Path) -> Card:
     try:
         return Card.model_validate(dict(card) | {"graphs": (*card.graphs, graph)})
     except ValidationError as error:
-        raise _broken(path, error) from error
+        raise _schema_error(path, error) from error
 
 
-def _further(folder: Path) -> dict[Precision, Path]:
-    """Descriptions of graphs of other precisions, where there are such; a dangling link too."""
-    paths = {precision: folder / FURTHER.format(precision) for precision in PRECISIONS}
-    return {each: path for each, path in paths.items() if path.exists() or path.is_symlink()}
+def _find_descriptions(folder: Path) -> dict[Precision, Path]:
+    """Descriptions of additional graphs by precision; a dangling symbolic link counts too."""
+    paths = {precision: folder / DESCRIPTION.format(precision) for precision in PRECISIONS}
+    return {
+        precision: path for precision, path in paths.items() if path.exists() or path.is_symlink()
+    }
 
 
 def verify_session(card: Card, session: ort.InferenceSession) -> None:
-    """Hold a loaded graph against its card: tensor names, shapes, and a probe run on noise.
+    """Verify a loaded graph against its card: tensor names, shapes, and a probe run on noise.
 
     Raises
     ------
     BundleError
-        Where a tensor is missing, has another shape, or comes out not finite.
+        Where a tensor is missing, has another shape, or is not finite.
     """
     inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in session.get_inputs()}
     if inputs != {card.input.name: card.input.shape}:
@@ -171,37 +179,42 @@ def verify_session(card: Card, session: ort.InferenceSession) -> None:
             value=str(inputs),
             limit=str({card.input.name: card.input.shape}),
         )
-    names = {tensor.name for tensor in session.get_outputs()}
-    absent = [tensor.name for tensor in card.outputs if tensor.name not in names]
-    if absent:
-        raise BundleError(f"bundle {card.name}: the graph has no output {', '.join(absent)}")
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, card.audio.window_samples))
-    wanted = [tensor.name for tensor in card.outputs]
-    answers = session.run(wanted, {card.input.name: noise.astype(np.float32)})
-    for tensor, answer in zip(card.outputs, answers, strict=True):
-        _verify_answer(card, tensor, np.asarray(answer))
+    found = {tensor.name for tensor in session.get_outputs()}
+    missing = [tensor.name for tensor in card.outputs if tensor.name not in found]
+    if missing:
+        raise BundleError(f"bundle {card.name}: the graph has no output {', '.join(missing)}")
+    names = [tensor.name for tensor in card.outputs]
+    outputs = session.run(names, {card.input.name: probe_noise(card.input.shape)})
+    for tensor, output in zip(card.outputs, outputs, strict=True):
+        _verify_output(card, tensor, np.asarray(output))
 
 
-def _verify_answer(card: Card, tensor: Tensor, answer: np.ndarray) -> None:
-    if answer.shape != (1, *tensor.shape):
+def probe_noise(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Seeded noise in [-0.5, 0.5), shape (1, *shape): the input that graphs are verified with."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *shape))
+    return noise.astype(np.float32)
+
+
+def _verify_output(card: Card, tensor: Tensor, output: NDArray[np.float32]) -> None:
+    if output.shape != (1, *tensor.shape):
         raise BundleError(
             f"bundle {card.name}: output {tensor.name} has another shape than the card states",
-            value=str(answer.shape[1:]),
+            value=str(output.shape[1:]),
             limit=str(tensor.shape),
         )
-    if not np.isfinite(answer).all():
-        raise BundleError(f"bundle {card.name}: output {tensor.name} is not finite on a probe")
+    if not np.isfinite(output).all():
+        raise BundleError(f"bundle {card.name}: output {tensor.name} is not finite on noise")
 
 
 def write(folder: Path, card: Card, graphs: Mapping[str, bytes]) -> Bundle:
-    """Write a bundle and read it back, so that what is written is what would be accepted.
+    """Write a bundle and read it back, which verifies it.
 
     Parameters
     ----------
-    graphs : file name → ONNX bytes, one for each graph of the card, its head too.
+    graphs : file name -> ONNX bytes, for each graph of the card and for its head
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for path in _further(folder).values():  # of the graph that was there before
+    for path in _find_descriptions(folder).values():  # additional graphs of a previous bundle
         path.unlink()
         path.with_suffix(".onnx").unlink(missing_ok=True)
     for name, content in graphs.items():
@@ -211,7 +224,7 @@ def write(folder: Path, card: Card, graphs: Mapping[str, bytes]) -> Bundle:
 
 
 def check_addable(bundle: Bundle, precision: Precision) -> Card:
-    """The card as it is by itself, which must not state a graph of that precision.
+    """The card without additional graphs, checked not to state a graph of that precision itself.
 
     Raises
     ------
@@ -227,22 +240,23 @@ def check_addable(bundle: Bundle, precision: Precision) -> Card:
 
 
 def add_graph(bundle: Bundle, graph: Graph, content: bytes) -> Bundle:
-    """Write a graph of another precision beside the others, or in place of one; and read it back.
+    """Add a graph of another precision to a bundle, or replace it, and read the bundle back.
 
-    Nothing is written of a graph that would be refused. Read back are this one and those that
-    `bundle` was read with.
+    A graph that `read` would refuse is not written. The returned bundle has this graph and those
+    that `bundle` was read with.
 
     Raises
     ------
     BundleError
     """
-    description = bundle.folder / FURTHER.format(graph.precision)
-    _joined(check_addable(bundle, graph.precision), graph, description)
+    description = bundle.folder / DESCRIPTION.format(graph.precision)
+    _with_graph(check_addable(bundle, graph.precision), graph, description)
     _verify_digest(bundle.card.name, graph, content, None)
-    description.unlink(missing_ok=True)  # never one that describes another file
+    description.unlink(missing_ok=True)  # a description must never meet another file
     (bundle.folder / graph.file).write_bytes(content)
     description.write_text(graph.model_dump_json(indent=2) + "\n")
-    return read(bundle.folder, {graph.precision, *(each.precision for each in bundle.card.graphs)})
+    precisions = {other.precision for other in bundle.card.graphs}
+    return read(bundle.folder, precisions | {graph.precision})
 
 
 def bundle_folders(models_dir: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The card of a bundle: every fact of a model that its users may rely on."""
+"""Model card: the schema of `card.json`, every fact of a model that its users may rely on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["encoder", "classifier", "regressor"]
 Precision = Literal["float32", "float16", "int8"]
-# Of a bundle and its folder.
+# Pattern of the name of a bundle and its folder.
 NAME = "[a-z0-9][a-z0-9-]{0,62}"
 Scalar = str | int | float | bool | None
 
-# What a graph of each kind must put out.
+# Outputs that a graph of each kind must have.
 OUTPUTS: dict[Kind, frozenset[str]] = {
     "encoder": frozenset({"embedding", "features"}),
     "classifier": frozenset({"probabilities", "embedding", "features"}),
@@ -26,11 +26,13 @@ def _is_none(value: object) -> bool:
 
 
 class Part(BaseModel):
+    """Base of the card's parts: immutable, and unknown fields are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Tensor(Part):
-    """One input or output; `shape` is without the batch axis, which is always first and free."""
+    """One input or output; `shape` is without the batch axis, which is first and of any size."""
 
     name: str
     shape: tuple[Annotated[int, Field(gt=0)], ...]
@@ -46,22 +48,26 @@ class Data(Part):
 
 
 class Cosine(Part):
-    """Of two graphs' vectors for the same windows: as of which output, see `Agreement`."""
+    """Agreement of two graphs' outputs over the same windows: see `Agreement.outputs`.
+
+    `least` is the minimum over the windows; the field's name is part of the format on disk.
+    """
 
     mean: Annotated[float, Field(ge=-1, le=1)]
     least: Annotated[float, Field(ge=-1, le=1)]
 
 
 class Agreement(Part):
-    """How near a graph comes to the float32 graph, measured on real audio.
+    """Agreement of a graph's outputs with those of the float32 graph, measured on real audio.
 
     Attributes
     ----------
-    reference : SHA-256 of the float32 graph that it was held against
-    windows : how many were heard, none of them used to make the graph
-    outputs : by the output's name; of `embedding` and `features` the cosine, of `probabilities` and
-        `values`, whose size counts too, 1 - |a - b|² / (2 |a| |b|): see `models.similarity`
-    data : what the graph was calibrated on, and what it was measured on
+    reference : SHA-256 of the float32 graph that the graph was compared with
+    windows : number of windows that it was measured on, none of them used to make the graph
+    outputs : by output name; for `embedding` and `features` the cosine similarity, for
+        `probabilities` and `values`, whose magnitude counts too, 1 - |a - b|² / (2 |a| |b|): see
+        `models.similarity`
+    data : data sets for calibration and for the measurement
     """
 
     reference: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -70,13 +76,13 @@ class Agreement(Part):
     data: tuple[Data, ...]
 
     @property
-    def least(self) -> float:
-        """Of every output and window."""
+    def minimum(self) -> float:
+        """The minimum over every output and window."""
         return min((cosine.least for cosine in self.outputs.values()), default=-1.0)
 
 
 class Graph(Part):
-    """One ONNX file of the bundle; of a precision beside float32 it says how near it comes."""
+    """One ONNX file of the bundle; with its agreement where the precision is not float32."""
 
     file: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
     precision: Precision
@@ -86,11 +92,11 @@ class Graph(Part):
 
 
 class Head(Part):
-    """What a model adds to an encoder that it leaves as it is: one more graph, from `input`.
+    """Task head on a frozen encoder: one more graph, from the encoder's output `input`.
 
-    `input` is the encoder's `embedding` or `features`, shape (batch, dim), and this bundle's own
-    outputs of those names are the encoder's. The bundle's other graphs hold encoder and head
-    together; who has the encoder loaded runs it once for all heads on it.
+    `input` is the encoder's `embedding` or `features`, shape (batch, dim); the outputs of these
+    names in this bundle are the encoder's. The bundle's other graphs hold encoder and head
+    together; where the encoder is loaded, it runs once for all heads on it.
     """
 
     file: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
@@ -101,7 +107,7 @@ class Head(Part):
 
 
 class AudioInput(Part):
-    """How audio becomes the graph's input: mono float32 in [-1, 1] at `sample_rate` Hz."""
+    """The graph's audio input: mono float32 in [-1, 1] at `sample_rate` Hz, `window_s` long."""
 
     sample_rate: Annotated[int, Field(gt=0)]
     window_s: Annotated[float, Field(gt=0)]
@@ -114,7 +120,7 @@ class AudioInput(Part):
 
 
 class Provenance(Part):
-    """Where the weights come from and how good they were when measured."""
+    """Origin of the weights, and their metrics."""
 
     method: str
     teacher: str | None = None
@@ -130,8 +136,9 @@ class Provenance(Part):
 class Card(Part):
     """`card.json`: schema version 1.
 
-    Its digest covers the graphs too, since it states theirs: see `models.bundle.Bundle.digest`.
-    As read, it also has the graphs that came later and are described beside it.
+    Its digest covers the graphs too, since the card states theirs: see
+    `models.bundle.Bundle.digest`. A card that `models.bundle.read` returns also has the additional
+    graphs, which are described in files beside it.
     """
 
     schema_version: Literal[1] = 1
@@ -170,13 +177,13 @@ class Card(Part):
             raise ValueError(f"outputs must be vectors, and these are {shapes}")
         for names in (self.labels, self.targets):
             if len(set(names)) < len(names):
-                raise ValueError(f"labels and targets must differ, and these are {names}")
+                raise ValueError(f"labels and targets must be unique, and these are {names}")
         if self.head and self.kind == "encoder":
             raise ValueError("an encoder cannot be a head on another one")
         if self.kind == "classifier" and shapes["probabilities"] != (len(self.labels),):
-            raise ValueError("a classifier needs one label a probability")
+            raise ValueError("a classifier needs as many labels as probabilities")
         if self.kind == "regressor" and shapes["values"] != (len(self.targets),):
-            raise ValueError("a regressor needs one target a value")
+            raise ValueError("a regressor needs as many targets as values")
         if not any(graph.precision == "float32" for graph in self.graphs):
             raise ValueError("one graph must be float32")
         self._check_agreement()
@@ -185,18 +192,18 @@ class Card(Part):
     def _check_agreement(self) -> None:
         precisions = [graph.precision for graph in self.graphs]
         if len(set(precisions)) < len(precisions):
-            raise ValueError(f"one graph a precision, and these are {precisions}")
+            raise ValueError(f"only one graph a precision, and these are {precisions}")
         names = {tensor.name for tensor in self.outputs}
         for graph in self.graphs:
             if graph.agreement is None:
                 continue
             if graph.agreement.reference != self.graph().sha256:
-                raise ValueError(f"{graph.file} was held against another float32 graph")
+                raise ValueError(f"{graph.file} was compared with another float32 graph")
             if graph.agreement.outputs.keys() != names:
-                raise ValueError(f"{graph.file} must state its agreement of {sorted(names)}")
+                raise ValueError(f"{graph.file} must state the agreement of {sorted(names)}")
 
     def graph(self, precision: Precision = "float32") -> Graph:
-        """The graph of that precision; a `KeyError` where the bundle has none."""
+        """The graph of that precision; `KeyError` where the bundle has none."""
         for graph in self.graphs:
             if graph.precision == precision:
                 return graph

@@ -1,4 +1,4 @@
-"""Errors that both programs can meet, each with the value, the limit and the remedy."""
+"""Errors of audio and bundles, shared by training and service; each has value, limit, remedy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class TasteprintError(Exception):
     Attributes
     ----------
     detail : what was wrong, in a sentence
-    value, limit : what was found and what is allowed, where there are such
-    remedy : what to do about it
+    value, limit : the value found and the limit that it breaks, where there are such
+    remedy : what the user can do
     """
 
     title = "Error"
@@ -49,7 +49,7 @@ def _rebuild(
 
 
 class AudioError(TasteprintError):
-    """The audio cannot be turned into a model's input."""
+    """The audio cannot be used as a model's input."""
 
     title = "Unusable audio"
 
@@ -105,7 +105,7 @@ class WindowOutside(AudioError):
 
 
 class BundleError(TasteprintError):
-    """A bundle is refused: schema, digest, tensors or probe run do not hold."""
+    """A bundle is refused: its schema, digest, tensors or probe run are wrong."""
 
     title = "Bundle refused"
     remedy = "export the bundle again"

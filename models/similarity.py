@@ -1,7 +1,7 @@
-"""How near what one graph puts out comes to what another does for the same window.
+"""Similarity of two graphs' outputs for the same window: cosine, and agreement in magnitude too.
 
-The threshold is the same for both measures: 0.999 is a difference of 4.5 % of the length, across
-the vector for `cosine`, in any direction for `agreement`.
+One threshold fits both measures: 0.999 is a difference of 4.5 % of the vector's length, orthogonal
+to the vector for `cosine`, in any direction for `agreement`.
 """
 
 from __future__ import annotations
@@ -13,35 +13,34 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.floating[Any]]
 
-# Vectors whose direction counts. Of the numbers of the other outputs the size says something too.
+# Outputs of which only the direction counts; of the others the magnitude counts too.
 DIRECTIONS = frozenset({"embedding", "features"})
 
 
 def output_agreement(name: str, one: Vector, other: Vector) -> float:
-    """The measure that fits the output of that name, in [-1, 1]."""
+    """The measure for the output of that name, in [-1, 1]."""
     return cosine(one, other) if name in DIRECTIONS else agreement(one, other)
 
 
 def cosine(one: Vector, other: Vector) -> float:
-    """In [-1, 1]; between two zeros 1, between one and anything else, or with NaN, -1."""
+    """Cosine similarity in [-1, 1]; 1 for two zero vectors, -1 for one zero vector or NaN."""
     left, right, lengths = _with_lengths(one, other)
     if not all(lengths):
         return 1.0 if not any(lengths) else -1.0
-    return _bounded(float(left @ right) / lengths[0] / lengths[1])
+    return _clip(float(left @ right) / lengths[0] / lengths[1])
 
 
 def agreement(one: Vector, other: Vector) -> float:
-    """1 - |a - b|² / (2 |a| |b|): the cosine of vectors as long as each other, less for others.
+    """1 - |a - b|² / (2 |a| |b|): the cosine for vectors of equal length, less for others.
 
-    So it sees what a cosine does not, numbers that are all larger by a factor: a tenth costs
-    0.0045, and of a single number that is all there is to see. In [-1, 1]; zeros and NaN as in
-    `cosine`.
+    Unlike the cosine it detects values that are all larger by a factor: a tenth costs 0.0045; for a
+    single value that factor is all there is to detect. In [-1, 1]; zeros and NaN as in `cosine`.
     """
     left, right, lengths = _with_lengths(one, other)
     if not all(lengths):
         return 1.0 if not any(lengths) else -1.0
-    apart = float(np.linalg.norm(left - right))
-    return _bounded(1 - apart / lengths[0] * apart / lengths[1] / 2)
+    distance = float(np.linalg.norm(left - right))
+    return _clip(1 - distance / lengths[0] * distance / lengths[1] / 2)
 
 
 def _with_lengths(
@@ -51,5 +50,5 @@ def _with_lengths(
     return left, right, (float(np.linalg.norm(left)), float(np.linalg.norm(right)))
 
 
-def _bounded(found: float) -> float:
-    return float(np.clip(found, -1, 1)) if np.isfinite(found) else -1.0
+def _clip(similarity: float) -> float:
+    return float(np.clip(similarity, -1, 1)) if np.isfinite(similarity) else -1.0

@@ -1,4 +1,4 @@
-"""`tasteprint-serve`: listen, say what is really used, and end cleanly."""
+"""`tasteprint-serve`: start the service from `TASTEPRINT_*`, and print what it uses."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from service.errors import CannotStart
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from service.inference.session import Model
+    from service.inference.model import Model
     from service.pipeline.pipeline import Pipeline
 
 BACKLOG = 1024
 
 
 def main() -> None:
-    """Run the service as `TASTEPRINT_*` says; see the README for every setting."""
+    """Run the service with the settings of `TASTEPRINT_*`."""
     if len(sys.argv) > 1:
         _answer(sys.argv[1:])
     # Imported here, since help and bad arguments need none of it and would wait for seconds.
     from pydantic import ValidationError
 
     from models.errors import TasteprintError
+    from models.malloc import keep_freed_memory
     from service.app import create_app
-    from service.malloc import keep_freed_memory
     from service.middleware.auth import check_exposure
     from service.observability.logs import configure
     from service.server import Server
@@ -47,12 +47,12 @@ def main() -> None:
         sys.exit(f"tasteprint-serve: bad settings\n{_explain(error)}")
     except TasteprintError as error:
         sys.exit(f"tasteprint-serve: {error.title}: {error}")
-    # uvicorn ends cleanly and then passes the signal on, whose own way would be another status.
+    # uvicorn raises the signal again after its shutdown: by default the status would not be 0.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         Server(app, settings, banner).run(sockets=[listener])
     if any(batcher.running for batcher in app.state.pipeline.batchers.values()):
-        # A model's run that does not return: Python would wait for its thread.
+        # An inference run hangs: Python would wait for its thread.
         logging.shutdown()
         sys.stdout.flush()
         os._exit(0)
@@ -67,19 +67,19 @@ def _answer(arguments: list[str]) -> NoReturn:
         sys.exit()
     sys.exit(
         "tasteprint-serve takes no arguments: its settings are environment variables, as "
-        "TASTEPRINT_PORT=8080; see --help"
+        "TASTEPRINT_PORT=8080; --help and docs/settings.md list them"
     )
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """The listening socket, bound before the slow part of the start.
+    """Bind and listen, before the slow part of the start.
 
     Raises
     ------
     CannotStart
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, as asyncio turns Nagle's delay off (40 ms an answer) only where it is.
+    # asyncio sets TCP_NODELAY (40 ms an answer) only for an explicit protocol.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -89,13 +89,13 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise CannotStart(
             f"cannot listen on {host}:{port} ({error.strerror})",
-            remedy="end what listens there, or set TASTEPRINT_PORT (0 takes a free one)",
+            remedy="stop the program that uses it, or set TASTEPRINT_PORT (0 takes a free port)",
         ) from error
     return listener
 
 
 def banner(listener: socket.socket, pipeline: Pipeline) -> str:
-    """Where it listens, and what it really uses."""
+    """The address, the models with their devices, the cache and the decoders."""
     host, port = listener.getsockname()[:2]
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     models = pipeline.models
@@ -108,7 +108,7 @@ def banner(listener: socket.socket, pipeline: Pipeline) -> str:
 
 
 def describe(model: Model) -> str:
-    """What a model is, and where it runs."""
+    """A model's name, version, digest and task, its device and its precision."""
     card, width = model.card, model.card.output_shape("features")[0]
     runs = f"on {model.provider} in {model.precision}"
     runs += f" ({model.devices} devices)" if model.devices > 1 else ""
@@ -120,8 +120,8 @@ def describe(model: Model) -> str:
 
 def _explain(error: ValidationError) -> str:
     return "\n".join(
-        f"  TASTEPRINT_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}"
-        for each in error.errors()
+        f"  TASTEPRINT_{'_'.join(map(str, detail['loc'])).upper()}: {detail['msg']}"
+        for detail in error.errors()
     )
 
 

@@ -1,4 +1,4 @@
-"""API keys: what a deployment gives, and what is kept of it: hashes."""
+"""API keys: parsing, and comparison by SHA-256; no key is kept in plain text."""
 
 from __future__ import annotations
 
@@ -10,40 +10,42 @@ from pathlib import Path
 MIN_KEY_CHARS = 16
 DIGEST_BYTES = 32
 
-# Of each key its SHA-256; the key itself is nowhere once the settings are read.
+# SHA-256 of each key.
 Digests = tuple[bytes, ...]
 
 
 def parse(keys: Iterable[str]) -> Digests:
-    """The digests of keys, each once; blanks around a key and empty ones do not count.
+    """Digests of the distinct keys; blanks around a key and empty keys are ignored.
 
     Raises
     ------
     ValueError
-        Naming a key by its place, never by what it is.
+        Where a key is not valid; the message names its position, never the key.
     """
     given = [key.strip() for key in keys]
     given = [key for key in given if key]
     if not given:
-        raise ValueError("holds no key; leave it out to serve without keys")
-    for place, key in enumerate(given, 1):
+        raise ValueError("holds no key; unset it to serve without keys")
+    for position, key in enumerate(given, 1):
         if not (key.isascii() and key.isprintable()) or " " in key:
-            raise ValueError(f"key {place} holds what a header cannot carry: use letters, digits")
+            raise ValueError(
+                f"key {position} has characters that a header cannot carry: use letters and digits"
+            )
         if len(key) < MIN_KEY_CHARS:
             raise ValueError(
-                f"key {place} has {len(key)} characters and needs at least {MIN_KEY_CHARS}: "
-                "`openssl rand -hex 24` makes a good one"
+                f"key {position} has {len(key)} characters and needs at least {MIN_KEY_CHARS}: "
+                "make one by `openssl rand -hex 24`"
             )
     return tuple(dict.fromkeys(map(digest, (key.encode() for key in given))))
 
 
 def parse_list(value: object) -> object:
-    """What an environment variable gives: keys between commas. Digests are left as they are."""
+    """Keys separated by commas, of an environment variable; digests are returned as they are."""
     return parse(value.split(",")) if isinstance(value, str) else value
 
 
 def parse_file(path: Path) -> Digests:
-    """The keys of a file, one a line.
+    """Digests of the keys in a file, one key per line.
 
     Raises
     ------
@@ -57,8 +59,8 @@ def digest(key: bytes) -> bytes:
 
 
 def holds(keys: Digests, given: bytes) -> bool:
-    """Whether it is one of the keys, in a time that does not tell how near it is, or to which."""
-    found, one_of_them = digest(given), False
+    """Whether a key is one of these, in constant time: the time tells nothing about the keys."""
+    given_digest, found = digest(given), False
     for key in keys:
-        one_of_them |= hmac.compare_digest(found, key)
-    return one_of_them
+        found |= hmac.compare_digest(given_digest, key)
+    return found

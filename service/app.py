@@ -9,7 +9,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
-from starlette.types import ASGIApp
 
 from service import problems
 from service.api import operations
@@ -19,10 +18,8 @@ from service.api.openapi import state_keys
 from service.decoding import sandbox
 from service.inference.registry import load_models
 from service.middleware import auth
-from service.middleware.instrumentation import Observe, Templates
-from service.middleware.request_limits import Bounds
-from service.middleware.security_headers import SecureHeaders
-from service.middleware.shutdown import Ended
+from service.middleware.instrumentation import RequestRecorder, RouteTemplates
+from service.middleware.request import RequestMiddleware
 from service.observability.metrics import Metrics
 from service.observability.tracing import open_traces
 from service.pipeline.gauges import QueueGauges
@@ -32,7 +29,7 @@ from service.settings import Settings, from_environment
 
 
 class Application(FastAPI):
-    """FastAPI, whose document states the keys, and whose every answer has the secure headers.
+    """FastAPI, whose OpenAPI document states the API keys.
 
     Attributes
     ----------
@@ -40,12 +37,6 @@ class Application(FastAPI):
     """
 
     open_paths: frozenset[str] | None = None
-
-    def build_middleware_stack(self) -> ASGIApp:
-        # Around all of it: FastAPI's own middleware has no say in what answers a bug.
-        return SecureHeaders(
-            Bounds(Ended(super().build_middleware_stack())), private=self.open_paths is not None
-        )
 
     def openapi(self) -> dict[str, Any]:
         api = super().openapi()
@@ -102,9 +93,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for path in ("/", "/docs"):
         app.get(path, include_in_schema=False)(docs)
     app.open_paths = auth.install(app, settings)
-    # Last, and around all of it: what it does not see has no id and is not counted.
-    templates = Templates([*app.routes, *router.routes, *operations.router.routes])
-    app.middleware_stack = Observe(app.build_middleware_stack(), metrics, traces, templates)
+    templates = RouteTemplates([*app.routes, *router.routes, *operations.router.routes])
+    # Around FastAPI's own middleware too: its answer to a bug has a request ID and is counted.
+    app.middleware_stack = RequestMiddleware(
+        app.build_middleware_stack(),
+        RequestRecorder(metrics, traces, templates),
+        private=app.open_paths is not None,
+    )
     return app
 
 

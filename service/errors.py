@@ -1,4 +1,4 @@
-"""What a request or a start can meet, and the one table from error to HTTP status."""
+"""Errors of the service, and the table of their HTTP statuses."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from models.errors import AudioError, BundleError, NotAudio, TasteprintError
 
 
 class ServiceError(TasteprintError):
-    """The service's own errors; those of audio and bundles are in `models.errors`."""
+    """Base of the service's errors; those of audio and bundles are in `models.errors`."""
 
     title = "Service error"
 
 
 class BadUpload(ServiceError):
-    """The request's body is not one audio file."""
+    """The request's body is not exactly one audio file."""
 
     title = "Bad upload"
     remedy = "send one file: curl -F file=@song.mp3, or --data-binary @song.mp3 with its type"
@@ -35,7 +35,7 @@ class NoFile(BadUpload):
 
 class TooManyFiles(BadUpload):
     title = "More than one file"
-    remedy = "send one file a request"
+    remedy = "send one file per request"
 
 
 class EmptyUpload(BadUpload):
@@ -63,7 +63,7 @@ class HeadTooLarge(ServiceError):
 
 
 class UnknownCoding(ServiceError):
-    """RFC 9112, section 6.1."""
+    """Transfer-Encoding other than `chunked` (RFC 9112, section 6.1)."""
 
     title = "Unknown transfer coding"
     remedy = "send the file as it is, with Content-Length or in chunks"
@@ -119,7 +119,7 @@ class WrongModel(ServiceError):
 
 
 class Busy(ServiceError):
-    """Too much work or too many bytes are held already; answered at once."""
+    """The service has too much work, or its upload memory budget is exhausted: refused at once."""
 
     title = "Too busy"
     remedy = "try again after the seconds that Retry-After states"
@@ -141,14 +141,14 @@ class DecoderOutOfMemory(AudioError):
 
 
 class Unavailable(ServiceError):
-    """Not the request's fault, and worth another try."""
+    """A failure that is not the request's fault; the client may retry."""
 
     title = "Unavailable"
     remedy = "try again after the seconds that Retry-After states"
 
 
 class Stopping(Unavailable):
-    """It was told to end; another replica, or its successor, answers."""
+    """The service is shutting down; another replica, or its successor, answers."""
 
     title = "The service is stopping"
 
@@ -158,7 +158,7 @@ class DecoderLost(Unavailable):
 
 
 class DeadlineExceeded(Unavailable):
-    """The service had the whole upload, and too much else to do."""
+    """The upload was complete, and the answer took longer than the deadline."""
 
     title = "No answer in time"
 
@@ -173,14 +173,14 @@ class InferenceFailed(ServiceError):
 
 
 class CannotStart(ServiceError):
-    """The service does not start."""
+    """The service cannot start."""
 
     title = "Cannot start"
 
 
-# The one status of the 5xx that is the request's fault.
+# The only 5xx status that is the request's fault.
 NOT_IMPLEMENTED = 501
-# Looked up along the class's bases: the nearest entry holds.
+# Looked up along the class's MRO: the first entry counts.
 STATUS: dict[type[TasteprintError], int] = {
     BadUpload: 400,
     EmptyUpload: 422,
@@ -210,6 +210,7 @@ RETRY_AFTER_S = {429: 1, 503: 2, 504: 2}
 
 
 def status_of(error: TasteprintError) -> int:
+    """HTTP status of an error."""
     return status_of_kind(type(error))
 
 

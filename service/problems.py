@@ -1,4 +1,4 @@
-"""Every error as `application/problem+json` (RFC 9457)."""
+"""Problem details: every error as `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -25,28 +25,31 @@ from service.errors import (
     type_of,
 )
 from service.observability.context import CLIENT_LEFT, current
+from service.schemas.headers import RETRY_AFTER
 from service.schemas.responses import Problem
 
 MEDIA_TYPE = "application/problem+json"
-# The types of what is in no tree: the framework's own refusals, and what nobody expected.
+# Types of errors outside the tree: the framework's refusals, and unexpected exceptions.
 NO_TYPE, BUG = "about:blank", "urn:tasteprint:bug"
 
 log = logging.getLogger("tasteprint")
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error, also the framework's own, as a problem."""
-    app.add_exception_handler(TasteprintError, _on_own)
+    """Handle every exception, also the framework's, by a problem response."""
+    app.add_exception_handler(TasteprintError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(ClientDisconnect, _on_left)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(Exception, _on_bug)
 
 
 def describe(error: TasteprintError) -> Problem:
-    """The error as a client reads it; one that is the service's own is logged too."""
+    """The problem details of an error; an error that is a fault of the service is logged too."""
     status = status_of(error)
-    if status >= 500 and not isinstance(error, Stopping | UnknownCoding):  # these are no faults
+    if status >= 500 and not isinstance(
+        error, Stopping | UnknownCoding
+    ):  # not faults of the service
         log.error("%s: %s", type(error).__name__, error)
     return Problem(
         type=type_of(type(error).__name__),
@@ -60,9 +63,10 @@ def describe(error: TasteprintError) -> Problem:
 
 
 def answer(error: TasteprintError) -> Response:
+    """The problem response of an error."""
     problem = describe(error)
     wait_s = RETRY_AFTER_S.get(problem.status)
-    return _send(problem, {"Retry-After": str(wait_s)} if wait_s else {})
+    return _send(problem, {RETRY_AFTER: str(wait_s)} if wait_s else {})
 
 
 def _send(problem: Problem, headers: dict[str, str] | None = None) -> Response:
@@ -71,7 +75,7 @@ def _send(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
 
 
-async def _on_own(request: Request, error: Exception) -> Response:
+async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TasteprintError)
     return answer(error)
 
@@ -85,8 +89,9 @@ def _known_parameters(request: Request) -> str:
     route = request.scope.get("route")
     schema = request.app.openapi()["paths"].get(getattr(route, "path", ""), {})
     operation = schema.get(request.method.lower(), {})
-    known = (each["name"] for each in operation.get("parameters", []) if each["in"] == "query")
-    return ", ".join(known) or "none"
+    parameters = operation.get("parameters", [])
+    names = (parameter["name"] for parameter in parameters if parameter["in"] == "query")
+    return ", ".join(names) or "none"
 
 
 def _query_error(errors: Sequence[Any], known: str) -> TasteprintError:
@@ -97,7 +102,7 @@ def _query_error(errors: Sequence[Any], known: str) -> TasteprintError:
             f"there is no query parameter {name!r}",
             value=name,
             limit=known,
-            remedy=f"known are: {known}",
+            remedy=f"the route takes: {known}",
         )
     reason = str(first["msg"]).removeprefix("Value error, ")
     return InvalidParameter(f"{name}: {reason}", value=given, remedy="see /docs")
@@ -106,7 +111,7 @@ def _query_error(errors: Sequence[Any], known: str) -> TasteprintError:
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     title = HTTPStatus(error.status_code).phrase
-    remedy = "see /docs for the routes there are" if error.status_code in {404, 405} else None
+    remedy = "see /docs for the routes" if error.status_code in {404, 405} else None
     detail = f"{request.method} {request.url.path}: {error.detail}"
     problem = Problem(
         type=NO_TYPE, title=title, status=error.status_code, detail=detail, remedy=remedy
@@ -114,18 +119,18 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return _send(problem, dict(error.headers or {}))
 
 
-async def _on_left(request: Request, error: Exception) -> Response:
+async def _on_disconnect(request: Request, error: Exception) -> Response:
     log.debug("a client left during its upload")
     return Response(status_code=CLIENT_LEFT)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    # Starlette raises it on, and uvicorn logs it with its traceback.
+    # Starlette raises the exception again, and uvicorn logs it with its traceback.
     problem = Problem(
         type=BUG,
         title="Internal error",
         status=500,
-        detail="the service met an error that it does not know",
-        remedy="report it with the service's log of this moment",
+        detail="an unexpected error occurred in the service",
+        remedy="report it with the service's log of this request",
     )
     return _send(problem)

@@ -1,4 +1,4 @@
-"""The server: says what it uses once it listens, and ends without losing what it has taken."""
+"""HTTP server: uvicorn with a startup banner and a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from fastapi import FastAPI
 from service.observability.logs import announce
 from service.pipeline.pipeline import Pipeline
 from service.settings import Settings
-from service.transport.connection import connections
+from service.transport.uvicorn_contract import http_protocol
 
-# For answers to leave, once the requests are over.
-CLOSING_S = 1
+# Time for responses to be sent after the requests have ended.
+CLOSING_TIMEOUT_S = 1
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which on a signal first finishes its requests, and refuses new ones meanwhile.
+    """uvicorn server with a graceful shutdown: on a signal it finishes the requests under way.
 
-    It goes on listening until then: who comes gets a 503 with Retry-After, and who asks whether it
-    is ready is told that it is not, where a closed port would look like a crash.
+    It listens until these have ended, and answers new requests with 503 and Retry-After: a closed
+    port would look like a crash. `/readyz` answers that the service is not ready.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class Server(uvicorn.Server):
         self._pipeline: Pipeline = app.state.pipeline
         self._banner = banner
         self._shutdown_s = settings.shutdown_s
-        self._ends_at = 0.0
+        self._shutdown_at = 0.0
         config = uvicorn.Config(
             app,
-            # A class is meant; it is called, and nothing else.
-            http=cast(type[asyncio.Protocol], connections(settings)),
+            # Typed as a class, and only called.
+            http=cast(type[asyncio.Protocol], http_protocol(settings)),
             log_level="info",
-            log_config=None,  # its lines go the way of ours
+            log_config=None,  # uvicorn logs through the handlers of `service.observability.logs`
             access_log=False,  # `service.middleware.instrumentation` logs the requests
-            timeout_graceful_shutdown=CLOSING_S,
+            timeout_graceful_shutdown=CLOSING_TIMEOUT_S,
             server_header=False,
         )
         super().__init__(config)
@@ -54,12 +54,12 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self._pipeline.stopping:
-            self._ends_at = time.monotonic() + self._shutdown_s
+            self._shutdown_at = time.monotonic() + self._shutdown_s
             self._pipeline.stop()
         super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
         if not await super().on_tick(counter):
             return False
-        finished = not self._pipeline.requests or time.monotonic() >= self._ends_at
+        finished = not self._pipeline.requests or time.monotonic() >= self._shutdown_at
         return finished or self.force_exit

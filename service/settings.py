@@ -1,4 +1,4 @@
-"""Every fact of a deployment, read once from `TASTEPRINT_*` and passed down."""
+"""Settings of a deployment, read once from the environment variables `TASTEPRINT_*`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
 
 def parse_origins(value: object) -> object:
-    """Origins between commas, as a browser states them; what is no string is left as it is.
+    """CORS origins separated by commas, as browsers send them; other types are returned as is.
 
     Raises
     ------
@@ -37,11 +37,11 @@ def parse_origins(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    origins = tuple(each.strip().lower() for each in value.split(",") if each.strip())
+    origins = tuple(origin.strip().lower() for origin in value.split(",") if origin.strip())
     for origin in origins:
         if origin != "*" and not ORIGIN.fullmatch(origin):
             raise ValueError(
-                f"{origin} is no origin: write scheme, host and port alone, as https://example.org"
+                f"{origin} is no origin: write only scheme, host and port, as https://example.org"
             )
     return origins
 
@@ -52,12 +52,12 @@ MiB = 1 << 20
 
 
 def cores() -> int:
-    """Cores that this process may use: fewer than the machine's where it is confined."""
+    """Number of CPU cores that this process may use (its affinity), not of the whole machine."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 class Settings(BaseSettings):
-    """The defaults need nothing: no Redis, no GPU, no configuration."""
+    """Settings of a deployment; the defaults need no Redis, no GPU and no configuration."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
@@ -72,157 +72,176 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(default=True, description="Log a line for each request.")
     log_format: Literal["text", "json"] = Field(
-        default="text", description="`json` logs one object a line."
+        default="text", description="`json` logs one JSON object per line."
     )
     otlp_endpoint: AnyHttpUrl | None = Field(
         default=None,
         description="Collector of OpenTelemetry traces (OTLP over HTTP); needs the extra `otel`.",
     )
     shutdown_s: float = Field(
-        default=10.0, gt=0, description="What running requests get to finish in."
+        default=10.0, gt=0, description="Time for running requests to finish at a shutdown."
     )
     max_connections: int = Field(
         default=20_000,
         ge=1,
-        description="Most connections; beyond it the one that has been idle longest is closed.",
+        description="Maximum number of connections; beyond it the one idle longest is closed.",
     )
     head_timeout_s: float = Field(
         default=10.0,
         gt=0,
-        description="Longest that a connection may take to send a request's head.",
+        description="Time limit for a connection to send a request's head.",
     )
 
     api_keys: Annotated[Digests, NoDecode, BeforeValidator(parse_keys)] = Field(
         default=(),
         repr=False,
-        description="Keys, separated by commas: who has none of them is refused.",
+        description="API keys, separated by commas; a request without one of them is refused.",
     )
     api_keys_file: Path | None = Field(
-        default=None, description="File of such keys, one a line; they count beside the others."
+        default=None, description="File of further API keys, one a line."
     )
     guard_docs: bool = Field(
-        default=False, description="Ask for a key also at `/`, `/docs` and `/openapi.json`."
+        default=False, description="Require a key at `/`, `/docs` and `/openapi.json` too."
     )
-    guard_metrics: bool = Field(default=True, description="Ask for a key also at `/metrics`.")
+    guard_metrics: bool = Field(default=True, description="Require a key at `/metrics` too.")
     allow_anyone: bool = Field(
-        default=False, description="Listen also where other machines reach it, without any keys."
+        default=False,
+        description="Allow listening without API keys where other machines reach the service.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)] = Field(
         default=(),
-        description="Origins whose pages may read answers, separated by commas; `*` is every one.",
+        description="Origins whose pages may read answers (CORS), separated by commas; `*` allows "
+        "all.",
     )
 
     models_dir: Path = Field(
-        default=MODELS_DIR, description="Folder of bundles, one folder a bundle."
+        default=MODELS_DIR, description="Folder of model bundles, one subfolder for each."
     )
     default_model: str = Field(
-        default="cf-estimator", description="Model of a POST /embed that names none."
+        default="cf-estimator", description="Model of a `POST /embed` that names none."
     )
     precision: Literal["auto", "float32", "float16", "int8"] = Field(
         default="auto",
-        description="`auto` takes float16 on a GPU and int8 on a CPU that runs it faster, where it "
-        "was measured to agree with float32; a name is taken wherever a model has it.",
+        description="`auto` uses float16 on a GPU, and int8 on a CPU that runs it faster, where "
+        "it was measured to agree with float32; a named precision is used by every model that "
+        "has it.",
     )
-    require_gpu: bool = Field(default=False, description="Refuse to start where CUDA is not used.")
+    require_gpu: bool = Field(default=False, description="Refuse to start without CUDA.")
     infer_threads: int = Field(
         default=0,
         ge=0,
-        description="CPU threads of a run; 0 measures at the start how the cores are best split.",
+        description="CPU threads of an inference run; 0 measures the fastest split of the cores "
+        "at the start.",
     )
     infer_timeout_s: float = Field(
-        default=20.0, gt=0, description="Longest a window may wait for its model and its answer."
+        default=20.0,
+        gt=0,
+        description="Time limit of a window in a model's queue and in the model.",
     )
     deadline_s: float = Field(
-        default=30.0, gt=0, description="Longest from an upload's last byte to its answer."
+        default=30.0, gt=0, description="Time limit from an upload's last byte to its answer."
     )
     max_batch: int = Field(
-        default=16, ge=1, description="Most windows in one run on a GPU; on a CPU it is always one."
+        default=16,
+        ge=1,
+        description="Maximum batch size on a GPU, in windows; on a CPU it is always 1.",
     )
     max_windows: int = Field(
-        default=60, ge=1, description="Most windows of one file with `window=all`."
+        default=60, ge=1, description="Maximum number of windows of one file with `window=all`."
     )
 
-    max_upload_bytes: int = Field(
-        default=100 * MiB, ge=1, description="Largest file that is taken."
-    )
+    max_upload_bytes: int = Field(default=100 * MiB, ge=1, description="Maximum size of a file.")
     max_batch_files: int = Field(
-        default=1000, ge=1, description="Most files of one POST /embed/batch."
+        default=1000, ge=1, description="Maximum number of files of one `POST /embed/batch`."
     )
     max_held_bytes: int = Field(
-        default=1024 * MiB, ge=1, description="Most bytes of uploads held in memory at a time."
+        default=1024 * MiB,
+        ge=1,
+        description="Upload memory budget: maximum bytes of all uploads in memory.",
     )
     upload_timeout_s: float = Field(
-        default=30.0, gt=0, description="Longest silence of a client that is uploading."
+        default=30.0, gt=0, description="Time limit for a silent client during an upload."
     )
     min_upload_bytes_per_s: int = Field(
-        default=16 << 10, ge=1, description="Least pace of an upload after that time."
+        default=16 << 10, ge=1, description="Minimum rate of an upload after that time."
     )
     max_in_flight: int = Field(
         default_factory=lambda: 6 * cores(),
         ge=1,
-        description="Most windows of audio in work at a time; beyond it the answer is 429.",
+        description="Maximum number of windows of audio in work; beyond it the answer is 429.",
     )
 
     decode_workers: int = Field(default_factory=cores, ge=1, description="Decoder processes.")
-    decode_timeout_s: float = Field(default=20.0, gt=0, description="Longest decoding of one file.")
+    decode_timeout_s: float = Field(
+        default=20.0, gt=0, description="Time limit for decoding one file."
+    )
     decode_memory_bytes: int = Field(
         default=2048 * MiB, ge=512 * MiB, description="Address space of a decoder process."
     )
     require_sandbox: bool = Field(
         default=False,
-        description="Refuse to start where the kernel filters no system calls of decoders.",
+        description="Refuse to start where the kernel cannot filter the decoders' system calls.",
     )
 
     redis_url: RedisDsn | None = Field(
         default=None,
         repr=False,  # it may hold a password
-        description="Cache in this Redis, `rediss://` by TLS; without it, in the process.",
+        description="Redis of the cache, `rediss://` for TLS; without it the cache is in the "
+        "process.",
     )
     redis_timeout_ms: int = Field(
-        default=50, ge=1, description="Longest wait for Redis, each time."
+        default=50, ge=1, description="Time limit for each call of Redis."
     )
     redis_pause_s: float = Field(
-        default=1.0, ge=0.05, description="How long Redis is left alone after it failed."
+        default=1.0,
+        ge=0.05,
+        description="Time without calls of Redis after one has failed (circuit breaker).",
     )
     cache_entries: int = Field(
         default=10_000,
         ge=0,
-        description="Answers kept in the process; 0 keeps none. Redis has its own limit.",
+        description="Maximum number of answers cached in the process; 0 caches none. Redis has "
+        "its own limit.",
     )
-    cache_ttl_s: int = Field(default=7 * 24 * 3600, ge=1, description="How long an answer is kept.")
+    cache_ttl_s: int = Field(
+        default=7 * 24 * 3600, ge=1, description="Time that an answer stays in the cache."
+    )
 
     @field_validator("max_held_bytes")
     @classmethod
-    def _holds_one_upload(cls, max_held_bytes: int, info: ValidationInfo) -> int:
-        if max_held_bytes < (least := info.data.get("max_upload_bytes", 0)):
-            raise ValueError(f"should be at least {PREFIX}MAX_UPLOAD_BYTES, which is {least}")
+    def _fits_one_upload(cls, max_held_bytes: int, info: ValidationInfo) -> int:
+        if max_held_bytes < (minimum := info.data.get("max_upload_bytes", 0)):
+            raise ValueError(f"should be at least {PREFIX}MAX_UPLOAD_BYTES, which is {minimum}")
         return max_held_bytes
 
 
 def from_environment() -> Settings:
-    """The settings that `TASTEPRINT_*` gives, none of them misspelt.
+    """The settings of the environment variables `TASTEPRINT_*`.
 
     Raises
     ------
     CannotStart
-        Where a variable of that prefix is no setting: ignored, it would seem to hold.
+        Where a variable with that prefix is no setting: ignored, it would seem to have effect.
     pydantic.ValidationError
-        Where a value is not one that its setting takes.
+        Where a value is not valid for its setting.
     """
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     given = sorted(name for name in os.environ if name.upper().startswith(PREFIX))
     unknown = [name for name in given if name.upper() not in known]
     if unknown:
-        near = {each: None for name in unknown for each in _nearest(name.upper(), known)}
+        near = {match: None for name in unknown for match in _nearest(name.upper(), known)}
         raise CannotStart(
             f"no such setting: {', '.join(unknown)}",
             value=", ".join(unknown),
-            remedy=f"there is {', '.join(near)}" if near else "the README lists every setting",
+            remedy=f"did you mean {', '.join(near)}?"
+            if near
+            else "docs/settings.md lists every setting",
         )
     return Settings()
 
 
 def _nearest(name: str, known: list[str]) -> list[str]:
-    # Without the prefix, which makes all of them look alike.
-    bare = [each.removeprefix(PREFIX) for each in known]
-    return [PREFIX + each for each in difflib.get_close_matches(name.removeprefix(PREFIX), bare)]
+    # Without the prefix, which makes all names similar.
+    bare = [setting.removeprefix(PREFIX) for setting in known]
+    matches = difflib.get_close_matches(name.removeprefix(PREFIX), bare)
+    return [PREFIX + match for match in matches]

@@ -1,1 +1,1 @@
-"""From an audio file to a model's input window."""
+"""Audio preprocessing: from an uploaded file to the windows that a model takes."""

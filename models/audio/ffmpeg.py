@@ -1,4 +1,4 @@
-"""Reading by FFmpeg's libraries (PyAV): Vorbis, Opus, AAC, and what else its whitelist lets in."""
+"""Reader by FFmpeg's libraries (PyAV): Vorbis, Opus, AAC and all other formats of its whitelist."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from models.audio.ffmpeg_blocks import Block, Gathered
-from models.audio.ffmpeg_graph import BLOCK_SAMPLES, Source
+from models.audio.ffmpeg_blocks import Block, FrameBuffer
+from models.audio.ffmpeg_graph import BLOCK_SAMPLES, GraphSource
 from models.audio.id3 import tags_end
 from models.audio.ogg import missing_bytes
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, NoAudioStream, NotAudio, TruncatedAudio
 
-# No playlists, no `concat`, no network: a file may name other files only where a demuxer lets it.
+# No playlists, no `concat`, no network: with these demuxers a file cannot refer to other files.
 DEMUXERS = "mov,mp4,m4a,matroska,webm,ogg,aac,flac,mp3,wav,w64,aiff,caf,asf"
 OPEN_OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
-# After a seek Opus settles in 80 ms (RFC 7845, section 4.6), AAC in two packets (46 ms).
+# Decoded before the window: after a seek Opus converges in 80 ms (RFC 7845, section 4.6), AAC in
+# two packets (46 ms).
 PREROLL_S = 0.16
-# Containers round durations, and encoders pad: what may be missing at the end of a whole file.
+# What may be missing at the end of a complete file: containers round durations, and encoders pad.
 SLACK_S = 1.0
 MAX_MISSING = 0.01
 # Containers without an index, for which FFmpeg guesses a duration from the bit rate.
 UNINDEXED = {"aac", "mp3"}
 OGG = "ogg"
-# Codecs whose packets hold some thousand samples at most. A packet of PCM holds what a container
-# says, and FFmpeg's graph dies of what it cannot allocate for one.
+# Codecs whose packets hold some thousand samples at most. A packet of PCM is as large as the
+# container states, and FFmpeg's filter graph crashes where it cannot allocate memory for one.
 BOUNDED = {"aac", "mp3", "mp3float", "opus", "vorbis"}
-# Of a few blocks of Vorbis all may be misplaced (see `av_graph`). Of so many some are right, and
-# tell.
+# A few blocks of Vorbis may all be misplaced (see `ffmpeg_graph`). Among this many some are placed
+# right, so that a gap is detected.
 VORBIS = "vorbis"
 MIN_VORBIS_SAMPLES = 16 * BLOCK_SAMPLES
-# The graph opens the file again for each window. One that takes a hundred times as long to open as
-# others do is opened once.
-MOST_OPEN_S = 0.1
+# The graph opens the file again for each window. A file that takes a hundred times as long to open
+# as usual is opened only once, without a graph.
+MAX_GRAPH_OPEN_S = 0.1
 
 
-class AvReader:
+class FfmpegReader:
     """An open file and its first audio stream.
 
     Raises
@@ -52,7 +53,7 @@ class AvReader:
     """
 
     def __init__(self, path: Path) -> None:
-        began_s = time.thread_time()
+        started_s = time.thread_time()
         self._path = path
         self._options = OPEN_OPTIONS | {"skip_initial_bytes": str(tags_end(path))}
         self._container = self._open()
@@ -61,14 +62,14 @@ class AvReader:
         except BaseException:
             self._container.close()
             raise
-        quickly = time.thread_time() - began_s < MOST_OPEN_S
-        self._source = self._graph() if quickly and self.codec in BOUNDED else None
+        opens_fast = time.thread_time() - started_s < MAX_GRAPH_OPEN_S
+        self._source = self._open_graph() if opens_fast and self.codec in BOUNDED else None
 
     def _open_stream(self) -> None:
         self._stream = _audio_stream(self._container)
         context = self._stream.codec_context
-        if context is None:  # whatever its type says: a codec that FFmpeg does not know
-            raise NoAudioStream("the audio stream is of a codec that no decoder knows")
+        if context is None:  # despite its type: a codec that FFmpeg does not know
+            raise NoAudioStream("the audio stream has a codec that no decoder knows")
         if self._stream.time_base is None or not context.sample_rate or not context.channels:
             raise NoAudioStream("the audio stream states no sample rate or no channels")
         self._time_base: Fraction = self._stream.time_base
@@ -81,8 +82,8 @@ class AvReader:
             raise NoAudioStream("the audio stream holds no samples")
         self.n_frames = int(duration_s * self.sample_rate)
 
-    def _graph(self) -> Source:
-        return Source(
+    def _open_graph(self) -> GraphSource:
+        return GraphSource(
             self._path,
             self.sample_rate,
             origin_s=float(self._origin * self._time_base),
@@ -92,7 +93,10 @@ class AvReader:
         )
 
     def _duration_s(self) -> float:
-        """What the container states, held against its last packets; else the last packet's end."""
+        """The duration that the container states, checked against the end of its last packet.
+
+        Without a stated duration, the end of the last packet.
+        """
         stated_s = 0.0
         if self._container.format.name in UNINDEXED:
             pass
@@ -101,18 +105,18 @@ class AvReader:
         elif self._container.duration and len(self._container.streams) == 1:
             stated_s = self._container.duration / av.time_base
         if self._container.format.name == OGG and (missing := missing_bytes(self._path)):
-            # FFmpeg takes the last whole page for the end.
+            # FFmpeg takes the last complete page for the end.
             raise TruncatedAudio(
                 f"the file ends {missing} bytes before its last page does", value=missing, limit=0
             )
         end_s = self._last_packet_end_s(max(0.0, stated_s - 2 * SLACK_S))
         if stated_s and end_s < stated_s - SLACK_S:
             raise TruncatedAudio(
-                f"the header promises {stated_s:.2f} s of audio, the file ends at {end_s:.2f} s",
+                f"the header states {stated_s:.2f} s of audio, the file ends at {end_s:.2f} s",
                 value=round(end_s, 2),
                 limit=round(stated_s, 2),
             )
-        # Without a stated duration the packets tell; with one, it leaves encoder padding out.
+        # A stated duration leaves out the encoder's padding, which packets include.
         return min(stated_s, end_s) if stated_s else end_s
 
     def _last_packet_end_s(self, from_s: float) -> float:
@@ -123,7 +127,7 @@ class AvReader:
                 if packet.pts is not None and packet.size:
                     end = max(end, packet.pts - self._origin + (packet.duration or 0))
         except av.error.FFmpegError:
-            pass  # the end of what can be read, which is what was asked
+            pass  # the end of what can be read, which is the answer
         return float(end * self._time_base)
 
     def _seek(self, to_s: float) -> None:
@@ -146,16 +150,16 @@ class AvReader:
         if count <= 0:
             return np.zeros(0, np.float32)
         from_s = start / self.sample_rate - PREROLL_S
-        told = self.codec != VORBIS or count >= MIN_VORBIS_SAMPLES
-        source = self._source if told else None
+        detects_gaps = self.codec != VORBIS or count >= MIN_VORBIS_SAMPLES
+        source = self._source if detects_gaps else None
         mono = source.read(start, count, from_s=from_s) if source else None
         return self._read_by_frames(start, count, from_s) if mono is None else mono
 
     def _read_by_frames(self, start: int, count: int, from_s: float) -> Samples:
-        """The same, past gaps and damage: what is missing is silent."""
+        """As `read`, but tolerant of gaps and damage: missing samples are silent."""
         mono = np.zeros(count, np.float32)
         filled = 0
-        self._renew()
+        self._reopen_ogg()
         self._seek(from_s)
         for block in self._blocks(start + count):
             begin, end = max(block.position, start), min(block.end, start + count)
@@ -170,11 +174,11 @@ class AvReader:
             )
         return mono
 
-    def _renew(self) -> None:
-        """Open an Ogg file anew for each window.
+    def _reopen_ogg(self) -> None:
+        """Open an Ogg file again for each window.
 
-        FFmpeg misplaces what it decodes from an Ogg file's last page on, where it has read that
-        page before and seeks to the middle of it.
+        FFmpeg misplaces the audio from an Ogg file's last page on, if it has read that page before
+        and seeks to the middle of it.
         """
         if self._container.format.name == OGG:
             self._container.close()
@@ -182,19 +186,19 @@ class AvReader:
             self._stream = _audio_stream(self._container)
 
     def _blocks(self, end: int) -> Iterator[Block]:
-        """What is decoded from here to that sample, in blocks without a gap."""
-        gathered = Gathered(self.sample_rate)
+        """Decoded audio from here to sample `end`, in blocks without a gap."""
+        buffer = FrameBuffer(self.sample_rate)
         scale = self._time_base * self.sample_rate
         per_tick, ticks = scale.numerator, scale.denominator
         for frame in self._frames():
             if frame.pts is None or frame.sample_rate != self.sample_rate:
                 continue
             position = ((frame.pts - self._origin) * per_tick + ticks // 2) // ticks
-            if (block := gathered.add(frame, position)) is not None:
+            if (block := buffer.add(frame, position)) is not None:
                 yield block
-            if gathered.end >= end:
+            if buffer.end >= end:
                 break
-        if (block := gathered.take()) is not None:
+        if (block := buffer.take()) is not None:
             yield block
 
     def _frames(self) -> Iterator[av.AudioFrame]:
@@ -203,13 +207,13 @@ class AvReader:
             try:
                 yield from decode(packet)
             except av.error.FFmpegError:
-                continue  # one damaged packet is a gap, which `read` counts
+                continue  # a damaged packet is a gap, which `_read_by_frames` counts
 
     def _packets(self) -> Iterator[av.Packet[AudioStream]]:
         try:
             yield from self._container.demux(self._stream)
         except av.error.FFmpegError:
-            return  # unreadable from here on: `read` counts what is missing
+            return  # unreadable from here on: `_read_by_frames` counts what is missing
 
     def _open(self) -> InputContainer:
         try:
@@ -235,8 +239,7 @@ def _open_error(path: Path, error: Exception) -> NotAudio | TruncatedAudio:
     # An MP4 keeps its index (`moov`) at the end unless told otherwise: cut off, it does not open.
     if head[4:8] == b"ftyp" and isinstance(error, av.error.InvalidDataError):
         return TruncatedAudio("the MP4 file ends before its index")
-    known = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RIFF": "WAV", b"FORM": "AIFF", b"ID3\x03": "MP3"}
-    name = known.get(head[:4])
-    if name:
-        return TruncatedAudio(f"the file begins as {name} and ends before there is any audio")
+    names = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RIFF": "WAV", b"FORM": "AIFF", b"ID3\x03": "MP3"}
+    if name := names.get(head[:4]):
+        return TruncatedAudio(f"the file begins as {name} and ends before any audio")
     return NotAudio("no decoder recognises the file")

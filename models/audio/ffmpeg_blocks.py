@@ -1,7 +1,7 @@
-"""Decoded frames gathered into blocks, so that Python's share is per block and not per frame.
+"""Blocks of decoded audio: frames joined, so that Python's overhead is per block, not per frame.
 
-A frame is some 20 ms of audio. To turn each into an array and to mix it down costs as much as to
-decode it.
+A frame is some 20 ms of audio. To convert each frame to an array and to mix it down costs as much
+as to decode it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio
 
-# Half a megabyte of stereo. A block costs as much as twenty frames; larger ones save nothing more.
+# Half a megabyte of stereo. A block costs as much as twenty frames; larger blocks save no more.
 BLOCK_SAMPLES = 65_536
-# Some containers state times in milliseconds (WebM); the shortest packet of any codec is longer.
+# Some containers round times to milliseconds (WebM); the shortest packet of any codec is longer.
 MAX_JITTER_S = 0.0015
 
 
 @dataclass(frozen=True)
 class Block:
-    """Contiguous audio; `position` counts in samples from the start of the audio."""
+    """Contiguous audio; `position` is in samples from the start of the audio."""
 
     position: int
     frame: av.AudioFrame
@@ -31,60 +31,66 @@ class Block:
     def end(self) -> int:
         return self.position + self.frame.samples
 
-    def mix_down(self, begin: int, into: Samples) -> None:
-        """Write the mean of the channels, from that position on, until `into` is full."""
+    def mix_down(self, begin: int, out: Samples) -> None:
+        """Write the mean of the channels to `out`, from position `begin` on until `out` is full."""
         planar = self.frame
         if planar.format.name != "fltp":
             (planar,) = av.AudioResampler(format="fltp").resample(planar)
-        # Of eight channels PyAV finds nine planes, and reads the ninth where none is.
+        # For eight channels PyAV reports nine planes, and reads beyond the frame for the ninth.
         planes = planar.planes[: planar.layout.nb_channels]
         first, *others = (
-            np.frombuffer(plane, np.float32, into.size, 4 * (begin - self.position))  # type: ignore[call-overload]
+            np.frombuffer(plane, np.float32, out.size, 4 * (begin - self.position))  # type: ignore[call-overload]
             for plane in planes
         )
         if not others:
-            into[:] = first
+            out[:] = first
             return
-        np.add(first, others[0], out=into)
+        np.add(first, others[0], out=out)
         for plane in others[1:]:
-            into += plane
-        into *= np.float32(1 / (1 + len(others)))
+            out += plane
+        out *= np.float32(1 / (1 + len(others)))
 
 
-class Gathered:
-    """Frames that follow each other and are of one kind."""
+class FrameBuffer:
+    """FIFO of consecutive frames of one format, which joins them into blocks.
+
+    Attributes
+    ----------
+    end : position behind the last frame
+    """
 
     def __init__(self, sample_rate: int) -> None:
         self._jitter = int(MAX_JITTER_S * sample_rate)
         self._fifo = av.AudioFifo()
         self._channels = 0
-        self._astray = False
+        self._was_misplaced = False
         self._start = 0
         self.end = 0
 
     def add(self, frame: av.AudioFrame, position: int) -> Block | None:
-        """Take in the frame that begins there; the block before it, where that is complete."""
-        # FFmpeg's queue believes that every frame has the channels of the first.
-        other = frame.layout.nb_channels != self._channels
-        astray = not -self._jitter <= position - self.end <= self._jitter
-        # FFmpeg misplaces a Vorbis frame where long blocks turn short, and the next is right again.
-        gap = other or (astray and self._astray)
-        self._astray = astray and not gap
+        """Append the frame at that position; the block before it, if it is complete, else None."""
+        # FFmpeg's FIFO assumes that every frame has as many channels as the first.
+        other_format = frame.layout.nb_channels != self._channels
+        misplaced = not -self._jitter <= position - self.end <= self._jitter
+        # FFmpeg misplaces a Vorbis frame at the change from long to short blocks, and places the
+        # next one right again. So two misplaced frames in a row are a gap.
+        gap = other_format or (misplaced and self._was_misplaced)
+        self._was_misplaced = misplaced and not gap
         block = None
         if gap or self.end - self._start >= BLOCK_SAMPLES:
             block = self.take()
-            if other:
+            if other_format:
                 self._fifo, self._channels = av.AudioFifo(), frame.layout.nb_channels
             self._start = self.end = position if gap else self.end
-        frame.pts = None  # or the queue would check it, in whole ticks
+        frame.pts = None  # else the FIFO would check it, in whole ticks
         try:
             self._fifo.write(frame)
         except ValueError as error:  # another sample format
-            raise CorruptAudio("the audio stream changes its format on the way") from error
+            raise CorruptAudio("the audio stream changes its sample format") from error
         self.end += frame.samples
         return block
 
     def take(self) -> Block | None:
-        """What has been gathered; None where that is nothing."""
+        """Remove the block of all frames in the buffer; None where there are none."""
         frame = self._fifo.read()
         return None if frame is None else Block(self._start, frame)

@@ -1,7 +1,8 @@
-"""From a file to samples within FFmpeg: opened, sought, decoded and gathered by a filter graph.
+"""FFmpeg filter graph: opens a file, seeks, decodes and joins frames without Python's help.
 
-To hand each frame of some 20 ms to Python costs a fifth of what it takes to decode it. The graph
-does not tell what it stumbles over: whoever asks has another way where it does.
+To pass each frame of some 20 ms to Python costs a fifth of its decoding time. The graph does not
+report damage or gaps: where `GraphSource.read` detects any it returns None, and the caller decodes
+frame by frame.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from av.filter import Graph
 from models.audio.ffmpeg_blocks import MAX_JITTER_S, Block
 from models.audio.window_choice import Samples
 
-# 0.74 s at 44.1 kHz. One more than the window has is decoded; each costs some 20 µs by itself.
+# 0.74 s at 44.1 kHz. One block more than the window has is decoded; each costs some 20 µs itself.
 BLOCK_SAMPLES = 32_768
-# FFmpeg misplaces a Vorbis frame where long blocks turn short, in some music every tenth, and two
-# blocks in a row may begin with one. Behind a gap all blocks are astray.
-MAX_ASTRAY = 2
+# FFmpeg misplaces a Vorbis frame at the change from long to short blocks, in some music every tenth
+# frame, and two blocks in a row may begin with one. Behind a gap all blocks are misplaced.
+MAX_MISPLACED = 2
 
 
 @dataclass(frozen=True)
-class Source:
-    """A stream of a file, as FFmpeg's `amovie` opens it.
+class GraphSource:
+    """An audio stream of a file, opened by FFmpeg's `amovie` filter.
 
     Attributes
     ----------
-    origin_s : the timestamp of the audio's first sample
-    n_frames : samples a channel that it has at least; where it ends before them, some are missing
-    container : FFmpeg's name of the only one that it can be, which then needs no guessing
-    options : of the demuxer
+    origin_s : timestamp of the audio's first sample
+    n_frames : minimum length in samples a channel; a stream that ends before is incomplete
+    container : FFmpeg's name of the only possible container, so that it need not be detected
+    options : for the demuxer
     """
 
     path: Path
@@ -48,26 +49,27 @@ class Source:
     def read(self, start: int, count: int, *, from_s: float = 0.0) -> Samples | None:
         """Mono float32 samples [start, start + count), the mean of the channels.
 
-        None where they are not all there, one after the other and of one format.
+        None where samples are missing, or where the format changes.
 
         Parameters
         ----------
-        from_s : seek to there at first, in seconds
+        from_s : position to seek to first, in seconds
         """
         mono, end = np.empty(count, np.float32), start + count
         jitter = MAX_JITTER_S * self.sample_rate
-        position, astray = -1, 0
+        position, n_misplaced = -1, 0
         try:
             for frame in self.blocks(from_s):
-                stated = self._position(frame)
+                stated_position = self._position(frame)
                 if position < 0:
-                    position = stated
+                    position = stated_position
                     if not 0 <= position <= start:
                         return None
-                astray = astray + 1 if abs(stated - position) > jitter else 0
-                if astray > MAX_ASTRAY:
+                is_misplaced = abs(stated_position - position) > jitter
+                n_misplaced = n_misplaced + 1 if is_misplaced else 0
+                if n_misplaced > MAX_MISPLACED:
                     return None
-                if position >= end and not astray:
+                if position >= end and not n_misplaced:
                     return mono
                 block = Block(position, frame)
                 begin, until = max(position, start), min(block.end, end)
@@ -76,12 +78,12 @@ class Source:
                 position = block.end
         except (av.error.FFmpegError, ValueError):
             return None
-        # In the last block only its end tells of a gap.
-        whole = position >= max(end, self.n_frames - jitter) and not astray
-        return mono if whole else None
+        # A gap in the last block shows only by the position of its end.
+        is_complete = position >= max(end, self.n_frames - jitter) and not n_misplaced
+        return mono if is_complete else None
 
     def _position(self, frame: av.AudioFrame) -> int:
-        """Where a frame begins, in samples; -1 where it does not say, or is at another rate."""
+        """Position of a frame in samples; -1 without a timestamp or at another sample rate."""
         if frame.time is None or frame.sample_rate != self.sample_rate:
             return -1
         return round((frame.time - self.origin_s) * self.sample_rate)
@@ -97,7 +99,7 @@ class Source:
         return options | ({"format_name": self.container} if self.container else {})
 
     def blocks(self, from_s: float = 0.0) -> Iterator[av.AudioFrame]:
-        """What is decoded from there on, each but the last one of `BLOCK_SAMPLES`."""
+        """Decoded frames from there on, of `BLOCK_SAMPLES` each but the last."""
         graph = Graph()
         graph.threads = 1
         nodes = [

@@ -1,7 +1,7 @@
-"""ID3v2 tags in front of the audio, which are not read.
+"""ID3v2 tags at the start of a file: where they end, so that readers skip them.
 
-libsndfile and FFmpeg read all that is in them, in time that grows with the square of their number
-of frames: 100,000 in two megabytes took them a minute. So they begin behind the tags.
+libsndfile and FFmpeg parse all of a tag's frames, in time that grows with the square of their
+number: 100,000 frames in two megabytes took a minute. So these libraries start behind the tags.
 
 Source: ID3v2.4.0, section 3.1.
 """
@@ -13,12 +13,12 @@ from pathlib import Path
 from models.errors import CorruptAudio
 
 HEADER_BYTES, FOOTER = 10, 0x10
-# One is the rule; tools that do not know the first one put another in front.
+# Usually one; tools that do not recognise the first tag put another one in front of it.
 MAX_TAGS = 16
 
 
 def tags_end(path: Path) -> int:
-    """Where the tags at the start of a file end.
+    """The byte at which the tags at the start of a file end; 0 without tags.
 
     Raises
     ------
@@ -37,12 +37,12 @@ def tags_end(path: Path) -> int:
         f"the file begins with more than {MAX_TAGS} ID3 tags",
         value=MAX_TAGS + 1,
         limit=MAX_TAGS,
-        remedy="leave one of them",
+        remedy="remove all tags but one",
     )
 
 
 def _tag_bytes(header: bytes) -> int:
-    """How long the tag is that begins so, by four bytes of seven bits; 0 where none does."""
+    """Length of the tag with this header, stated in four bytes of seven bits; 0 for no tag."""
     if len(header) < HEADER_BYTES or header[:3] != b"ID3":
         return 0
     version, size = header[3:5], header[6:10]

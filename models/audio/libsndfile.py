@@ -1,4 +1,4 @@
-"""Reading by libsndfile: WAV, AIFF, FLAC."""
+"""Reader for WAV, AIFF and FLAC, by libsndfile."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from models.errors import CorruptAudio, TruncatedAudio
 # libsndfile takes twice as long as FFmpeg for Vorbis and Opus.
 OGG = b"OggS"
 MP3 = "MPEG_LAYER_III"
-# libsndfile reads a dozen more, obscure ones, which nobody should be able to send it.
-# It guesses the length of MP3: see `models.audio.mp3`.
+# libsndfile reads a dozen more, obscure formats, which an upload must not reach. MP3 is left out,
+# since libsndfile guesses its length: see `models.audio.mp3`.
 CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", "FLAC"}
 UNKNOWN_LENGTH = 1 << 60
-# "RIFF : 1000 (should be 600)": the header promises more bytes than the file holds. Encoders that
-# write to a pipe put the largest number there, and their files are whole.
-PROMISE = re.compile(r"(?:RIFF|FORM|data|SSND)\s*:\s*(\d+) \(should be (\d+)\)")
+# "RIFF : 1000 (should be 600)": the header states more bytes than the file holds. Encoders that
+# write to a pipe state the largest number, and their files are complete.
+STATED_SIZE = re.compile(r"(?:RIFF|FORM|data|SSND)\s*:\s*(\d+) \(should be (\d+)\)")
 STREAMED = 0x7FFF_0000
-# Read at the end, to see that it is there. To seek to the very last sample of a FLAC file can take
-# libFLAC as long as to decode all of it.
+# Read at the end of the file, to check that it is complete. To seek to the very last sample of a
+# FLAC file can take libFLAC as long as to decode all of it.
 TAIL_FRAMES = 8192
-# Of what a header promises: some tools trim a frame, or count a chunk twice.
+# Share of the stated length: some tools trim a frame, or count a chunk twice.
 MAX_MISSING = 0.005
 
 
 class SndfileReader:
-    """An open file; use `open`, which returns None for what libsndfile does not read."""
+    """An open file; use `open`, which returns None for files that libsndfile does not read."""
 
     def __init__(self, file: soundfile.SoundFile) -> None:
         self._file = file
@@ -44,17 +44,17 @@ class SndfileReader:
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
-        """The reader; None where the file is not libsndfile's to read.
+        """The reader; None for a format that another reader is for.
 
         Raises
         ------
         TruncatedAudio
-            Where the file's header promises more than the file holds.
+            Where the header states more audio than the file holds.
         """
         with path.open("rb") as head:
             if head.read(4) == OGG:
                 return None
-        if tags_end(path):  # behind tags libsndfile loses its way in a FLAC file
+        if tags_end(path):  # libsndfile misreads a FLAC file behind tags
             return None
         try:
             file = soundfile.SoundFile(path)
@@ -65,19 +65,19 @@ class SndfileReader:
             return None
         reader = cls(file)
         try:
-            reader._check_whole()
+            reader._check_complete()
         except TruncatedAudio:
             file.close()
             raise
         return reader
 
-    def _check_whole(self) -> None:
-        for promised, held in PROMISE.findall(self._file.extra_info):
-            if int(held) < int(promised) * (1 - MAX_MISSING) and int(promised) < STREAMED:
+    def _check_complete(self) -> None:
+        for stated, held in STATED_SIZE.findall(self._file.extra_info):
+            if int(held) < int(stated) * (1 - MAX_MISSING) and int(stated) < STREAMED:
                 raise TruncatedAudio(
-                    f"the header promises {promised} bytes, the file holds {held}",
+                    f"the header states {stated} bytes, the file holds {held}",
                     value=int(held),
-                    limit=int(promised),
+                    limit=int(stated),
                 )
         tail = min(self.n_frames, TAIL_FRAMES)
         try:
@@ -86,13 +86,13 @@ class SndfileReader:
         except soundfile.LibsndfileError:
             held_frames = 0
         if held_frames < tail:
-            raise ends_early(self.n_frames / self.sample_rate)
+            raise truncated_error(self.n_frames / self.sample_rate)
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
         try:
             self._file.seek(min(start, self.n_frames))
-            # 16-bit audio is read as it is: half the memory traffic, and the same numbers.
+            # 16-bit audio is read as int16: half the memory traffic, and the same numbers.
             dtype = "int16" if self._integer else "float32"
             frames = self._file.read(count, dtype=dtype, always_2d=True)
         except soundfile.LibsndfileError as error:
@@ -103,10 +103,10 @@ class SndfileReader:
         self._file.close()
 
 
-def ends_early(promised_s: float) -> TruncatedAudio:
+def truncated_error(stated_s: float) -> TruncatedAudio:
     return TruncatedAudio(
-        f"the header promises {promised_s:.2f} s of audio, the file ends before that",
-        limit=round(promised_s, 2),
+        f"the header states {stated_s:.2f} s of audio, the file ends before that",
+        limit=round(stated_s, 2),
     )
 
 
@@ -117,7 +117,7 @@ def mix_down(frames: np.ndarray, full_scale: int) -> Samples:
     if n_channels == 1:
         return frames[:, 0] * scale
     if frames.dtype == np.int16 and n_channels == 2:
-        # Both channels as the halves of one number: no strides, and no rounding before `scale`.
+        # Both channels as the halves of an int32: no strides, and no rounding before `scale`.
         pairs = frames.view(np.int32)[:, 0]
         total = pairs >> 16
         total += pairs.astype(np.int16)
@@ -131,7 +131,7 @@ def mix_down(frames: np.ndarray, full_scale: int) -> Samples:
 
 
 def codec_name(container: str, subtype: str) -> str:
-    """libsndfile's pair as one lower-case word: `mp3`, `flac`, `vorbis`, `pcm_16`, …"""
+    """libsndfile's container and subtype as one lower-case word: `mp3`, `flac`, `pcm_16`, …"""
     if container == "FLAC":
         return "flac"
     return "mp3" if subtype == "MPEG_LAYER_III" else subtype.lower()

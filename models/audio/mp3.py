@@ -1,6 +1,6 @@
-"""Reading MP3: a window's frames are cut out of the file, and only these are decoded.
+"""Reader for MP3: the frames of a window are cut out of the file, and only these are decoded.
 
-By FFmpeg, and by libsndfile where that finds damage.
+FFmpeg decodes them; where it finds damage, libsndfile does.
 """
 
 from __future__ import annotations
@@ -13,60 +13,61 @@ from typing import Self
 import numpy as np
 import soundfile
 
-from models.audio.ffmpeg_graph import Source
+from models.audio.ffmpeg_graph import GraphSource
 from models.audio.id3 import tags_end
 from models.audio.libsndfile import (
     MAX_MISSING,
     MP3,
     codec_name,
-    ends_early,
     mix_down,
+    truncated_error,
 )
 from models.audio.mp3_frames import (
     CHECKSUM_BYTES,
     DECODER_DELAY,
     HEADER_BYTES,
     MAX_SIDE_BYTES,
-    lead,
-    silence,
+    make_prefix,
+    mute_frame,
 )
-from models.audio.mp3_index import Mp3Index, index
+from models.audio.mp3_index import Mp3Index, index_frames
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
 
-# A frame's data may begin in those before it (the bit reservoir), so many bytes back at most.
+# A frame's data may begin in earlier frames (the bit reservoir), at most this many bytes back.
 RESERVOIR_BYTES = 511
-# Of the smallest frames (24 bytes) some hold nothing: it is not sought back to the file's start.
-MAX_SUPPLY_FRAMES = 64
+# Some of the smallest frames (24 bytes) hold no data: the search for it does not go back to the
+# start of the file.
+MAX_RESERVOIR_FRAMES = 64
 MAX_OVERHEAD_BYTES = HEADER_BYTES + CHECKSUM_BYTES + MAX_SIDE_BYTES
-# What a frame sounds like depends on the one before it; one more for the filters' memory.
+# A decoded frame depends on the frame before it; one more for the state of the decoder's filters.
 SETTLING_FRAMES = 2
 MAX_UNDECODED = 0.01
 AV_OPTIONS = {"format_whitelist": "mp3", "protocol_whitelist": "file"}
 
 
 class Mp3Reader:
-    """An open file; use `open`, which returns None for what is no MP3, or an odd one."""
+    """An open file; use `open`, which returns None for files that are no MP3, or an unusual one."""
 
     def __init__(self, data: mmap.mmap, frames: Mp3Index, file: soundfile.SoundFile) -> None:
         self._data = data
         self._frames = frames
-        self._skip = frames.stated.skip if frames.stated else 0
+        self._skip = frames.info.skip if frames.info else 0
         self.codec = codec_name(file.format, file.subtype)
         self.sample_rate: int = file.samplerate
         self.channels: int = file.channels
-        self.n_frames = min(frames.audio_frames, frames.n_frames - self._skip)
+        self.n_frames = min(frames.audio_samples, frames.n_samples - self._skip)
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
-        """The reader; None where FFmpeg may know better.
+        """The reader; None for a file that is left to FFmpeg.
 
         Raises
         ------
         TruncatedAudio
-            Where the file holds less than its first or its last frame promises.
+            Where the file holds less than its first or its last frame states.
         CorruptAudio
-            Where too many tags are in front.
+            Where the file begins with too many tags.
         """
         with path.open("rb") as file:
             head = file.read(3)
@@ -74,7 +75,7 @@ class Mp3Reader:
                 return None
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
-            reader = cls._of(path, data)
+            reader = cls._from_data(path, data)
         except BaseException:
             data.close()
             raise
@@ -83,19 +84,19 @@ class Mp3Reader:
         return reader
 
     @classmethod
-    def _of(cls, path: Path, data: mmap.mmap) -> Self | None:
-        frames = index(data, tags_end(path))
-        if frames.kind is None or frames.mixed:
+    def _from_data(cls, path: Path, data: mmap.mmap) -> Self | None:
+        frames = index_frames(data, tags_end(path))
+        if frames.format is None or frames.is_mixed:
             return None
         try:
             file = open_sound(path)
         except soundfile.LibsndfileError:
             return None
         with file:
-            if file.subtype != MP3 or file.samplerate != frames.kind.sample_rate:
+            if file.subtype != MP3 or file.samplerate != frames.format.sample_rate:
                 return None
-            _check_whole(frames, file.samplerate)
-            if frames.stated and file.frames != frames.audio_frames:
+            _check_complete(frames, file.samplerate)
+            if frames.info and file.frames != frames.audio_samples:
                 return None
             reader = cls(data, frames, file)
         return reader if reader.n_frames > 0 else None
@@ -115,13 +116,13 @@ class Mp3Reader:
         begin, end = start + self._skip, start + self._skip + count
         first = max(0, begin // frame_samples - SETTLING_FRAMES)
         last = min(-(-end // frame_samples), self._frames.n_mp3_frames)
-        supply = self._supply(first)
-        before = begin - (supply - 1) * frame_samples
-        descriptor = self._cut(supply, first, last)
-        source = Source(
+        reservoir = self._reservoir_start(first)
+        before = begin - (reservoir - 1) * frame_samples
+        descriptor = self._cut(reservoir, first, last)
+        source = GraphSource(
             Path(f"/proc/self/fd/{descriptor}"),
             self.sample_rate,
-            n_frames=(1 + last - supply) * frame_samples,
+            n_frames=(1 + last - reservoir) * frame_samples,
             container="mp3",
             options=AV_OPTIONS,
         )
@@ -134,7 +135,7 @@ class Mp3Reader:
         return mono
 
     def _read_damaged(self, descriptor: int, before: int, count: int) -> Samples:
-        """The same by libsndfile, which goes on behind what does not decode."""
+        """As `read`, but by libsndfile, which continues behind frames that do not decode."""
         try:
             with soundfile.SoundFile(descriptor, closefd=False) as file:
                 samples = file.read(before + count, dtype="float32", always_2d=True)[before:]
@@ -148,28 +149,28 @@ class Mp3Reader:
             )
         return mix_down(samples, 1)
 
-    def _supply(self, first: int) -> int:
-        """The frame to begin at, so that the data of that one is there."""
-        supply, end = first, self._position(first)
-        while supply > max(0, first - MAX_SUPPLY_FRAMES):
-            held = end - self._position(supply) - (first - supply) * MAX_OVERHEAD_BYTES
-            if held >= RESERVOIR_BYTES:
+    def _reservoir_start(self, first: int) -> int:
+        """The frame to begin at so that the bit reservoir of frame `first` is included."""
+        start, end = first, self._position(first)
+        while start > max(0, first - MAX_RESERVOIR_FRAMES):
+            data_bytes = end - self._position(start) - (first - start) * MAX_OVERHEAD_BYTES
+            if data_bytes >= RESERVOIR_BYTES:
                 break
-            supply -= 1
-        return supply
+            start -= 1
+        return start
 
     def _position(self, number: int) -> int:
         return self._frames.position(self._data, number)
 
-    def _cut(self, supply: int, first: int, last: int) -> int:
-        """A file in memory of those frames, the ones before `first` silent; its descriptor."""
-        begin = self._position(supply)
+    def _cut(self, reservoir: int, first: int, last: int) -> int:
+        """Descriptor of a memfd with frames [reservoir, last); those before `first` are muted."""
+        begin = self._position(reservoir)
         frames = bytearray(self._data[begin : self._position(last)])
-        for number in range(supply, first):
-            silence(frames, self._position(number) - begin)
+        for number in range(reservoir, first):
+            mute_frame(frames, self._position(number) - begin)
         descriptor = os.memfd_create("mp3")
         with open(descriptor, "wb", closefd=False) as file:
-            file.write(lead(frames, last - supply))
+            file.write(make_prefix(frames, last - reservoir))
             file.write(frames)
         os.lseek(descriptor, 0, os.SEEK_SET)
         return descriptor
@@ -178,11 +179,11 @@ class Mp3Reader:
         self._data.close()
 
 
-def _check_whole(frames: Mp3Index, sample_rate: int) -> None:
-    promised = frames.promised_frames
-    if promised is not None:
-        if frames.n_frames < promised * (1 - MAX_MISSING):
-            raise ends_early(promised / sample_rate)
+def _check_complete(frames: Mp3Index, sample_rate: int) -> None:
+    stated = frames.stated_samples
+    if stated is not None:
+        if frames.n_samples < stated * (1 - MAX_MISSING):
+            raise truncated_error(stated / sample_rate)
     elif frames.missing_bytes:
         raise TruncatedAudio(
             f"the file ends {frames.missing_bytes} bytes before its last frame does",
@@ -192,14 +193,16 @@ def _check_whole(frames: Mp3Index, sample_rate: int) -> None:
 
 
 def open_sound(path: Path) -> soundfile.SoundFile:
-    """As libsndfile reads it, from behind the tags in front.
+    """Open the file with libsndfile behind its tags.
 
     Raises
     ------
     CorruptAudio
-        Where there are too many tags; `LibsndfileError` where it reads no such file.
+        Where there are too many tags.
+    LibsndfileError
+        Where libsndfile does not read the file.
     """
     begin = tags_end(path)
-    descriptor = os.open(path, os.O_RDONLY)  # libsndfile closes it, also where it fails
+    descriptor = os.open(path, os.O_RDONLY)  # libsndfile closes it, also on failure
     os.lseek(descriptor, begin, os.SEEK_SET)
     return soundfile.SoundFile(descriptor)

@@ -1,4 +1,4 @@
-"""The header of an MP3 frame, and the two frames that a decoder needs in front of others.
+"""MP3 frame headers, and the two frames that a decoder needs in front of frames cut from a file.
 
 Source: ISO/IEC 11172-3 and 13818-3 (frame header), the Xing/Info header as LAME writes it.
 """
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 MPEG_1, RESERVED_VERSION = 3, 1
 MONO = 3
-LAYER_3 = 0xE2  # of the second header byte, without its version and protection bits
+LAYER_3 = 0xE2  # the second header byte without its version and protection bits
 KBIT_PER_S = (
     (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),  # MPEG 2 and 2.5
     (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),  # MPEG 1
@@ -21,15 +21,15 @@ SAMPLE_RATES = {
     0: (11_025, 12_000, 8_000),
 }
 HEADER_BYTES, CHECKSUM_BYTES, MAX_SIDE_BYTES = 4, 2, 32
-# What a decoder adds in front of what the encoder did; mpg123 cuts both off.
+# Samples that a decoder adds in front, after the encoder's own delay; mpg123 cuts off both.
 DECODER_DELAY = 529
 
 
-class Kind(NamedTuple):
-    """What all frames of a file have in common."""
+class FrameFormat(NamedTuple):
+    """MPEG version and sample rate, the same in all frames of a file."""
 
     version: int
-    rate: int  # the header's index of the sample rate
+    rate: int  # index into SAMPLE_RATES[version], as in the header
 
     @property
     def sample_rate(self) -> int:
@@ -40,76 +40,76 @@ class Kind(NamedTuple):
         return 1152 if self.version == MPEG_1 else 576
 
     def frame_bytes(self, third: int) -> int:
-        """How long the frame is that has this third byte: bit rate and padding."""
+        """Length of a frame with this third header byte, which has bit rate and padding."""
         bits = KBIT_PER_S[self.version == MPEG_1][third >> 4] * 1000
         return self.frame_samples // 8 * bits // self.sample_rate + (third >> 1 & 1)
 
     def side_bytes(self, fourth: int) -> int:
-        """How long the side information is of a frame with this fourth byte: its channels."""
+        """Length of the side information with this fourth header byte, which has the channels."""
         mono = fourth >> 6 == MONO
         if self.version == MPEG_1:
             return 17 if mono else MAX_SIDE_BYTES
         return 9 if mono else 17
 
 
-class Stated(NamedTuple):
-    """A Xing (VBR) or Info (CBR) header: frames of audio, samples to cut off at both ends."""
+class InfoHeader(NamedTuple):
+    """A Xing (VBR) or Info (CBR) header: frames of audio, and samples to skip at both ends."""
 
     n_frames: int
     skip: int
     skip_at_end: int
 
 
-def kind_of(header: bytes | bytearray) -> Kind | None:
-    """Of the frame that begins so; None where none does."""
+def parse_format(header: bytes | bytearray) -> FrameFormat | None:
+    """The format in a frame's first three bytes; None where they are no frame header."""
     if len(header) < 3 or header[0] != 0xFF or header[1] & 0xE6 != LAYER_3:
         return None
     version, bit_rate, rate = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3
     if version == RESERVED_VERSION or bit_rate in (0, 15) or rate == 3:
         return None
-    return Kind(version, rate)
+    return FrameFormat(version, rate)
 
 
-def stated_by(frame: bytes) -> Stated | None:
-    """What a Xing or Info header states; None where there is none, or no number of frames."""
+def parse_info_header(frame: bytes) -> InfoHeader | None:
+    """The frame's Xing or Info header; None without one, or if it states no number of frames."""
     for name in (b"Xing", b"Info"):
         at = frame.find(name, HEADER_BYTES, 64)
         if at > 0 and len(frame) >= at + 12 and frame[at + 7] & 1:
             flags, n_frames = frame[at + 7], int.from_bytes(frame[at + 8 : at + 12])
-            # Numbers of frames and bytes, a table of contents, a quality: those that are flagged.
+            # Optional fields by flag: number of frames, of bytes, table of contents, quality.
             after = at + 12 + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)
-            if not any(frame[after : after + 1]):  # no name of an encoder
-                return Stated(n_frames, DECODER_DELAY, 0)
+            if not any(frame[after : after + 1]):  # no encoder name, so no delay is stated
+                return InfoHeader(n_frames, DECODER_DELAY, 0)
             delays = int.from_bytes(frame[after + 21 : after + 24])
             delay, padding = delays >> 12, delays & 0xFFF
-            return Stated(n_frames, delay + DECODER_DELAY, max(0, padding - DECODER_DELAY))
+            return InfoHeader(n_frames, delay + DECODER_DELAY, max(0, padding - DECODER_DELAY))
     return None
 
 
-def lead(frames: bytearray, n_frames: int) -> bytes:
-    """What makes a file of these frames: an Info frame, and a silent one.
+def make_prefix(frames: bytearray, n_frames: int) -> bytes:
+    """An Info frame and a silent frame, which make these frames a file of their own.
 
-    Without the first, libsndfile guesses how many frames follow by the size of one, and reads no
-    further. Where there is one, it leaves the decoder's delay out: that is of the second.
+    Without an Info frame, libsndfile estimates the number of frames from the size of one, and reads
+    no further. With one, libsndfile skips the decoder's delay, which is in the silent frame.
     """
-    kind = kind_of(frames[:3])
-    if kind is None:
+    frame_format = parse_format(frames[:3])
+    if frame_format is None:
         return b""
-    third = HIGHEST_BIT_RATE << 4 | kind.rate << 2
-    silent = bytearray(kind.frame_bytes(third))
+    third = HIGHEST_BIT_RATE << 4 | frame_format.rate << 2
+    silent = bytearray(frame_format.frame_bytes(third))
     silent[:4] = 0xFF, frames[1] | 1, third, frames[3]
-    says = b"Info\0\0\0\1" + (1 + n_frames).to_bytes(4)
-    at = HEADER_BYTES + kind.side_bytes(frames[3])
-    return bytes(silent[:at] + says + silent[at + len(says) :] + silent)
+    info = b"Info\0\0\0\1" + (1 + n_frames).to_bytes(4)
+    at = HEADER_BYTES + frame_format.side_bytes(frames[3])
+    return bytes(silent[:at] + info + silent[at + len(info) :] + silent)
 
 
-def silence(frames: bytearray, at: int) -> None:
-    """Make the frame that begins there silent; its data stays, for those that follow."""
-    kind = kind_of(frames[at : at + 3])
-    if kind is None:
+def mute_frame(frames: bytearray, at: int) -> None:
+    """Make the frame at that byte silent; its data stays, since later frames may refer to it."""
+    frame_format = parse_format(frames[at : at + 3])
+    if frame_format is None:
         return
     begin = at + HEADER_BYTES + (0 if frames[at + 1] & 1 else CHECKSUM_BYTES)
-    length = kind.side_bytes(frames[at + 3])
-    # Where its data begins is told by the first eight or nine bits: mpg123 keeps no more of it.
-    ninth = frames[begin + 1] & 0x80 if kind.version == MPEG_1 else 0
+    length = frame_format.side_bytes(frames[at + 3])
+    # The first eight or nine bits state where the frame's data begins: mpg123 needs no more.
+    ninth = frames[begin + 1] & 0x80 if frame_format.version == MPEG_1 else 0
     frames[begin + 1 : begin + length] = bytes([ninth]) + bytes(length - 2)

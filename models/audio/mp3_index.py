@@ -1,8 +1,8 @@
-"""Where the frames of an MP3 file are, and so how long it is.
+"""MP3 index: the byte position of every frame, and so the length of the file.
 
-Only some MP3 files state their length, and libsndfile guesses that of the others from the size of
-the file, tags and all; to seek, it steps through every frame before. Here a regular expression
-that matches a run of frames does so, half a millisecond a minute of audio.
+Only some MP3 files state their length. libsndfile estimates that of the others from the size of the
+file, including tags; to seek, it steps through every frame before. Here a regular expression that
+matches a run of frames does that, in half a millisecond a minute of audio.
 """
 
 from __future__ import annotations
@@ -16,20 +16,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.audio.id3 import tags_end
-from models.audio.mp3_frames import LAYER_3, Kind, Stated, kind_of, stated_by
+from models.audio.mp3_frames import (
+    LAYER_3,
+    FrameFormat,
+    InfoHeader,
+    parse_format,
+    parse_info_header,
+)
 
 # Eleven bits of sync, any version, layer III; a valid bit rate and sample rate.
 FRAME_START = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xeb]", re.DOTALL)
-# Damage is stepped over, but a file of something else is not searched to its end.
+# Damage is skipped, but a file that is no MP3 is not searched to its end.
 MAX_RESYNC_BYTES = 1 << 20
-# What may follow the last frame: ID3v1, APE, Lyrics3, ID3v2 footers.
+# Tags that may follow the last frame: ID3v1, APE, Lyrics3, ID3v2 footers.
 TRAILING_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
-# Frames that one match takes: runs as long as possible, then what is left of them.
-RUNS = (256, 16, 1)
+# Lengths of the runs that one match takes: the longest first, then the rest in shorter ones.
+RUN_LENGTHS = (256, 16, 1)
 
 
-class Stretch(NamedTuple):
-    """Frames that follow each other: the first one's number, and where it begins."""
+class FrameRun(NamedTuple):
+    """Consecutive frames: the number of the first one, and the byte at which it begins."""
 
     first: int
     position: int
@@ -37,122 +43,130 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class Mp3Index:
-    """What the headers tell.
+    """The frames of a file, by their headers.
 
     Attributes
     ----------
-    n_mp3_frames : whole frames of audio
-    n_frames : samples a channel, of all whole frames
-    promised_frames : likewise, as the file's Xing or Info header states them; None without one
-    missing_bytes : of a last frame that is cut short
-    mixed : frames of several versions or sample rates; only those before the change are counted
+    format : of all frames; None for a file without frames
+    n_mp3_frames : number of complete MP3 frames of audio
+    info : the Xing or Info header; None without one
+    missing_bytes : that the last frame lacks, where it is truncated
+    is_mixed : the format changes within the file; only frames before the change are counted
+    end : the byte behind the last complete frame
     """
 
-    kind: Kind | None
-    stretches: tuple[Stretch, ...]
+    format: FrameFormat | None
+    runs: tuple[FrameRun, ...]
     n_mp3_frames: int
-    stated: Stated | None
+    info: InfoHeader | None
     missing_bytes: int
-    mixed: bool
+    is_mixed: bool
     end: int
 
     @property
     def frame_samples(self) -> int:
-        return self.kind.frame_samples if self.kind else 0
+        return self.format.frame_samples if self.format else 0
 
     @property
-    def n_frames(self) -> int:
+    def n_samples(self) -> int:
+        """Samples a channel in all complete frames."""
         return self.n_mp3_frames * self.frame_samples
 
     @property
-    def promised_frames(self) -> int | None:
-        return self.stated.n_frames * self.frame_samples if self.stated else None
+    def stated_samples(self) -> int | None:
+        """Samples a channel as the info header states them; None without one."""
+        return self.info.n_frames * self.frame_samples if self.info else None
 
     @property
-    def audio_frames(self) -> int:
-        """Samples a channel without what the encoder put before and after, where it says so."""
-        if self.stated is None:
-            return self.n_frames
-        stated = self.stated.n_frames * self.frame_samples
-        return stated - self.stated.skip - self.stated.skip_at_end
+    def audio_samples(self) -> int:
+        """Samples a channel without the encoder's padding, where the info header states it."""
+        if self.info is None:
+            return self.n_samples
+        stated_samples = self.info.n_frames * self.frame_samples
+        return stated_samples - self.info.skip - self.info.skip_at_end
 
     def position(self, data: mmap.mmap, number: int) -> int:
-        """The byte where a frame begins; of the one after the last, where that ends."""
-        if number >= self.n_mp3_frames or self.kind is None:
+        """The byte at which a frame begins; behind the last frame, the byte at which that ends."""
+        if number >= self.n_mp3_frames or self.format is None:
             return self.end
-        stretch = self.stretches[bisect_right(self.stretches, (number, len(data))) - 1]
-        left, position = number - stretch.first, stretch.position
-        for run in RUNS:
-            while left >= run and (found := _runs(self.kind)[run].match(data, position)):
-                left, position = left - run, found.end()
+        run = self.runs[bisect_right(self.runs, (number, len(data))) - 1]
+        remaining, position = number - run.first, run.position
+        patterns = _run_patterns(self.format)
+        for length in RUN_LENGTHS:
+            while remaining >= length and (found := patterns[length].match(data, position)):
+                remaining, position = remaining - length, found.end()
         return position
 
 
-def measure(path: Path) -> Mp3Index:
-    """Step through the frames of a layer III file."""
+def index_file(path: Path) -> Mp3Index:
+    """The index of a layer III file."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return index(data, tags_end(path))
+        return index_frames(data, tags_end(path))
 
 
-def index(data: mmap.mmap, begin: int) -> Mp3Index:
-    """Step through the frames of a layer III file, which begins behind its tags."""
+def index_frames(data: mmap.mmap, begin: int) -> Mp3Index:
+    """The index of a layer III file whose tags end at byte `begin`."""
     position = _next_frame(data, begin)
-    kind = kind_of(data[position : position + 3])
-    if kind is None:
+    frame_format = parse_format(data[position : position + 3])
+    if frame_format is None:
         return Mp3Index(None, (), 0, None, 0, False, position)
-    found = _runs(kind)[1].match(data, position)
-    stated = stated_by(found[0]) if found else None
-    if found and stated:
+    found = _run_patterns(frame_format)[1].match(data, position)
+    info = parse_info_header(found[0]) if found else None
+    if found and info:
         position = found.end()  # this frame holds no audio
-    return _walk(data, kind, stated, position)
+    return _index_audio(data, frame_format, info, position)
 
 
-def _walk(data: mmap.mmap, kind: Kind, stated: Stated | None, position: int) -> Mp3Index:
-    count, missing, mixed = 0, 0, False
-    stretches: list[Stretch] = []
+def _index_audio(
+    data: mmap.mmap, frame_format: FrameFormat, info: InfoHeader | None, position: int
+) -> Mp3Index:
+    count, missing_bytes, is_mixed = 0, 0, False
+    runs: list[FrameRun] = []
     end = position
+    patterns = _run_patterns(frame_format)
     while True:
-        for run in RUNS:
-            matches = _runs(kind)[run].match
-            while found := matches(data, position):
-                stretches.append(Stretch(count, position))
-                count, position = count + run, found.end()
+        for length in RUN_LENGTHS:
+            while found := patterns[length].match(data, position):
+                runs.append(FrameRun(count, position))
+                count, position = count + length, found.end()
         end = position
         header = data[position : position + 3]
-        if kind_of(header) == kind:
-            missing = position + kind.frame_bytes(header[2]) - len(data)
+        if parse_format(header) == frame_format:
+            missing_bytes = position + frame_format.frame_bytes(header[2]) - len(data)
             break
         position = _next_frame(data, position)
-        following = kind_of(data[position : position + 3])
-        if following != kind:
-            mixed = following is not None
+        next_format = parse_format(data[position : position + 3])
+        if next_format != frame_format:
+            is_mixed = next_format is not None
             break
-    return Mp3Index(kind, tuple(stretches), count, stated, missing, mixed, end)
+    return Mp3Index(frame_format, tuple(runs), count, info, missing_bytes, is_mixed, end)
 
 
 @cache
-def _runs(kind: Kind) -> dict[int, re.Pattern[bytes]]:
-    """Patterns for so many whole frames of that kind, of any bit rate, after each other."""
-    lengths: dict[int, list[int]] = {}
+def _run_patterns(frame_format: FrameFormat) -> dict[int, re.Pattern[bytes]]:
+    """By length of run: a pattern of so many consecutive complete frames, of any bit rate."""
+    third_bytes: dict[int, list[int]] = {}
     for third in range(0x10, 0xF0):
-        if third >> 2 & 3 == kind.rate:
-            lengths.setdefault(kind.frame_bytes(third), []).append(third)
+        if third >> 2 & 3 == frame_format.rate:
+            third_bytes.setdefault(frame_format.frame_bytes(third), []).append(third)
     bodies = b"|".join(
-        b"[%b].{%d}" % (b"".join(rb"\x%02x" % third for third in thirds), length - 3)
-        for length, thirds in lengths.items()
+        b"[%b].{%d}" % (b"".join(rb"\x%02x" % third for third in thirds), frame_bytes - 3)
+        for frame_bytes, thirds in third_bytes.items()
     )
-    second = LAYER_3 | kind.version << 3
+    second = LAYER_3 | frame_format.version << 3
     frame = rb"\xff[\x%02x\x%02x](?:%b)" % (second, second | 1, bodies)
-    return {run: re.compile(b"(?:%b){%d}+" % (frame, run), re.DOTALL) for run in RUNS}
+    return {
+        length: re.compile(b"(?:%b){%d}+" % (frame, length), re.DOTALL) for length in RUN_LENGTHS
+    }
 
 
 def _next_frame(data: mmap.mmap, position: int) -> int:
-    """The next place where two frames follow each other; the end where there is none, or a tag."""
+    """The next byte at which two consecutive frames begin; the end without one, or at a tag."""
     if data[position : position + 11].startswith(TRAILING_TAGS):
         return len(data)
     for found in FRAME_START.finditer(data, position, position + MAX_RESYNC_BYTES):
-        if kind := kind_of(found[0]):
-            after = found.start() + kind.frame_bytes(found[0][2])
-            if kind_of(data[after : after + 3]) == kind:
+        if frame_format := parse_format(found[0]):
+            after = found.start() + frame_format.frame_bytes(found[0][2])
+            if parse_format(data[after : after + 3]) == frame_format:
                 return found.start()
     return len(data)

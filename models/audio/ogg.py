@@ -1,7 +1,7 @@
-"""Whether an Ogg file is whole, from its last page.
+"""Truncation check for Ogg files, by the last page.
 
-FFmpeg and libsndfile take what is left of a cut file for all of it: the length of Ogg is nowhere
-but in its last page.
+FFmpeg and libsndfile take a truncated file for a complete one: Ogg states its length only in its
+last page.
 
 Source: RFC 3533, section 6 (the page header).
 """
@@ -12,15 +12,15 @@ import os
 from pathlib import Path
 
 CAPTURE = b"OggS\0"
-HEADER_BYTES = 27  # the last of them counts the segments, whose lengths follow
-# Header, 255 lengths, 255 segments of 255 bytes.
+HEADER_BYTES = 27  # the last byte is the number of segments, whose lengths follow
+# Header, 255 segment lengths, 255 segments of 255 bytes.
 MAX_PAGE_BYTES = HEADER_BYTES + 255 + 255 * 255
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes the file lacks of its last page; 0 where that is whole.
+    """Number of bytes that the last page lacks; 0 where it is complete.
 
-    A file that is cut between two pages passes: recordings of a stream end like that.
+    A file that is cut between two pages passes, since recordings of a stream end like that.
     """
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -28,7 +28,7 @@ def missing_bytes(path: Path) -> int:
         tail = file.read(MAX_PAGE_BYTES)
     start = tail.rfind(CAPTURE)
     if start < 0:
-        return 0  # something else follows the last page: nothing tells
+        return 0  # other data follows the last page: there is nothing to check
     page = tail[start:]
     if len(page) < HEADER_BYTES:
         return HEADER_BYTES - len(page)

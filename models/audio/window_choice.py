@@ -1,4 +1,4 @@
-"""Which stretch of an audio a model hears."""
+"""Window choice: which windows of the audio are a model's input."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NAMED: dict[str, Mode] = {"middle": "middle", "start": "start", "all": "all"}
 
 @dataclass(frozen=True)
 class WindowChoice:
-    """What was asked for: the middle, the start, all consecutive windows, or an offset."""
+    """The chosen windows: the middle, the start, all consecutive windows, or one at an offset."""
 
     mode: Mode = "middle"
     offset_s: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> WindowChoice:
-        """Read `middle`, `start`, `all` or a number of seconds; a `ValueError` for the rest."""
+        """Parse `middle`, `start`, `all` or a number of seconds; `ValueError` for anything else."""
         if mode := NAMED.get(text):
             return cls(mode)
         if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text):
@@ -35,17 +35,17 @@ class WindowChoice:
         return cls("offset", float(text))
 
     def __str__(self) -> str:
-        # All digits: `:g` keeps six, and two offsets would share a cache key.
+        # All digits: with `:g`, which keeps six, two offsets could share a cache key.
         return repr(self.offset_s) if self.mode == "offset" else self.mode
 
 
 def window_starts(
     choice: WindowChoice, duration_s: float, audio: AudioInput, max_windows: int
 ) -> tuple[float, ...]:
-    """Start of each window in seconds; one window unless all are asked for.
+    """Start of each chosen window in seconds; several windows only for `all`.
 
-    Audio no longer than a window has one, at 0. With `all`, a last stretch shorter than half a
-    window is left out, and a longer one is covered by a window that ends with the audio.
+    Audio that is no longer than a window has one, at 0. For `all`, a remainder shorter than half a
+    window is left out, and a longer remainder is covered by a window that ends with the audio.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def window_starts(
     """
     if duration_s < audio.min_audio_s:
         raise AudioTooShort(
-            f"the audio lasts {duration_s:.4g} s, the least is {audio.min_audio_s:g} s",
+            f"the audio lasts {duration_s:.4g} s, the minimum is {audio.min_audio_s:g} s",
             value=duration_s,
             limit=audio.min_audio_s,
         )
@@ -74,7 +74,7 @@ def window_starts(
     count = max(1, int(whole) + (rest >= audio.window_s / 2))
     if count > max_windows:
         raise AudioTooLong(
-            f"the audio has {count} windows, at most {max_windows} are read",
+            f"the audio has {count} windows, the maximum is {max_windows}",
             value=count,
             limit=max_windows,
         )
@@ -82,7 +82,7 @@ def window_starts(
 
 
 def repeat_to_length(samples: Samples, length: int) -> Samples:
-    """Short audio, repeated from its start until it fills the window.
+    """Repeat short audio from its start until it fills the window.
 
     Parameters
     ----------

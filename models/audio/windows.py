@@ -1,9 +1,9 @@
-"""From a file to a model's input: open, seek to the window, decode, mix down, resample.
+"""Windows of audio as a model's input: open, seek to the window, decode, mix down, resample.
 
-Training and service read audio through this one module, so that they hear the same samples.
-WAV, AIFF and FLAC go through libsndfile; MP3, Ogg, and what it cannot open (AAC in MP4 or ADTS,
-WebM, ALAC, WMA), through FFmpeg's libraries, held to those containers and to local files.
-Only the windows that are asked for are decoded.
+Training and service read audio through this one module, so that they get the same samples. WAV,
+AIFF and FLAC are read by libsndfile; MP3, Ogg, and what libsndfile cannot open (AAC in MP4 or ADTS,
+WebM, ALAC, WMA), by FFmpeg's libraries, restricted to those containers and to local files. Only the
+chosen windows are decoded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 import soxr
 
-from models.audio.ffmpeg import AvReader
+from models.audio.ffmpeg import FfmpegReader
 from models.audio.libsndfile import SndfileReader
 from models.audio.mp3 import Mp3Reader
 from models.audio.window_choice import Samples, WindowChoice, repeat_to_length, window_starts
@@ -25,15 +25,15 @@ from models.errors import AudioTooShort, NotFinite, SilentAudio, UnsupportedLayo
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
 MAX_CHANNELS = 8
-# Below -80 dB of full scale nothing but dither is left of a 16-bit recording.
+# -80 dB of full scale: below, a 16-bit recording holds nothing but dither.
 SILENCE_PEAK = 1e-4
-# Read on both sides of a window, so that the resampler's edges fall outside it.
+# Read on both sides of a window, so that the resampler's edge effects fall outside of it.
 MARGIN_S = 0.02
 EVERY = slice(None)
 
 
 class Reader(Protocol):
-    """An open audio file; `n_frames` and `read` count in samples at the file's own rate."""
+    """An open audio file; `n_frames` and `read` count samples at the file's own rate."""
 
     codec: str
     sample_rate: int
@@ -48,7 +48,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """What a file is, as it came."""
+    """Codec, sample rate, channels and duration of the file as uploaded."""
 
     codec: str
     sample_rate: int
@@ -58,14 +58,14 @@ class AudioFacts:
 
 @dataclass(frozen=True)
 class Windows:
-    """The model's input, of the windows that were read.
+    """The windows that were decoded, as the model's input. Silent windows are left out.
 
     Attributes
     ----------
-    starts_s : of those that can be heard, in seconds; silent ones are left out
+    starts_s : start of each window in seconds
     samples : float32, shape (len(starts_s), window_samples), in [-1, 1]
-    n_chosen : windows that the choice has in this audio, read here or not
-    quiet_peak : of the windows left out the highest peak, as a share of full scale
+    n_chosen : number of chosen windows in this audio, decoded here or not
+    quiet_peak : highest peak of the silent windows, as a share of full scale
     """
 
     facts: AudioFacts
@@ -76,13 +76,13 @@ class Windows:
 
 
 def open_audio(path: Path) -> Reader:
-    """Open as MP3, with libsndfile, or with FFmpeg what that cannot read.
+    """Open as MP3, else with libsndfile, else with FFmpeg.
 
     Raises
     ------
     NotAudio, NoAudioStream, TruncatedAudio, CorruptAudio, UnsupportedLayout
     """
-    reader: Reader = Mp3Reader.open(path) or SndfileReader.open(path) or AvReader(path)
+    reader: Reader = Mp3Reader.open(path) or SndfileReader.open(path) or FfmpegReader(path)
     try:
         _check_layout(reader)
     except UnsupportedLayout:
@@ -95,13 +95,13 @@ def _check_layout(reader: Reader) -> None:
     if not MIN_SAMPLE_RATE <= reader.sample_rate <= MAX_SAMPLE_RATE:
         raise UnsupportedLayout(
             f"the sample rate is {reader.sample_rate} Hz, "
-            f"read are {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz",
+            f"supported are {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz",
             value=reader.sample_rate,
             limit=MIN_SAMPLE_RATE if reader.sample_rate < MIN_SAMPLE_RATE else MAX_SAMPLE_RATE,
         )
     if not 1 <= reader.channels <= MAX_CHANNELS:
         raise UnsupportedLayout(
-            f"the audio has {reader.channels} channels, read are 1 to {MAX_CHANNELS}",
+            f"the audio has {reader.channels} channels, supported are 1 to {MAX_CHANNELS}",
             value=reader.channels,
             limit=MAX_CHANNELS,
         )
@@ -115,7 +115,7 @@ def read_windows(
     max_windows: int = 60,
     part: slice = EVERY,
 ) -> Windows:
-    """Open a file and decode the chosen windows of it: see `windows_of`.
+    """Open a file and decode its chosen windows: see `decode_windows`.
 
     Raises
     ------
@@ -123,10 +123,10 @@ def read_windows(
         The subclass says which: see `models.errors`.
     """
     with closing(open_audio(path)) as reader:
-        return windows_of(reader, audio, choice, max_windows=max_windows, part=part)
+        return decode_windows(reader, audio, choice, max_windows=max_windows, part=part)
 
 
-def windows_of(
+def decode_windows(
     reader: Reader,
     audio: AudioInput,
     choice: WindowChoice,
@@ -134,12 +134,12 @@ def windows_of(
     max_windows: int = 60,
     part: slice = EVERY,
 ) -> Windows:
-    """Decode the chosen windows as a model's card wants them.
+    """Decode the chosen windows as the model's card specifies.
 
     Parameters
     ----------
-    part : which of the chosen windows, by their position; where it leaves some out, silence in all
-        of it is no error
+    part : which of the chosen windows, by position; if it leaves some out, silence in all windows
+        of the part is no error
 
     Raises
     ------
@@ -153,18 +153,21 @@ def windows_of(
         duration_s=reader.n_frames / reader.sample_rate,
     )
     chosen = window_starts(choice, facts.duration_s, audio, max_windows)
-    heard, quiet_peak = [], 0.0
+    starts_s: list[float] = []
+    windows: list[Samples] = []
+    quiet_peak = 0.0
     for start_s in chosen[part]:
         try:
-            heard.append((start_s, _read_window(reader, audio, start_s)))
-        except SilentAudio as quiet:  # of several windows the silent ones are left out
-            quiet_peak = max(quiet_peak, float(quiet.value or 0.0))
-    if not heard and len(chosen[part]) == len(chosen):
+            windows.append(_read_window(reader, audio, start_s))
+            starts_s.append(start_s)
+        except SilentAudio as error:  # of several windows the silent ones are left out
+            quiet_peak = max(quiet_peak, float(error.value or 0.0))
+    if not windows and len(chosen[part]) == len(chosen):
         raise silent(quiet_peak)
-    samples = np.array([window for _, window in heard], np.float32)
+    samples = np.array(windows, np.float32)
     return Windows(
         facts=facts,
-        starts_s=tuple(start for start, _ in heard),
+        starts_s=tuple(starts_s),
         samples=samples.reshape(-1, audio.window_samples),
         n_chosen=len(chosen),
         quiet_peak=quiet_peak,
@@ -172,24 +175,24 @@ def windows_of(
 
 
 def _read_window(reader: Reader, audio: AudioInput, start_s: float) -> Samples:
-    """The window that starts there, shape (window_samples,)."""
+    """The window at `start_s`, shape (window_samples,)."""
     start = round(start_s * reader.sample_rate)
     count = round(audio.window_s * reader.sample_rate)
     margin = round(MARGIN_S * reader.sample_rate)
     before = min(margin, start)
     mono = reader.read(start - before, before + count + margin)
     if mono.size <= before:
-        raise AudioTooShort("there are no samples in the window", value=0, limit=1)
+        raise AudioTooShort("the window holds no samples", value=0, limit=1)
     _check_finite(mono)
     _check_level(mono[before : before + count])
     skip = round(before * audio.sample_rate / reader.sample_rate)
     window = resample(mono, reader.sample_rate, audio.sample_rate)[skip:]
-    _check_finite(window)  # of samples near float32's largest the resampler makes infinite ones
+    _check_finite(window)  # the resampler overflows on samples near the largest float32
     return np.clip(repeat_to_length(window, audio.window_samples), -1.0, 1.0)
 
 
 def _check_finite(mono: Samples) -> None:
-    # NaN is both the least and the greatest wherever it is.
+    # If any sample is NaN, so are the minimum and the maximum.
     if not (np.isfinite(mono.min()) and np.isfinite(mono.max())):
         raise NotFinite("the audio holds samples that are NaN, infinite or far too large")
 
@@ -202,7 +205,7 @@ def _check_level(mono: Samples) -> None:
 
 def silent(peak: float) -> SilentAudio:
     return SilentAudio(
-        f"the window peaks at {peak:.2g} of full scale, the least is {SILENCE_PEAK:g}",
+        f"the window peaks at {peak:.2g} of full scale, the minimum is {SILENCE_PEAK:g}",
         value=peak,
         limit=SILENCE_PEAK,
     )

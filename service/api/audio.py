@@ -23,7 +23,7 @@ from service.api.openapi import (
     VECTORS,
 )
 from service.errors import NotRemembered
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.context import StageTimer, current
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import (
@@ -33,9 +33,10 @@ from service.pipeline.request import (
     note_outcomes,
     raise_if_error,
 )
+from service.schemas.headers import SERVER_TIMING
 from service.schemas.queries import AnalyzeQuery, EmbedQuery, TaskQuery
 from service.schemas.responses import Analysis, Classification, Embedding, Regression, Sha256
-from service.transport.batch_upload import Files
+from service.transport.batch_upload import BatchFiles
 
 router = APIRouter()
 
@@ -65,7 +66,7 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
     pipeline, model = encoder_of(request, query.model)
     answer, timer = await _ask_one(request, pipeline, model, query.window)
     response = render.embedding_response(answer, request, features=query.features)
-    response.headers["Server-Timing"] = timer.header()
+    response.headers[SERVER_TIMING] = timer.header()
     return response
 
 
@@ -100,7 +101,7 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
         model,
         WindowChoice.parse(query.window),
         query.features,
-        Files(request, pipeline.settings, pipeline.upload_budget),
+        BatchFiles(request, pipeline.settings, pipeline.upload_budget),
         current(),
     )
     return BatchResponse(batch, request)
@@ -142,7 +143,7 @@ def _add_task_route(
         pipeline = pipeline_of(request)
         model = pipeline.models.for_task(kind, task, query.model)
         answer, timer = await _ask_one(request, pipeline, model, query.window)
-        response.headers["Server-Timing"] = timer.header()
+        response.headers[SERVER_TIMING] = timer.header()
         return body(answer, vectors=query.vectors)
 
     router.add_api_route(
@@ -195,7 +196,7 @@ async def analyze(
     names = query.models or pipeline.models.loaded
     models = [pipeline.models.find(name) for name in names]
     results, timer = await _ask(request, pipeline, models, query.window)
-    response.headers["Server-Timing"] = timer.header()
+    response.headers[SERVER_TIMING] = timer.header()
     return render.analysis(models, results, features=query.features, vectors=query.vectors)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Request
 
-from service.inference.session import Model
+from service.inference.model import Model
 from service.pipeline.pipeline import Pipeline
 
 

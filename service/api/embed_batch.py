@@ -15,15 +15,16 @@ from models.audio.window_choice import WindowChoice
 from models.errors import TasteprintError
 from service.api import render
 from service.errors import Stopping
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.context import RequestContext
 from service.pipeline.cancellation import run_until_disconnect, with_deadline
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.request import ModelRequest, note_outcomes, raise_if_error
 from service.problems import describe
 from service.schemas.responses import BatchLine, Embedding
-from service.transport.batch_upload import File, Files
-from service.transport.body import Ahead, body_of
+from service.transport.batch_upload import BatchFile, BatchFiles
+from service.transport.body import BodyReader
+from service.transport.peekable_receive import PeekableReceive
 
 NDJSON = "application/x-ndjson"
 
@@ -46,7 +47,7 @@ class BatchUpload:
     model: Model
     window: WindowChoice
     features: bool
-    files: Files
+    files: BatchFiles
     context: RequestContext
     lines: asyncio.Queue[BatchLine | None] = field(default_factory=asyncio.Queue)
 
@@ -56,9 +57,9 @@ class BatchUpload:
 
     async def run(self, request: Request) -> None:
         """Read and answer every file."""
-        ahead = Ahead(request.receive)
+        ahead = PeekableReceive(request.receive)
         reading = Request(request.scope, ahead.receive)
-        peeking = Request(request.scope, ahead.look)
+        peeking = Request(request.scope, ahead.peek)
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._read(reading, peeking, tasks)
@@ -72,15 +73,16 @@ class BatchUpload:
     async def _read(self, reading: Request, peeking: Request, tasks: asyncio.TaskGroup) -> None:
         """Start each file once it is whole and has a place; nothing more is read meanwhile."""
         try:
-            body = self.pipeline.upload_budget.receiving(self.files, self.pipeline.settings)
-            async for chunk in body_of(reading, body):
+            budget, settings = self.pipeline.upload_budget, self.pipeline.settings
+            body = BodyReader(reading, self.files, budget, settings)
+            async for chunk in body.chunks():
                 for file in self.files.feed(chunk):
                     await self._start(file, peeking, tasks)
             self.files.finish()
         except TasteprintError as error:  # of the body; the files before it are answered
             self.lines.put_nowait(BatchLine(problem=describe(error)))
 
-    async def _start(self, file: File, peeking: Request, tasks: asyncio.TaskGroup) -> None:
+    async def _start(self, file: BatchFile, peeking: Request, tasks: asyncio.TaskGroup) -> None:
         def on_done(_: asyncio.Task[None]) -> None:  # also of a task that never began
             file.close()
             self._places.release()
@@ -99,7 +101,7 @@ class BatchUpload:
         for _ in range(self._max_files):
             await self._places.acquire()
 
-    async def _answer(self, file: File) -> None:
+    async def _answer(self, file: BatchFile) -> None:
         line = BatchLine(index=file.index, file=file.name)
         try:
             line = line.model_copy(update={"answer": await self._embed(file)})
@@ -107,7 +109,7 @@ class BatchUpload:
             line = line.model_copy(update={"problem": describe(error)})
         self.lines.put_nowait(line)
 
-    async def _embed(self, file: File) -> Embedding:
+    async def _embed(self, file: BatchFile) -> Embedding:
         timer = self.context.new_timer()
         asked = ModelRequest((self.model,), self.window, timer, is_patient=True)
         guard = partial(with_deadline, self.pipeline.settings.deadline_s)

@@ -6,11 +6,11 @@ from pydantic import Field
 
 from models.audio.windows import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 from service.decoding.messages import OPEN_CPU_S
-from service.middleware.request_limits import MAX_QUERY_BYTES
+from service.middleware.request import MAX_QUERY_BYTES
 from service.pipeline.audio_job import WINDOWS_AT_A_TIME
 from service.schemas.responses import Answer
 from service.settings import Settings
-from service.transport.connection import most_connections
+from service.transport.connection_limits import max_connections
 from service.transport.header_limits import MAX_HEAD_BYTES
 
 
@@ -60,7 +60,7 @@ def limits_of(settings: Settings) -> Limits:
         open_cpu_s=min(OPEN_CPU_S, settings.decode_timeout_s),
         decode_s=settings.decode_timeout_s,
         decode_bytes=settings.decode_memory_bytes,
-        connections=most_connections(settings),
+        connections=max_connections(settings),
         head_bytes=MAX_HEAD_BYTES,
         query_bytes=MAX_QUERY_BYTES,
         head_s=settings.head_timeout_s,

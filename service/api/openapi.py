@@ -26,6 +26,7 @@ from service.errors import (
     type_of,
 )
 from service.problems import BUG, MEDIA_TYPE, NO_TYPE
+from service.schemas.headers import OUTPUTS
 from service.schemas.responses import BatchLine, Problem
 
 Kinds = tuple[type[TasteprintError], ...]
@@ -119,7 +120,7 @@ FILES_BODY = {
 VECTORS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "With `Accept: application/octet-stream` the bare numbers: float32, "
-        "little-endian, in the order that the header `Tasteprint-Outputs` states.",
+        f"little-endian, in the order that the header `{OUTPUTS}` states.",
         "content": {"application/octet-stream": BINARY},
     }
 }

@@ -11,7 +11,7 @@ from service.api.dependencies import pipeline_of
 from service.api.limits import Limits, limits_of
 from service.api.openapi import problems
 from service.errors import Stopping, Unavailable, UnknownModel
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.metrics import Metrics
 from service.pipeline.probe import Probe
 from service.schemas.queries import NoQuery

@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.errors import TasteprintError
-from service.inference.session import Model
+from service.inference.model import Model
 from service.pipeline.request import ModelAnswer, ModelResult
 from service.problems import describe
+from service.schemas import headers
 from service.schemas.responses import (
     Analysed,
     Analysis,
@@ -52,16 +53,16 @@ def octet_stream(answer: ModelAnswer, names: list[str]) -> Response:
     """Outputs one after the other as little-endian float32; headers state names and sizes."""
     outputs = [answer.computed.outputs[name] for name in names]
     sizes = [f"{name}={len(output)}" for name, output in zip(names, outputs, strict=True)]
-    headers = {
-        "Tasteprint-Outputs": ", ".join(sizes),
-        "Tasteprint-Model": answer.model.card.name,
-        "Tasteprint-Digest": answer.model.bundle.digest,
-        "Tasteprint-Precision": answer.model.precision,
-        "Tasteprint-Audio": answer.computed.audio.sha256,
-        "Tasteprint-Cached": str(answer.cached).lower(),
+    described = {
+        headers.OUTPUTS: ", ".join(sizes),
+        headers.MODEL: answer.model.card.name,
+        headers.DIGEST: answer.model.bundle.digest,
+        headers.PRECISION: answer.model.precision,
+        headers.AUDIO: answer.computed.audio.sha256,
+        headers.CACHED: str(answer.cached).lower(),
     }
     content = np.concatenate([np.array(output, "<f4") for output in outputs]).tobytes()
-    return Response(content, headers=headers, media_type=RAW)
+    return Response(content, headers=described, media_type=RAW)
 
 
 def classification(answer: ModelAnswer, *, vectors: bool) -> Classification:

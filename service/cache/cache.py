@@ -1,4 +1,4 @@
-"""Cache: what was computed is remembered, in the process or in Redis. It never fails a request."""
+"""Cache of computed answers, in this process or in Redis. A cache failure fails no request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.settings import Settings
 
 
 class Cache(Protocol):
-    """Remembers answers; a miss is `None`."""
+    """Interface of both caches; a miss is `None`."""
 
     async def get(self, key: str) -> Computed | None: ...
     async def put(self, key: str, value: Computed) -> None: ...
@@ -22,48 +22,48 @@ class Cache(Protocol):
 
 
 def cache_key(audio_sha256: str, window: str, model: str) -> str:
-    """The content's hash, never its length or name: equal-length clips are not equal.
+    """The key of an answer: by the audio's content hash, never by its length or name.
 
     Parameters
     ----------
-    model : identity of what runs: the bundle's digest, and the graph's where it is not float32
+    model : `Model.identity`: the bundle's digest, and the graph's where it is not float32
     """
     return f"{model}:{audio_sha256}:{window}"
 
 
 def open_cache(settings: Settings, observer: Observer = SILENT) -> Cache:
-    """Redis where there is a URL, else the process's memory. Connects at the first use."""
+    """Redis where its URL is set, else this process's memory. Redis is connected at first use."""
     if settings.redis_url is not None:
         return RedisCache(settings, observer)
     return MemoryCache(settings.cache_entries, settings.cache_ttl_s)
 
 
 class MemoryCache:
-    """The `entries` answers used last, each for `ttl_s` seconds."""
+    """LRU cache of `entries` answers, each kept for `ttl_s` seconds."""
 
     def __init__(self, entries: int, ttl_s: float) -> None:
-        self._entries, self._ttl_s = entries, ttl_s
-        self._kept: OrderedDict[str, tuple[float, Computed]] = OrderedDict()
+        self._max_entries, self._ttl_s = entries, ttl_s
+        self._entries: OrderedDict[str, tuple[float, Computed]] = OrderedDict()
 
     async def get(self, key: str) -> Computed | None:
-        kept = self._kept.get(key)
-        if kept is None:
+        entry = self._entries.get(key)
+        if entry is None:
             return None
-        expires, value = kept
-        if expires < time.monotonic():
-            del self._kept[key]
+        expires_at, value = entry
+        if expires_at < time.monotonic():
+            del self._entries[key]
             return None
-        self._kept.move_to_end(key)
+        self._entries.move_to_end(key)
         return value
 
     async def put(self, key: str, value: Computed) -> None:
-        self._kept[key] = (time.monotonic() + self._ttl_s, value)
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._entries:
-            self._kept.popitem(last=False)
+        self._entries[key] = (time.monotonic() + self._ttl_s, value)
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
 
     def describe(self) -> str:
-        return f"in the process, {self._entries} entries"
+        return f"in the process, {self._max_entries} entries"
 
     async def close(self) -> None:
-        self._kept.clear()
+        self._entries.clear()

@@ -1,4 +1,4 @@
-"""The cache in Redis: shared by replicas; while it fails, no request waits for it."""
+"""Redis cache, shared by replicas; while Redis fails, no request waits for it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from service.cache.redis_connection import MAX_CONNECTIONS, Link, Name, open_pool, reason
+from service.cache.redis_connection import (
+    MAX_CONNECTIONS,
+    CircuitBreaker,
+    Resolver,
+    describe_error,
+    open_pool,
+)
 from service.observability.events import SILENT, Observer
 from service.schemas.responses import Computed
 from service.settings import Settings
 
-# Part of every key: raised when the value's layout changes, so that replicas of two versions
-# share a Redis without reading each other's entries.
+# Prefix of every key, whose number changes with the value's layout, so that replicas of two
+# versions share a Redis without reading each other's entries.
 PREFIX = "tasteprint:3:"
-# The layout once more, in the value: a key can be written by anyone.
+# The layout's number again in the value, since any client of that Redis may write a key.
 LAYOUT = b"tp3:"
 CHECKSUM_BYTES = 16
 
@@ -29,11 +35,11 @@ log = logging.getLogger("tasteprint")
 
 
 class RedisCache:
-    """Each call waits `redis_timeout_ms` at most; none waits once one has failed.
+    """A cache that waits at most `redis_timeout_ms` a call, and not at all once a call has failed.
 
-    Redis is then tried in the background, by one task, until it answers in time again: that is
-    never a request's to pay for. An answer that is an error (full, read-only, a key of another
-    type) is a miss, and no reason to ask no more: Redis lives and says so quickly.
+    After a failure one background task probes Redis until it answers in time again, so that no
+    request waits for that (`CircuitBreaker`). An error response (out of memory, read-only, a key of
+    another type) is a miss and leaves the circuit closed: Redis is up and answers quickly.
     """
 
     def __init__(self, settings: Settings, observer: Observer = SILENT) -> None:
@@ -43,16 +49,18 @@ class RedisCache:
         self._timeout_s = settings.redis_timeout_ms / 1000
         self._ttl_s = settings.cache_ttl_s
         host, port = url.host or "localhost", url.port or 6379
-        self._where = f"{host}:{port}"
-        self._name = Name(host.strip("[]"), port)
+        self._address = f"{host}:{port}"
+        self._resolver = Resolver(host.strip("[]"), port)
         self._redis = Redis.from_pool(open_pool(str(url)))
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._link = Link(self._where, self._try, self._timeout_s, settings.redis_pause_s)
-        # What is answered with an error at present, and which.
+        self._breaker = CircuitBreaker(
+            self._address, self._probe, self._timeout_s, settings.redis_pause_s
+        )
+        # Command -> code of the error that Redis answers it with at present.
         self._refused: dict[str, str] = {}
 
     async def get(self, key: str) -> Computed | None:
-        value = await self._ask("GET", lambda: self._redis.get(PREFIX + key))
+        value = await self._call("GET", lambda: self._redis.get(PREFIX + key))
         found = decode(key, value) if isinstance(value, bytes) else None
         if found is None and value is not None:
             self._observer.cache_failed("damaged")
@@ -60,53 +68,53 @@ class RedisCache:
 
     async def put(self, key: str, value: Computed) -> None:
         content = encode(key, value)
-        await self._ask("SET", lambda: self._redis.set(PREFIX + key, content, ex=self._ttl_s))
+        await self._call("SET", lambda: self._redis.set(PREFIX + key, content, ex=self._ttl_s))
 
-    async def _ask(self, verb: str, command: Callable[[], object]) -> object:
-        if not await self._link.usable():
+    async def _call(self, verb: str, command: Callable[[], object]) -> object:
+        if not await self._breaker.allows_call():
             self._observer.cache_failed("unanswered")
             return None
         try:
-            # Around all of it: the wait for a connection, and its making, count too.
+            # The timeout includes the wait for a connection and connecting.
             async with asyncio.timeout(self._timeout_s), self._connections:
-                if self._link.lost:  # while this waited for its turn
+                if self._breaker.is_open:  # it opened while this call waited for a connection
                     return None
                 value = await cast(Awaitable[object], command())
         except ResponseError as error:
             self._observer.cache_failed("refused")
-            self._note(verb, reason(error))
+            self._note_refusal(verb, describe_error(error))
             return None
-        except Exception as error:  # whatever a client makes of garbage: it must cost no request
+        except Exception as error:  # also what the client raises on garbage: it fails no request
             self._observer.cache_failed("unanswered")
-            self._link.lose(error)
+            self._breaker.record_failure(error)
             return None
-        self._note(verb, None)
+        self._note_refusal(verb, None)
         return value
 
-    async def _try(self) -> None:
-        """Ask as `get` does, of a key that is never there: whoever may do nothing else may this."""
-        await self._name.resolves()
+    async def _probe(self) -> None:
+        """GET a key that never exists: the service's user of Redis needs no further permission."""
+        await self._resolver.resolve()
         await cast(Awaitable[object], self._redis.get(PREFIX + "?"))
 
-    def _note(self, verb: str, why: str | None) -> None:
-        known = self._refused.get(verb)
-        if why is not None:
-            self._refused[verb] = why
-        elif known is not None:
+    def _note_refusal(self, verb: str, code: str | None) -> None:
+        """Remember, and log once, that Redis answers a command with an error; None: it does not."""
+        was_refused = verb in self._refused
+        if code is not None:
+            self._refused[verb] = code
+            if not was_refused:
+                log.warning("Redis at %s refuses %s (%s)", self._address, verb, code)
+        elif was_refused:
             del self._refused[verb]
-        if why is not None and known is None:
-            log.warning("Redis at %s refuses %s (%s)", self._where, verb, why)
-        elif why is None and known is not None:
-            log.info("Redis at %s takes %s again", self._where, verb)
+            log.info("Redis at %s accepts %s again", self._address, verb)
 
     def describe(self) -> str:
-        if not self._link.holds:
-            return f"Redis at {self._where} (not answering)"
-        refused = "".join(f" (refuses {verb}: {why})" for verb, why in self._refused.items())
-        return f"Redis at {self._where}{refused}"
+        if not self._breaker.is_healthy:
+            return f"Redis at {self._address} (not answering)"
+        refused = "".join(f" (refuses {verb}: {code})" for verb, code in self._refused.items())
+        return f"Redis at {self._address}{refused}"
 
     async def close(self) -> None:
-        await self._link.close()
+        await self._breaker.close()
         # A connection to a frozen Redis may not close by itself.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(self._timeout_s):
@@ -114,7 +122,7 @@ class RedisCache:
 
 
 def encode(key: str, value: BaseModel) -> bytes:
-    """Layout, checksum and JSON: nothing that is run on reading, as a pickle would be."""
+    """Layout, checksum and JSON; not a pickle, which could run code when it is read."""
     content = value.model_dump_json().encode()
     return LAYOUT + _checksum(key, content) + content
 
@@ -122,11 +130,11 @@ def encode(key: str, value: BaseModel) -> bytes:
 def decode(key: str, stored: bytes) -> Computed | None:
     """What `encode` wrote for that key.
 
-    None where it was damaged on the way, written by another version, or is another key's entry.
+    None where the entry is damaged, was written by another version, or belongs to another key.
     """
     start = len(LAYOUT) + CHECKSUM_BYTES
-    head, content = stored[:start], stored[start:]
-    if head != LAYOUT + _checksum(key, content):
+    header, content = stored[:start], stored[start:]
+    if header != LAYOUT + _checksum(key, content):
         return None
     try:
         return Computed.model_validate_json(content)
@@ -135,6 +143,6 @@ def decode(key: str, stored: bytes) -> Computed | None:
 
 
 def _checksum(key: str, content: bytes) -> bytes:
-    # Of the key too: an answer that came to the wrong question is then a miss.
-    said = len(key).to_bytes(4) + key.encode() + content
-    return hashlib.blake2b(said, digest_size=CHECKSUM_BYTES).digest()
+    # The key is included: the value of another key is then a miss.
+    hashed = len(key).to_bytes(4) + key.encode() + content
+    return hashlib.blake2b(hashed, digest_size=CHECKSUM_BYTES).digest()

@@ -1,4 +1,4 @@
-"""Link: whether Redis can be used, and the one task that finds out when it can again."""
+"""Connection to Redis: circuit breaker, connection pool and name resolution."""
 
 from __future__ import annotations
 
@@ -18,144 +18,157 @@ from redis.exceptions import ResponseError
 
 from service.errors import CannotStart
 
-# Asked at a time. One process asks with one thread: more connections carry nothing more, and a
-# frozen Redis that wakes up finds no crowd.
+# Concurrent commands. One process sends them from one thread, so that more connections carry
+# nothing more; and a frozen Redis that wakes up does not meet hundreds of connections.
 MAX_CONNECTIONS = 16
-# A connection that is made in the background may take longer than a request may wait: a name is
-# resolved, hands are shaken.
+# A connection that is made in the background may take longer than a request may wait: for the
+# name's resolution and the TLS handshake.
 CONNECT_S = 2.0
 
 log = logging.getLogger("tasteprint")
 
 
-class Link:
-    """What is known of Redis: it answers in time, or it is tried in the background until it does.
+class CircuitBreaker:
+    """Circuit breaker for Redis: opens at a failure, closes once a background probe succeeds.
+
+    While the circuit is open, requests go without Redis and do not wait for it.
 
     Parameters
     ----------
-    attempt : asks Redis something, over a new connection where there is none; raises where it fails
+    address : of Redis, for the log
+    probe : sends a command to Redis, over a new connection where there is none; raises on failure
+    timeout_s : how long a request may wait for Redis, and so how long a probe may take
+    pause_s : between probes
     """
 
     def __init__(
-        self, where: str, attempt: Callable[[], Awaitable[None]], timeout_s: float, pause_s: float
+        self, address: str, probe: Callable[[], Awaitable[None]], timeout_s: float, pause_s: float
     ) -> None:
-        self._where, self._attempt = where, attempt
+        self._address, self._probe = address, probe
         self._timeout_s, self._pause_s = timeout_s, pause_s
-        self._recovery: asyncio.Task[None] | None = None
-        self._waited_until: float | None = None
-        self._left_alone_until = 0.0
-        self._failing = False
+        self._probing: asyncio.Task[None] | None = None
+        self._first_wait_ends: float | None = None
+        self._next_probe_at = 0.0
+        self._has_failed = False
 
     @property
-    def holds(self) -> bool:
-        """Whether nothing has failed since it last answered."""
-        return not self._failing
+    def is_healthy(self) -> bool:
+        """Whether no failure has been recorded since Redis last answered in time."""
+        return not self._has_failed
 
     @property
-    def lost(self) -> bool:
-        """Whether it is being tried in the background."""
-        return self._recovery is not None
+    def is_open(self) -> bool:
+        """Whether Redis is being probed in the background, and requests must not call it."""
+        return self._probing is not None
 
-    async def usable(self) -> bool:
-        """Whether to ask now. The first who come wait for the first connection, nobody later on."""
+    async def allows_call(self) -> bool:
+        """Whether to call Redis now.
+
+        The first requests wait for the first connection, up to the timeout; later ones never wait.
+        """
         loop = asyncio.get_running_loop()
-        if self._waited_until is None:
-            self._waited_until = loop.time() + self._timeout_s
-            self._recover(rest_s=0.0)
-        left_s = self._waited_until - loop.time()
-        if self._recovery is not None and left_s > 0:
-            await asyncio.wait({self._recovery}, timeout=left_s)
-            if self._recovery is not None:
-                self._note(TimeoutError())
-        return self._recovery is None
+        if self._first_wait_ends is None:
+            self._first_wait_ends = loop.time() + self._timeout_s
+            self._start_probing(delay_s=0.0)
+        remaining_s = self._first_wait_ends - loop.time()
+        if self._probing is not None and remaining_s > 0:
+            await asyncio.wait({self._probing}, timeout=remaining_s)
+            if self._probing is not None:
+                self._note_failure(TimeoutError())
+        return self._probing is None
 
-    def lose(self, error: Exception) -> None:
-        """Redis failed to answer: ask it no more until it has answered in the background."""
-        self._note(error)
-        if self._recovery is None:
-            # At once the first time: one late answer is not the end of it. But not each time.
+    def record_failure(self, error: Exception) -> None:
+        """Open the circuit: Redis did not answer, so probe it until it does."""
+        self._note_failure(error)
+        if self._probing is None:
+            # At once after a first failure, which may be a single late answer; but a Redis that
+            # answers the probe and fails the requests is probed once a pause at most.
             now = asyncio.get_running_loop().time()
-            self._recover(max(0.0, self._left_alone_until - now))
-            self._left_alone_until = now + self._pause_s
+            self._start_probing(max(0.0, self._next_probe_at - now))
+            self._next_probe_at = now + self._pause_s
 
-    def _recover(self, rest_s: float) -> None:
-        self._recovery = asyncio.create_task(self._until_it_answers(rest_s))
+    def _start_probing(self, delay_s: float) -> None:
+        self._probing = asyncio.create_task(self._probe_until_success(delay_s))
 
-    async def _until_it_answers(self, rest_s: float) -> None:
-        await asyncio.sleep(rest_s)
+    async def _probe_until_success(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
         while True:
             try:
                 async with asyncio.timeout(CONNECT_S):
-                    await self._attempt()
-                # The connection is there now: this is how long a request would wait.
+                    await self._probe()
+                # The connection is there now: a request may wait this long for a command.
                 async with asyncio.timeout(self._timeout_s):
-                    await self._attempt()
+                    await self._probe()
                 break
-            except Exception as error:  # whatever it is, this task is what gets Redis back
-                self._note(error)
+            except Exception as error:  # any error: this task alone can close the circuit again
+                self._note_failure(error)
                 await asyncio.sleep(self._pause_s)
-        self._recovery = None
-        if self._failing:
-            log.info("Redis at %s answers again", self._where)
-        self._failing = False
+        self._probing = None
+        if self._has_failed:
+            log.info("Redis at %s answers again", self._address)
+        self._has_failed = False
 
-    def _note(self, error: Exception) -> None:
-        if not self._failing:
-            why = reason(error)
-            log.warning("Redis at %s does not answer, going on without it (%s)", self._where, why)
-        self._failing = True
+    def _note_failure(self, error: Exception) -> None:
+        if not self._has_failed:
+            log.warning(
+                "Redis at %s does not answer, continuing without it (%s)",
+                self._address,
+                describe_error(error),
+            )
+        self._has_failed = True
 
     async def close(self) -> None:
-        if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.wait({self._recovery})
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.wait({self._probing})
 
 
 def open_pool(url: str) -> ConnectionPool:
-    """The connections of a `redis://` or `rediss://` URL; made when they are needed.
+    """The connection pool of a `redis://` or `rediss://` URL; it connects at the first command.
 
     Raises
     ------
     CannotStart
-        Where the URL has an option that is none; the URL is not shown, as it may hold a password.
+        Where the URL has a bad option. The URL is not shown, since it may hold a password.
     """
     _check_options(url)
     try:
         pool = ConnectionPool.from_url(
             url,
-            max_connections=MAX_CONNECTIONS + 1,  # and the one that tries in the background
-            # Whoever asks bounds the whole of it. A timer of each step's own would cost a task.
+            max_connections=MAX_CONNECTIONS + 1,  # one more for the background probe
+            # The caller bounds the whole command. A timeout for each step would cost a task each.
             socket_timeout=None,
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
-            protocol=2,  # no more than GET and SET is asked; its hand-shake is the shorter one
+            protocol=2,  # enough for GET and SET, and its handshake is the shorter one
         )
-        pool.make_connection()  # type: ignore[no-untyped-call]  # not connected: it shows that the options are taken
+        # Not connected yet: this checks the options.
+        pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError):
         raise CannotStart(
-            "TASTEPRINT_REDIS_URL has an option with a bad value, or one of TLS without rediss://",
+            "TASTEPRINT_REDIS_URL has an option with a bad value, or a TLS option without rediss://",
             remedy="write redis://host:6379/0, or rediss://host:6379/0?ssl_ca_certs=/path/ca.pem",
         ) from None
     return pool
 
 
 def _check_options(url: str) -> None:
-    """Timeouts and sizes are the service's own; the rest would change what an answer is."""
-    given = parse_qs(urlsplit(url).query)
-    other = [name for name in given if name != "db" and not name.startswith("ssl_")]
-    if other:
+    """Allow only `db` and TLS options: others would override the service's timeouts and sizes."""
+    names = parse_qs(urlsplit(url).query)
+    refused = [name for name in names if name != "db" and not name.startswith("ssl_")]
+    if refused:
         raise CannotStart(
-            f"TASTEPRINT_REDIS_URL has options that are not taken: {', '.join(other)}",
-            value=", ".join(other),
+            f"TASTEPRINT_REDIS_URL has unsupported options: {', '.join(refused)}",
+            value=", ".join(refused),
             limit="db, ssl_…",
-            remedy="leave them out",
+            remedy="remove them from the URL",
         )
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong, in no words of the server's: an error may repeat the password it was sent.
+def describe_error(error: BaseException) -> str:
+    """What went wrong, without the server's message, which may repeat the password it was sent.
 
-    An error's first word is said, which is its code: OOM, READONLY, WRONGTYPE.
+    Of an error response only its code is used, the first word: OOM, READONLY, WRONGTYPE.
     """
     if isinstance(error, ResponseError):
         code = re.match(r"[A-Z]{2,20}\b", str(getattr(error, "status_code", None) or error))
@@ -163,28 +176,29 @@ def reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     cause = error.__cause__ or error.__context__ or error
-    said = cause.strerror if isinstance(cause, OSError) else None
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    message = cause.strerror if isinstance(cause, OSError) else None
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-class Name:
-    """A resolution cannot be given up: it goes on in its thread, for as long as resolvers try.
+class Resolver:
+    """Resolves one host name, with one resolution at a time that all callers wait for.
 
-    So there is one at most, which everybody waits for; and it holds up neither the event loop's
-    own threads, which others need, nor the end of the process.
+    A resolution cannot be cancelled: it goes on in its thread until the system's resolver gives up.
+    So it runs in a daemon thread of its own, which blocks neither the event loop's thread pool nor
+    the end of the process.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._running: asyncio.Future[None] | None = None
 
-    async def resolves(self) -> None:
-        """Wait until it is resolved.
+    async def resolve(self) -> None:
+        """Wait until the name is resolved.
 
         Raises
         ------
         OSError
-            Where it has no address, or no server said.
+            Where the name has no address, or no name server answered.
         """
         if self._running is None:
             loop = asyncio.get_running_loop()
@@ -197,15 +211,15 @@ class Name:
         error: OSError | None = None
         try:
             socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as caught:  # no name can be so long
+        except (OSError, UnicodeError) as caught:  # `UnicodeError`: a name that is too long
             error = caught if isinstance(caught, OSError) else OSError(str(caught))
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(self._over, running, error)
+            loop.call_soon_threadsafe(self._finish, running, error)
 
-    def _over(self, running: asyncio.Future[None], error: OSError | None) -> None:
+    def _finish(self, running: asyncio.Future[None], error: OSError | None) -> None:
         self._running = None
         if error is None:
             running.set_result(None)
         else:
             running.set_exception(error)
-            running.exception()  # looked at, where everybody has given up
+            running.exception()  # retrieved, so that asyncio logs none where no caller waits

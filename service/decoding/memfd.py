@@ -1,4 +1,4 @@
-"""Anonymous files in memory that another process of ours can open by their path."""
+"""memfd files: anonymous files in memory that a decoder process opens by their path."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-# What is left of samples that were taken: as float32 it is no number.
+# Overwrites samples that were taken: as float32, 0xFF bytes are NaN.
 WIPED = memoryview(b"\xff" * (2 << 20))
-# Larger ones are given back: four windows of 30 s at 16 kHz are kept.
-MOST_KEPT_BYTES = 8 << 20
+# Memory of larger files is returned to the system: four windows of 30 s at 16 kHz are kept.
+MAX_KEPT_BYTES = 8 << 20
 
 
-class AnonymousFile:
-    """Gone when closed, or when this process ends.
+class Memfd:
+    """An anonymous file in memory, gone when closed or when this process ends.
+
+    On systems other than Linux, a temporary file on disk.
 
     Attributes
     ----------
-    path : opens the file from any process of the same user, until it is closed
+    path : opens the file from any process of the same user, until the file is closed
     """
 
     def __init__(self, name: str) -> None:
@@ -47,66 +49,67 @@ class AnonymousFile:
         return self._file.closed
 
 
-class Spool(AnonymousFile):
-    """An upload's bytes, for a decoder to read. What is written after its end is gone."""
+class UploadMemfd(Memfd):
+    """An upload's bytes, for a decoder to read. A write after `close` is dropped."""
 
     def __init__(self) -> None:
         super().__init__("tasteprint")
-        # The number of a file that a thread closes under a write may be another's by then.
-        self._in_use = threading.Lock()
+        # Closed during a write of another thread, its descriptor could be another file's by then.
+        self._lock = threading.Lock()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        with self._in_use:
+        with self._lock:
             if not self.closed:
                 super().write(data)
 
     def close(self) -> None:
-        with self._in_use:
+        with self._lock:
             super().close()
 
 
-class SampleFile(AnonymousFile):
-    """A decoder's samples, to be taken out of it and wiped.
+class SampleMemfd(Memfd):
+    """A decoder's samples, which are read once and then wiped.
 
-    Its memory stays for the next ones: to get it from the system, zeroed, and to give it back took
-    longer than to write and to read them.
+    Its memory is kept for the next samples: to get zeroed memory from the system, and to give it
+    back, took longer than to write and to read the samples.
     """
 
     def __init__(self) -> None:
         super().__init__("samples")
-        # A thread that still takes must not read on in a file that is closed under it.
-        self._in_use = threading.Lock()
+        # A thread that is reading must not go on in a file that is closed meanwhile.
+        self._lock = threading.Lock()
 
     def take(self, size: int) -> npt.NDArray[np.uint8]:
-        """The first `size` bytes, whoever wrote them.
+        """Read and wipe the first `size` bytes, whichever process wrote them.
 
         Raises
         ------
         EOFError
             Where the file holds fewer.
         """
-        with self._in_use:
-            if size > (there := os.fstat(self._file.fileno()).st_size):
-                raise EOFError(f"{size} bytes were promised, {there} are there")
+        with self._lock:
+            if size > (held := os.fstat(self._file.fileno()).st_size):
+                raise EOFError(f"{size} bytes were promised, the file holds {held}")
             content = np.empty(size, np.uint8)
             self._file.seek(0)
             view = content.data
             while view:
                 count = cast(int, self._file.readinto(view))  # type: ignore[attr-defined]
                 if not count:
-                    raise EOFError(f"{size} bytes were promised, {size - len(view)} are there")
+                    held = size - len(view)
+                    raise EOFError(f"{size} bytes were promised, the file holds {held}")
                 view = view[count:]
             self._wipe(size)
             return content
 
     def _wipe(self, size: int) -> None:
         self._file.seek(0)
-        if size > MOST_KEPT_BYTES:
+        if size > MAX_KEPT_BYTES:
             self._file.truncate(0)
             return
         for start in range(0, size, len(WIPED)):
             self.write(WIPED[: size - start])
 
     def close(self) -> None:
-        with self._in_use:
+        with self._lock:
             super().close()

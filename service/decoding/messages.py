@@ -1,4 +1,4 @@
-"""What the service and its decoder processes say to each other: one JSON line a message."""
+"""Wire format between the service and its decoder processes: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from models.errors import TasteprintError
 
 
 class Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """Base of the messages: immutable, and unknown fields are refused."""
 
-    def line(self) -> bytes:
-        return self.model_dump_json().encode() + b"\n"
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Job(Message):
-    """Decode windows of the file at `path` into the file at `samples`: of those that are chosen,
-    `count` from position `first` on.
+    """Request: decode windows of the file at `path` into the file at `samples`.
+
+    Attributes
+    ----------
+    window : which windows are chosen: see `models.audio.window_choice`
+    first, count : the part of the chosen windows to decode: `count` from position `first` on
     """
 
     path: str
@@ -30,7 +33,7 @@ class Job(Message):
 
 
 class Decoded(Message):
-    """Done: float32 samples lie in the job's file, shape (len(starts_s), window_samples)."""
+    """Response: the job's file holds float32 samples, shape (len(starts_s), window_samples)."""
 
     codec: str
     sample_rate: int
@@ -42,7 +45,7 @@ class Decoded(Message):
 
 
 class Refused(Message):
-    """The file cannot be decoded; `error` is the name of an `AudioError`."""
+    """Response: the file cannot be decoded; `error` is the class name of an `AudioError`."""
 
     error: str
     detail: str
@@ -51,7 +54,7 @@ class Refused(Message):
     remedy: str | None = None
 
     @classmethod
-    def by(cls, error: TasteprintError) -> Refused:
+    def from_error(cls, error: TasteprintError) -> Refused:
         return cls(
             error=type(error).__name__,
             detail=error.detail,
@@ -61,8 +64,8 @@ class Refused(Message):
         )
 
 
-ANSWER: TypeAdapter[Decoded | Refused] = TypeAdapter(Decoded | Refused)
-READY = b"ready\n"
-# To find out what a file is and how long: a second for the longest AAC without an index (98 MB).
+RESPONSE: TypeAdapter[Decoded | Refused] = TypeAdapter(Decoded | Refused)
+READY = b"ready"
+# To find out a file's format and duration: a second for the longest AAC without an index (98 MB).
 # FFmpeg takes a minute for 100,000 tags in a WebM of 4 MB.
 OPEN_CPU_S = 4.0

@@ -1,16 +1,16 @@
-"""What a decoder may use of the machine, once a hostile file has a say in what it does.
+"""Sandbox of a decoder process: what it may use of the machine if a hostile file takes it over.
 
-Held by the kernel, each with a test: address space, CPU time a job, size and number of files, no
-core dump, no privileges by exec; and where a system call filter can be had
-(`service.decoding.seccomp`) no network, no program, no new process, no signal to or look into
-another process, no file opened for writing, made, renamed or removed.
+Enforced by the kernel, each with a test: address space, CPU time a job, size and number of files,
+no core dump, no privileges by exec; and where a system call filter is available
+(`service.decoding.seccomp`) no network, no program, no new process, no signal to another process
+and no access to its memory, no file opened for writing, created, renamed or removed.
 
-Not held: a decoder has the service's user and reads whatever that may read: other uploads while
-they are in memory, `/proc/<service>/environ`. Landlock would hold that, and refuses to look at
-`/proc/<service>/fd/<n>` too, by which a decoder gets its files. A decoder that is taken over may
-also give itself more CPU time and larger files, and files in memory (which the MP3 reader makes)
-are not in its address space; the service's own clock kills it all the same. And the kernel's faults
-behind the calls that are left are the kernel's.
+Not enforced: a decoder runs as the service's user and reads whatever that user may read: other
+uploads while they are in memory, `/proc/<service>/environ`. Landlock would prevent that, but it
+also refuses `/proc/<service>/fd/<n>`, by which a decoder opens its files. A decoder that is taken
+over may also give itself more CPU time and larger files, and its files in memory (which the MP3
+reader creates) are not part of its address space; the service's own timeout kills it all the same.
+Bugs in the kernel, behind the calls that stay allowed, are not covered either.
 """
 
 from __future__ import annotations
@@ -18,97 +18,102 @@ from __future__ import annotations
 import logging
 import resource
 import signal
+import sys
 import threading
 
 from service.decoding import seccomp
 from service.errors import CannotStart
 
-# Its three pipes, the upload, the samples; the rest is for what libraries open to read.
+# Three pipes, the upload, the samples; the rest is for files that libraries open to read.
 MAX_FILES = 32
-LOST_WITHOUT = "decoders run without a system call filter: they could reach the network"
+NO_FILTER = "decoders run without a system call filter: they could reach the network"
 
 log = logging.getLogger("tasteprint")
 
 
-def limit(memory_bytes: int) -> None:
-    """What holds for a decoder's whole life."""
-    _lower(resource.RLIMIT_AS, memory_bytes)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_NOFILE, MAX_FILES)
+def limit_process(memory_bytes: int) -> None:
+    """Set the limits that hold for a decoder's whole life."""
+    _set_limit(resource.RLIMIT_AS, memory_bytes)
+    _set_limit(resource.RLIMIT_CORE, 0)
+    _set_limit(resource.RLIMIT_NOFILE, MAX_FILES)
 
 
-def allow_cpu(cpu_s: float) -> None:
-    """CPU time from now on, past which the process ends by SIGPROF.
+def limit_cpu_time(cpu_s: float) -> None:
+    """Set the CPU time from now on, after which SIGPROF ends the process.
 
-    Not RLIMIT_CPU, which counts from the process's start by the ticks that it was met at: after a
-    minute of short jobs these are seconds off what it has used.
+    Not RLIMIT_CPU, which counts from the start of the process by sampling at clock ticks: after a
+    minute of short jobs it is seconds off the CPU time used.
     """
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
 
 
-def allow_file(size: int) -> None:
-    """Bytes in a file, past which a write fails with EFBIG."""
-    _renew(resource.RLIMIT_FSIZE, size)
+def limit_file_size(size_bytes: int) -> None:
+    """Set the size of a file beyond which a write fails with EFBIG."""
+    _set_soft_limit(resource.RLIMIT_FSIZE, size_bytes)
 
 
-def close_off(*, required: bool) -> None:
-    """Install the filter: after imports, and after the file for the samples was opened.
+def install_filter(*, required: bool) -> None:
+    """Install the system call filter: after imports, and after the file for samples was opened.
 
     Raises
     ------
     OSError
-        Where it is required and cannot be had.
+        Where the filter is required and the kernel or the container refuses it.
     """
     try:
         seccomp.install()
     except OSError:
         if required:
             raise
-        # The next best: the user gets no further process. It counts all of a user's processes, so
-        # no other number means anything, and it does not hold root.
-        _lower(resource.RLIMIT_NPROC, 0)
+        # Next best: no further process. The limit counts all processes of the user, so that no
+        # other number is of use, and it does not apply to root.
+        _set_limit(resource.RLIMIT_NPROC, 0)
 
 
 def check(*, required: bool) -> None:
-    """Say at the start of the service what its decoders will be held by.
+    """Check at the start of the service whether decoders can install the system call filter.
 
     Raises
     ------
     CannotStart
-        Where the filter is required and cannot be had.
+        Where the filter is required and not available.
     """
-    if refused := why_not():
+    if reason := find_filter_error():
         if required:
             raise CannotStart(
-                f"decoders cannot be held by a system call filter: {refused}",
+                f"decoders cannot install their system call filter: {reason}",
                 remedy="let the container use seccomp, or unset TASTEPRINT_REQUIRE_SANDBOX",
             )
-        log.warning("%s (%s)", LOST_WITHOUT, refused)
+        log.warning("%s (%s)", NO_FILTER, reason)
 
 
-def why_not() -> str:
-    """Why no filter can be had here; empty where it can. A thread tries it and ends with it."""
-    found: list[str] = []
+def find_filter_error() -> str:
+    """Why the filter cannot be installed here, or "". Tried in a thread, which ends with it."""
+    errors: list[str] = []
 
     def attempt() -> None:
         try:
             seccomp.install(every_thread=False)
         except OSError as error:
-            found.append(error.strerror or str(error))
+            errors.append(error.strerror or str(error))
 
     thread = threading.Thread(target=attempt, name="seccomp")
     thread.start()
     thread.join()
-    return "".join(found)
+    return "".join(errors)
 
 
-def _lower(which: int, value: int) -> None:
-    """Set both limits; a hard one that is lower already stays."""
-    hard = resource.getrlimit(which)[1]
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+def _set_limit(which: int, value: int) -> None:
+    """Set the soft and the hard limit; a hard limit that is lower already stays."""
+    value = min(value, _hard_limit(which))
     resource.setrlimit(which, (value, value))
 
 
-def _renew(which: int, value: int) -> None:
+def _set_soft_limit(which: int, value: int) -> None:
     hard = resource.getrlimit(which)[1]
-    resource.setrlimit(which, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    resource.setrlimit(which, (min(value, _hard_limit(which)), hard))
+
+
+def _hard_limit(which: int) -> int:
+    hard = resource.getrlimit(which)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard

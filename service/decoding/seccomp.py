@@ -1,8 +1,8 @@
-"""A system call filter (seccomp-BPF): calls that a decoder has no use for fail with EPERM.
+"""System call filter (seccomp-BPF): calls that a decoder has no use for fail with EPERM.
 
-A list of what is refused, not of what is allowed: libraries and kernels differ in what they need,
-and a decoder that fails at night for a call that nobody thought of protects nobody. So a call that
-is younger than this list passes.
+A deny list rather than an allow list: libraries and kernels differ in the calls that they need,
+and an allow list that lacks one makes decoders fail in production. So a call that is newer than
+this list passes.
 
 Source: Linux `Documentation/userspace-api/seccomp_filter.rst`; numbers from its `unistd.h`.
 """
@@ -16,7 +16,7 @@ import platform
 import struct
 import sys
 
-# Each call with its number on x86_64 and on aarch64, `-` where there is none.
+# Each call with its numbers on x86_64 and on aarch64; `-` where that machine lacks the call.
 NETWORK = """
 socket 41 198, socketpair 53 199, connect 42 203, bind 49 200, listen 50 201, accept 43 202,
 accept4 288 242, sendto 44 206, sendmsg 46 211, sendmmsg 307 269, shmget 29 194, semget 64 190,
@@ -41,9 +41,9 @@ userfaultfd 323 282, io_uring_setup 425 425, io_uring_enter 426 426, io_uring_re
 add_key 248 217, request_key 249 218, keyctl 250 219, init_module 175 105, finit_module 313 273,
 delete_module 176 106, kexec_load 246 104, kexec_file_load 320 294, reboot 169 142"""
 REFUSED = (NETWORK, PROGRAMS, OTHER_PROCESSES, FILES, KERNEL)
-# Their arguments lie where a filter cannot look; libc knows what to call instead.
+# Their arguments are in memory, which a filter cannot read; libc falls back to older calls.
 UNKNOWN = "clone3 435 435, openat2 437 437"
-# Refused by an argument: where a flag is missing or there, or a process is another one.
+# Refused by an argument: a flag that is missing or set, or the number of another process.
 CLONE, OPEN, OPENAT = "clone 56 220", "open 2 -", "openat 257 56"
 SIGNALS = "kill 62 129, tkill 200 130, tgkill 234 131"
 LIMITS = "prlimit64 302 261"
@@ -70,12 +70,12 @@ class _Program(ctypes.Structure):
 
 
 def install(*, every_thread: bool = True) -> None:
-    """Refuse the calls from here on, in this thread or in the whole process; not to be undone.
+    """Refuse the calls from now on, in this thread or in the whole process; it cannot be undone.
 
     Raises
     ------
     OSError
-        Where the machine, the kernel or the container lets no filter in.
+        Where the machine, the kernel or the container supports no filter.
     """
     machine = platform.machine()
     if sys.platform != "linux" or machine not in AUDIT_ARCH:
@@ -90,13 +90,13 @@ def install(*, every_thread: bool = True) -> None:
 
 
 def _check(result: int) -> None:
-    if result:  # also a thread's number: one that already has another filter
+    if result:  # -1, or the number of a thread that already has another filter
         code = ctypes.get_errno()
         raise OSError(code, f"no system call filter ({os.strerror(code)})")
 
 
 def filter_code(machine: str, pid: int) -> bytes:
-    """The filter as the kernel takes it, for a process of that number; 8 bytes an instruction."""
+    """The filter's BPF program for a process of that number; 8 bytes an instruction."""
     code = [_step(LOAD, ARCH), _step(EQUAL, AUDIT_ARCH[machine], 1, 0), _step(RETURN, EPERM)]
     code.append(_step(LOAD, NUMBER))
     if machine == "x86_64":
@@ -124,12 +124,12 @@ def _by_argument(table: str, machine: str, argument: int, *tests: bytes) -> list
 
 
 def _step(code: int, k: int, on_true: int = 0, on_false: int = 0) -> bytes:
-    """`struct sock_filter`: an operation, and how many steps to leap over by its outcome."""
+    """`struct sock_filter`: an operation, and how many instructions to skip by its outcome."""
     return struct.pack("=HBBI", code, on_true, on_false, k)
 
 
 def numbers(table: str, machine: str) -> list[int]:
-    """The calls of a table by their numbers on that machine."""
+    """The numbers of a table's calls on that machine."""
     column = 1 + list(AUDIT_ARCH).index(machine)
     found = (entry.split()[column] for entry in table.split(","))
     return [int(number) for number in found if number != "-"]

@@ -1,4 +1,4 @@
-"""One decoder process, seen from the service: start, one job at a time, kill."""
+"""Decoder worker: the service's handle on one decoder process (start, one job at a time, kill)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from models import errors as audio_errors
 from models.audio.windows import AudioFacts, Windows
 from models.errors import AudioError, CorruptAudio
 from service import errors
-from service.decoding.memfd import SampleFile
-from service.decoding.messages import ANSWER, OPEN_CPU_S, READY, Decoded, Job, Refused
+from service.decoding.memfd import SampleMemfd
+from service.decoding.messages import OPEN_CPU_S, READY, RESPONSE, Decoded, Job, Refused
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
 from service.observability.events import Death
 from service.settings import Settings
 
 ROOT = Path(models.__file__).parent.parent
-# What a process dies of by its own doing; SIGKILL and the like come from outside.
-OWN_FAULTS = {
+# Signals of a crash; SIGKILL and the like come from outside of the process.
+CRASH_SIGNALS = {
     signal.SIGSEGV,
     signal.SIGABRT,
     signal.SIGBUS,
@@ -34,133 +34,139 @@ OWN_FAULTS = {
     signal.SIGILL,
 }
 START_TIMEOUT_S = 60.0
-# Of samples; more would keep everybody waiting for milliseconds.
-BLOCKING_BYTES = 2 << 20
+# Samples that are read on the event loop; more would block it for milliseconds.
+MAX_BLOCKING_BYTES = 2 << 20
 
 
-class Decoder:
-    """A running decoder process. After a failure that is not the file's it is not `alive`."""
+class DecoderWorker:
+    """A running decoder process; killed after a failure that is not an error of the file.
+
+    Attributes
+    ----------
+    is_killed : whether `kill` was called
+    samples_path : the file that the process writes samples to
+    """
 
     def __init__(self, process: Process, timeout_s: float) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._timeout_s = timeout_s
-        self._late = False
-        self._samples = SampleFile()
+        self._timed_out = False
+        self.is_killed = False
+        self._samples = SampleMemfd()
+        self.samples_path = self._samples.path
 
     @classmethod
-    async def start(cls, settings: Settings) -> Decoder:
+    async def start(cls, settings: Settings) -> DecoderWorker:
         """Start a process and wait until it takes jobs.
 
         Raises
         ------
         DecoderLost
         """
-        decoder = cls(await _launch(settings), settings.decode_timeout_s)
+        worker = cls(await _launch(settings), settings.decode_timeout_s)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                started = await decoder._stdout.readline() == READY
+                started = await worker._stdout.readline() == READY + b"\n"
         except TimeoutError:
             started = False
-        except BaseException:  # cancelled: nobody else knows of the process
-            await decoder.stop()
+        except BaseException:  # cancelled: no caller gets the worker, so none would end the process
+            await worker.kill()
             raise
         if not started:
-            code = await decoder.stop()
+            code = await worker.kill()
             raise DecoderLost(f"a decoder process did not start (status {code})", value=code)
-        return decoder
+        return worker
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
+        """Whether the process is running, as far as is known."""
         return self._process.returncode is None and not self._stdout.at_eof()
 
-    async def ended(self) -> Death:
-        """Wait for the process's end; what it ended of."""
+    async def wait_for_exit(self) -> Death:
+        """Wait for the process's end; the cause of it."""
         code = await self._process.wait()
-        await self.stop()
-        if self._late or -code == signal.SIGPROF:
+        await self.kill()
+        if self._timed_out or -code == signal.SIGPROF:
             return "timed-out"
-        return "crashed" if -code in OWN_FAULTS else "lost"
-
-    @property
-    def samples_path(self) -> Path:
-        """Where the process is to put the samples."""
-        return self._samples.path
+        return "crashed" if -code in CRASH_SIGNALS else "lost"
 
     async def decode(self, job: Job) -> Windows:
-        """Have one file decoded.
+        """Decode one file in the process.
 
         Raises
         ------
         AudioError
-            Also where the file takes the process down or too long.
+            Also where the process crashes on the file or takes too long.
         DecoderLost
             Where the process was ended from outside.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await self._ask(job)
-                if isinstance(answer, Decoded):
-                    return await self._collect(answer, job)
+                response = await self._request(job)
+                if isinstance(response, Decoded):
+                    return await self._collect(response, job)
         except TimeoutError as error:
-            self._late = True
-            await self.stop()
+            self._timed_out = True
+            await self.kill()
             raise DecodeTimeout(
                 f"decoding took over {self._timeout_s:g} s", limit=self._timeout_s
             ) from error
         except BaseException:
-            await self.stop()  # else its late answer would be taken for the next job's
+            await self.kill()  # else its late response would be taken for the next job's
             raise
-        raise _error(answer)
+        raise _to_error(response)
 
-    async def _ask(self, job: Job) -> Decoded | Refused:
+    async def _request(self, job: Job) -> Decoded | Refused:
         try:
-            self._stdin.write(job.line())
+            self._stdin.write(job.model_dump_json().encode() + b"\n")
             await self._stdin.drain()
-            return ANSWER.validate_json(await self._stdout.readline())
-        except (OSError, RuntimeError, ValueError) as error:  # an end, or an answer that is none
-            raise await self._cause_of_death() from error
+            return RESPONSE.validate_json(await self._stdout.readline())
+        except (OSError, RuntimeError, ValueError) as error:  # it ended, or its line is no response
+            raise await self._exit_error() from error
 
-    async def _cause_of_death(self) -> AudioError | DecoderLost:
-        code = await self.stop()
+    async def _exit_error(self) -> AudioError | DecoderLost:
+        code = await self.kill()
         if -code == signal.SIGPROF:
             return DecodeTimeout(
                 f"the file takes more CPU time than {min(OPEN_CPU_S, self._timeout_s):g} s to open "
                 f"or {self._timeout_s:g} s to decode",
                 limit=self._timeout_s,
             )
-        if -code in OWN_FAULTS:
+        if -code in CRASH_SIGNALS:
             name = signal.Signals(-code).name
-            return DecoderCrashed(f"the decoder died on this file ({name})", value=name)
+            return DecoderCrashed(f"the decoder crashed on this file ({name})", value=name)
         return DecoderLost(f"the decoder ended during this request (status {code})", value=code)
 
-    async def _collect(self, done: Decoded, job: Job) -> Windows:
-        shape = (len(done.starts_s), job.audio.window_samples)
-        # A process that parses hostile files is not believed.
-        if shape[0] > job.count or done.n_chosen > job.max_windows:
+    async def _collect(self, decoded: Decoded, job: Job) -> Windows:
+        shape = (len(decoded.starts_s), job.audio.window_samples)
+        # A process that parses hostile files is not trusted.
+        if shape[0] > job.count or decoded.n_chosen > job.max_windows:
             raise DecoderLost(
                 "the decoder answered more windows than it may", value=shape[0], limit=job.count
             )
         try:
             samples = (await self._take(4 * shape[0] * shape[1])).view(np.float32).reshape(shape)
-        except (EOFError, ValueError) as error:  # fewer bytes, or a file that was closed with it
-            raise DecoderLost("the decoder delivered less than it said") from error
-        if np.isnan(samples[:, -1]).any():
-            raise DecoderLost("the decoder delivered less than it said")
-        facts = AudioFacts(done.codec, done.sample_rate, done.channels, done.duration_s)
-        return Windows(facts, tuple(done.starts_s), samples, done.n_chosen, done.quiet_peak)
+        except (EOFError, ValueError) as error:  # too few bytes, or the file was closed meanwhile
+            raise DecoderLost("the decoder wrote fewer samples than it stated") from error
+        if np.isnan(samples[:, -1]).any():  # wiped bytes, which were not written anew
+            raise DecoderLost("the decoder wrote fewer samples than it stated")
+        facts = AudioFacts(decoded.codec, decoded.sample_rate, decoded.channels, decoded.duration_s)
+        starts_s = tuple(decoded.starts_s)
+        return Windows(facts, starts_s, samples, decoded.n_chosen, decoded.quiet_peak)
 
     async def _take(self, size: int) -> npt.NDArray[np.uint8]:
-        if size <= BLOCKING_BYTES:
+        if size <= MAX_BLOCKING_BYTES:
             return self._samples.take(size)
         return await asyncio.to_thread(self._samples.take, size)
 
-    async def stop(self) -> int:
+    async def kill(self) -> int:
         """Kill the process and wait for its end; its exit status, negative for a signal."""
+        self.is_killed = True
         if self._process.returncode is None:
-            # Not its own `kill`, which polls first: of a process that has just ended by itself it
-            # takes the exit status away from the one who waits for it.
+            # Not `Process.kill`, which polls first: where the process has just ended by itself,
+            # that poll takes the exit status away from the task that waits for it.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
         try:
@@ -181,25 +187,26 @@ async def _launch(settings: Settings) -> Process:
         *(sys.executable, "-m", "service.decoding.process", *arguments),
         stdin=PIPE,
         stdout=PIPE,
-        stderr=DEVNULL,  # libmpg123 prints what it thinks of a file
+        stderr=DEVNULL,  # libmpg123 prints its warnings about a file
         env=_environment(),
-        start_new_session=True,  # Ctrl-C is the service's to handle
+        start_new_session=True,  # Ctrl-C goes to the service alone
     )
 
 
 def _environment() -> dict[str, str]:
     """The service's environment without its settings; NumPy needs no threads.
 
-    This keeps Redis's password out of a decoder's own memory and crash reports. It is no wall: a
-    decoder has the service's user, which may read `/proc/<pid>/environ` of the service.
+    So the password of Redis is not in a decoder's own memory or crash reports. This is no security
+    boundary: a decoder runs as the service's user, which may read `/proc/<pid>/environ` of the
+    service.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TASTEPRINT_")}
     path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
     return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-def _error(refused: Refused) -> AudioError:
-    """The error that the process met, by its class's name; only audio errors have one."""
+def _to_error(refused: Refused) -> AudioError:
+    """The error that the process states, looked up by class name; only audio errors are allowed."""
     name = refused.error
     kind = getattr(audio_errors, name, None) or getattr(errors, name, None)
     if not (isinstance(kind, type) and issubclass(kind, AudioError)):

@@ -1,4 +1,7 @@
-"""Batch: whatever waits when a model is free goes in one run, up to a cap. No timers."""
+"""Dynamic batching: all windows that wait when a worker is free go in one run, up to a limit.
+
+No timer delays a window: a batch is whatever came while the worker was busy.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,33 @@ from dataclasses import dataclass
 
 from models.audio.window_choice import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
-from service.inference.session import Model, Outputs
-from service.inference.workers import Lanes, is_finite
+from service.inference.model import Model, Outputs
+from service.inference.workers import WorkerPool
 from service.observability.events import SILENT, Observer
 
 log = logging.getLogger("tasteprint")
 
 
 @dataclass(eq=False)
-class Waiter:
-    """A model's input for one window, and who waits for its answer since when.
+class QueuedWindow:
+    """A model's input for one window in the queue, and the future of its answer.
 
-    The shape is (window_samples,) of a waveform, (dim,) of what a head takes.
+    Attributes
+    ----------
+    window : (window_samples,) of a waveform, (dim,) of an encoder's output for a head
+    queued_at : by `time.perf_counter`
+    was_retried : a worker failed on it, and it was queued again
     """
 
     window: Samples
     answer: asyncio.Future[Inferred]
-    since: float
-    failed_once: bool = False
+    queued_at: float
+    was_retried: bool = False
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """One window's outputs by name, each without the batch axis, and what they took."""
+    """One window's outputs by name, without the batch axis, and the time that they took."""
 
     outputs: Outputs
     queue_ms: float
@@ -41,137 +48,143 @@ class Inferred:
 
 
 class Batcher:
-    """The queue before one model. Every waiter gets an answer or an error, whatever fails.
+    """The queue of one model. Every queued window gets an answer or an error, whatever fails.
 
-    On a CPU a run of several windows takes longer than one after another (their activations do
-    not fit its caches), so there the cap is 1, and `lanes` runs go on beside each other. On GPUs a
-    lane is a device: whichever is free takes what waits.
+    On a CPU a run of several windows takes longer than one run after another (their activations do
+    not fit the caches), so there `max_batch` is 1 and several workers run concurrently. On GPUs a
+    worker is a device; whichever is free takes what is queued.
     """
 
     def __init__(self, model: Model, timeout_s: float, observer: Observer = SILENT) -> None:
         self._model = model
         self._observer = observer
         self._timeout_s = timeout_s
-        self._waiting: deque[Waiter] = deque()
-        self._arrived = asyncio.Event()
-        self._lanes = Lanes(model, timeout_s, self._all_hang)
-        self._workers = [asyncio.create_task(self._work(lane)) for lane in range(model.lanes)]
+        self._queue: deque[QueuedWindow] = deque()
+        self._not_empty = asyncio.Event()
+        self._pool = WorkerPool(model, timeout_s, self._fail_queue)
+        self._tasks = [asyncio.create_task(self._work(worker)) for worker in range(model.n_workers)]
 
     @property
     def running(self) -> int:
-        """Runs that are under way, also those that nobody waits for."""
-        return self._lanes.running
+        """Runs under way, also those whose answer no request waits for any more."""
+        return len(self._pool.running)
 
     @property
     def waiting(self) -> int:
-        """Windows that wait for the model."""
-        return len(self._waiting)
+        """Windows in the queue."""
+        return len(self._queue)
 
     async def run(self, window: Samples) -> Inferred:
-        """One window's answer, shape `model.input_shape` in.
+        """One window's answer; the window has shape `model.input_shape`.
 
         Raises
         ------
         InferenceFailed, InferenceTimeout, Unavailable
         """
-        if self._workers[0].done():
+        if self._tasks[0].done():
             raise Unavailable("the service is stopping")
-        if self._lanes.hang:
-            raise self._hanging()
-        waiter = Waiter(window, asyncio.get_running_loop().create_future(), time.perf_counter())
-        self._waiting.append(waiter)
-        self._arrived.set()
+        if self._pool.all_hung:
+            raise self._hung_error()
+        queued = QueuedWindow(
+            window, asyncio.get_running_loop().create_future(), time.perf_counter()
+        )
+        self._queue.append(queued)
+        self._not_empty.set()
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await waiter.answer
+                return await queued.answer
         except TimeoutError as error:
             raise InferenceTimeout(
                 f"the model did not answer within {self._timeout_s:g} s", limit=self._timeout_s
             ) from error
         finally:
-            if waiter in self._waiting:  # `remove` would write its samples into its error
-                self._waiting.remove(waiter)
+            if queued in self._queue:  # `remove` alone would write the samples into its error
+                self._queue.remove(queued)
 
-    async def _work(self, lane: int) -> None:
+    async def _work(self, worker: int) -> None:
         while True:
-            await self._arrived.wait()
-            if self._lanes.stands_back(lane):
-                await self._lanes.recover(lane)
-            elif batch := self._take():
-                await self._answer(batch, lane)
+            await self._not_empty.wait()
+            if worker in self._pool.quarantined:
+                await self._pool.recover(worker)
+            elif batch := self._next_batch():
+                await self._run_batch(batch, worker)
 
-    def _take(self) -> list[Waiter]:
-        """The longest waiting ones, up to the cap, without those that have left.
-
-        Where other lanes are free too, each takes its part.
-        """
-        batch: list[Waiter] = []
-        part = math.ceil(len(self._waiting) / max(1, self._lanes.free))
-        while self._waiting and len(batch) < min(part, self._model.max_batch):
-            waiter = self._waiting.popleft()
-            if not waiter.answer.done():
-                batch.append(waiter)
-        if not self._waiting:
-            self._arrived.clear()
+    def _next_batch(self) -> list[QueuedWindow]:
+        """The windows that have waited longest, without those whose request has left."""
+        limit, batch = self._batch_limit(), list[QueuedWindow]()
+        while self._queue and len(batch) < limit:
+            queued = self._queue.popleft()
+            if not queued.answer.done():
+                batch.append(queued)
+        if not self._queue:
+            self._not_empty.clear()
         return batch
 
-    async def _answer(self, batch: list[Waiter], lane: int) -> None:
+    def _batch_limit(self) -> int:
+        """`max_batch`, or an equal share of the queue where other workers are free too."""
+        if self._model.max_batch == 1:
+            return 1
+        share = math.ceil(len(self._queue) / max(1, self._pool.n_free))
+        return min(share, self._model.max_batch)
+
+    async def _run_batch(self, batch: list[QueuedWindow], worker: int) -> None:
         started = time.perf_counter()
         self._observer.batch(self._model.card.name, len(batch))
-        windows = [waiter.window for waiter in batch]
-        alone = not self._lanes.running and not self._waiting
+        windows = [queued.window for queued in batch]
         try:
-            rows = await self._lanes.run(lane, windows, alone=alone)
+            rows = await self._pool.run(worker, windows, solo=not self._queue)
             infer_ms = 1e3 * (time.perf_counter() - started)
-            for waiter, mine in zip(batch, rows, strict=True):
-                _settle(waiter, Inferred(mine, 1e3 * (started - waiter.since), infer_ms))
-        except Exception as error:  # the worker must outlive it, and every waiter must hear of it
-            # The text is onnxruntime's, with paths and addresses: not for a client.
+            for queued, outputs in zip(batch, rows, strict=True):
+                _resolve(queued, outputs, 1e3 * (started - queued.queued_at), infer_ms)
+        except Exception as error:  # the worker's task must go on, and every waiter gets the error
+            # onnxruntime's message has paths and addresses, which are not for a client.
             log.exception("model %s failed", self._model.card.name)
-            self._fail_or_try_again(batch, lane, error)
+            self._retry_or_fail(batch, worker, error)
         except asyncio.CancelledError:
             _fail(batch, Unavailable("the service is stopping"))
             raise
 
-    def _fail_or_try_again(self, batch: list[Waiter], lane: int, error: Exception) -> None:
-        """What one device failed on is tried on another, once: it may be the windows' fault."""
-        again = self._lanes.stands_back(lane)
-        others = [waiter for waiter in batch if again and not waiter.failed_once]
-        for waiter in others:
-            waiter.failed_once = True
-        lost = [waiter for waiter in batch if waiter not in others]
-        _fail(lost, InferenceFailed(f"the model failed ({type(error).__name__})"))
-        self._waiting.extendleft(reversed(others))
-        if others:
-            self._arrived.set()
+    def _retry_or_fail(self, batch: list[QueuedWindow], worker: int, error: Exception) -> None:
+        """Queue windows again, once, for another device: the windows may be what made it fail."""
+        can_retry = worker in self._pool.quarantined
+        retried = [queued for queued in batch if can_retry and not queued.was_retried]
+        for queued in retried:
+            queued.was_retried = True
+        failed = [queued for queued in batch if queued not in retried]
+        _fail(failed, InferenceFailed(f"the model failed ({type(error).__name__})"))
+        self._queue.extendleft(reversed(retried))
+        if retried:
+            self._not_empty.set()
 
-    def _all_hang(self) -> None:
-        """Nobody waits behind them."""
-        _fail(list(self._waiting), self._hanging())
+    def _fail_queue(self) -> None:
+        """Every worker hangs: let no window wait for them."""
+        _fail(list(self._queue), self._hung_error())
 
-    def _hanging(self) -> InferenceTimeout:
+    def _hung_error(self) -> InferenceTimeout:
         return InferenceTimeout(
             f"the model has not answered for over {self._timeout_s:g} s", limit=self._timeout_s
         )
 
     async def close(self) -> None:
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
-        _fail(list(self._waiting), Unavailable("the service is stopping"))
-        self._lanes.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        _fail(list(self._queue), Unavailable("the service is stopping"))
+        self._pool.close()
 
 
-def _settle(waiter: Waiter, inferred: Inferred) -> None:
-    if waiter.answer.done():
+def _resolve(
+    queued: QueuedWindow, outputs: Outputs | None, queue_ms: float, infer_ms: float
+) -> None:
+    if queued.answer.done():
         return
-    if is_finite(inferred.outputs):
-        waiter.answer.set_result(inferred)
+    if outputs is None:
+        queued.answer.set_exception(InferenceFailed("the model's answer is not finite"))
     else:
-        waiter.answer.set_exception(InferenceFailed("the model's answer is not finite"))
+        queued.answer.set_result(Inferred(outputs, queue_ms, infer_ms))
 
 
-def _fail(waiters: list[Waiter], error: Exception) -> None:
-    for waiter in waiters:
-        if not waiter.answer.done():
-            waiter.answer.set_exception(error)
+def _fail(batch: list[QueuedWindow], error: Exception) -> None:
+    for queued in batch:
+        if not queued.answer.done():
+            queued.answer.set_exception(error)

@@ -1,4 +1,4 @@
-"""Devices: which GPUs there are, and what is done on each of them at the same time."""
+"""CUDA devices: how many the driver sees, and work done on all of them in parallel."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ Providers = list[str | tuple[str, dict[str, str]]]
 T = TypeVar("T")
 
 
-def gpus() -> list[Providers]:
-    """The providers of each; asked for where there is none, CUDA prints an alarming error.
+def list_gpus() -> list[Providers]:
+    """The execution providers of each GPU; empty without one.
 
-    CUDA_VISIBLE_DEVICES chooses among them, and numbers them anew: the driver sees to that.
+    The driver is asked first, since onnxruntime prints an alarming error where CUDA is asked for
+    without a device. CUDA_VISIBLE_DEVICES chooses among the devices and numbers them anew, which
+    the driver sees to.
     """
-    count = cuda_devices() if CUDA in ort.get_available_providers() else 0
+    count = count_cuda_devices() if CUDA in ort.get_available_providers() else 0
     if count:
         ort.preload_dlls()
     return [[(CUDA, CUDA_OPTIONS | {"device_id": str(device)}), CPU] for device in range(count)]
 
 
-def cuda_devices() -> int:
+def count_cuda_devices() -> int:
     """Number of CUDA devices that the driver sees; 0 without a driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
@@ -43,25 +45,25 @@ def cuda_devices() -> int:
     return count.value
 
 
-def on_each(count: int, prepare: Callable[[int], T], name: str) -> list[T]:
-    """What `prepare` makes of each device, in their order, without those on which it fails.
+def for_each_device(count: int, prepare: Callable[[int], T], model_name: str) -> list[T]:
+    """Call `prepare` for every device in parallel; its results in order, without failed devices.
 
     Parameters
     ----------
-    count : devices, at least one
-    name : of the model, for the log
+    count : number of devices, at least one
+    model_name : for the log
 
     Raises
     ------
     Exception
-        The first device's, where it fails on all of them.
+        The first device's error, where all devices fail.
     """
-    with ThreadPoolExecutor(count, thread_name_prefix=f"prepare-{name}") as threads:
-        started = [threads.submit(prepare, device) for device in range(count)]
-    made: list[T] = []
-    for device, each in enumerate(started):
-        if (error := each.exception()) is None:
-            made.append(each.result())
+    with ThreadPoolExecutor(count, thread_name_prefix=f"prepare-{model_name}") as threads:
+        futures = [threads.submit(prepare, device) for device in range(count)]
+    results: list[T] = []
+    for device, future in enumerate(futures):
+        if (error := future.exception()) is None:
+            results.append(future.result())
         elif count > 1:
-            log.error("model %s is not on device %d: %s", name, device, error)
-    return made or [started[0].result()]  # which raises
+            log.error("model %s is not on device %d: %s", model_name, device, error)
+    return results or [futures[0].result()]  # which raises

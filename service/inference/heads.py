@@ -1,6 +1,6 @@
-"""Heads: a model that leaves an encoder as it is runs on what that puts out, where it is loaded.
+"""Task heads: a small graph that runs on the outputs of an encoder that is loaded already.
 
-The bundle's whole graph holds encoder and head together, and serves where the encoder is missing.
+The bundle's full graph holds encoder and head together, and serves where the encoder is missing.
 """
 
 from __future__ import annotations
@@ -12,95 +12,101 @@ import numpy as np
 import onnxruntime as ort
 
 from models.audio.window_choice import Samples
-from models.bundle import Bundle
+from models.bundle import Bundle, probe_noise
 from models.card import Card, Head
 from models.errors import BundleError
 from models.similarity import agreement
 from service.inference.devices import CPU
-from service.inference.precision import LEAST_AGREEMENT
-from service.inference.session import Model, Outputs, open_whole, options
-from service.inference.thread_split import Split
+from service.inference.model import Model, Outputs
+from service.inference.precision import MIN_AGREEMENT
+from service.inference.session import open_model, session_options
+from service.inference.thread_split import ThreadSplit
 from service.settings import Settings, cores
 
 log = logging.getLogger("tasteprint")
 
-# Largest difference between the two ways, as a share of the largest number: rounding, never more.
+# Largest difference between head and full graph, as a share of the largest value: rounding only.
 TOLERANCE = 1e-3
 
 
 def load_head(
-    bundle: Bundle, head: Head, encoder: Model | None, settings: Settings, split: Split
+    bundle: Bundle, head: Head, encoder: Model | None, settings: Settings, split: ThreadSplit
 ) -> Model:
-    """The head on its encoder; the whole graph where there is no encoder.
+    """The head on its encoder; the bundle's full graph where the encoder is not loaded.
 
-    Either way both are opened for a moment in float32, and the head must answer what the whole
-    graph does. It takes what its encoder puts out in the precision that this runs in, if its own
-    answer then still agrees; or in any case, if the precision was asked for by name.
+    Either way both are opened for a moment in float32, and the head must answer what the full graph
+    does. The head takes the encoder's outputs in the precision that the encoder runs in if the
+    head's own outputs then still agree with the full graph's, or in any case if that precision was
+    asked for by name.
 
     Raises
     ------
     BundleError
         Or whatever onnxruntime raises.
     """
-    exact = settings.model_copy(update={"precision": "float32"})
-    whole = open_whole(bundle, exact, Split(cores(), 1))  # for its check: no lanes are needed
-    # A head is a matrix or two: on the CPU it takes less than its way to a GPU.
-    session = ort.InferenceSession(bundle.graph_bytes(head), options(1), providers=[CPU])
-    base = _in_float32(encoder) if encoder else whole
+    float32 = settings.model_copy(update={"precision": "float32"})
+    # For the comparison only, so one worker is enough.
+    full = open_model(bundle, float32, ThreadSplit(cores(), 1))
+    # A head is a matrix or two: on the CPU it takes less time than the copy to a GPU.
+    session = ort.InferenceSession(bundle.graph_bytes(head), session_options(1), providers=[CPU])
+    base = _in_float32(encoder) if encoder else full
     model = Model(bundle, (session,), base.provider, max_batch=1, encoder=base)
     _verify_tensors(model)
-    expected = _verify_probe(model, base, whole)
+    expected = _verify_outputs(model, base, full)
     if encoder is None:
-        return open_whole(bundle, settings, split)
+        return open_model(bundle, settings, split)
     served = replace(model, encoder=encoder, precision=encoder.precision)
     if settings.precision == "auto" and not _agrees(served, encoder, expected):
         log.warning(
-            "%s runs by itself, as on %s in %s its answers are others",
+            "%s runs by its full graph: on %s in %s its answers would differ",
             *(bundle.card.name, encoder.card.name, encoder.precision),
         )
-        return open_whole(bundle, settings, split)
+        return open_model(bundle, settings, split)
     return served
 
 
 def _in_float32(encoder: Model) -> Model:
-    """The encoder as its card's float32 graph has it, for a moment and on the CPU."""
+    """The encoder by its float32 graph, on the CPU, for the time of the comparison."""
     if encoder.precision == "float32":
         return encoder
     graph = encoder.bundle.graph_bytes(encoder.card.graph())
-    session = ort.InferenceSession(graph, options(cores()), providers=[CPU])
-    return replace(encoder, sessions=(session,), lone=None, bound=False, precision="float32")
+    session = ort.InferenceSession(graph, session_options(cores()), providers=[CPU])
+    return replace(
+        encoder,
+        sessions=(session,),
+        solo_session=None,
+        uses_io_binding=False,
+        precision="float32",
+    )
 
 
 def _agrees(model: Model, encoder: Model, expected: Outputs) -> bool:
-    """Whether on noise the head's answer is that of the whole graph but for its precision."""
+    """Whether on noise the head's outputs are the full graph's, but for the precision."""
     if encoder.precision == "float32":
         return True
-    own = model.run(encoder.run(_noise(model.card))[model.input])
-    return all(agreement(own[name], expected[name]) >= LEAST_AGREEMENT for name in model.outputs)
+    found = model.run(encoder.run(probe_noise(model.card.input.shape))[model.input_name])
+    return all(
+        agreement(found[name], expected[name]) >= MIN_AGREEMENT for name in model.output_names
+    )
 
 
 def _verify_tensors(model: Model) -> None:
     card, session = model.card, model.session
     found = {tensor.name: tuple(tensor.shape[1:]) for tensor in session.get_inputs()}
-    if found != {model.input: model.input_shape}:
+    if found != {model.input_name: model.input_shape}:
         raise BundleError(
             f"bundle {card.name}: the head's inputs differ from the card's",
             value=str(found),
-            limit=str({model.input: model.input_shape}),
+            limit=str({model.input_name: model.input_shape}),
         )
-    there = {tensor.name for tensor in session.get_outputs()}
-    absent = [name for name in model.outputs if name not in there]
-    if absent:
-        raise BundleError(f"bundle {card.name}: the head has no output {', '.join(absent)}")
+    names = {tensor.name for tensor in session.get_outputs()}
+    missing = [name for name in model.output_names if name not in names]
+    if missing:
+        raise BundleError(f"bundle {card.name}: the head has no output {', '.join(missing)}")
 
 
-def _noise(card: Card) -> Samples:
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *card.input.shape))
-    return noise.astype(np.float32)
-
-
-def _verify_probe(model: Model, base: Model, whole: Model) -> Outputs:
-    """Noise through the encoder and the head, and through the whole graph: what that says."""
+def _verify_outputs(model: Model, base: Model, full: Model) -> Outputs:
+    """Run noise through encoder and head, and through the full graph; the latter's outputs."""
     card = model.card
     if base.card.audio != card.audio:
         raise BundleError(
@@ -108,35 +114,35 @@ def _verify_probe(model: Model, base: Model, whole: Model) -> Outputs:
             value=str(card.audio),
             limit=str(base.card.audio),
         )
-    noise = _noise(card)
-    expected, encoded = whole.run(noise), base.run(noise)
+    noise = probe_noise(card.input.shape)
+    expected, encoded = full.run(noise), base.run(noise)
     for tensor in card.outputs:
-        if tensor.name not in model.outputs:
+        if tensor.name not in model.output_names:
             _compare(
                 card,
                 f"{base.card.name}'s {tensor.name}",
                 encoded.get(tensor.name),
                 expected[tensor.name],
             )
-    own = model.run(encoded[model.input])
-    for name in model.outputs:
-        _compare(card, f"the head's {name}", own[name], expected[name])
+    found = model.run(encoded[model.input_name])
+    for name in model.output_names:
+        _compare(card, f"the head's {name}", found[name], expected[name])
     return expected
 
 
 def _compare(card: Card, what: str, found: Samples | None, expected: Samples) -> None:
     if found is None or found.shape != expected.shape:
         raise BundleError(
-            f"bundle {card.name}: {what} has another shape than its whole graph's",
+            f"bundle {card.name}: {what} has another shape than its full graph's",
             value=None if found is None else str(found.shape[1:]),
             limit=str(expected.shape[1:]),
         )
     if not np.isfinite(found).all():
-        raise BundleError(f"bundle {card.name}: {what} is not finite on a probe")
+        raise BundleError(f"bundle {card.name}: {what} is not finite on noise")
     difference, limit = float(abs(found - expected).max()), TOLERANCE * float(abs(expected).max())
     if difference > limit:
         raise BundleError(
-            f"bundle {card.name}: {what} differs from its whole graph's",
+            f"bundle {card.name}: {what} differs from its full graph's",
             value=difference,
             limit=limit,
         )

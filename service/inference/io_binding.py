@@ -1,58 +1,35 @@
-"""Binding: a run whose inputs and outputs onnxruntime is told of beforehand.
+"""ONNX Runtime I/O binding: a run whose inputs and outputs are bound before it starts.
 
-From host memory to a GPU and back, both ways copy once in and once out. A plain run copies in on
-its own stream and without Python's lock, a bound one before it starts and with the lock; so it must
-earn its place on the machine at hand. On a CPU neither copies, and both take the same.
+Between host memory and a GPU, a bound and a plain run both copy once in and once out. A plain run
+copies in on its own stream and without Python's lock (GIL), a bound run copies before it starts and
+holds the lock. So `is_faster` decides on the machine at hand. On a CPU neither run copies, and both
+take the same time.
 """
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable
 
 import numpy as np
 import onnxruntime as ort
 
 from models.audio.window_choice import Samples
 
-# Runs each way; the least counts. And what a bound run must gain for the lock that it holds.
-RUNS = 3
-LEAST_GAIN = 1.05
-
-
-def run_plain(
-    session: ort.InferenceSession, outputs: list[str], name: str, inputs: Samples
-) -> list[Samples]:
-    """The outputs of those names, for the only input."""
-    return [np.asarray(each) for each in session.run(outputs, {name: inputs})]
+# Less than `benchmark.MIN_GAIN`: both runs answer the same to the last bit, so that a start that
+# chooses otherwise changes nothing but a few per cent of speed. Above 1 for the lock that is held.
+MIN_GAIN = 1.05
 
 
 def run_bound(
-    session: ort.InferenceSession, outputs: list[str], name: str, inputs: Samples
+    session: ort.InferenceSession, output_names: list[str], input_name: str, inputs: Samples
 ) -> list[Samples]:
-    """Likewise, by a binding of this run alone: one is not for several threads.
+    """The outputs of those names. A binding serves one run: several threads cannot share one.
 
-    The outputs are bound without a shape, as that is another one with each batch.
+    The outputs are bound without a shape, since the shape changes with the batch size.
     """
     binding = session.io_binding()
-    # What is on the host has been copied when this returns. No `synchronize_inputs`: it waits for
-    # all that goes on on the device, whoever started it.
-    binding.bind_cpu_input(name, np.ascontiguousarray(inputs))
-    for output in outputs:
-        binding.bind_output(output)  # to the host
+    # Host memory has been copied when this returns. No `synchronize_inputs`: it waits for all work
+    # on the device, whoever started it.
+    binding.bind_cpu_input(input_name, np.ascontiguousarray(inputs))
+    for output_name in output_names:
+        binding.bind_output(output_name)  # to the host
     session.run_with_iobinding(binding)
-    return [np.asarray(each) for each in binding.copy_outputs_to_cpu()]
-
-
-def pays(plain: Callable[[], object], bound: Callable[[], object]) -> bool:
-    """Whether bound runs are quicker by as much as they must be."""
-    return _least_s(plain) > _least_s(bound) * LEAST_GAIN
-
-
-def _least_s(run: Callable[[], object]) -> float:
-    took = []
-    for _ in range(RUNS):
-        started = time.perf_counter()
-        run()
-        took.append(time.perf_counter() - started)
-    return min(took)
+    return [np.asarray(values) for values in binding.copy_outputs_to_cpu()]

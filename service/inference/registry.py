@@ -1,4 +1,4 @@
-"""Load: every bundle of the models' folder, and which of them is meant by a request."""
+"""Model registry: every bundle of the models folder, loaded, and looked up by name or task."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from models.errors import BundleError, TasteprintError
 from service.errors import CannotStart, UnknownModel, UnknownTask, WrongModel
 from service.inference.devices import CPU, CUDA
 from service.inference.heads import load_head
-from service.inference.session import Model, open_whole, split_cores, warm_up
-from service.inference.thread_split import Split
+from service.inference.model import Model
+from service.inference.session import choose_thread_split, open_model, warm_up
+from service.inference.thread_split import ThreadSplit
 from service.settings import Settings, cores
 
 log = logging.getLogger("tasteprint")
 
 
 @dataclass(frozen=True)
-class Models:
-    """What was found in the models' folder: loaded by name, and refused by name with the reason."""
+class ModelRegistry:
+    """The models that were loaded, by name, and the bundles that were refused, with the reason."""
 
     loaded: dict[str, Model]
     refused: dict[str, str]
@@ -39,15 +40,15 @@ class Models:
         raise _unknown(name, self.loaded)
 
     def for_task(self, kind: Kind, task: str, name: str | None) -> Model:
-        """The model of that name, or else the task's own, or else the first that does the task.
+        """The model of that name; without a name the task's namesake, else its first model.
 
         Raises
         ------
         UnknownTask, UnknownModel, WrongModel
         """
         of_kind = [model for model in self.loaded.values() if model.card.kind == kind]
-        doing = {model.card.name: model for model in of_kind if model.card.task == task}
-        if not doing:
+        of_task = {model.card.name: model for model in of_kind if model.card.task == task}
+        if not of_task:
             tasks = sorted({model.card.task for model in of_kind})
             raise UnknownTask(
                 f"no {kind} does the task {task[:64]!r}",
@@ -55,29 +56,27 @@ class Models:
                 limit=", ".join(tasks) or "none",
             )
         if name is None:
-            return doing.get(task) or next(iter(doing.values()))
-        if name in doing:
-            return doing[name]
+            return of_task.get(task) or next(iter(of_task.values()))
+        if name in of_task:
+            return of_task[name]
         if name not in self.loaded:
-            raise _unknown(name, doing)
+            raise _unknown(name, of_task)
         raise WrongModel(
-            f"{name} is no {kind} of the task {task!r}", value=name, limit=", ".join(doing)
+            f"{name} is no {kind} of the task {task!r}", value=name, limit=", ".join(of_task)
         )
 
 
-def _unknown(name: str, there_are: dict[str, Model]) -> UnknownModel:
-    return UnknownModel(
-        f"there is no model {name[:64]!r}", value=name[:64], limit=", ".join(there_are)
-    )
+def _unknown(name: str, known: dict[str, Model]) -> UnknownModel:
+    return UnknownModel(f"there is no model {name[:64]!r}", value=name[:64], limit=", ".join(known))
 
 
-def load_models(settings: Settings) -> Models:
-    """Load and verify every bundle; a bad one is refused and the others go on.
+def load_models(settings: Settings) -> ModelRegistry:
+    """Load and verify every bundle; a bad bundle is refused and the others are loaded.
 
     Raises
     ------
     CannotStart
-        Where no bundle is left, or a GPU is required and not used.
+        Where no bundle can be used, or a GPU is required and not used.
     """
     bundles: list[Bundle] = []
     refused: dict[str, str] = {}
@@ -87,15 +86,15 @@ def load_models(settings: Settings) -> Models:
         except TasteprintError as error:
             refused[folder.name] = _refuse(error)
     loaded: dict[str, Model] = {}
-    split = _split(bundles, settings)
-    # Whatever has no head first: it may be what a head is on.
-    for bundle in sorted(bundles, key=lambda each: each.card.head is not None):
+    split = _choose_split(bundles, settings)
+    # Bundles without a head first, since they may be the encoder of a head.
+    for bundle in sorted(bundles, key=lambda bundle: bundle.card.head is not None):
         try:
             loaded[bundle.card.name] = _load(bundle, loaded, settings, split)
         except TasteprintError as error:
             refused[bundle.card.name] = _refuse(error)
     _check_start(settings, loaded, refused)
-    return Models(dict(sorted(loaded.items())), dict(sorted(refused.items())))
+    return ModelRegistry(dict(sorted(loaded.items())), dict(sorted(refused.items())))
 
 
 def _refuse(error: TasteprintError) -> str:
@@ -129,7 +128,7 @@ def _check_start(settings: Settings, loaded: dict[str, Model], refused: dict[str
 
 
 def _read(folder: Path) -> Bundle:
-    """Read a bundle whose name is its folder's, so that no two bundles have the same."""
+    """Read a bundle, whose name must be its folder's so that no two bundles share a name."""
     bundle = read(folder)
     if bundle.card.name != folder.name:
         raise BundleError(
@@ -141,22 +140,24 @@ def _read(folder: Path) -> Bundle:
     return bundle
 
 
-def _split(bundles: list[Bundle], settings: Settings) -> Split:
-    """Measured on the default model, else on the first that runs at all, and used for all."""
-    for bundle in sorted(bundles, key=lambda each: each.card.name != settings.default_model):
+def _choose_split(bundles: list[Bundle], settings: Settings) -> ThreadSplit:
+    """Measured on the default model, else on the first that runs, and used for all models."""
+    for bundle in sorted(bundles, key=lambda bundle: bundle.card.name != settings.default_model):
         with contextlib.suppress(Exception):  # a bundle that does not run is refused in its turn
-            return split_cores(bundle, settings)
-    return Split(cores(), 1)
+            return choose_thread_split(bundle, settings)
+    return ThreadSplit(cores(), 1)
 
 
-def _load(bundle: Bundle, loaded: dict[str, Model], settings: Settings, split: Split) -> Model:
-    """Load, verify and warm up; whatever fails in it refuses this bundle alone."""
+def _load(
+    bundle: Bundle, loaded: dict[str, Model], settings: Settings, split: ThreadSplit
+) -> Model:
+    """Load, verify and warm up a model; any failure refuses this bundle alone."""
     head = bundle.card.head
     try:
         if head is None:
-            model = open_whole(bundle, settings, split)
+            model = open_model(bundle, settings, split)
         else:
-            model = load_head(bundle, head, _encoder(head.encoder, loaded), settings, split)
+            model = load_head(bundle, head, _find_encoder(head.encoder, loaded), settings, split)
         model = warm_up(model)
     except TasteprintError:
         raise
@@ -169,7 +170,7 @@ def _load(bundle: Bundle, loaded: dict[str, Model], settings: Settings, split: S
     return model
 
 
-def _encoder(digest: str, loaded: dict[str, Model]) -> Model | None:
-    """The loaded model of that digest, if it runs a graph of its own."""
-    mine = (each for each in loaded.values() if each.bundle.digest == digest)
-    return next((each for each in mine if each.encoder is None), None)
+def _find_encoder(digest: str, loaded: dict[str, Model]) -> Model | None:
+    """The loaded model of that digest, if it runs a graph of its own rather than a head."""
+    matching = (model for model in loaded.values() if model.bundle.digest == digest)
+    return next((model for model in matching if model.encoder is None), None)

@@ -1,119 +1,35 @@
-"""Session: a bundle's graph in onnxruntime, and where it really runs."""
+"""ONNX Runtime sessions: a bundle's graph is opened on the GPUs or the CPU, verified, warmed up."""
 
 from __future__ import annotations
 
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime as ort
 
 from models.audio.window_choice import Samples
-from models.bundle import Bundle, verify_session
-from models.card import OUTPUTS, Card, Precision
-from service.inference.devices import CPU, CUDA, Providers, gpus, on_each
-from service.inference.io_binding import pays, run_bound, run_plain
-from service.inference.precision import chosen_graph
-from service.inference.thread_split import Split, best_split
+from models.bundle import Bundle, probe_noise, verify_session
+from service.inference import io_binding
+from service.inference.benchmark import is_faster
+from service.inference.devices import CPU, CUDA, Providers, for_each_device, list_gpus
+from service.inference.model import Model
+from service.inference.precision import choose_graph
+from service.inference.thread_split import ThreadSplit, find_best_split
 from service.settings import Settings, cores
 
 ERRORS_ONLY = 3
 
 log = logging.getLogger("tasteprint")
 
-Outputs = dict[str, Samples]
 
+def open_model(bundle: Bundle, settings: Settings, split: ThreadSplit) -> Model:
+    """Open the bundle's full graph and verify it against the card.
 
-@dataclass(frozen=True)
-class Model:
-    """A loaded bundle; `provider` is what the session says it uses, not what was asked for.
-
-    Where there is an `encoder`, the session is of the card's head alone: it takes what the encoder
-    puts out, and shares its run with everything else on that encoder.
-
-    Attributes
-    ----------
-    sessions : one for each of the runs that go on at a time, its lane: on GPUs each device's own,
-        on a CPU the same one for all
-    lone : for a run that is alone, a session on every core, where the others are on fewer
-    bound : whether inputs and outputs are bound before a run
-    precision : of the graph that runs, the encoder's where there is one
-    """
-
-    bundle: Bundle
-    sessions: tuple[ort.InferenceSession, ...]
-    provider: str
-    max_batch: int
-    encoder: Model | None = None
-    lone: ort.InferenceSession | None = None
-    bound: bool = False
-
-    precision: Precision = "float32"
-
-    @property
-    def session(self) -> ort.InferenceSession:
-        """The first, where any will do."""
-        return self.sessions[0]
-
-    @property
-    def lanes(self) -> int:
-        """Runs that go on at a time."""
-        return len(self.sessions)
-
-    @property
-    def devices(self) -> int:
-        """GPUs that run it; 1 on a CPU."""
-        return len({id(session) for session in self.sessions})
-
-    @property
-    def identity(self) -> str:
-        """Of what runs: graphs of two precisions do not give the same numbers."""
-        if self.precision == "float32":
-            return self.bundle.digest
-        graph = (self.encoder or self).card.graph(self.precision)
-        return f"{self.bundle.digest}.{graph.sha256}"
-
-    @property
-    def card(self) -> Card:
-        return self.bundle.card
-
-    @property
-    def input(self) -> str:
-        """What the session takes: the waveform, or the encoder's output of this name."""
-        if self.encoder is None or self.card.head is None:
-            return self.card.input.name
-        return self.card.head.input
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Without the batch axis."""
-        return self.card.input.shape if self.encoder is None else self.card.output_shape(self.input)
-
-    @property
-    def outputs(self) -> list[str]:
-        """What the session puts out: every output of the card, or what a head adds to them."""
-        if self.encoder is None:
-            return [tensor.name for tensor in self.card.outputs]
-        return sorted(OUTPUTS[self.card.kind] - OUTPUTS["encoder"])
-
-    def run(self, inputs: Samples, *, lane: int = 0, alone: bool = False) -> Outputs:
-        """A lane's outputs by name, shape (batch, …), for (batch, *input_shape)."""
-        session = self.lone if alone and self.lone else self.sessions[lane]
-        run = run_bound if self.bound else run_plain
-        return dict(zip(self.outputs, run(session, self.outputs, self.input, inputs), strict=True))
-
-    def complete(self, encoded: Outputs, own: Outputs) -> Outputs:
-        """Every output of a head's card: its own, and the encoder's as they are."""
-        outputs = encoded | own
-        return {tensor.name: outputs[tensor.name] for tensor in self.card.outputs}
-
-
-def open_whole(bundle: Bundle, settings: Settings, split: Split) -> Model:
-    """The model of a bundle's whole graph, held against its card.
-
-    A graph that was not asked for by name and does not run here leaves its place to float32.
+    Where a precision was chosen automatically and its graph does not run here, the float32 graph
+    runs instead.
 
     Raises
     ------
@@ -126,60 +42,65 @@ def open_whole(bundle: Bundle, settings: Settings, split: Split) -> Model:
         if settings.precision != "auto" or len(bundle.card.graphs) == 1:
             raise
         log.warning("bundle %s runs in float32: %s", bundle.card.name, error)
-        exact = settings.model_copy(update={"precision": "float32"})
-        return _open(bundle, exact, split)
+        float32 = settings.model_copy(update={"precision": "float32"})
+        return _open(bundle, float32, split)
 
 
-def _open(bundle: Bundle, settings: Settings, split: Split) -> Model:
-    if devices := gpus():
-        model = _on_gpus(bundle, settings, devices)
+def _open(bundle: Bundle, settings: Settings, split: ThreadSplit) -> Model:
+    if devices := list_gpus():
+        model = _open_on_gpus(bundle, settings, devices)
         if model is not None:
             return model
-    return _on_cpu(bundle, settings, split)
+    return _open_on_cpu(bundle, settings, split)
 
 
-def _on_gpus(bundle: Bundle, settings: Settings, devices: list[Providers]) -> Model | None:
-    """With a session on each of them that has one; None where CUDA cannot be had on any."""
-    chosen = chosen_graph(bundle, settings.precision, True, options(1))
+def _open_on_gpus(bundle: Bundle, settings: Settings, devices: list[Providers]) -> Model | None:
+    """The model with a session on each GPU; None where onnxruntime uses CUDA on none of them."""
+    chosen = choose_graph(bundle, settings.precision, True, session_options(1))
     graph = bundle.graph_bytes(chosen)
-    share_memory()  # once, before several threads want it
+    share_arena()  # once, before several threads need it
 
     def open_on(device: int) -> ort.InferenceSession:
-        session = ort.InferenceSession(graph, options(cores()), providers=devices[device])
+        options = session_options(cores())
+        session = ort.InferenceSession(graph, options, providers=devices[device])
         verify_session(bundle.card, session)
         return session
 
-    sessions = on_each(len(devices), open_on, bundle.card.name)
-    there = tuple(each for each in sessions if each.get_providers()[0] == CUDA)
-    if len(there) < len(sessions):
-        log.error("model %s is on %d GPUs of %d", bundle.card.name, len(there), len(devices))
-    if not there:
+    opened = for_each_device(len(devices), open_on, bundle.card.name)
+    sessions = tuple(session for session in opened if session.get_providers()[0] == CUDA)
+    if len(sessions) < len(opened):
+        log.error("model %s is on %d GPUs of %d", bundle.card.name, len(sessions), len(devices))
+    if not sessions:
         return None
-    return Model(bundle, there, CUDA, settings.max_batch, precision=chosen.precision)
+    return Model(bundle, sessions, CUDA, settings.max_batch, precision=chosen.precision)
 
 
-def _on_cpu(bundle: Bundle, settings: Settings, split: Split) -> Model:
-    # Measured on one thread, as most lanes run: the times of several are too much each other's.
-    chosen = chosen_graph(bundle, settings.precision, False, options(1))
+def _open_on_cpu(bundle: Bundle, settings: Settings, split: ThreadSplit) -> Model:
+    # Measured on one thread, as most workers run: measurements of concurrent runs interfere.
+    chosen = choose_graph(bundle, settings.precision, False, session_options(1))
     graph = bundle.graph_bytes(chosen)
-    session = ort.InferenceSession(graph, options(split.threads), providers=[CPU])
+    options = session_options(split.intra_op_threads)
+    session = ort.InferenceSession(graph, options, providers=[CPU])
     verify_session(bundle.card, session)
-    model = Model(bundle, (session,) * split.lanes, CPU, max_batch=1, precision=chosen.precision)
-    if split.lanes == 1:
+    sessions = (session,) * split.n_workers
+    model = Model(bundle, sessions, CPU, max_batch=1, precision=chosen.precision)
+    if split.n_workers == 1:
         return model
-    lone = ort.InferenceSession(graph, options(cores()), providers=[CPU])
-    # The same audio gives the same numbers whatever else is asked: also by other threads.
-    return replace(model, lone=lone) if _agree(model, replace(model, sessions=(lone,))) else model
+    solo_session = ort.InferenceSession(graph, session_options(cores()), providers=[CPU])
+    # The same audio gives the same numbers whatever else is under way, so also with more threads.
+    solo = replace(model, sessions=(solo_session,))
+    return replace(model, solo_session=solo_session) if _is_identical(model, solo) else model
 
 
-def _agree(one: Model, other: Model) -> bool:
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *one.input_shape)).astype(np.float32)
-    answers, others = one.run(noise), other.run(noise)
-    return all(np.array_equal(answers[name], others[name]) for name in answers)
+def _is_identical(model: Model, other: Model) -> bool:
+    """Whether both models answer noise with the same bits."""
+    noise = probe_noise(model.input_shape)
+    outputs, other_outputs = model.run(noise), other.run(noise)
+    return all(np.array_equal(outputs[name], other_outputs[name]) for name in outputs)
 
 
-def split_cores(bundle: Bundle, settings: Settings) -> Split:
-    """How runs of a CPU share the cores: as set, else as measured on this bundle's graph.
+def choose_thread_split(bundle: Bundle, settings: Settings) -> ThreadSplit:
+    """How concurrent runs on a CPU share the cores: as set, else as measured on this graph.
 
     Raises
     ------
@@ -187,66 +108,73 @@ def split_cores(bundle: Bundle, settings: Settings) -> Split:
         Or whatever onnxruntime raises.
     """
     if threads := min(settings.infer_threads, cores()):
-        return Split(threads, cores() // threads)
-    if gpus():
-        return Split(cores(), 1)
+        return ThreadSplit(threads, cores() // threads)
+    if list_gpus():
+        return ThreadSplit(cores(), 1)
     graph = bundle.graph_bytes(bundle.card.graph())
     silence = {bundle.card.input.name: np.zeros((1, *bundle.card.input.shape), np.float32)}
 
-    def open_run(threads: int) -> Callable[[], object]:
-        session = ort.InferenceSession(graph, options(threads), providers=[CPU])
+    def open_run(intra_op_threads: int) -> Callable[[], object]:
+        options = session_options(intra_op_threads)
+        session = ort.InferenceSession(graph, options, providers=[CPU])
         return lambda: session.run(None, silence)
 
-    return best_split(cores(), open_run)
+    return find_best_split(cores(), open_run)
 
 
 def warm_up(model: Model) -> Model:
-    """Run every batch size on every GPU, where the first of each takes longest.
+    """Run every batch size on every GPU, where the first run of each takes longest.
 
-    What comes back is without the devices that failed, and bound where that is quicker.
+    The returned model is without the devices that failed, and uses I/O binding where that is
+    faster.
 
     Raises
     ------
     Exception
-        Whatever onnxruntime raises, where all fail.
+        Whatever onnxruntime raises, where all devices fail.
     """
 
-    def batch(size: int) -> Samples:
-        return np.zeros((size, *model.input_shape), np.float32)
+    def silence(batch_size: int) -> Samples:
+        return np.zeros((batch_size, *model.input_shape), np.float32)
 
-    def warm(lane: int) -> ort.InferenceSession:
-        for size in range(1, model.max_batch + 1):
-            model.run(batch(size), lane=lane)
-        return model.sessions[lane]
+    def warm_up_device(worker: int) -> ort.InferenceSession:
+        for batch_size in range(1, model.max_batch + 1):
+            model.run(silence(batch_size), worker=worker)
+        return model.sessions[worker]
 
     if model.provider != CUDA or model.encoder is not None:
-        return model  # it ran as it was held against its card
-    model = replace(model, sessions=tuple(on_each(model.lanes, warm, model.card.name)))
-    largest, bound = batch(model.max_batch), replace(model, bound=True)
-    return bound if pays(lambda: model.run(largest), lambda: bound.run(largest)) else model
+        return model  # it ran when it was verified
+    sessions = for_each_device(model.n_workers, warm_up_device, model.card.name)
+    plain = replace(model, sessions=tuple(sessions))
+    bound, largest = replace(plain, uses_io_binding=True), silence(model.max_batch)
+    faster = is_faster(
+        lambda: bound.run(largest), lambda: plain.run(largest), min_gain=io_binding.MIN_GAIN
+    )
+    return bound if faster else plain
 
 
 @functools.cache
-def share_memory() -> None:
-    """One arena for every session of this process: a third of the memory of one each."""
+def share_arena() -> None:
+    """Use one memory arena for every session of this process: a third of the memory of one each."""
     cpu = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
     ort.create_and_register_allocator(cpu, ort.OrtArenaCfg({}))
 
 
-def options(threads: int) -> ort.SessionOptions:
-    """Silent, and idle where there is nothing to do."""
-    share_memory()
-    chosen = ort.SessionOptions()
-    chosen.add_session_config_entry("session.use_env_allocators", "1")
-    chosen.log_severity_level = ERRORS_ONLY
-    chosen.intra_op_num_threads = threads
+def session_options(intra_op_threads: int) -> ort.SessionOptions:
+    """Options of every session: errors only in the log, no spinning threads, one shared arena."""
+    share_arena()
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.log_severity_level = ERRORS_ONLY
+    options.intra_op_num_threads = intra_op_threads
     # A spinning thread takes the core that a decoder needs: a third more CPU time a clip.
-    chosen.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A graph may name files for its weights, which onnxruntime looks for in the working directory
-    # where the graph is given as bytes. Their digest is nobody's: there is no folder for them.
-    chosen.add_session_config_entry(
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A graph may name external files for its weights, which onnxruntime looks for in the working
+    # directory where the graph is given as bytes. External weights are not covered by the bundle's
+    # digest, so loading them is disabled: the folder does not exist.
+    options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", "/dev/null/none"
     )
-    return chosen
+    return options

@@ -1,65 +1,48 @@
-"""How a model's runs share the cores, found by measurement at the start.
+"""Thread split: intra-op threads a run × concurrent runs, chosen by measurement at the start.
 
-One run on every core is quickest for a request that is alone. Several runs beside each other, with
-fewer threads each, answer more requests a second, as no thread waits for another's end of a layer;
-unless they are in each other's way in the caches, which depends on the machine and the graph.
+One run on every core has the lowest latency for a single request. Several concurrent runs with
+fewer threads each have the higher throughput, since no thread waits for another at the end of a
+layer; unless the runs evict each other's data from the CPU caches, which depends on the machine and
+the graph.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-# Of each split: long enough to see a difference of a few per cent, short enough for a start.
-MEASURED_S = 0.09
-# What fewer runs of more threads must gain: beside decoders, whose work a measurement at the start
-# lacks, each end of a layer waits for a thread that has no core. A lone request has a session of
-# its own on every core.
-LEAST_GAIN = 1.1
+from service.inference.benchmark import MIN_GAIN, runs_per_second
 
 
 @dataclass(frozen=True)
-class Split:
-    """`lanes` runs at a time, of `threads` threads each."""
+class ThreadSplit:
+    """`n_workers` concurrent runs with `intra_op_threads` threads each."""
 
-    threads: int
-    lanes: int
+    intra_op_threads: int
+    n_workers: int
 
 
-def splits(cores: int) -> list[Split]:
-    """One run on each core, … two on half of them each, one on all."""
+def list_splits(cores: int) -> list[ThreadSplit]:
+    """From one run a core, over two runs on half of the cores each, to one run on all cores."""
     halved = [2**power for power in range(cores.bit_length()) if cores % 2**power == 0]
-    return [Split(cores // lanes, lanes) for lanes in sorted({cores, *halved}, reverse=True)]
+    counts = sorted({cores, *halved}, reverse=True)
+    return [ThreadSplit(cores // n_workers, n_workers) for n_workers in counts]
 
 
-def best_split(cores: int, open_run: Callable[[int], Callable[[], object]]) -> Split:
-    """The split that runs most often a second; of nearly equal ones, that of most lanes.
+def find_best_split(cores: int, open_run: Callable[[int], Callable[[], object]]) -> ThreadSplit:
+    """The split with the highest throughput; of nearly equal ones, the one of most workers.
+
+    A split of fewer workers must gain `MIN_GAIN`: beside decoders, whose work a measurement at the
+    start lacks, each end of a layer waits for a thread that has no core. A single request has a
+    session on every core anyway (`Model.solo_session`).
 
     Parameters
     ----------
-    open_run : a run by so many threads, ready to be called from several threads at a time
+    open_run : number of intra-op threads -> a run that several threads may call at a time
     """
-    best, most = Split(1, cores), 0.0
-    for split in splits(cores):
-        per_second = _rate(open_run(split.threads), split.lanes)
-        if per_second > most * LEAST_GAIN:
-            best, most = split, per_second
+    best, max_per_second = ThreadSplit(1, cores), 0.0
+    for split in list_splits(cores):
+        per_second = runs_per_second(open_run(split.intra_op_threads), split.n_workers)
+        if per_second > max_per_second * MIN_GAIN:
+            best, max_per_second = split, per_second
     return best
-
-
-def _rate(run: Callable[[], object], lanes: int) -> float:
-    """Runs a second by `lanes` threads, each warmed up by a run of its own."""
-
-    def lane() -> tuple[int, float]:
-        run()
-        started, count = time.perf_counter(), 0
-        while (elapsed := time.perf_counter() - started) < MEASURED_S:
-            run()
-            count += 1
-        return count, elapsed
-
-    with ThreadPoolExecutor(lanes) as threads:
-        counted = [future.result() for future in [threads.submit(lane) for _ in range(lanes)]]
-    return sum(count / elapsed for count, elapsed in counted)

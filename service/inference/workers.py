@@ -1,8 +1,8 @@
-"""Lanes: the runs of one model that go on at a time, each in a thread of its own.
+"""Worker threads of one model, with a quarantine for workers that fail or hang.
 
-On GPUs a lane is a device. One that fails answers at once, and would so take all that waits: it
-leaves that to the others until it has answered a try on silence, of as many windows as it failed
-on. One that hangs takes nothing more.
+On GPUs each worker has a device of its own. A failing GPU would drain the queue, since it answers
+at once: it is quarantined until a probe batch of silence succeeds, of as many windows as the batch
+that it failed on. A worker that hangs takes no further batch.
 """
 
 from __future__ import annotations
@@ -15,133 +15,150 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from models.audio.window_choice import Samples
-from service.inference.session import Model, Outputs
+from service.inference.model import Model, Outputs
 
-PAUSE_S = 1.0
+PROBE_PAUSE_S = 1.0
 
 log = logging.getLogger("tasteprint")
 
 
-class Lanes:
-    """Which of a model's lanes run, hang or fail."""
+class WorkerPool:
+    """The threads that run a model, and which of them are running, failing or hung.
 
-    def __init__(self, model: Model, timeout_s: float, all_hang: Callable[[], None]) -> None:
+    Attributes
+    ----------
+    running : workers with a run under way, also a run whose answer no request waits for any more
+    quarantined : workers that fail, while another one neither fails nor hangs
+    all_hung : whether no worker is left that may answer in time
+    """
+
+    def __init__(self, model: Model, timeout_s: float, on_all_hung: Callable[[], None]) -> None:
         self._model = model
         self._timeout_s = timeout_s
-        self._all_hang = all_hang
-        self._running: set[int] = set()
+        self._on_all_hung = on_all_hung
+        self.running: set[int] = set()
+        self.quarantined: set[int] = set()
+        self.all_hung = False
         self._recovering: set[int] = set()
         self._hung: set[int] = set()
+        # Worker -> number of windows in the batch that it failed on.
         self._failing: dict[int, int] = {}
-        # A thread for each: CUDA's current device is a thread's.
+        # A thread for each worker: CUDA's current device is a property of the thread.
         self._threads = [
-            ThreadPoolExecutor(1, thread_name_prefix=f"infer-{model.card.name}-{lane}")
-            for lane in range(model.lanes)
+            ThreadPoolExecutor(1, thread_name_prefix=f"infer-{model.card.name}-{worker}")
+            for worker in range(model.n_workers)
         ]
 
     @property
-    def running(self) -> int:
-        """Runs that are under way, also those that nobody waits for."""
-        return len(self._running)
+    def n_free(self) -> int:
+        """Workers that take the next batch: neither running nor in a probe."""
+        return len(self._threads) - len(self.running | self._recovering)
 
-    @property
-    def free(self) -> int:
-        """Lanes that take what waits: in which nothing runs, and which do not stand back."""
-        return len(self._threads) - len(self._running | self._recovering)
+    async def run(self, worker: int, windows: list[Samples], *, solo: bool) -> list[Outputs | None]:
+        """Each window's outputs without the batch axis; None where they are not finite.
 
-    @property
-    def hang(self) -> bool:
-        """Whether there is none that may answer in time."""
-        return len(self._hung) == len(self._threads)
-
-    async def run(self, lane: int, windows: list[Samples], *, alone: bool) -> list[Outputs]:
-        """Each window's outputs, without the batch axis.
+        Parameters
+        ----------
+        solo : no other window waits; if no other worker is running either, the run is on every core
 
         Raises
         ------
         Exception
             Whatever onnxruntime raises.
         """
-        late = asyncio.get_running_loop().call_later(self._timeout_s, self._hangs, lane)
+        solo = solo and not self.running
+        timer = asyncio.get_running_loop().call_later(self._timeout_s, self._mark_hung, worker)
         try:
-            self._running.add(lane)
-            run = self._threads[lane].submit(_run, self._model, windows, lane, alone)
-            run.add_done_callback(lambda _: self._running.discard(lane))
+            self.running.add(worker)
+            run = self._threads[worker].submit(_run, self._model, windows, worker, solo)
+            run.add_done_callback(lambda _: self.running.discard(worker))
             rows = await asyncio.wrap_future(run)
         except Exception:
-            self._fails(lane, len(windows))
+            self._mark_failing(worker, len(windows))
             raise
         finally:
-            late.cancel()
-            if lane in self._hung:
-                self._hung.discard(lane)
-                log.warning("model %s goes on", self._name(lane))
-        self._answers(lane)
+            timer.cancel()
+            if worker in self._hung:
+                self._mark_returned(worker)
+        if worker in self._failing:
+            self._mark_healthy(worker)
         return rows
 
-    def stands_back(self, lane: int) -> bool:
-        """Whether it fails, and another does neither that nor hang."""
-        others = set(range(len(self._threads))) - self._failing.keys() - self._hung
-        return lane in self._failing and bool(others)
-
-    async def recover(self, lane: int) -> None:
-        """Try it on silence; where it fails again, leave it alone for a second."""
+    async def recover(self, worker: int) -> None:
+        """Run a probe batch of silence; where that fails too, pause for a second."""
         silence = np.zeros(self._model.input_shape, np.float32)
-        self._recovering.add(lane)
+        self._recovering.add(worker)
         try:
-            await self.run(lane, [silence] * self._failing[lane], alone=False)
-        except Exception:  # it was said when it began
-            await asyncio.sleep(PAUSE_S)
+            await self.run(worker, [silence] * self._failing[worker], solo=False)
+        except Exception:  # it was logged when the worker began to fail
+            await asyncio.sleep(PROBE_PAUSE_S)
         finally:
-            self._recovering.discard(lane)
+            self._recovering.discard(worker)
 
-    def _fails(self, lane: int, windows: int) -> None:
-        # Where lanes share a session, a failure tells nothing of one of them.
+    def _mark_failing(self, worker: int, n_windows: int) -> None:
+        # Where workers share a session, as on a CPU, a failure says nothing about one of them.
         if self._model.devices > 1:
-            if lane not in self._failing:
-                log.error("model %s fails: the others go on", self._name(lane))
-            self._failing[lane] = windows
+            if worker not in self._failing:
+                log.error("model %s fails: its other workers continue", self._name(worker))
+            self._failing[worker] = n_windows
+            self._update()
 
-    def _answers(self, lane: int) -> None:
-        if lane in self._failing:
-            del self._failing[lane]
-            log.warning("model %s answers again", self._name(lane))
+    def _mark_healthy(self, worker: int) -> None:
+        del self._failing[worker]
+        self._update()
+        log.warning("model %s answers again", self._name(worker))
 
-    def _hangs(self, lane: int) -> None:
-        log.error("model %s has run for over %g s", self._name(lane), self._timeout_s)
-        self._hung.add(lane)
-        if self.hang:
-            self._all_hang()
+    def _mark_hung(self, worker: int) -> None:
+        log.error("model %s has been running for over %g s", self._name(worker), self._timeout_s)
+        self._hung.add(worker)
+        self._update()
+        if self.all_hung:
+            self._on_all_hung()
 
-    def _name(self, lane: int) -> str:
+    def _mark_returned(self, worker: int) -> None:
+        self._hung.discard(worker)
+        self._update()
+        log.warning("model %s has returned from a run that was late", self._name(worker))
+
+    def _update(self) -> None:
+        """Derive who is quarantined, which a batcher looks at for every batch."""
+        workers = set(range(len(self._threads)))
+        healthy = workers - self._failing.keys() - self._hung
+        # A worker that is healthy is not failing, so it is another one.
+        self.quarantined = set(self._failing) if healthy else set()
+        self.all_hung = self._hung == workers
+
+    def _name(self, worker: int) -> str:
         name = self._model.card.name
-        return f"{name} (lane {lane})" if len(self._threads) > 1 else name
+        return f"{name} (worker {worker})" if len(self._threads) > 1 else name
 
     def close(self) -> None:
         for thread in self._threads:
             thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _run(model: Model, windows: list[Samples], lane: int, alone: bool) -> list[Outputs]:
-    """Each window's own outputs, without the batch axis.
+def _run(model: Model, windows: list[Samples], worker: int, solo: bool) -> list[Outputs | None]:
+    """Each window's outputs without the batch axis; None where they are not finite.
 
     Raises
     ------
     ValueError
-        Where an output has more or fewer rows than windows: whose row is whose is unknown.
+        Where an output has more or fewer rows than windows: the rows cannot be assigned.
     FloatingPointError
         Where one of several devices answers with nothing but NaN and infinities.
     """
-    stacked = windows[0][None] if len(windows) == 1 else np.stack(windows)
-    outputs = model.run(stacked, lane=lane, alone=alone)  # n of (samples,) -> (n, samples)
+    # n of (samples,) -> (n, samples)
+    batch = windows[0][None] if len(windows) == 1 else np.stack(windows)
+    outputs = model.run(batch, worker=worker, solo=solo)
     for name, values in outputs.items():
         if len(values) != len(windows):
             raise ValueError(f"{name} has {len(values)} rows for {len(windows)} windows")
-    rows = [{name: values[row] for name, values in outputs.items()} for row in range(len(windows))]
-    if model.devices > 1 and not any(map(is_finite, rows)):
+    rows = [_finite_row(outputs, index) for index in range(len(windows))]
+    if model.devices > 1 and not any(rows):
         raise FloatingPointError("none of the answers is finite")
     return rows
 
 
-def is_finite(outputs: Outputs) -> bool:
-    return all(np.isfinite(values).all() for values in outputs.values())
+def _finite_row(outputs: Outputs, index: int) -> Outputs | None:
+    row = {name: values[index] for name, values in outputs.items()}
+    return row if all(np.isfinite(values).all() for values in row.values()) else None

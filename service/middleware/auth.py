@@ -1,4 +1,4 @@
-"""Access: who may use the service, and from where; refused before anything of the body is read."""
+"""API key authentication and CORS; requests are refused before their bodies are read."""
 
 from __future__ import annotations
 
@@ -15,30 +15,27 @@ from service import problems
 from service.api_keys import Digests, holds, parse_file
 from service.errors import CannotStart, NoKey, Unauthorized, WrongKey, type_of
 from service.observability.context import current
+from service.schemas import headers
 from service.settings import Settings
 
-# A load balancer asks these, and has no key.
+# Load balancers call these without a key.
 ALWAYS_OPEN = frozenset({"/healthz", "/readyz"})
 DOCS = frozenset({"/", "/docs", "/openapi.json"})
 METRICS = frozenset({"/metrics"})
 CHALLENGE = 'Bearer realm="tasteprint"'
-EXPOSED = (
-    *("Retry-After", "Server-Timing", "WWW-Authenticate", "X-Request-ID"),
-    *(f"Tasteprint-{name}" for name in ("Outputs", "Model", "Digest", "Audio", "Cached")),
-)
 POLICY_VIOLATION = 1008  # of RFC 6455
 
 
-class Guard:
-    """ASGI middleware: a request without one of the keys gets 401, whatever it asks for.
+class ApiKeyMiddleware:
+    """ASGI middleware that answers 401 to requests without one of the API keys.
 
-    Every path but those that are open asks for a key, also those that do not exist: nobody learns
-    without a key what there is.
+    Every path but the open ones requires a key, also paths that do not exist: without a key a
+    client cannot find out which exist.
     """
 
     def __init__(self, app: ASGIApp, keys: Digests, open_paths: frozenset[str]) -> None:
         self._app, self._keys, self._open = app, keys, open_paths
-        # Made once: refusing costs less than being asked.
+        # Made once: a refusal has to cost the service less than the client.
         self._no_key = _refusal(NoKey("the request has no API key"))
         self._wrong_key = _refusal(WrongKey("the API key is none of this service's"))
 
@@ -46,39 +43,39 @@ class Guard:
         if scope["type"] == "lifespan" or scope["path"] in self._open:
             await self._app(scope, receive, send)
             return
-        given = given_keys(scope["headers"])
-        if any(holds(self._keys, key) for key in given):
+        keys = keys_of(scope["headers"])
+        if any(holds(self._keys, key) for key in keys):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         else:
-            current().problem = type_of((WrongKey if given else NoKey).__name__)
-            await (self._wrong_key if given else self._no_key)(scope, receive, send)
+            current().problem = type_of((WrongKey if keys else NoKey).__name__)
+            await (self._wrong_key if keys else self._no_key)(scope, receive, send)
 
 
-def given_keys(headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-    """What a request gives as `Authorization: Bearer` and as `X-API-Key`: one of each at most."""
-    given: dict[bytes, bytes] = {}
-    for name, value in headers:
+def keys_of(request_headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """A request's keys in `Authorization: Bearer` and in `X-API-Key`: the first of each."""
+    keys: dict[bytes, bytes] = {}
+    for name, value in request_headers:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
-            given.setdefault(name, value[7:].strip())
+            keys.setdefault(name, value[7:].strip())
         elif name == b"x-api-key":
-            given.setdefault(name, value.strip())
-    return list(given.values())
+            keys.setdefault(name, value.strip())
+    return list(keys.values())
 
 
 def _refusal(error: Unauthorized) -> Response:
-    answer = problems.answer(error)
-    answer.headers["WWW-Authenticate"] = CHALLENGE
-    return answer
+    response = problems.answer(error)
+    response.headers[headers.WWW_AUTHENTICATE] = CHALLENGE
+    return response
 
 
 def install(app: FastAPI, settings: Settings) -> frozenset[str] | None:
-    """Ask for keys where there are any, and let other origins' pages in where they are named.
+    """Add the middleware for API keys and for CORS, each where the settings ask for it.
 
     Returns
     -------
-    The paths that ask for no key; None where no path does.
+    The paths that require no key; None where no path requires one.
 
     Raises
     ------
@@ -86,39 +83,39 @@ def install(app: FastAPI, settings: Settings) -> frozenset[str] | None:
     """
     keys = read_keys(settings)
     if keys:
-        app.add_middleware(Guard, keys=keys, open_paths=open_paths(settings))
+        app.add_middleware(ApiKeyMiddleware, keys=keys, open_paths=open_paths(settings))
     if keys and "*" in settings.cors_origins:
         raise CannotStart(
-            "TASTEPRINT_CORS_ORIGINS=* lets every page use the keys that its visitor has",
+            "TASTEPRINT_CORS_ORIGINS=* would let every page use the API keys of its visitors",
             value="*",
             remedy="name the origins: TASTEPRINT_CORS_ORIGINS=https://app.example.org",
         )
     if settings.cors_origins:
-        # Around the guard: a preflight brings no key, and a page may read why it was refused.
+        # Around the key check: a preflight has no key, and pages may read a 401.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST"),
-            allow_headers=("Authorization", "X-API-Key", "X-Request-ID"),
-            expose_headers=EXPOSED,
+            allow_headers=("Authorization", "X-API-Key", headers.REQUEST_ID),
+            expose_headers=headers.EXPOSED,
         )
     return open_paths(settings) if keys else None
 
 
 def open_paths(settings: Settings) -> frozenset[str]:
-    """The paths that ask for no key."""
+    """The paths that require no key."""
     docs = frozenset() if settings.guard_docs else DOCS
     metrics = frozenset() if settings.guard_metrics else METRICS
     return ALWAYS_OPEN | docs | metrics
 
 
 def read_keys(settings: Settings) -> Digests:
-    """The keys of `TASTEPRINT_API_KEYS` and of `TASTEPRINT_API_KEYS_FILE`; empty without either.
+    """Digests of the keys of `TASTEPRINT_API_KEYS` and `TASTEPRINT_API_KEYS_FILE`.
 
     Raises
     ------
     CannotStart
-        Where the file cannot be read or holds no good keys.
+        Where the file cannot be read or holds no valid keys.
     """
     path = settings.api_keys_file
     if path is None:
@@ -127,21 +124,21 @@ def read_keys(settings: Settings) -> Digests:
         return tuple(dict.fromkeys(settings.api_keys + parse_file(path)))
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        if isinstance(error, UnicodeDecodeError):  # its message shows the byte
-            why = "it is no text"
+        if isinstance(error, UnicodeDecodeError):  # its message shows a byte of the file
+            why = "it is not a text file"
         raise CannotStart(
             f"TASTEPRINT_API_KEYS_FILE: {path}: {why}", remedy="put one key on each line"
         ) from None
 
 
 def check_exposure(listener: socket.socket, settings: Settings) -> None:
-    """Hold the address that is really bound, whatever name it had, against who may use it.
+    """Check that the bound address, whatever its name was, is not open to everybody by accident.
 
     Raises
     ------
     CannotStart
-        Where other machines can reach it without a key and nobody has said that they may; the
-        listener is closed then.
+        Where other machines can reach the address, there are no API keys, and
+        `TASTEPRINT_ALLOW_ANYONE` is not set; the listener is closed.
     """
     host = listener.getsockname()[0]
     if is_loopback(host) or settings.allow_anyone:
@@ -154,7 +151,7 @@ def check_exposure(listener: socket.socket, settings: Settings) -> None:
             value=host,
             limit="loopback",
             remedy="set TASTEPRINT_API_KEYS or TASTEPRINT_API_KEYS_FILE, or "
-            "TASTEPRINT_HOST=127.0.0.1, or TASTEPRINT_ALLOW_ANYONE=true to serve whoever comes",
+            "TASTEPRINT_HOST=127.0.0.1, or TASTEPRINT_ALLOW_ANYONE=true to serve without keys",
         )
     except CannotStart:
         listener.close()
@@ -162,7 +159,7 @@ def check_exposure(listener: socket.socket, settings: Settings) -> None:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches that address."""
+    """Whether only this machine can reach the address."""
     parsed = ipaddress.ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
     return (mapped or parsed).is_loopback

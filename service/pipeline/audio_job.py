@@ -19,7 +19,7 @@ from service.cache.cache import Cache, cache_key
 from service.decoding.pool import DecodePool
 from service.errors import Busy
 from service.inference.batcher import Batcher, Inferred
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.context import StageTimer
 from service.pipeline.admission import Admission
 from service.pipeline.request import ModelAnswer, ModelRequest, ModelResult
@@ -190,10 +190,10 @@ class AudioJob:
         known = await self._stages.cache.get(self._key_of(model.encoder))
         if known is None or len(known.window.starts) > 1:
             return None
-        vector = np.array(known.outputs[model.input], np.float32)
+        vector = np.array(known.outputs[model.input_name], np.float32)
         row = await self._stages.batchers[model.card.name].run(vector)
         _time_inference([row], timer)
-        outputs = known.outputs | {name: _mean([row], name) for name in model.outputs}
+        outputs = known.outputs | {name: _mean([row], name) for name in model.output_names}
         kept = {name: outputs[name] for name in sorted(OUTPUTS[model.card.kind])}
         return known.model_copy(update={"outputs": kept})
 
@@ -245,11 +245,11 @@ class AudioJob:
                 windows, await asyncio.gather(*map(batcher.run, windows.samples))
             )
         encoded = await self._run_once(model.encoder, first)
-        inputs = [row.outputs[model.input] for row in encoded.rows]
+        inputs = [row.outputs[model.input_name] for row in encoded.rows]
         heads = await asyncio.gather(*map(batcher.run, inputs))
         rows = [
             Inferred(
-                model.complete(row.outputs, head.outputs),
+                model.merge_outputs(row.outputs, head.outputs),
                 row.queue_ms + head.queue_ms,
                 row.infer_ms + head.infer_ms,
             )

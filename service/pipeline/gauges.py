@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.context import RequestContext
 from service.pipeline.pipeline import Pipeline
 
@@ -27,7 +27,7 @@ class QueueGauges(Collector):
         yield _gauge("requests_running", "Requests under way.", len(self._running))
         uploads = sum(context.is_uploading for context in self._running)
         yield _gauge("uploads_running", "Uploads under way.", uploads)
-        held_bytes = pipeline.upload_budget.held
+        held_bytes = pipeline.upload_budget.held_bytes
         yield _gauge("held_bytes", "Bytes of uploads that are held.", held_bytes)
         in_flight = pipeline.admission.in_flight
         yield _gauge("windows_in_work", "Windows of audio in work.", in_flight)

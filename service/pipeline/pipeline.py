@@ -14,16 +14,16 @@ from service.cache.cache import cache_key, open_cache
 from service.decoding.pool import DecodePool
 from service.errors import Stopping
 from service.inference.batcher import Batcher
-from service.inference.registry import Models
-from service.inference.session import Model
+from service.inference.model import Model
+from service.inference.registry import ModelRegistry
 from service.observability.events import SILENT, Observer
 from service.pipeline.admission import Admission
 from service.pipeline.audio_job import AudioJob, Stages
 from service.pipeline.cancellation import run_until_disconnect
 from service.pipeline.request import ModelAnswer, ModelRequest, ModelResult
 from service.settings import Settings
-from service.transport.upload import Upload, receive
-from service.transport.upload_limits import HeldBytes
+from service.transport.single_upload import receive_upload
+from service.transport.upload import Upload, UploadBudget
 
 Results = list[ModelResult]
 # Awaits the work on an upload, and cancels it where its client or its deadline says so.
@@ -39,11 +39,13 @@ class Pipeline:
     requests : how many are under way
     """
 
-    def __init__(self, settings: Settings, models: Models, observer: Observer = SILENT) -> None:
+    def __init__(
+        self, settings: Settings, models: ModelRegistry, observer: Observer = SILENT
+    ) -> None:
         self.settings = settings
         self.models = models
         self._observer = observer
-        self.upload_budget = HeldBytes(settings.max_held_bytes)
+        self.upload_budget = UploadBudget(settings.max_held_bytes)
         self.cache = open_cache(settings, observer)
         self.admission = Admission(settings.max_in_flight)
         self.decoders = DecodePool(settings, observer)
@@ -105,7 +107,7 @@ class Pipeline:
         with self.track():
             self.admission.check()  # before the body is read: a full service refuses at once
             with asked.timer.stage("upload"):
-                upload = await receive(request, self.settings, self.upload_budget)
+                upload = await receive_upload(request, self.settings, self.upload_budget)
             deadline_s = self.settings.deadline_s
             guard = partial(run_until_disconnect, request, deadline_s=deadline_s)
             return await self.answer(upload, asked, guard)

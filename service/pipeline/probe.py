@@ -18,8 +18,7 @@ from service.pipeline.audio_job import AudioJob
 from service.pipeline.pipeline import Pipeline
 from service.pipeline.single_flight import SingleFlight
 from service.schemas.responses import Readiness, RefusedModel
-from service.transport.upload import Upload
-from service.transport.upload_limits import HeldBytes
+from service.transport.upload import Upload, UploadBudget
 
 PROBE_TIMEOUT_S = 10.0
 PROOF_S = 1.0
@@ -86,7 +85,7 @@ class Probe:
 
     async def _run_every_model(self) -> None:
         size = len(self._sound)
-        upload = Upload(size, HeldBytes(size))
+        upload = Upload(size, UploadBudget(size))
         upload.write(self._sound)
         choice, stages = WindowChoice(), self._pipeline.stages()
         job = AudioJob(upload, upload.sha256, str(choice), choice, stages)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from models.audio.window_choice import WindowChoice
 from models.errors import TasteprintError
 from service.errors import status_of, type_of
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.context import (
     ModelOutcome,
     RequestContext,

@@ -1,4 +1,4 @@
-"""The files of a multipart body."""
+"""Receiving the files of a multipart body, one after the other."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from starlette.requests import Request
 from models.errors import TasteprintError
 from service.errors import EmptyUpload, NoFile, TooManyFiles
 from service.settings import Settings
-from service.transport.multipart import Multipart, PartHead, Sink, check_ended, check_field
-from service.transport.upload import MULTIPART, Upload, media_type, unsupported
-from service.transport.upload_limits import HeldBytes
+from service.transport.body import MULTIPART, media_type, unsupported_body
+from service.transport.multipart import MultipartParser, PartHead, Sink, check_complete, check_field
+from service.transport.upload import Upload, UploadBudget
 
 
 @dataclass
-class File:
-    """One file of the body. Where it is refused, what follows of it is passed over."""
+class BatchFile:
+    """One file of the body; after an error the rest of its bytes is skipped."""
 
     index: int
     name: str
@@ -37,7 +37,7 @@ class File:
         self.close()
 
     def hand_over(self) -> Upload:
-        """The upload, from now on another's to close.
+        """The upload, which the caller closes from now on.
 
         Raises
         ------
@@ -54,37 +54,45 @@ class File:
             self.upload.close()
 
 
-class Files:
-    """The files of a multipart body, in the order in which they become whole."""
+class BatchFiles:
+    """The files of a multipart body, in the order in which they become complete."""
 
-    def __init__(self, request: Request, settings: Settings, held: HeldBytes) -> None:
+    def __init__(self, request: Request, settings: Settings, budget: UploadBudget) -> None:
         kind, options = media_type(request)
         if kind != MULTIPART:
-            raise unsupported(kind, MULTIPART)
-        self._settings, self._held = settings, held
-        self._body = Multipart(options.get(b"boundary", b""), self._begin, self._end)
-        self._under_way: File | None = None
+            raise unsupported_body(kind, MULTIPART)
+        self._settings, self._budget = settings, budget
+        self._body = MultipartParser(
+            options.get(b"boundary", b""), self._begin_part, self._end_part
+        )
+        self._incomplete: BatchFile | None = None
         self._count = 0
 
-    def feed(self, chunk: bytes) -> Iterator[File]:
-        """Take in the next bytes: each file that they complete, and no more of them meanwhile.
+    def feed(self, chunk: bytes) -> Iterator[BatchFile]:
+        """Take in the next bytes, and yield each file that they complete before parsing on.
 
         Raises
         ------
         BadUpload
-            Where the body itself is not what it should be.
+            Where the body itself is malformed.
         """
         for _ in self._body.parts(chunk):
-            assert self._under_way is not None
-            whole, self._under_way = self._under_way, None
-            yield whole
+            assert self._incomplete is not None
+            complete, self._incomplete = self._incomplete, None
+            yield complete
 
     def finish(self) -> None:
-        check_ended(self._body)
+        """Check, after the last chunk, that the body is complete and holds a file.
+
+        Raises
+        ------
+        BadMultipart, NoFile
+        """
+        check_complete(self._body)
         if not self._count:
             raise NoFile("the multipart body holds no part")
 
-    def _begin(self, head: PartHead) -> Sink:
+    def _begin_part(self, head: PartHead) -> Sink:
         check_field(head)
         if self._count == (limit := self._settings.max_batch_files):
             raise TooManyFiles(
@@ -93,20 +101,21 @@ class Files:
                 limit=limit,
                 remedy="send the rest in another request",
             )
-        upload = Upload(self._settings.max_upload_bytes, self._held)
-        self._under_way = File(self._count, head.filename, upload)
+        upload = Upload(self._settings.max_upload_bytes, self._budget)
+        self._incomplete = BatchFile(self._count, head.filename, upload)
         self._count += 1
-        return self._under_way.write
+        return self._incomplete.write
 
-    def _end(self) -> None:
-        assert self._under_way is not None
-        if self._under_way.error is None and not self._under_way.upload.size:
-            self._under_way.refuse(EmptyUpload("the file has no bytes", value=0, limit=1))
+    def _end_part(self) -> None:
+        assert self._incomplete is not None
+        if self._incomplete.error is None and not self._incomplete.upload.size:
+            self._incomplete.refuse(EmptyUpload("the file has no bytes", value=0, limit=1))
 
     @property
     def held_bytes(self) -> int:
-        return 0 if self._under_way is None else self._under_way.upload.held_bytes
+        """Bytes of the incomplete file; complete files are their owners'."""
+        return 0 if self._incomplete is None else self._incomplete.upload.held_bytes
 
     def close(self) -> None:
-        if self._under_way is not None:
-            self._under_way.close()
+        if self._incomplete is not None:
+            self._incomplete.close()

@@ -1,151 +1,287 @@
-"""Body: a request's bytes as they come, from a client that is neither silent nor too slow."""
+"""Reading a request's body: its type and length, its bytes as they arrive, its minimum rate."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
+from typing import Protocol
 
+from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message, Receive
+from starlette.types import Scope
 
+from service.errors import UnsupportedBody, UploadTimeout
 from service.observability.context import current
-from service.transport.body_delivery import delivers
-from service.transport.upload_limits import Receiving
+from service.settings import Settings
+from service.transport.upload import EVICTABLE_BEHIND_S, UploadBudget
+
+MULTIPART = "multipart/form-data"
+# Parsing time grows faster than the length.
+MAX_TYPE_BYTES = 1 << 10
+# Name of the ASGI extension (`scope["extensions"]`) by which the server delivers a body directly.
+DELIVERY_EXTENSION = "tasteprint.delivery"
 
 
-async def feed_body(request: Request, body: Receiving, feed: Callable[[bytes], None]) -> None:
-    """Feed it the body's pieces as fast as they come.
+class BodyReceiver(Protocol):
+    """Takes in a body that is delivered directly; its methods may not raise."""
+
+    def on_data(self, data: bytes) -> None: ...
+
+    def on_end(self) -> None: ...
+
+    def on_disconnect(self) -> None:
+        """The client has left before the end."""
+
+
+Deliver = Callable[[BodyReceiver], None]
+
+
+def find_delivery(scope: Scope) -> Deliver | None:
+    """The server's function that delivers the body directly; None where it has none."""
+    extension: dict[str, Deliver] = scope.get("extensions", {}).get(DELIVERY_EXTENSION, {})
+    return extension.get("deliver")
+
+
+def content_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """`Content-Length`; 0 without one. The parser accepts blanks and leading zeros."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value.strip().lstrip(b"0")[:20] or 0)
+    return 0
+
+
+def media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
+    """The body's type and its options, as `boundary`; an empty type where none is stated.
 
     Raises
     ------
-    UploadTimeout, ClientDisconnect, and what `feed` raises
+    UnsupportedBody
+        Where the header is too long to parse.
     """
-    deliver = delivers(request.scope)
-    if deliver is None:
-        async for chunk in body_of(request, body):
-            feed(chunk)
-        return
-    feeding = Feeding(body, feed)
-    try:
-        deliver(feeding)
-        await feeding.over
-    finally:
-        feeding.close()
-        current().received_bytes += body.pace.size
+    stated = request.headers.get("content-type", "")
+    if len(stated) > MAX_TYPE_BYTES:
+        raise unsupported_body(stated, f"a type of {MAX_TYPE_BYTES} bytes")
+    kind, options = parse_options_header(stated)
+    return kind.decode("latin-1"), options
 
 
-async def body_of(request: Request, body: Receiving) -> AsyncIterator[bytes]:
-    """The body's pieces, no faster than they are asked for.
-
-    Raises
-    ------
-    UploadTimeout, ClientDisconnect
-    """
-    chunks = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(None) as timer:
-                body.wait(partial(_end_now, timer))
-                timer.reschedule(body.pace.until)
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise body.cut or body.pace.stalled() from error
-        finally:
-            body.over()
-        if body.cut is not None:  # its bytes were given away just as more came
-            raise body.cut
-        if chunk:
-            body.pace.took(len(chunk))
-            yield chunk
+def unsupported_body(kind: str, limit: str) -> UnsupportedBody:
+    name = kind[:64] or "no type"
+    return UnsupportedBody(f"a body of type {name} is not read", value=name, limit=limit)
 
 
-def _end_now(timer: asyncio.Timeout) -> None:
-    if not timer.expired():
-        timer.reschedule(0)
+class UploadRate:
+    """The time that a client has left: the allowed silence, less its delay behind the minimum rate.
 
-
-class Feeding:
-    """Takes in what is delivered (see `service.transport.body_delivery`).
+    A fast start does not pay for a slow end, and time spent by the service does not count.
 
     Attributes
     ----------
-    over : done when the body is, or with the error that ended it
+    deadline_s : on the event loop's clock
+    received_bytes : so far
     """
 
-    def __init__(self, body: Receiving, feed: Callable[[bytes], None]) -> None:
-        self._body, self._feed = body, feed
+    def __init__(self, settings: Settings) -> None:
         self._loop = asyncio.get_running_loop()
-        self.over: asyncio.Future[None] = self._loop.create_future()
-        self._wait()
-        self._timer = self._loop.call_at(body.pace.until, self._check)
+        self._min_bytes_per_s = settings.min_upload_bytes_per_s
+        self._max_silence_s = self._left_s = settings.upload_timeout_s
+        self.deadline_s = self._loop.time() + self._max_silence_s
+        self.received_bytes = 0
 
-    def piece(self, data: bytes) -> None:
-        if self.over.done():  # it failed: the rest of it is let pass
+    @property
+    def behind_s(self) -> float:
+        """The delay behind the minimum rate, in seconds of the allowed silence."""
+        return self._max_silence_s - (self.deadline_s - self._loop.time())
+
+    def stop(self, received_bytes: int) -> None:
+        """So many bytes have arrived: the clock stands still until `start`."""
+        self.received_bytes += received_bytes
+        left_s = self.deadline_s - self._loop.time() + received_bytes / self._min_bytes_per_s
+        self._left_s = min(left_s, self._max_silence_s)
+
+    def start(self) -> None:
+        """The service waits for the client again."""
+        self.deadline_s = self._loop.time() + self._left_s
+
+    def timeout(self) -> UploadTimeout:
+        """The error of a client whose time is over."""
+        silence_s, rate = self._max_silence_s, self._min_bytes_per_s
+        if self._left_s == silence_s:
+            return UploadTimeout(f"no bytes arrived for {silence_s:g} s", limit=silence_s)
+        return UploadTimeout(
+            f"{self.received_bytes} bytes arrived, at less than {rate} bytes a second",
+            value=self.received_bytes,
+            limit=rate,
+        )
+
+
+class BytesHolder(Protocol):
+    """The owner of a body's bytes in memory."""
+
+    @property
+    def held_bytes(self) -> int: ...
+
+    def close(self) -> None:
+        """Release the bytes at once."""
+
+
+class BodyReader:
+    """Reads one request's body; while it waits for the client, the upload budget may evict it.
+
+    Attributes
+    ----------
+    evicted : the error, where the body was evicted
+    """
+
+    def __init__(
+        self, request: Request, holder: BytesHolder, budget: UploadBudget, settings: Settings
+    ) -> None:
+        self._request, self._holder = request, holder
+        self._evictable = budget.evictable
+        self.rate = UploadRate(settings)
+        self.evicted: UploadTimeout | None = None
+        self._on_evicted: Callable[[], object] | None = None
+
+    async def feed(self, sink: Callable[[bytes], None]) -> None:
+        """Feed the body's pieces to a sink as fast as they arrive.
+
+        Raises
+        ------
+        UploadTimeout, ClientDisconnect, and what the sink raises
+        """
+        deliver = find_delivery(self._request.scope)
+        if deliver is None:
+            async for chunk in self.chunks():
+                sink(chunk)
             return
-        self._body.over()
-        self._body.pace.took(len(data))
+        receiver = SinkReceiver(self, sink)
         try:
-            self._feed(data)
+            deliver(receiver)
+            await receiver.done
+        finally:
+            receiver.close()
+            current().received_bytes += self.rate.received_bytes
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body's pieces by the ASGI `receive`, no faster than they are asked for.
+
+        Raises
+        ------
+        UploadTimeout, ClientDisconnect
+        """
+        chunks = aiter(self._request.stream())
+        while True:
+            try:
+                async with asyncio.timeout(None) as timeout:
+                    self.start_waiting(partial(_expire, timeout))
+                    timeout.reschedule(self.rate.deadline_s)
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                raise self.evicted or self.rate.timeout() from error
+            finally:
+                self.stop_waiting()
+            if self.evicted is not None:  # just as more bytes arrived
+                raise self.evicted
+            if chunk:
+                self.rate.stop(len(chunk))
+                yield chunk
+
+    def start_waiting(self, on_evicted: Callable[[], object]) -> None:
+        """Wait for the client: its clock runs, and the body may be evicted until `stop_waiting`."""
+        self._on_evicted = on_evicted
+        self.rate.start()
+        self._evictable.add(self)
+
+    def stop_waiting(self) -> None:
+        self._evictable.discard(self)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._holder.held_bytes
+
+    @property
+    def behind_s(self) -> float:
+        """The delay behind the minimum rate; 0 where no bytes are held."""
+        return self.rate.behind_s if self.held_bytes else 0.0
+
+    def evict(self) -> None:
+        """Release the bytes, and end the reading with an error."""
+        behind_s = round(self.behind_s, 1)
+        self.evicted = UploadTimeout(
+            f"the upload was {behind_s} s behind the minimum rate, and other uploads needed its "
+            f"{self.held_bytes} bytes of memory",
+            value=behind_s,
+            limit=EVICTABLE_BEHIND_S,
+        )
+        self.stop_waiting()
+        self._holder.close()
+        if self._on_evicted is not None:
+            self._on_evicted()
+
+
+def _expire(timeout: asyncio.Timeout) -> None:
+    if not timeout.expired():
+        timeout.reschedule(0)
+
+
+class SinkReceiver:
+    """Feeds a body that is delivered directly to a sink.
+
+    Attributes
+    ----------
+    done : done when the body is complete, or with the error that ended it
+    """
+
+    def __init__(self, reader: BodyReader, sink: Callable[[bytes], None]) -> None:
+        self._reader, self._rate, self._sink = reader, reader.rate, sink
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self._loop.create_future()
+        reader.start_waiting(self._on_evicted)
+        self._timer = self._loop.call_at(self._rate.deadline_s, self._check_rate)
+
+    def on_data(self, data: bytes) -> None:
+        if self.done.done():  # with an error: the rest of the body is ignored
+            return
+        self._reader.stop_waiting()
+        self._rate.stop(len(data))
+        try:
+            self._sink(data)
         except Exception as error:
-            self._end(error)
+            self._finish(error)
         else:
-            self._wait()
+            self._reader.start_waiting(self._on_evicted)
 
-    def end(self) -> None:
-        self._end(None)
+    def on_end(self) -> None:
+        self._finish(None)
 
-    def left(self) -> None:
-        self._end(ClientDisconnect())
+    def on_disconnect(self) -> None:
+        self._finish(ClientDisconnect())
 
-    def _wait(self) -> None:
-        self._body.wait(lambda: self._end(self._body.cut))
+    def _on_evicted(self) -> None:
+        self._finish(self._reader.evicted)
 
-    def _check(self) -> None:
-        """Cut a client whose time is over. Most often it has gained some since."""
-        until = self._body.pace.until
-        if self._loop.time() < until:
-            self._timer = self._loop.call_at(until, self._check)
+    def _check_rate(self) -> None:
+        """End the upload where its time is over; most often the deadline has moved meanwhile."""
+        deadline_s = self._rate.deadline_s
+        if self._loop.time() < deadline_s:
+            self._timer = self._loop.call_at(deadline_s, self._check_rate)
         else:
-            self._end(self._body.pace.stalled())
+            self._finish(self._rate.timeout())
 
-    def _end(self, error: Exception | None) -> None:
-        self._body.over()
-        if self.over.done():
+    def _finish(self, error: Exception | None) -> None:
+        self._reader.stop_waiting()
+        if self.done.done():
             return
         if error is None:
-            self.over.set_result(None)
+            self.done.set_result(None)
         else:
-            self.over.set_exception(error)
+            self.done.set_exception(error)
 
     def close(self) -> None:
         self._timer.cancel()
-        self._body.over()
-        if self.over.done() and not self.over.cancelled():
-            self.over.exception()  # looked at, also where nobody waited for it any longer
-
-
-# As much as the server takes in before it makes a client wait. That one has left who had more to
-# send is seen when his next bytes are read.
-MAX_BYTES = 256 << 10
-
-
-class Ahead:
-    """What a request receives: `look` at the messages to come, `receive` them for good."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._messages: deque[Message] = deque()
-
-    async def receive(self) -> Message:
-        return self._messages.popleft() if self._messages else await self._receive()
-
-    async def look(self) -> Message:
-        """The next message that nobody has looked at; none comes while too much is kept."""
-        if sum(len(each.get("body", b"")) for each in self._messages) >= MAX_BYTES:
-            await asyncio.Event().wait()
-        self._messages.append(await self._receive())
-        return self._messages[-1]
+        self._reader.stop_waiting()
+        if self.done.done() and not self.done.cancelled():
+            self.done.exception()  # retrieved, else asyncio logs an error that no task awaits

@@ -1,56 +1,49 @@
-"""Upload: one file out of a request's body, hashed and bounded while it streams."""
+"""An uploaded file in memory, and the memory budget that all uploads share."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Protocol
 
-from python_multipart.multipart import parse_options_header
-from starlette.requests import Request
+from service.decoding.memfd import UploadMemfd
+from service.errors import Busy, UploadTooLarge
 
-from service.decoding.memfd import Spool
-from service.errors import EmptyUpload, NoFile, UnsupportedBody, UploadTooLarge
-from service.settings import Settings
-from service.transport.body import feed_body
-from service.transport.body_delivery import stated_length
-from service.transport.multipart import FilePart
-from service.transport.upload_limits import HeldBytes
-
-MULTIPART = "multipart/form-data"
-# Raw bodies; a missing type is taken as bytes (RFC 9110, section 8.3).
-RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
-# Parsed in time that grows faster than it does.
-MAX_TYPE_BYTES = 1 << 10
 PIECE_BYTES = 32 << 10
-# Written in a thread from here on: a larger file would keep everybody waiting for milliseconds.
+# A file of this size or larger is written by a thread: it would block the event loop for
+# milliseconds.
 BLOCKING_BYTES = 2 << 20
-# Boundaries and part headers, which Content-Length counts and the file does not.
-MULTIPART_OVERHEAD = 16 << 10
+# Networks stall for as long now and then: an upload less behind is not evicted.
+EVICTABLE_BEHIND_S = 1.0
 
 
 class Upload:
-    """A received file: its bytes and their SHA-256. Its owner closes it.
+    """An uploaded file: its bytes and their SHA-256. The owner closes it.
 
-    The bytes stay in the pieces in which they came until they are to be decoded: what is known by
-    its digest needs no file.
+    The bytes stay in the pieces in which they arrived until they are decoded: an answer from the
+    cache, found by the digest, needs no file.
 
     Attributes
     ----------
     size : bytes received
     """
 
-    def __init__(self, limit: int, held: HeldBytes) -> None:
-        self._limit, self._held = limit, held
+    def __init__(self, max_bytes: int, budget: UploadBudget) -> None:
+        self._max_bytes, self._budget = max_bytes, budget
         self._hash = hashlib.sha256()
         self._pieces: list[bytes | bytearray | memoryview] = []
-        self._spool: Spool | None = None
+        self._memfd: UploadMemfd | None = None
         self._closed = False
         self.size = 0
 
     @property
     def sha256(self) -> str:
         return self._hash.hexdigest()
+
+    @property
+    def held_bytes(self) -> int:
+        return 0 if self._closed else self.size
 
     def write(self, data: bytes | memoryview) -> None:
         """Take in a piece of the file.
@@ -59,9 +52,9 @@ class Upload:
         ------
         UploadTooLarge, Busy
         """
-        if self.size + len(data) > self._limit:
-            raise _too_large(self._limit)
-        self._held.take(len(data))
+        if self.size + len(data) > self._max_bytes:
+            raise upload_too_large(self._max_bytes)
+        self._budget.reserve(len(data))
         self.size += len(data)
         self._hash.update(data)
         last = self._pieces[-1] if self._pieces else None
@@ -69,92 +62,98 @@ class Upload:
             self._pieces.append(data)
         elif isinstance(last, bytearray) and len(last) < PIECE_BYTES:
             last += data
-        else:  # a small one is gathered with those that follow: each object costs
+        else:  # small pieces are joined: each object has a cost
             self._pieces.append(bytearray(data))
 
     async def path(self) -> Path:
-        """Where a decoder finds the file: in anonymous memory, until this is closed."""
-        if self._spool is None:
-            self._spool = Spool()
+        """Path of the file for a decoder: a memfd, until the upload is closed."""
+        if self._memfd is None:
+            self._memfd = UploadMemfd()
             if self.size < BLOCKING_BYTES:
-                self._spill(self._spool)
+                self._spill(self._memfd)
             else:
-                await asyncio.to_thread(self._spill, self._spool)
-        return self._spool.path
+                await asyncio.to_thread(self._spill, self._memfd)
+        return self._memfd.path
 
-    def _spill(self, spool: Spool) -> None:
+    def _spill(self, memfd: UploadMemfd) -> None:
         while self._pieces and not self._closed:
-            spool.write(self._pieces.pop(0))
-
-    @property
-    def held_bytes(self) -> int:
-        return 0 if self._closed else self.size
+            memfd.write(self._pieces.pop(0))
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._held.give(self.size)
+            self._budget.release(self.size)
             self._pieces.clear()
-            if self._spool is not None:
-                self._spool.close()
+            if self._memfd is not None:
+                self._memfd.close()
 
 
-async def receive(request: Request, settings: Settings, held: HeldBytes) -> Upload:
-    """The request's one file; whatever else it holds is refused.
+def upload_too_large(max_bytes: int) -> UploadTooLarge:
+    return UploadTooLarge(f"the file is larger than {max_bytes} bytes", limit=max_bytes)
 
-    Raises
-    ------
-    BadUpload
-        The subclass says which.
-    Busy
-        Where too many bytes of other uploads are held.
+
+class Evictable(Protocol):
+    """An incomplete upload that waits for its client."""
+
+    @property
+    def held_bytes(self) -> int: ...
+
+    @property
+    def behind_s(self) -> float:
+        """Delay behind the minimum upload rate."""
+
+    def evict(self) -> None: ...
+
+
+class UploadBudget:
+    """Upload memory budget: bounds the bytes of all uploads, complete or not.
+
+    When the budget is exhausted, the uploads furthest below the minimum rate are evicted. One that
+    keeps the rate is never evicted.
+
+    Attributes
+    ----------
+    held_bytes : bytes reserved now
+    evictable : the incomplete uploads that wait for their clients
     """
-    if _has_no_body(request):
-        raise NoFile("the request has no body")
-    kind, options = media_type(request)
-    multipart = kind == MULTIPART
-    if not multipart and kind and not kind.startswith(RAW_TYPES):
-        raise unsupported(kind, f"{MULTIPART}, audio/*, video/*, application/octet-stream")
-    allowed = settings.max_upload_bytes + (MULTIPART_OVERHEAD if multipart else 0)
-    if stated_length(request.scope["headers"]) > allowed:
-        raise _too_large(settings.max_upload_bytes)
-    upload = Upload(settings.max_upload_bytes, held)
-    body = held.receiving(upload, settings)
-    try:
-        if multipart:
-            part = FilePart(options.get(b"boundary", b""), upload.write)
-            await feed_body(request, body, part.feed)
-            part.finish()
-        else:
-            await feed_body(request, body, upload.write)
-        if not upload.size:
-            raise EmptyUpload("the file has no bytes", value=0, limit=1)
-    except BaseException:  # also where the client leaves: its bytes leave with it
-        upload.close()
-        raise
-    return upload
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.held_bytes = 0
+        self.evictable: set[Evictable] = set()
+
+    def reserve(self, count: int) -> None:
+        """Reserve bytes, by evicting slow uploads where necessary.
+
+        Raises
+        ------
+        Busy
+        """
+        if self.held_bytes + count > self.max_bytes:
+            self._evict(self.held_bytes + count - self.max_bytes)
+        self.held_bytes += count
+
+    def release(self, count: int) -> None:
+        self.held_bytes -= count
+
+    def _evict(self, missing_bytes: int) -> None:
+        uploads = select_evictions(self.evictable, missing_bytes)
+        if not uploads:
+            raise Busy(
+                f"uploads hold {self.held_bytes} bytes", value=self.held_bytes, limit=self.max_bytes
+            )
+        for upload in uploads:
+            upload.evict()
 
 
-def _has_no_body(request: Request) -> bool:
-    """Neither a length nor chunks nor a type: a POST of nothing, not of an empty file."""
-    headers = request.headers
-    framed = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-    return not framed and "content-type" not in headers
-
-
-def _too_large(limit: int) -> UploadTooLarge:
-    return UploadTooLarge(f"the file is larger than {limit} bytes", limit=limit)
-
-
-def media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
-    """The body's type and its options, as `boundary`; an empty type where none is stated."""
-    stated = request.headers.get("content-type", "")
-    if len(stated) > MAX_TYPE_BYTES:
-        raise unsupported(stated, f"a type of {MAX_TYPE_BYTES} bytes")
-    kind, options = parse_options_header(stated)
-    return kind.decode("latin-1"), options
-
-
-def unsupported(kind: str, limit: str) -> UnsupportedBody:
-    said = kind[:64] or "no type"
-    return UnsupportedBody(f"a body of type {said} is not read", value=said, limit=limit)
+def select_evictions(evictable: set[Evictable], missing_bytes: int) -> list[Evictable]:
+    """The uploads furthest behind that hold so many bytes; none where all of them hold fewer."""
+    behind_s = {upload: upload.behind_s for upload in evictable}
+    slow = [upload for upload in evictable if behind_s[upload] >= EVICTABLE_BEHIND_S]
+    selected = []
+    for upload in sorted(slow, key=lambda upload: behind_s[upload], reverse=True):
+        if missing_bytes <= 0:
+            break
+        selected.append(upload)
+        missing_bytes -= upload.held_bytes
+    return selected if missing_bytes <= 0 else []

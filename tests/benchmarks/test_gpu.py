@@ -9,14 +9,14 @@ import onnxruntime as ort
 
 from benchmarks.gpu import clips_per_second, noise, table, ways_in
 from service.inference.devices import CPU
-from service.inference.session import options
+from service.inference.session import session_options
 from tests.bundles import AUDIO, write_bundle
 
 
 def test_each_way_in_runs_alone_and_beside_itself(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path, "levels")
     graph = bundle.graph_bytes(bundle.card.graph())
-    session = ort.InferenceSession(graph, options(1), providers=[CPU])
+    session = ort.InferenceSession(graph, session_options(1), providers=[CPU])
     ways = ways_in(session, noise(3, AUDIO.window_samples), "cpu")
     plain, bound = ways["plain"](), ways["bound"]()
     np.testing.assert_equal(plain, bound)

@@ -18,7 +18,7 @@ from models.audio.windows import Windows
 from models.card import AudioInput
 from models.errors import AudioError, TasteprintError
 from service import errors
-from service.decoding.memfd import Spool
+from service.decoding.memfd import UploadMemfd
 from service.decoding.pool import DecodePool
 from tests.fuzz.mutate import Mutant
 from tests.running import decoders_of, resident_bytes
@@ -99,7 +99,7 @@ async def judge(
     folder : where mutants go that are worth a look
     """
     began = time.monotonic()
-    with closing(Spool()) as spool:
+    with closing(UploadMemfd()) as spool:
         spool.write(mutant.content)
         outcome = await _outcome(pool, spool.path, number, findings)
     seconds = time.monotonic() - began

@@ -15,16 +15,16 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["service.transport.multipart", "service.transport.upload", "python_multipart"]
+    include=["service.transport.multipart", "service.transport.single_upload", "python_multipart"]
 ):
-    import service.transport.upload
-    from service.transport.multipart import MAX_HEAD_BYTES, FilePart
+    from service.transport.multipart import MAX_HEAD_BYTES, SingleFileParser
+    from service.transport.single_upload import receive_upload
 
 from starlette.requests import Request
 
 from service.errors import BadUpload, Busy
 from service.settings import Settings
-from service.transport.upload_limits import HeldBytes
+from service.transport.upload import UploadBudget
 
 MAX_UPLOAD = 4096
 SETTINGS = Settings(max_upload_bytes=MAX_UPLOAD, max_held_bytes=1 << 20)
@@ -67,16 +67,16 @@ async def received(kind: str, pieces: list[bytes]) -> tuple[str, str]:
     headers = [(b"transfer-encoding", b"chunked")]
     headers += [(b"content-type", kind.encode())] if kind else []
     scope = {"type": "http", "method": "POST", "path": "/embed", "headers": headers}
-    held = HeldBytes(SETTINGS.max_held_bytes)
+    budget = UploadBudget(SETTINGS.max_held_bytes)
     try:
-        upload = await service.transport.upload.receive(Request(scope, receive), SETTINGS, held)
+        upload = await receive_upload(Request(scope, receive), SETTINGS, budget)
     except (BadUpload, Busy) as error:
-        assert held.held == 0, "bytes of a refused upload are held"
+        assert budget.held_bytes == 0, "bytes of a refused upload are held"
         return type(error).__name__, ""
     digest = upload.sha256
     assert 0 < upload.size <= MAX_UPLOAD
     upload.close()
-    assert held.held == 0
+    assert budget.held_bytes == 0
     return "", digest
 
 
@@ -84,10 +84,10 @@ def parsed(boundary: bytes, pieces: list[bytes]) -> tuple[str, bytes]:
     """What the parser alone makes of a body, watched for what it keeps."""
     found = bytearray()
     try:
-        part = FilePart(boundary, found.extend)
+        part = SingleFileParser(boundary, found.extend)
         for piece in pieces:
             part.feed(piece)
-            assert len(part._body._held) <= MAX_HEAD_BYTES
+            assert len(part._body._buffer) <= MAX_HEAD_BYTES
         part.finish()
     except BadUpload as error:
         return type(error).__name__, bytes(found)

@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime as ort
 
 from service.inference.devices import CPU
+from service.inference.model import Model
 from service.inference.registry import load_models
-from service.inference.session import Model, options
+from service.inference.session import session_options
 from service.settings import Settings
 from tests.bundles import write_bundle
 
@@ -22,13 +23,13 @@ from tests.bundles import write_bundle
 class Device:
     """A session that does what it does, raises, hangs, or says NaN.
 
-    Of more than `most` windows it raises.
+    It raises on more than `max_windows` windows.
     """
 
     session: ort.InferenceSession
     raises: bool = False
     says_nan: bool = False
-    most: int = 64
+    max_windows: int = 64
     goes_on: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
     meet: Callable[[], object] | None = None
@@ -37,16 +38,16 @@ class Device:
     def __post_init__(self) -> None:
         self.goes_on.set()
 
-    def run(self, outputs: list[str], inputs: dict[str, Any]) -> Any:
+    def run(self, names: list[str], inputs: dict[str, Any]) -> Any:
         self.entered.set()
         assert self.goes_on.wait(30)
         if self.meet:
             self.meet()
-        self.sizes.extend(len(each) for each in inputs.values())
-        if self.raises or max(len(each) for each in inputs.values()) > self.most:
+        self.sizes.extend(len(batch) for batch in inputs.values())
+        if self.raises or max(len(batch) for batch in inputs.values()) > self.max_windows:
             raise RuntimeError("on cue")
-        answers = self.session.run(outputs, inputs)
-        return [np.full_like(each, np.nan) for each in answers] if self.says_nan else answers
+        outputs = self.session.run(names, inputs)
+        return [np.full_like(output, np.nan) for output in outputs] if self.says_nan else outputs
 
 
 def on_two_devices(folder: Path) -> tuple[Model, Device, Device]:
@@ -54,8 +55,8 @@ def on_two_devices(folder: Path) -> tuple[Model, Device, Device]:
     bundle = write_bundle(folder, "levels")
     graph = bundle.graph_bytes(bundle.card.graph())
     one, other = (
-        Device(ort.InferenceSession(graph, options(1), providers=[CPU])) for _ in range(2)
+        Device(ort.InferenceSession(graph, session_options(1), providers=[CPU])) for _ in range(2)
     )
     model = load_models(Settings(models_dir=folder)).find("levels")
     sessions = cast("tuple[ort.InferenceSession, ...]", (one, other))
-    return replace(model, sessions=sessions, max_batch=4, lone=None), one, other
+    return replace(model, sessions=sessions, max_batch=4, solo_session=None), one, other

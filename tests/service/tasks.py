@@ -101,7 +101,9 @@ async def counted(
     pipeline.decoders = decoders
     for name, model in pipeline.models.loaded.items():
         session = CountedSession(name, model.session, runs)
-        pipeline.models.loaded[name] = replace(model, sessions=(session,) * model.lanes, lone=None)
+        pipeline.models.loaded[name] = replace(
+            model, sessions=(session,) * model.n_workers, solo_session=None
+        )
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http,

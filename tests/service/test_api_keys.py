@@ -54,8 +54,8 @@ def test_a_key_given_twice_is_one() -> None:
         (f"{FIRST},short-secret", "key 2 has 12 characters"),
         ("", "holds no key"),
         (" , ", "holds no key"),
-        ("short-secret with a blank", "key 1 holds what a header cannot carry"),
-        ("short-secret-umläut-0123", "key 1 holds what a header cannot carry"),
+        ("short-secret with a blank", "key 1 has characters that a header cannot carry"),
+        ("short-secret-umläut-0123", "key 1 has characters that a header cannot carry"),
     ],
 )
 def test_a_bad_key_is_refused_without_being_shown(given: str, reason: str) -> None:
@@ -81,7 +81,7 @@ def test_the_keys_of_a_file_count_beside_the_others(tmp_path: Path) -> None:
         (None, "No such file"),
         (b"", "holds no key"),
         (b"short-secret\n", "key 1 has 12"),
-        (b"short-secret\xff", "it is no text"),
+        (b"short-secret\xff", "it is not a text file"),
     ],
 )
 def test_a_bad_file_of_keys_is_refused_without_its_content(

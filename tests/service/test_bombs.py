@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.decoding.memfd import Spool
+from service.decoding.memfd import UploadMemfd
 from service.decoding.pool import DecodePool
 from service.errors import DecodeTimeout
 from service.settings import Settings
@@ -120,7 +120,7 @@ def test_tags_that_take_too_long_cost_their_own_request(
     async def scenario() -> None:
         pool = DecodePool(Settings(decode_workers=1, decode_timeout_s=timeout_s))
         await pool.start()
-        with closing(Spool()) as spool:
+        with closing(UploadMemfd()) as spool:
             spool.write(webm_of_many_tags())
             with pytest.raises(DecodeTimeout, match=ended):
                 await pool.decode(spool.path, AUDIO, "middle")

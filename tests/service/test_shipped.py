@@ -13,8 +13,8 @@ from models.audio.window_choice import Samples, WindowChoice
 from models.audio.windows import read_windows
 from models.bundle import Bundle, bundle_folders, read
 from service.inference.devices import CPU
+from service.inference.model import Model
 from service.inference.registry import load_models
-from service.inference.session import Model
 from service.settings import MODELS_DIR, Settings
 from tests.running import ROOT, Service
 from tests.sounds import golden, write
@@ -50,7 +50,7 @@ def answers(model: Model, models: dict[str, Model], windows: Samples) -> dict[st
     if model.encoder is None:
         return model.run(windows)
     heard = models[model.encoder.card.name].run(windows)
-    return heard | model.run(heard[model.input])
+    return heard | model.run(heard[model.input_name])
 
 
 def test_what_the_readme_promises_is_shipped(models: dict[str, Model]) -> None:

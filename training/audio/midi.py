@@ -16,6 +16,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from models.files import write_atomically
 from training.errors import MissingMidi, MissingTool, RenderFailed
 
 SOUNDFONTS = (
@@ -75,10 +76,8 @@ def render_file(
     if mono.size == 0 or np.abs(mono).max() < MIN_PEAK:
         raise RenderFailed(midi, "rendered to silence")
     audio = soxr.resample(mono, RENDER_RATE, sample_rate)
-    # Renamed when whole: a run that was stopped leaves no half file to be taken for done.
-    part = target.with_suffix(".part")
-    soundfile.write(part, audio, sample_rate, subtype="PCM_16", format="FLAC")
-    part.replace(target)
+    with write_atomically(target) as part:
+        soundfile.write(part, audio, sample_rate, subtype="PCM_16", format="FLAC")
 
 
 def _synthesise(midi: Path, soundfont: Path) -> NDArray[np.int16]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from models.files import write_atomically
 from training.audio.windows import Prepared
 from training.networks.inference import Track, run_over_rows
 from training.networks.mel import MelSpectrogram
@@ -52,9 +52,8 @@ def mel_statistics(prepared: Prepared, folder: Path, track: Track) -> NDArray[np
         label="mel statistics",
         track=track,
     )
-    part = path.with_suffix(f".{os.getpid()}.npy")
-    np.save(part, statistics)
-    part.replace(path)  # atomic, since several runs may write it at once
+    with write_atomically(path) as part, part.open("wb") as file:
+        np.save(file, statistics)
     return statistics
 
 

@@ -16,10 +16,10 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, Mode
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 
+from models.malloc import keep_freed_memory
 from training.audio.windows import FULL_SCALE
 from training.errors import OtherRun
 from training.fitting.dataset import Loader, WindowDataset
-from training.fitting.malloc import keep_freed_memory
 from training.fitting.settings import FitSettings
 from training.networks.base import Encoder
 from training.networks.task_model import TaskModel, encoder_of
@@ -73,7 +73,7 @@ def seed_and_silence(settings: FitSettings) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-    keep_freed_memory()
+    keep_freed_memory(max_block_bytes=None, max_free_bytes=None)
     L.seed_everything(settings.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")
 

@@ -44,8 +44,8 @@ def quantize(
     ------
     BadExport, BadPrecision, BundleError
     """
-    # `further=()`: a graph beside the card may be the broken one that this call replaces.
-    used, bundle = read_data(data), read(folder, further=())
+    # `additional=()`: a graph beside the card may be the broken one that this call replaces.
+    used, bundle = read_data(data), read(folder, additional=())
     check_addable(bundle, settings.precision)
     source = bundle.graph_bytes(bundle.card.graph())
     windows = read_middle_windows(shuffle_files(audio, settings.seed), bundle.card.audio)

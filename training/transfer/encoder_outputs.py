@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from models.bundle import Bundle, verify_session
 from models.card import AudioInput
+from models.files import write_atomically
 from training.audio.windows import SOURCE
 from training.cf.settings import AlsSettings
 from training.datasets.prepared import TaskData
@@ -124,7 +124,6 @@ def _crops(data: TaskData, rng: np.random.Generator) -> Tensor:
 
 
 def _save(path: Path, data: TaskData, outputs: Outputs) -> None:
-    """Write atomically: several processes may compute the same outputs."""
-    part = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(part, rows=data.rows, **outputs)  # type: ignore[arg-type]
-    part.replace(path)
+    # Several processes may compute the same outputs.
+    with write_atomically(path) as part, part.open("wb") as file:
+        np.savez(file, rows=data.rows, **outputs)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.card import Scalar
+from models.files import write_atomically
 from training.datasets.task import Kind
 from training.errors import MissingInput
 from training.transfer.settings import MEASURE
@@ -66,9 +67,8 @@ class Cell:
 def write_result(path: Path, result: Result) -> None:
     """Write a results file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(result.model_dump_json(by_alias=True) + "\n")
-    part.replace(path)
+    with write_atomically(path) as part:
+        part.write_text(result.model_dump_json(by_alias=True) + "\n")
 
 
 def read_results(folder: Path) -> list[Result]:

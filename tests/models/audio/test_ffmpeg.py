@@ -1,4 +1,4 @@
-"""Windows by FFmpeg lie where they should, sample by sample, whatever the packets say."""
+"""Windows decoded by FFmpeg are at the right sample, whatever timestamps the packets have."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.audio.ffmpeg import AvReader
-from models.audio.ffmpeg_blocks import BLOCK_SAMPLES, Block, Gathered
+from models.audio.ffmpeg import FfmpegReader
+from models.audio.ffmpeg_blocks import BLOCK_SAMPLES, Block, FrameBuffer
 from models.audio.window_choice import Samples, WindowChoice
 from models.audio.windows import read_windows
 from models.card import AudioInput
@@ -24,7 +24,7 @@ AUDIO = AudioInput(sample_rate=16_000, window_s=2, short_audio="repeat", min_aud
 
 @pytest.fixture(scope="module")
 def vorbis(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With bursts, at which long blocks turn short and back."""
+    """A file with bursts, at which long blocks change to short ones and back."""
     sound = 0.3 * golden(SECONDS)
     for at in np.random.default_rng(0).integers(0, len(sound) - 200, 60):
         sound[at : at + 200] += 0.6
@@ -34,47 +34,47 @@ def vorbis(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_vorbis_is_what_libsndfile_decodes_from_the_start(vorbis: Path) -> None:
     whole = soundfile.read(vorbis, dtype="float32")[0].mean(axis=1)
     random = np.random.default_rng(1)
-    with closing(AvReader(vorbis)) as reader:
+    with closing(FfmpegReader(vorbis)) as reader:
         assert reader.n_frames == whole.size
         # Forth and back, and into the last page after it was read.
         near_end = [whole.size - 300, whole.size - 9_000, whole.size - 30_000]
         for start in [0, *random.integers(0, whole.size - RATE, 20), *near_end, 0, *near_end]:
-            heard = reader.read(int(start), RATE)
-            np.testing.assert_allclose(heard, whole[start : start + RATE], atol=1e-5)
+            samples = reader.read(int(start), RATE)
+            np.testing.assert_allclose(samples, whole[start : start + RATE], atol=1e-5)
 
 
-def lag(heard: Samples, whole: Samples, start: int, most: int = 100) -> int:
-    """By how many samples `heard` lies beside `whole[start:]`."""
-    around = np.pad(whole, most)[start : start + heard.size + 2 * most]
-    return int(np.correlate(around, heard, "valid").argmax()) - most
+def lag(samples: Samples, whole: Samples, start: int, max_lag: int = 100) -> int:
+    """By how many samples `samples` is shifted against `whole[start:]`."""
+    around = np.pad(whole, max_lag)[start : start + samples.size + 2 * max_lag]
+    return int(np.correlate(around, samples, "valid").argmax()) - max_lag
 
 
-@pytest.mark.parametrize(("kind", "most"), [("opus", 0), ("m4a", 0), ("webm", 48)])
+@pytest.mark.parametrize(("kind", "max_lag"), [("opus", 0), ("m4a", 0), ("webm", 48)])
 def test_windows_are_those_of_a_reading_from_the_start(
-    tmp_path: Path, kind: str, most: int
+    tmp_path: Path, kind: str, max_lag: int
 ) -> None:
     path = write(tmp_path / f"a.{kind}", golden(SECONDS))
-    with closing(AvReader(path)) as reader:
+    with closing(FfmpegReader(path)) as reader:
         whole = reader.read(0, reader.n_frames)
         for start in (0, 7, 300_000, whole.size - 30_000, whole.size - 5_000, 100_000):
-            heard = reader.read(start, 4_000)
-            assert heard.size == 4_000
-            assert abs(lag(heard, whole, start)) <= most  # WebM states milliseconds
-            if not most:  # AAC fills bands with noise that is another each time
-                assert np.corrcoef(heard, whole[start : start + 4_000])[0, 1] > 0.99
+            samples = reader.read(start, 4_000)
+            assert samples.size == 4_000
+            assert abs(lag(samples, whole, start)) <= max_lag  # WebM states milliseconds
+            if not max_lag:  # AAC fills bands with noise that is another each time
+                assert np.corrcoef(samples, whole[start : start + 4_000])[0, 1] > 0.99
 
 
 def test_audio_after_a_damaged_stretch_stays_in_its_place(tmp_path: Path) -> None:
     path = write(tmp_path / "a.m4a", golden(SECONDS))
-    with closing(AvReader(path)) as reader:
+    with closing(FfmpegReader(path)) as reader:
         expected = reader.read(12 * RATE, 4 * RATE)
     content = bytearray(path.read_bytes())
     middle = len(content) // 2  # 10 s
     content[middle : middle + 600] = np.random.default_rng(0).bytes(600)
     path.write_bytes(content)
-    with closing(AvReader(path)) as reader:
-        heard = reader.read(8 * RATE, 8 * RATE)
-    assert np.corrcoef(heard[4 * RATE :], expected)[0, 1] > 0.999
+    with closing(FfmpegReader(path)) as reader:
+        samples = reader.read(8 * RATE, 8 * RATE)
+    assert np.corrcoef(samples[4 * RATE :], expected)[0, 1] > 0.999
 
 
 def test_a_stream_may_change_its_channels_but_not_its_rate(tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def frame(samples: Samples, format_name: str = "fltp") -> av.AudioFrame:
 
 def test_frames_in_a_row_become_blocks_without_a_seam() -> None:
     sound = np.random.default_rng(0).uniform(-1, 1, (6, 3 * BLOCK_SAMPLES)).astype(np.float32)
-    gathered, mono = Gathered(RATE), np.zeros(sound.shape[1], np.float32)
+    buffer, mono = FrameBuffer(RATE), np.zeros(sound.shape[1], np.float32)
     blocks: list[Block | None] = []
     for start in range(0, sound.shape[1], 1024):
         jitter = start // 1024 % 3  # as where times are rounded
-        blocks.append(gathered.add(frame(sound[:, start : start + 1024]), start + jitter))
-    made = [block for block in [*blocks, gathered.take()] if block]
+        blocks.append(buffer.add(frame(sound[:, start : start + 1024]), start + jitter))
+    made = [block for block in [*blocks, buffer.take()] if block]
     assert [block.position for block in made] == [0, BLOCK_SAMPLES, 2 * BLOCK_SAMPLES]
     for block in made:
         block.mix_down(block.position, mono[block.position : block.end])
@@ -117,26 +117,26 @@ def test_frames_in_a_row_become_blocks_without_a_seam() -> None:
 
 
 def test_one_misplaced_frame_is_none_and_a_gap_is_one() -> None:
-    gathered = Gathered(RATE)
+    buffer = FrameBuffer(RATE)
     silence = np.zeros((2, 1000), np.float32)
     for position in (0, 1000, 2448, 3000, 4000):  # the third as FFmpeg places some of Vorbis
-        assert gathered.add(frame(silence), position) is None
-    gap = [gathered.add(frame(silence), position) for position in (9000, 10_000, 11_000)]
+        assert buffer.add(frame(silence), position) is None
+    gap = [buffer.add(frame(silence), position) for position in (9000, 10_000, 11_000)]
     assert [block and (block.position, block.end) for block in gap] == [None, (0, 6000), None]
-    rest = gathered.take()
+    rest = buffer.take()
     assert rest
     assert (rest.position, rest.end) == (10_000, 12_000)
 
 
 def test_another_sample_format_on_the_way_is_refused() -> None:
-    gathered = Gathered(RATE)
-    gathered.add(frame(np.zeros((2, 100), np.float32)), 0)
+    buffer = FrameBuffer(RATE)
+    buffer.add(frame(np.zeros((2, 100), np.float32)), 0)
     with pytest.raises(CorruptAudio):
-        gathered.add(frame(np.zeros((2, 100), np.int16), "s16p"), 100)
+        buffer.add(frame(np.zeros((2, 100), np.int16), "s16p"), 100)
 
 
 def test_an_unknown_codec_is_no_audio(tmp_path: Path) -> None:
     path = write(tmp_path / "a.webm", golden(2))
     path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_XXXX", 1))
     with pytest.raises(NoAudioStream):
-        AvReader(path)
+        FfmpegReader(path)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.audio.ffmpeg import AvReader
-from models.audio.ffmpeg_graph import BLOCK_SAMPLES, Source
+from models.audio.ffmpeg import FfmpegReader
+from models.audio.ffmpeg_graph import BLOCK_SAMPLES, GraphSource
 from models.audio.mp3 import Mp3Reader
 from models.audio.window_choice import Samples
 from models.audio.windows import open_audio
@@ -38,10 +38,10 @@ def test_both_ways_hear_the_same(
     path = write(tmp_path / f"a.{kind}", golden(SECONDS))
     starts = [0.0, 0.01, 3.3, SECONDS - 2.0, SECONDS - 0.2]
     with monkeypatch.context() as patched:
-        patched.delattr(AvReader, "_read_by_frames")
+        patched.delattr(FfmpegReader, "_read_by_frames")
         patched.delattr(Mp3Reader, "_read_damaged")
         quick = read(path, starts, 2.0)
-    monkeypatch.setattr(Source, "read", nothing)
+    monkeypatch.setattr(GraphSource, "read", nothing)
     for one, other in zip(quick, read(path, starts, 2.0), strict=True):
         assert one.size == other.size > 0.1 * RATE
         if kind == "m4a":  # AAC fills bands with noise that is another each time
@@ -60,9 +60,9 @@ def test_six_channels_are_mixed_down(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sound = np.random.default_rng(0).uniform(-0.3, 0.3, (RATE * 4, 6)).astype(np.float32)
     path = write_surround(tmp_path / "a.m4a", sound, "aac", "mp4")
     with monkeypatch.context() as patched:
-        patched.delattr(AvReader, "_read_by_frames")
+        patched.delattr(FfmpegReader, "_read_by_frames")
         quick = read(path, [1.0], 2.0)
-    monkeypatch.setattr(Source, "read", nothing)
+    monkeypatch.setattr(GraphSource, "read", nothing)
     np.testing.assert_array_equal(quick, read(path, [1.0], 2.0))
 
 
@@ -84,19 +84,19 @@ def without(folder: Path, first: int, count: int) -> Path:
     return folder / "gap.webm"
 
 
-def source_of(path: Path) -> Source:
-    with closing(AvReader(path)) as reader:
+def source_of(path: Path) -> GraphSource:
+    with closing(FfmpegReader(path)) as reader:
         assert reader._source
         return reader._source
 
 
-def test_across_a_gap_nothing_is_said(gap: Path) -> None:
+def test_across_a_gap_the_graph_returns_none(gap: Path) -> None:
     source = source_of(gap)
     rate = source.sample_rate
     block_s = BLOCK_SAMPLES / rate
-    for start_s, there in [(2.0, True), (10.0 - 2 * block_s - 1.5, True), (8.8, False)]:
-        heard = source.read(round(start_s * rate), 3 * rate // 2, from_s=start_s - 0.2)
-        assert (heard is not None) == there
+    for start_s, is_complete in [(2.0, True), (10.0 - 2 * block_s - 1.5, True), (8.8, False)]:
+        samples = source.read(round(start_s * rate), 3 * rate // 2, from_s=start_s - 0.2)
+        assert (samples is not None) == is_complete
 
 
 def test_what_lies_behind_a_gap_is_in_its_place(gap: Path) -> None:
@@ -133,8 +133,8 @@ def test_vorbis_is_in_its_place_where_its_blocks_turn_short(tmp_path: Path) -> N
     for seconds, tries in [(1.0, 60), (5.0, 60), (30.0, 20)]:
         count = round(seconds * rate)
         starts = random.integers(0, expected.size - count, tries)
-        for start, heard in zip(starts, read(path, list(starts / rate), seconds), strict=True):
-            np.testing.assert_allclose(heard, expected[start : start + count], atol=1e-4)
+        for start, samples in zip(starts, read(path, list(starts / rate), seconds), strict=True):
+            np.testing.assert_allclose(samples, expected[start : start + count], atol=1e-4)
     source = source_of(path)
     told = [source.read(start, count, from_s=start / rate - 0.2) is not None for start in starts]
     assert sum(told) > 0.8 * tries
@@ -161,26 +161,26 @@ def test_what_is_not_there_is_not_made_up(tmp_path: Path) -> None:
     assert source.read(0, 4 * RATE) is not None
     assert source.read(0, 5 * RATE) is None  # its end
     assert source.read(0, RATE, from_s=2.0) is None  # its beginning
-    assert Source(tmp_path / "none.m4a", RATE).read(0, RATE) is None
-    assert Source(path, RATE // 2).read(0, RATE) is None  # another rate
-    assert Source(path, RATE, stream=3).read(0, RATE) is None
+    assert GraphSource(tmp_path / "none.m4a", RATE).read(0, RATE) is None
+    assert GraphSource(path, RATE // 2).read(0, RATE) is None  # another rate
+    assert GraphSource(path, RATE, stream=3).read(0, RATE) is None
 
 
 def test_only_what_the_options_name_is_opened(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp3", golden(2.0))
-    for options, there in [
+    for options, is_complete in [
         ({"format_whitelist": "mp3", "protocol_whitelist": "file"}, True),
         ({"format_whitelist": "ogg", "protocol_whitelist": "file"}, False),
         ({"format_whitelist": "mp3", "protocol_whitelist": "http"}, False),
     ]:
-        heard = Source(path, RATE, options=options).read(1_200, RATE)
-        assert (heard is not None) == there
+        samples = GraphSource(path, RATE, options=options).read(1_200, RATE)
+        assert (samples is not None) == is_complete
 
 
 def test_no_name_of_a_file_is_taken_for_options(tmp_path: Path) -> None:
     for name in ("a:loop=0.m4a", "it's, [one];.m4a", "back\\slash.m4a", "%d.m4a"):
         path = write(tmp_path / name, golden(2.0))
-        assert Source(path, RATE).read(0, RATE) is not None
+        assert GraphSource(path, RATE).read(0, RATE) is not None
 
 
 def test_what_takes_long_to_open_is_opened_once(
@@ -188,10 +188,10 @@ def test_what_takes_long_to_open_is_opened_once(
 ) -> None:
     path = write(tmp_path / "a.m4a", golden(4.0))
     (expected,) = read(path, [1.0], 2.0)
-    monkeypatch.setattr("models.audio.ffmpeg.MOST_OPEN_S", 0.0)
-    monkeypatch.delattr(Source, "read")
-    (heard,) = read(path, [1.0], 2.0)
-    assert np.corrcoef(heard, expected)[0, 1] > 0.99
+    monkeypatch.setattr("models.audio.ffmpeg.MAX_GRAPH_OPEN_S", 0.0)
+    monkeypatch.delattr(GraphSource, "read")
+    (samples,) = read(path, [1.0], 2.0)
+    assert np.corrcoef(samples, expected)[0, 1] > 0.99
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:
@@ -200,8 +200,8 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
     before = n_open()
     for path in paths:
         read(path, [0.0, 1.0], 0.5)
-    Source(paths[1], RATE).read(0, 9 * RATE)
-    Source(tmp_path / "broken.m4a", RATE).read(0, RATE)
+    GraphSource(paths[1], RATE).read(0, 9 * RATE)
+    GraphSource(tmp_path / "broken.m4a", RATE).read(0, RATE)
     assert n_open() == before
 
 

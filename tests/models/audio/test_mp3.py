@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from models.audio.mp3 import Mp3Reader
-from models.audio.mp3_frames import kind_of
-from models.audio.mp3_index import measure
+from models.audio.mp3_frames import parse_format
+from models.audio.mp3_index import index_file
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import open_audio, read_windows
 from models.card import AudioInput
@@ -64,14 +64,14 @@ def duration_s(content: bytes, path: Path) -> float:
 
 def test_a_stated_length_is_found(stated: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_bytes(stated)
-    length = measure(tmp_path / "a.mp3")
-    assert length.promised_frames == length.n_frames
+    index = index_file(tmp_path / "a.mp3")
+    assert index.stated_samples == index.n_samples
     assert duration_s(stated, tmp_path / "a.mp3") == pytest.approx(SECONDS, abs=0.03)
 
 
 def test_frames_are_counted_where_no_length_is_stated(bare: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.mp3").write_bytes(bare)
-    assert measure(tmp_path / "a.mp3").promised_frames is None
+    assert index_file(tmp_path / "a.mp3").stated_samples is None
     assert duration_s(bare, tmp_path / "a.mp3") == pytest.approx(SECONDS, abs=0.1)
 
 
@@ -86,10 +86,10 @@ def test_tags_do_not_count_as_audio(bare: bytes, tmp_path: Path) -> None:
     tagged = b"ID3\x03\x00\x00" + size + cover + bare + b"TAG".ljust(128, b"\0")
     plain_s = duration_s(bare, tmp_path / "a.mp3")
     assert duration_s(tagged, tmp_path / "a.mp3") == pytest.approx(plain_s, abs=0.001)
-    heard = read_windows(tmp_path / "a.mp3", AUDIO, WindowChoice.parse("10")).samples
+    samples = read_windows(tmp_path / "a.mp3", AUDIO, WindowChoice.parse("10")).samples
     (tmp_path / "b.mp3").write_bytes(bare)
     expected = read_windows(tmp_path / "b.mp3", AUDIO, WindowChoice.parse("10")).samples
-    assert np.corrcoef(heard[0], expected[0])[0, 1] > 0.999
+    assert np.corrcoef(samples[0], expected[0])[0, 1] > 0.999
 
 
 def test_a_variable_bit_rate_without_a_header_is_read_to_its_end(
@@ -105,7 +105,7 @@ def test_a_variable_bit_rate_without_a_header_is_read_to_its_end(
 def test_bytes_between_frames_are_stepped_over(bare: bytes, tmp_path: Path) -> None:
     plain_s = duration_s(bare, tmp_path / "a.mp3")
     (tmp_path / "b.mp3").write_bytes(bare[: 417 * 3] + b"\x00\xff junk" * 9 + bare[417 * 3 :])
-    whole = measure(tmp_path / "b.mp3").n_frames / RATE
+    whole = index_file(tmp_path / "b.mp3").n_samples / RATE
     assert whole == pytest.approx(plain_s, abs=0.1)
 
 
@@ -144,14 +144,14 @@ def assert_cut_from_the_whole(path: Path) -> None:
         assert isinstance(reader, Mp3Reader)
         assert reader.n_frames == whole.size
         for start in [0, 1, 1_151, 1_152, *starts.tolist(), whole.size - 1]:
-            heard = reader.read(start, 20_000)
-            np.testing.assert_allclose(heard, whole[start : start + 20_000], atol=1e-6)
+            samples = reader.read(start, 20_000)
+            np.testing.assert_allclose(samples, whole[start : start + 20_000], atol=1e-6)
         assert reader.read(whole.size, 1).size == 0
 
 
 def test_a_checksum_moves_what_follows_it(tmp_path: Path) -> None:
     plain = encode(tmp_path / "plain.mp3", 320_000, reservoir="0", write_xing="0")
-    kind = kind_of(plain[:3])
+    kind = parse_format(plain[:3])
     assert kind
     frames, at = [], 0
     while at < len(plain):
@@ -162,8 +162,8 @@ def test_a_checksum_moves_what_follows_it(tmp_path: Path) -> None:
         at += size
     (tmp_path / "sums.mp3").write_bytes(b"".join(frames))
     assert_cut_from_the_whole(tmp_path / "sums.mp3")
-    heard, _ = soundfile.read(tmp_path / "sums.mp3")
-    np.testing.assert_array_equal(heard, soundfile.read(tmp_path / "plain.mp3")[0])
+    samples, _ = soundfile.read(tmp_path / "sums.mp3")
+    np.testing.assert_array_equal(samples, soundfile.read(tmp_path / "plain.mp3")[0])
 
 
 def test_a_window_after_damage_is_where_the_frames_put_it(bare: bytes, tmp_path: Path) -> None:
@@ -171,12 +171,12 @@ def test_a_window_after_damage_is_where_the_frames_put_it(bare: bytes, tmp_path:
     path.write_bytes(bare)
     window = WindowChoice.parse("12")
     expected = read_windows(path, AUDIO, window).samples[0]
-    index = measure(path)
+    index = index_file(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = index.position(data, 100)
     path.write_bytes(bare[:at] + b"\x00\xff junk" * 9 + bare[at:])
-    heard = read_windows(path, AUDIO, window).samples[0]
-    np.testing.assert_allclose(heard, expected, atol=1e-6)
+    samples = read_windows(path, AUDIO, window).samples[0]
+    np.testing.assert_allclose(samples, expected, atol=1e-6)
 
 
 def test_a_file_of_two_sample_rates_is_never_read_at_the_wrong_one(
@@ -185,7 +185,7 @@ def test_a_file_of_two_sample_rates_is_never_read_at_the_wrong_one(
     other = encode(tmp_path / "other.mp3", 128_000, 48_000, write_xing="0")
     path = tmp_path / "joined.mp3"
     path.write_bytes(bare + other)
-    assert measure(path).mixed
+    assert index_file(path).is_mixed
     start = read_windows(path, AUDIO, WindowChoice("start"))
     assert start.facts.sample_rate == RATE
     assert np.abs(start.samples).max() > 0.05
@@ -201,4 +201,4 @@ def test_a_window_of_the_smallest_frames_is_not_sought_from_the_files_start(tmp_
     with closing(open_audio(path)) as reader:
         assert isinstance(reader, Mp3Reader)
         frames = reader.n_frames // 576
-        assert reader._supply(frames // 2) > frames // 2 - 100
+        assert reader._reservoir_start(frames // 2) > frames // 2 - 100

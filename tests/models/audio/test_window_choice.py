@@ -26,7 +26,7 @@ def starts(text: str, duration_s: float) -> tuple[float, ...]:
         ("239", 240, (239,)),
         ("all", 90, (0, 30, 60)),
         ("all", 100, (0, 30, 60)),  # a rest under half a window is left out
-        ("all", 110, (0, 30, 60, 80)),  # a longer one is heard with what comes before it
+        ("all", 110, (0, 30, 60, 80)),  # a longer remainder has a window that ends with the audio
         ("all", 10, (0,)),
     ],
 )

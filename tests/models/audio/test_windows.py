@@ -78,10 +78,10 @@ def test_any_rate_and_channel_count_is_mixed_down(
     tone = 0.5 * np.sin(2 * np.pi * 440 * seconds, dtype=np.float32)
     levels = np.linspace(1, 0.5, channels, dtype=np.float32)
     path = write(tmp_path / "tone.wav", np.outer(tone, levels).astype(np.float32), sample_rate)
-    heard = read_windows(path, AUDIO, WindowChoice()).samples[0]
-    assert heard.shape == (32_000,)
-    assert heard.std() == pytest.approx(0.5 / np.sqrt(2) * levels.mean(), rel=0.01)
-    assert int(np.abs(np.fft.rfft(heard)).argmax()) == 880  # half-hertz bins
+    samples = read_windows(path, AUDIO, WindowChoice()).samples[0]
+    assert samples.shape == (32_000,)
+    assert samples.std() == pytest.approx(0.5 / np.sqrt(2) * levels.mean(), rel=0.01)
+    assert int(np.abs(np.fft.rfft(samples)).argmax()) == 880  # half-hertz bins
 
 
 def test_all_windows_cover_the_audio(clicks: dict[str, Path]) -> None:

@@ -97,7 +97,7 @@ def test_an_upload_takes_one_place_and_gives_everything_back(
             await service.answer("/analyze", loud)  # one model fails on it
             pipeline = service.pipeline
             assert (pipeline.jobs, pipeline.admission.in_flight) == ({}, 0)
-            assert pipeline.upload_budget.held == 0
+            assert pipeline.upload_budget.held_bytes == 0
 
     asyncio.run(scenario())
 

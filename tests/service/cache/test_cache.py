@@ -1,4 +1,4 @@
-"""What was computed is remembered, and a cache that fails is a miss."""
+"""The cache returns what was stored under a key; a damaged or foreign entry is a miss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Redis that lives: full, read-only, with entries that are not whole, by TLS, by a bad URL."""
+"""A Redis that is up: full, read-only, with damaged entries, over TLS, by a bad URL."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.service.cache.test_redis_failures import (
     SECRET,
     SLACK_S,
     TIMEOUT_S,
+    answering,
     open_cache,
-    saying,
-    whole,
+    wait_until_stored,
 )
 
 
@@ -33,12 +33,12 @@ def redis_server() -> Iterator[RedisServer]:
         yield server
 
 
-def test_a_full_redis_still_answers_what_it_has(
+def test_a_full_redis_is_still_read(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
         cache = open_cache(redis_server.url)
-        await whole(cache)
+        await wait_until_stored(cache)
         redis_server.set(maxmemory=1, maxmemory_policy="noeviction")
         try:
             for i in range(5):
@@ -60,7 +60,7 @@ def test_a_full_redis_still_answers_what_it_has(
 def test_a_read_only_replica_is_read(redis_server: RedisServer) -> None:
     async def scenario() -> None:
         cache = open_cache(redis_server.url)
-        await whole(cache)
+        await wait_until_stored(cache)
         with redis_server.client as client:
             client.replicaof("127.0.0.1", free_port())  # of none that is there
             await cache.put("more", COMPUTED)
@@ -92,12 +92,12 @@ GOOD = encode("key", COMPUTED)
         ["a", "list"],
     ],
 )
-def test_an_entry_that_is_not_whole_is_a_miss_and_written_anew(
+def test_a_damaged_entry_is_a_miss_and_is_overwritten(
     redis_server: RedisServer, entry: bytes | list[str]
 ) -> None:
     async def scenario() -> None:
         cache = open_cache(redis_server.url)
-        await whole(cache)
+        await wait_until_stored(cache)
         with redis_server.client as client:
             client.delete(PREFIX + "key")
             if isinstance(entry, list):
@@ -114,8 +114,8 @@ def test_an_entry_that_is_not_whole_is_a_miss_and_written_anew(
 
 
 def test_an_error_that_repeats_the_password_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """As an old Redis does of a command that it does not know."""
-    said = f"-ERR unknown command `AUTH`, with args beginning with: `{SECRET}`,\r\n".encode()
+    """An old Redis repeats the arguments of a command that it does not know."""
+    response = f"-ERR unknown command `AUTH`, with args beginning with: `{SECRET}`,\r\n".encode()
 
     async def scenario(url: str) -> None:
         cache = open_cache(url)
@@ -123,7 +123,7 @@ def test_an_error_that_repeats_the_password_is_not_logged(caplog: pytest.LogCapt
         assert SECRET not in cache.describe()
         await cache.close()
 
-    with saying(said) as url:
+    with answering(response) as url:
         asyncio.run(scenario(url))
     assert caplog.records
     assert SECRET not in caplog.text
@@ -139,7 +139,7 @@ def test_an_error_that_repeats_the_password_is_not_logged(caplog: pytest.LogCapt
         f"redis://:{SECRET}@127.0.0.1/0?db=x",
     ],
 )
-def test_a_bad_option_of_the_url_is_said_without_the_password(url: str) -> None:
+def test_a_bad_option_of_the_url_is_reported_without_the_password(url: str) -> None:
     with pytest.raises(CannotStart, match="TASTEPRINT_REDIS_URL") as refused:
         open_cache(url)
     assert SECRET not in f"{refused.value} {refused.value.value} {refused.value.__context__}"
@@ -166,14 +166,14 @@ def test_redis_by_tls(certificate: Path, caplog: pytest.LogCaptureFixture) -> No
     async def scenario(server: RedisServer) -> None:
         where = f"rediss://:{SECRET}@127.0.0.1:{tls_port}/0"
         cache = open_cache(f"{where}?ssl_ca_certs={certificate}")
-        await whole(cache)
+        await wait_until_stored(cache)
         os.kill(server.pid(), signal.SIGSTOP)
         began = time.monotonic()
         assert await cache.get("key") is None
-        await cache.close()  # no waiting for a frozen peer's goodbye
+        await cache.close()  # without waiting for the frozen peer
         assert time.monotonic() - began < 2 * TIMEOUT_S + SLACK_S
         os.kill(server.pid(), signal.SIGCONT)
-        strange = open_cache(where)  # signed by nobody who is known here
+        strange = open_cache(where)  # the certificate's issuer is unknown
         assert await strange.get("key") is None
         assert "not answering" in strange.describe()
         await strange.close()

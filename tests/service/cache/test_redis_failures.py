@@ -1,4 +1,4 @@
-"""Whatever Redis does, an answer comes in time and is right."""
+"""Whatever Redis does, the cache answers in time, and never with a wrong value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.settings import Settings
 from tests.redis_server import RedisServer, free_port, redis_running, way_to
 
 TIMEOUT_S = 0.2
-# What 200 tasks and a busy machine add. Were each to wait for its turn, it would be 2.5 s.
+# Added by 200 tasks and a busy machine. One after another, their waits would be 2.5 s.
 SLACK_S = 1.0
 CROWD = 200
 SECRET = "the-password-of-redis"
@@ -39,8 +39,8 @@ def open_cache(url: str, pause_s: float = 60.0) -> RedisCache:
     return RedisCache(Settings.model_validate(settings))
 
 
-async def whole(cache: RedisCache, key: str = "key") -> None:
-    """Wait until the cache stores and finds."""
+async def wait_until_stored(cache: RedisCache, key: str = "key") -> None:
+    """Wait until the cache stores and finds a value."""
     end = time.monotonic() + 20.0
     while await cache.get(key) is None:
         assert time.monotonic() < end, cache.describe()
@@ -89,8 +89,8 @@ def wanting(password: str) -> Iterator[str]:
 
 
 @contextmanager
-def saying(said: bytes) -> Iterator[str]:
-    with way_to(spoilt=lambda _: said) as way:
+def answering(content: bytes) -> Iterator[str]:
+    with way_to(spoilt=lambda _: content) as way:
         yield way.url.replace("redis://", f"redis://:{SECRET}@")
 
 
@@ -110,12 +110,12 @@ DEAD: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "of no known name": nameless,
     "wants a password": partial(wanting, ""),
     "wants another password": partial(wanting, f":{SECRET}@"),
-    **{f"says {name}": partial(saying, said) for name, said in GARBAGE.items()},
+    **{f"says {name}": partial(answering, content) for name, content in GARBAGE.items()},
 }
 
 
 @pytest.mark.parametrize("dead", DEAD.values(), ids=DEAD)
-def test_a_crowd_waits_for_a_dead_redis_once_and_nobody_after_it(
+def test_concurrent_requests_wait_for_a_dead_redis_once_and_later_ones_never(
     dead: Callable[[], AbstractContextManager[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario(url: str) -> None:
@@ -147,12 +147,14 @@ def stopped(server: RedisServer) -> Iterator[None]:
         os.kill(server.pid(), signal.SIGCONT)
 
 
-def test_a_crowd_at_a_redis_that_freezes_is_few_connections(redis_server: RedisServer) -> None:
-    """Also while it is in use: each who asked waits once, and none of them holds a socket."""
+def test_a_frozen_redis_is_asked_over_few_connections(
+    redis_server: RedisServer,
+) -> None:
+    """Also while Redis is in use: each request waits once, and none keeps a socket."""
 
     async def scenario() -> None:
         cache = open_cache(redis_server.url, pause_s=0.05)
-        await whole(cache)
+        await wait_until_stored(cache)
         assert await asyncio.gather(*(cache.get("key") for _ in range(CROWD))) == [COMPUTED] * CROWD
         files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         with stopped(redis_server):
@@ -162,7 +164,7 @@ def test_a_crowd_at_a_redis_that_freezes_is_few_connections(redis_server: RedisS
                 assert missed == [None] * CROWD
                 assert time.monotonic() - began < TIMEOUT_S + SLACK_S
             assert len(os.listdir("/proc/self/fd")) <= files  # noqa: PTH208
-        await whole(cache)
+        await wait_until_stored(cache)
         await cache.close()
 
     with redis_server.client as client:
@@ -175,7 +177,7 @@ def test_a_crowd_at_a_redis_that_freezes_is_few_connections(redis_server: RedisS
 
 
 def test_a_name_that_is_slow_to_resolve_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A resolution that is given up goes on in its thread: they must not add up."""
+    """A resolution cannot be cancelled and goes on in its thread: there must be only one."""
     asked: list[object] = []
     end = threading.Event()
 
@@ -205,21 +207,21 @@ def test_a_name_that_is_slow_to_resolve_is_asked_for_once(monkeypatch: pytest.Mo
 def test_redis_by_an_address_of_version_6() -> None:
     async def scenario(port: int) -> None:
         cache = open_cache(f"redis://[::1]:{port}/0")
-        await whole(cache)
+        await wait_until_stored(cache)
         await cache.close()
 
     with redis_running("--bind", "127.0.0.1", "::1") as server:
         asyncio.run(scenario(server.port))
 
 
-def test_one_late_answer_is_not_the_end(redis_server: RedisServer) -> None:
+def test_redis_is_used_again_soon_after_one_late_answer(redis_server: RedisServer) -> None:
     async def scenario() -> None:
         cache = open_cache(way.url)  # its pause is a minute, but not the first
-        await whole(cache)
+        await wait_until_stored(cache)
         way.delay_s = 2 * TIMEOUT_S
         assert await cache.get("key") is None
         way.delay_s = 0.0
-        await whole(cache)
+        await wait_until_stored(cache)
         await cache.close()
 
     with way_to(redis_server.port) as way:
@@ -227,11 +229,11 @@ def test_one_late_answer_is_not_the_end(redis_server: RedisServer) -> None:
 
 
 def test_a_redis_that_is_always_late_is_not_waited_for(redis_server: RedisServer) -> None:
-    """It can be connected to, given time; no request is to find out each time that it is slow."""
+    """Redis accepts connections, given time; requests must not each find out that it is slow."""
 
     async def scenario() -> None:
         cache = open_cache(way.url, pause_s=0.05)
-        await whole(cache)
+        await wait_until_stored(cache)
         way.delay_s = 1.5 * TIMEOUT_S
         assert await cache.get("key") is None
         began = time.monotonic()

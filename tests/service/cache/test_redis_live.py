@@ -63,7 +63,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("clip") / "a.wav", golden(1.0, 8_000, 1), 8_000)
 
 
-def heard(answer: dict[str, Any]) -> dict[str, Any]:
+def without_cached(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in answer.items() if name != "cached"}
 
 
@@ -110,13 +110,13 @@ def test_answers_are_right_and_in_time_while_redis_fails(
     clip: Path,
     spoil: Callable[[RedisServer, Way], None],
 ) -> None:
-    first = heard(cached.embedding(clip))
+    first = without_cached(cached.embedding(clip))
     wait_until(lambda: cached.embedding(clip)["cached"], "Redis is used")
     spoil(redis_server, way)
     try:
         for _ in range(5):
             began = time.monotonic()
-            assert heard(cached.embedding(clip)) == first
+            assert without_cached(cached.embedding(clip)) == first
             assert time.monotonic() - began < TIMEOUT_S + SLACK_S
         ready = cached.http.get("/readyz")
         assert ready.status_code == 200  # replicas do not all leave with their Redis
@@ -124,7 +124,7 @@ def test_answers_are_right_and_in_time_while_redis_fails(
     finally:
         mend(redis_server, way)
     wait_until(lambda: cached.embedding(clip)["cached"], "Redis is used again")
-    assert heard(cached.embedding(clip)) == first
+    assert without_cached(cached.embedding(clip)) == first
     assert "not answering" not in cached.http.get("/readyz").json()["cache"]
 
 
@@ -144,7 +144,7 @@ def test_a_crowd_waits_for_a_frozen_redis_no_longer_than_one(
         assert time.monotonic() - began < 2 * normal_s + TIMEOUT_S + SLACK_S
     finally:
         mend(redis_server, way)
-    assert list(map(heard, second)) == list(map(heard, first))
+    assert list(map(without_cached, second)) == list(map(without_cached, first))
     assert not any(answer["cached"] for answer in second)
     assert way.connections - connections <= 20
 

@@ -1,4 +1,4 @@
-"""The file that takes a decoder's samples keeps none of them, and knows when some are missing."""
+"""The file of a decoder's samples keeps none of them once read, and detects missing ones."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from service.decoding.memfd import MOST_KEPT_BYTES, SampleFile, Spool
+from service.decoding.memfd import MAX_KEPT_BYTES, SampleMemfd, UploadMemfd
 
 
 @pytest.fixture
-def samples() -> Iterator[SampleFile]:
-    file = SampleFile()
+def samples() -> Iterator[SampleMemfd]:
+    file = SampleMemfd()
     yield file
     file.close()
 
 
-def test_a_spool_is_not_closed_under_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its number would be another file's by then, and take the rest."""
-    spool, under_way, goes_on = Spool(), threading.Event(), threading.Event()
+def test_an_upload_is_not_closed_during_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its descriptor could be another file's by then, which would get the rest of the bytes."""
+    upload, under_way, goes_on = UploadMemfd(), threading.Event(), threading.Event()
 
     class Slow:
         closed = False
@@ -35,21 +35,21 @@ def test_a_spool_is_not_closed_under_a_write(monkeypatch: pytest.MonkeyPatch) ->
         def close(self) -> None:
             self.closed = True
 
-    monkeypatch.setattr(spool, "_file", Slow())
+    monkeypatch.setattr(upload, "_file", Slow())
     with ThreadPoolExecutor(2) as threads:
-        written = threads.submit(spool.write, b"audio")
+        written = threads.submit(upload.write, b"audio")
         assert under_way.wait(30)
-        closing = threads.submit(spool.close)
+        closing = threads.submit(upload.close)
         with pytest.raises(TimeoutError):
             closing.result(0.1)
         goes_on.set()
         written.result(30)
         closing.result(30)
-    spool.write(b"more")  # is gone: nobody decodes it any longer
+    upload.write(b"more")  # is dropped: no decoder will read it
 
 
-@pytest.mark.parametrize("count", [1, 1000, MOST_KEPT_BYTES // 4])
-def test_what_was_taken_is_wiped_and_is_no_number(samples: SampleFile, count: int) -> None:
+@pytest.mark.parametrize("count", [1, 1000, MAX_KEPT_BYTES // 4])
+def test_samples_that_were_read_are_overwritten_with_nan(samples: SampleMemfd, count: int) -> None:
     sound = np.random.default_rng(0).uniform(-1, 1, count).astype(np.float32)
     samples.write(sound.tobytes())
     assert np.array_equal(samples.take(4 * count).view(np.float32), sound)
@@ -58,13 +58,13 @@ def test_what_was_taken_is_wiped_and_is_no_number(samples: SampleFile, count: in
     assert np.isnan(np.frombuffer(left, np.float32)).all()
 
 
-def test_more_than_is_kept_is_given_back(samples: SampleFile) -> None:
-    samples.write(b"\1" * (MOST_KEPT_BYTES + 4))
-    samples.take(MOST_KEPT_BYTES + 4)
+def test_memory_beyond_the_limit_is_returned(samples: SampleMemfd) -> None:
+    samples.write(b"\1" * (MAX_KEPT_BYTES + 4))
+    samples.take(MAX_KEPT_BYTES + 4)
     assert samples.path.stat().st_size == 0
 
 
-def test_more_than_is_there_is_not_given(samples: SampleFile) -> None:
+def test_reading_more_than_the_file_holds_is_an_error(samples: SampleMemfd) -> None:
     samples.write(b"1234")
-    with pytest.raises(EOFError, match="8 bytes were promised, 4 are there"):
+    with pytest.raises(EOFError, match="8 bytes were promised, the file holds 4"):
         samples.take(8)

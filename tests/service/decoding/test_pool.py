@@ -1,4 +1,4 @@
-"""A decoder that crashes, hangs or is killed costs its own request and nobody else's."""
+"""A decoder that crashes, hangs or is killed costs its own request and no other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.audio.windows import Windows, read_windows
 from models.errors import NotAudio
 from service.decoding.messages import Decoded
 from service.decoding.pool import DecodePool
-from service.decoding.worker import Decoder
+from service.decoding.worker import DecoderWorker
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
 from service.settings import Settings
 from tests.bundles import AUDIO
@@ -52,10 +52,10 @@ async def stuck(pool: DecodePool, path: Path) -> asyncio.Task[Windows]:
 def test_samples_are_those_that_training_reads(short_clip: Path) -> None:
     async def scenario(pool: DecodePool) -> None:
         for window in ("middle", "all", "start"):
-            there = await pool.decode(short_clip, AUDIO, window)
-            here = read_windows(short_clip, AUDIO, WindowChoice.parse(window))
-            assert (there.samples == here.samples).all()
-            assert (there.facts, there.starts_s) == (here.facts, here.starts_s)
+            served = await pool.decode(short_clip, AUDIO, window)
+            trained = read_windows(short_clip, AUDIO, WindowChoice.parse(window))
+            assert (served.samples == trained.samples).all()
+            assert (served.facts, served.starts_s) == (trained.facts, trained.starts_s)
 
     with_pool(scenario)
 
@@ -105,7 +105,7 @@ def test_all_killed_at_once_cost_their_own_requests_alone(short_clip: Path) -> N
     with_pool(scenario, decode_workers=2)
 
 
-def test_a_decoder_that_ends_is_replaced_before_anybody_asks(short_clip: Path) -> None:
+def test_a_decoder_that_ends_is_replaced_before_the_next_job(short_clip: Path) -> None:
     async def scenario(pool: DecodePool) -> None:
         (before,) = decoders()
         os.kill(before, signal.SIGKILL)
@@ -127,7 +127,7 @@ def test_a_stuck_decoder_is_killed_in_time(short_clip: Path) -> None:
     with_pool(scenario, decode_timeout_s=0.5)
 
 
-def test_a_decoding_that_nobody_waits_for_leaves_its_process_and_no_late_answer(
+def test_a_cancelled_decoding_keeps_its_process_and_mixes_up_no_responses(
     short_clip: Path, tmp_path: Path
 ) -> None:
     other = write(tmp_path / "other.wav", golden(2.0, 8_000, 1), 8_000)
@@ -157,15 +157,15 @@ def test_windows_are_decoded_in_parts(tmp_path: Path) -> None:
         assert [part.starts_s for part in parts] == [(0.0, 1.0), (2.0,), (), (5.0,)]
         assert whole.starts_s == (0.0, 1.0, 2.0, 5.0)
         assert {part.n_chosen for part in [whole, *parts]} == {6}
-        heard = np.concatenate([parts[index].samples for index in (0, 1, 3)])
-        np.testing.assert_array_equal(heard, whole.samples)
+        samples = np.concatenate([parts[index].samples for index in (0, 1, 3)])
+        np.testing.assert_array_equal(samples, whole.samples)
 
     with_pool(scenario)
 
 
 def test_a_start_that_is_cancelled_leaves_no_process() -> None:
     async def scenario() -> None:
-        start = asyncio.create_task(Decoder.start(Settings()))
+        start = asyncio.create_task(DecoderWorker.start(Settings()))
         await asyncio.to_thread(wait_until, lambda: bool(decoders()), "the process is there")
         start.cancel()
         await asyncio.gather(start, return_exceptions=True)
@@ -184,7 +184,7 @@ def test_a_decoder_that_answers_more_windows_than_it_may_is_ended(
 
     async def scenario(pool: DecodePool) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(Decoder, "_ask", lie)
+            patch.setattr(DecoderWorker, "_request", lie)
             with pytest.raises(DecoderLost, match="more windows"):
                 await pool.decode(short_clip, AUDIO, "all")
         await pool.decode(short_clip, AUDIO, "middle")
@@ -210,7 +210,7 @@ def test_many_deaths_leave_no_files_open(short_clip: Path) -> None:
     with_pool(scenario)
 
 
-def test_an_error_keeps_its_kind_and_its_facts(tmp_path: Path) -> None:
+def test_an_error_keeps_its_class_and_remedy(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text("no audio")
 
@@ -224,7 +224,7 @@ def test_an_error_keeps_its_kind_and_its_facts(tmp_path: Path) -> None:
     with_pool(scenario)
 
 
-def test_a_decoder_killed_while_idle_costs_nobody(service: Service, tmp_path: Path) -> None:
+def test_a_decoder_killed_while_idle_costs_no_request(service: Service, tmp_path: Path) -> None:
     before = service.decoders()
     for pid in before:
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a decoder is held by, tried by a process that is held as a decoder is."""
+"""The sandbox of a decoder, tried by a process in the same sandbox."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from service.decoding import sandbox
 from service.decoding.pool import DecodePool
-from service.decoding.process import CUT_BYTES
+from service.decoding.process import MAX_PREFIX_BYTES
 from service.settings import Settings
 from tests.bundles import AUDIO
 from tests.running import ROOT, decoders_of
@@ -26,16 +26,16 @@ ENTER = f"""
 import ctypes, errno, json, mmap, os, platform, resource, signal, socket, subprocess, sys, threading
 import time
 import numpy
-from service import sandbox, seccomp
+from service.decoding import sandbox, seccomp
 victim, samples = int(sys.argv[1]), open(sys.argv[2], "r+b", buffering=0)
-sandbox.limit({MEMORY})
-sandbox.allow_cpu({CPU_S}); sandbox.allow_file({FILE_BYTES})
-sandbox.close_off(required=True)
+sandbox.limit_process({MEMORY})
+sandbox.limit_cpu_time({CPU_S}); sandbox.limit_file_size({FILE_BYTES})
+sandbox.install_filter(required=True)
 libc = ctypes.CDLL(None, use_errno=True)
 
 def call(name, *arguments):
     entries = ",".join(seccomp.REFUSED).split(",")
-    (entry,) = (each for each in entries if each.split()[0] == name)
+    (entry,) = (entry for entry in entries if entry.split()[0] == name)
     (number,) = seccomp.numbers(entry, platform.machine())
     if libc.syscall(number, *map(ctypes.c_long, arguments)) < 0:
         raise OSError(ctypes.get_errno(), "")
@@ -50,7 +50,7 @@ def in_a_thread():
     thread.start()
     thread.join()
 """
-# What is tried, as an expression, and the error that it is to end in.
+# Attempts, as expressions, each with the error that it must end in.
 REFUSED = {
     "a socket": ("socket.socket()", "EPERM"),
     "a pair of sockets": ("socket.socketpair()", "EPERM"),
@@ -87,12 +87,13 @@ ALLOWED = {
     "reading": "open('/proc/self/status').read()",
     "the samples": "samples.seek(0) or samples.write(b'samples')",
     "a signal to itself": "os.kill(os.getpid(), 0)",
-    "more time for the next job": f"sandbox.allow_cpu({CPU_S}) or sandbox.allow_file({FILE_BYTES})",
+    "more time for the next job": f"sandbox.limit_cpu_time({CPU_S})",
+    "a larger file for the next job": f"sandbox.limit_file_size({FILE_BYTES})",
 }
-# A program that starts another one where the kernel grants no filter: seccomp itself is refused.
+# Starts another program for which the kernel grants no filter: seccomp itself is refused.
 REFUSING = """
 import ctypes, os, platform, sys
-from service import seccomp
+from service.decoding import seccomp
 step, machine = seccomp._step, platform.machine()
 code = [step(seccomp.LOAD, seccomp.NUMBER), step(seccomp.EQUAL, seccomp.SECCOMP[machine], 0, 1),
         step(seccomp.RETURN, seccomp.ENOSYS), step(seccomp.RETURN, seccomp.ALLOW)]
@@ -103,9 +104,8 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 DECODING = """
 import asyncio, logging, os, re, sys
 from pathlib import Path
-from service import sandbox
+from service.decoding import sandbox
 from service.decoding.pool import DecodePool
-from service.decoding.process import CUT_BYTES
 from service.settings import Settings
 from tests.bundles import AUDIO
 from tests.running import decoders_of
@@ -121,7 +121,9 @@ async def main():
 asyncio.run(main())
 """
 
-pytestmark = pytest.mark.skipif(bool(sandbox.why_not()), reason="no system call filter here")
+pytestmark = pytest.mark.skipif(
+    bool(sandbox.find_filter_error()), reason="no system call filter here"
+)
 
 
 def python(
@@ -134,8 +136,8 @@ def python(
     )
 
 
-def held(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run code in a process that is held as a decoder is; its victim is this one."""
+def run_sandboxed(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run code in a sandboxed process; its victim is this process."""
     samples = folder / "samples"
     samples.write_bytes(b"")
     return python("-c", ENTER + code, str(os.getpid()), samples, cwd=folder)
@@ -143,8 +145,8 @@ def held(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What each attempt came to: the name of an error, or nothing."""
-    # The refused last: they use files up.
+    """The result of each attempt: the name of an error, or an empty string."""
+    # The refused attempts last: they use up files.
     tried = ALLOWED | {name: code for name, (code, _) in REFUSED.items()}
     code = f"""
 def attempt(code):
@@ -157,37 +159,37 @@ def attempt(code):
     return ""
 print(json.dumps({{name: attempt(code) for name, code in {tried!r}.items()}}))
 """
-    done = held(code, tmp_path_factory.mktemp("held"))
+    done = run_sandboxed(code, tmp_path_factory.mktemp("sandboxed"))
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout)
     return found
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_a_held_process_gets_no(outcomes: dict[str, str], what: str) -> None:
+def test_a_sandboxed_process_is_refused(outcomes: dict[str, str], what: str) -> None:
     assert outcomes[what] == REFUSED[what][1]
 
 
 @pytest.mark.parametrize("what", ALLOWED)
-def test_a_held_process_still_gets(outcomes: dict[str, str], what: str) -> None:
+def test_a_sandboxed_process_is_allowed(outcomes: dict[str, str], what: str) -> None:
     assert outcomes[what] == ""
 
 
-def test_a_process_that_never_ends_is_ended_by_its_cpu_time(tmp_path: Path) -> None:
-    spin = "sandbox.allow_cpu(0.01)\nwhile True: pass"
-    assert held(spin, tmp_path).returncode == -signal.SIGPROF
+def test_a_process_that_never_ends_is_killed_at_its_cpu_limit(tmp_path: Path) -> None:
+    spin = "sandbox.limit_cpu_time(0.01)\nwhile True: pass"
+    assert run_sandboxed(spin, tmp_path).returncode == -signal.SIGPROF
 
 
-def test_cpu_time_counts_from_the_job_on_and_not_from_the_start(tmp_path: Path) -> None:
+def test_cpu_time_counts_from_the_start_of_the_job(tmp_path: Path) -> None:
     code = f"""
 while time.process_time() < 0.7: pass
-sandbox.allow_cpu({CPU_S}); sandbox.allow_file({FILE_BYTES})
+sandbox.limit_cpu_time({CPU_S}); sandbox.limit_file_size({FILE_BYTES})
 print(signal.getitimer(signal.ITIMER_PROF)[0])
 """
-    assert CPU_S - 1 <= float(held(code, tmp_path).stdout) <= CPU_S + 0.1
+    assert CPU_S - 1 <= float(run_sandboxed(code, tmp_path).stdout) <= CPU_S + 0.1
 
 
-def test_a_decoder_is_held_once_it_works(short_clip: Path) -> None:
+def test_a_decoder_is_sandboxed_after_its_first_job(short_clip: Path) -> None:
     async def scenario() -> tuple[str, str]:
         pool = DecodePool(Settings(decode_workers=1, decode_timeout_s=7, max_windows=3))
         await pool.start()
@@ -206,10 +208,10 @@ def test_a_decoder_is_held_once_it_works(short_clip: Path) -> None:
     assert soft["address space"] == Settings().decode_memory_bytes
     assert soft["core file size"] == 0
     assert soft["open files"] == sandbox.MAX_FILES
-    assert soft["file size"] == short_clip.stat().st_size + CUT_BYTES
+    assert soft["file size"] == short_clip.stat().st_size + MAX_PREFIX_BYTES
 
 
-def test_without_a_filter_the_service_does_not_start_where_it_is_required() -> None:
+def test_the_service_does_not_start_without_a_required_filter() -> None:
     done = python(
         "-c", REFUSING, "-m", "service", TASTEPRINT_REQUIRE_SANDBOX="true", TASTEPRINT_PORT="0"
     )
@@ -219,10 +221,10 @@ def test_without_a_filter_the_service_does_not_start_where_it_is_required() -> N
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_filter_decoders_go_on_with_a_warning_and_without_processes(
+def test_without_a_filter_decoders_may_start_no_process_and_a_warning_is_logged(
     short_clip: Path,
 ) -> None:
     done = python("-c", REFUSING, "-c", DECODING, short_clip)
     assert done.stdout.startswith("True"), done.stderr
-    assert sandbox.LOST_WITHOUT in done.stderr
+    assert sandbox.NO_FILTER in done.stderr
     assert re.search(r"^Max processes +0 ", done.stdout, re.M)

@@ -1,4 +1,4 @@
-"""The filter's program, run here step by step for both machines, and its numbers."""
+"""The filter's BPF program, interpreted step by step for both machines, and its call numbers."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def number(table: str, name: str, machine: str) -> int:
 @pytest.mark.parametrize("machine", AUDIT_ARCH)
 def test_every_call_of_the_tables_is_refused(machine: str) -> None:
     for table in seccomp.REFUSED:
-        assert {outcome(machine, each) for each in numbers(table, machine)} == {EPERM}
-    assert {outcome(machine, each) for each in numbers(seccomp.UNKNOWN, machine)} == {ENOSYS}
+        assert {outcome(machine, number) for number in numbers(table, machine)} == {EPERM}
+    assert {outcome(machine, number) for number in numbers(seccomp.UNKNOWN, machine)} == {ENOSYS}
 
 
 @pytest.mark.parametrize("machine", AUDIT_ARCH)

@@ -1,4 +1,4 @@
-"""Every waiter before a model gets its own row or an error, whatever fails."""
+"""Dynamic batching: every queued window gets its own row or an error, whatever fails."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import pytest
 from models.audio.window_choice import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
 from service.inference.batcher import Batcher, Inferred
+from service.inference.model import Model, Outputs
 from service.inference.registry import load_models
-from service.inference.session import Model, Outputs
 from service.settings import Settings
 from tests.bundles import write_bundle
 
 
 @dataclass
 class Gated:
-    """A model that runs when the gate opens, notes its batches, and fails on cue."""
+    """A model that runs when the gate opens, records its batch sizes, and fails on cue."""
 
     model: Model
     max_batch: int = 4
-    lanes: int = 1
+    n_workers: int = 1
     devices: int = 1
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
@@ -39,7 +39,7 @@ class Gated:
     def card(self) -> object:
         return self.model.card
 
-    def run(self, windows: Samples, *, lane: int = 0, alone: bool = False) -> Outputs:
+    def run(self, windows: Samples, *, worker: int = 0, solo: bool = False) -> Outputs:
         self.entered.set()
         assert self.gate.wait(30)
         self.sizes.append(len(windows))
@@ -77,13 +77,13 @@ def batched(
 
 
 async def first_enters(gated: Gated, batcher: Batcher, window: Samples) -> asyncio.Task[Inferred]:
-    """Start one run and wait until the model is in it, so that the next ones wait."""
+    """Start one run and wait until the model is in it, so that the next windows are queued."""
     task = asyncio.create_task(batcher.run(window))
     assert await asyncio.to_thread(gated.entered.wait, 30)
     return task
 
 
-def test_what_waits_goes_together_up_to_the_cap(gated: Gated) -> None:
+def test_queued_windows_run_together_up_to_max_batch(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         first, *rest = windows(gated, 7)
         tasks = [await first_enters(gated, batcher, first)]
@@ -99,7 +99,7 @@ def test_what_waits_goes_together_up_to_the_cap(gated: Gated) -> None:
     batched(gated, scenario)
 
 
-def test_a_failing_run_fails_its_own_waiters_only(gated: Gated) -> None:
+def test_a_failing_run_fails_its_own_windows_only(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         gated.failures = 1
         gated.gate.set()
@@ -112,7 +112,7 @@ def test_a_failing_run_fails_its_own_waiters_only(gated: Gated) -> None:
     batched(gated, scenario)
 
 
-def test_an_answer_that_lacks_rows_is_an_error_for_all_of_its_waiters(gated: Gated) -> None:
+def test_an_output_that_lacks_rows_fails_the_whole_batch(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         gated.rows_lost = 1
         tasks = [await first_enters(gated, batcher, window) for window in windows(gated, 3)]
@@ -125,7 +125,7 @@ def test_an_answer_that_lacks_rows_is_an_error_for_all_of_its_waiters(gated: Gat
     batched(gated, scenario)
 
 
-def test_an_answer_that_is_not_finite_fails_its_row_only(gated: Gated) -> None:
+def test_a_row_that_is_not_finite_fails_its_window_only(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         first, good, bad = windows(gated, 3)
         bad[:] = np.nan
@@ -139,7 +139,7 @@ def test_an_answer_that_is_not_finite_fails_its_row_only(gated: Gated) -> None:
     batched(gated, scenario)
 
 
-def test_a_waiter_that_left_is_not_computed(gated: Gated) -> None:
+def test_a_cancelled_window_is_not_run(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         first, second, third = windows(gated, 3)
         running = await first_enters(gated, batcher, first)
@@ -155,7 +155,7 @@ def test_a_waiter_that_left_is_not_computed(gated: Gated) -> None:
     batched(gated, scenario)
 
 
-def test_a_hung_model_is_an_error_in_time(gated: Gated) -> None:
+def test_a_hung_model_is_a_timeout_error(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         with pytest.raises(InferenceTimeout):
             await batcher.run(windows(gated, 1)[0])
@@ -163,7 +163,7 @@ def test_a_hung_model_is_an_error_in_time(gated: Gated) -> None:
     batched(gated, scenario, timeout_s=0.05)
 
 
-def test_waiters_that_are_gone_are_not_kept(gated: Gated) -> None:
+def test_windows_that_timed_out_leave_the_queue(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         waiting = [batcher.run(window) for window in windows(gated, 9)]
         results = await asyncio.gather(*waiting, return_exceptions=True)
@@ -173,7 +173,7 @@ def test_waiters_that_are_gone_are_not_kept(gated: Gated) -> None:
     batched(gated, scenario, timeout_s=0.05)
 
 
-def test_a_run_that_does_not_return_is_still_known_after_closing(gated: Gated) -> None:
+def test_a_run_that_does_not_return_is_still_counted_after_closing(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         running = await first_enters(gated, batcher, windows(gated, 1)[0])
         await batcher.close()
@@ -187,7 +187,7 @@ def test_a_run_that_does_not_return_is_still_known_after_closing(gated: Gated) -
     batched(gated, scenario)
 
 
-def test_closing_answers_who_still_waits(gated: Gated) -> None:
+def test_closing_fails_the_queued_windows(gated: Gated) -> None:
     async def scenario(batcher: Batcher) -> None:
         first, second = windows(gated, 2)
         tasks = [await first_enters(gated, batcher, first)]

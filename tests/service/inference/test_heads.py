@@ -1,4 +1,4 @@
-"""A head runs on its encoder where that is loaded, and by its whole graph where it is not."""
+"""A head runs on its encoder where that is loaded, else by the bundle's full graph."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from service.inference.model import Model
 from service.inference.registry import load_models
-from service.inference.session import Model
 from service.settings import Settings
 from tests.bundles import AUDIO, DIM, graph_bytes, head_bytes, write_bundle, write_head
 from tests.service.tasks import LONG, counted
@@ -24,15 +24,15 @@ def refused(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["a-mood", "mood"])  # before and after its encoder
-def test_a_head_is_on_its_encoder_whichever_comes_first(tmp_path: Path, name: str) -> None:
+def test_a_head_is_loaded_on_its_encoder_in_any_order(tmp_path: Path, name: str) -> None:
     write_head(tmp_path, name, write_bundle(tmp_path, "levels").digest)
     models = loaded(tmp_path)
     assert list(models) == sorted([name, "levels"])
     assert models[name].encoder is models["levels"]
-    assert (models[name].input, models[name].outputs) == ("features", ["probabilities"])
+    assert (models[name].input_name, models[name].output_names) == ("features", ["probabilities"])
 
 
-def test_without_its_encoder_the_whole_graph_answers_the_same(tmp_path: Path) -> None:
+def test_without_its_encoder_the_full_graph_answers_the_same(tmp_path: Path) -> None:
     clip = write(tmp_path / "clip.wav", golden(3.0, 16_000, 1), 16_000)
     levels = write_bundle(tmp_path / "both", "levels")
     for folder in ("both", "alone"):
@@ -56,14 +56,14 @@ def test_without_its_encoder_the_whole_graph_answers_the_same(tmp_path: Path) ->
     asyncio.run(scenario())
 
 
-def test_a_bad_head_is_refused_by_name_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_bad_head_is_refused_by_name_and_other_bundles_are_loaded(tmp_path: Path) -> None:
     levels = write_bundle(tmp_path, "levels").digest
     long = write_bundle(tmp_path, "long", audio=LONG).digest
     heads = {
         "wide": (head_bytes("classifier", "features", dim=DIM), "inputs differ"),
         "other-input": (head_bytes("classifier", "embedding"), "inputs differ"),
         "other-output": (head_bytes("regressor", "features"), "no output probabilities"),
-        "other-weights": (head_bytes("classifier", "features", seed=1), "differs from its whole"),
+        "other-weights": (head_bytes("classifier", "features", seed=1), "differs from its full"),
         "no-onnx": (b"no ONNX", "cannot be loaded"),
     }
     for name, (content, _) in heads.items():
@@ -84,13 +84,13 @@ def test_a_bad_head_is_refused_by_name_and_the_others_go_on(tmp_path: Path) -> N
 def test_a_bad_head_is_refused_also_without_its_encoder(tmp_path: Path) -> None:
     write_bundle(tmp_path, "levels")
     write_head(tmp_path, "mood", "0" * 64, head=head_bytes("classifier", "features", seed=1))
-    assert "differs from its whole graph" in refused(tmp_path)["mood"]
+    assert "differs from its full graph" in refused(tmp_path)["mood"]
 
 
 def test_a_head_whose_own_graph_holds_another_encoder_is_refused(tmp_path: Path) -> None:
     other = write_bundle(tmp_path, "other", graph_bytes(root="Exp"))
     write_head(tmp_path, "mood", other.digest)
-    assert "other's embedding differs from its whole graph's" in refused(tmp_path)["mood"]
+    assert "other's embedding differs from its full graph's" in refused(tmp_path)["mood"]
 
 
 def test_a_head_on_a_head_runs_its_own_graph(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is run is what the card describes, byte for byte; one bad file refuses its bundle alone."""
+"""The graphs that run are those of the card, byte for byte; a bad file refuses its bundle alone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from onnx.external_data_helper import set_external_data
 from models.bundle import read
 from models.errors import BundleError
 from service.inference.registry import load_models
-from service.inference.session import open_whole
-from service.inference.thread_split import Split
+from service.inference.session import open_model
+from service.inference.thread_split import ThreadSplit
 from service.settings import Settings
 from tests.bundles import AUDIO, graph_bytes, write_bundle, write_head
 
@@ -44,7 +44,7 @@ def test_a_file_that_changes_after_it_was_checked_is_not_run(tmp_path: Path) -> 
     checked = read(bundle.folder)
     (bundle.folder / "model.onnx").write_bytes(graph_bytes(root="Identity"))
     with pytest.raises(BundleError, match="not the file that its card describes"):
-        open_whole(checked, Settings(), Split(1, 1))
+        open_model(checked, Settings(), ThreadSplit(1, 1))
 
 
 def shifted_by(offset: NDArray[np.float32], where: str) -> bytes:

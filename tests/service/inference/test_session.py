@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from service.errors import CannotStart, UnknownModel
-from service.inference.devices import CPU, CUDA, cuda_devices
+from service.inference.devices import CPU, CUDA, count_cuda_devices
 from service.inference.registry import load_models
 from service.settings import Settings
 from tests.bundles import AUDIO, DIM, WIDTH, graph_bytes, write_bundle
@@ -97,7 +97,7 @@ def test_a_default_model_that_is_not_there_is_said_at_the_start(tmp_path: Path) 
 def test_the_cpu_is_used_without_an_alarm(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    if cuda_devices():
+    if count_cuda_devices():
         pytest.skip("there is a CUDA device")
     write_bundle(tmp_path, "good")
     load_models(Settings(models_dir=tmp_path))

@@ -1,4 +1,4 @@
-"""Several devices share a model's work; one that hangs or fails leaves it to the others."""
+"""Several devices share a model's work; a device that hangs or fails leaves it to the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from models.audio.window_choice import Samples
 from service.errors import InferenceFailed, InferenceTimeout
 from service.inference.batcher import Batcher, Inferred
-from service.inference.session import Model
+from service.inference.model import Model
 from tests.bundles import AUDIO
 from tests.service.devices import Device, on_two_devices
 
@@ -73,10 +73,10 @@ def test_both_devices_run_at_the_same_time_and_answer_the_same(two: Two) -> None
 
     batched(two, scenario, 30)
     assert one.sizes == other.sizes == [1]
-    assert (model.lanes, model.devices) == (2, 2)
+    assert (model.n_workers, model.devices) == (2, 2)
 
 
-def test_the_free_device_takes_all_that_waits(two: Two) -> None:
+def test_the_free_device_takes_the_whole_queue(two: Two) -> None:
     _, one, other = two
 
     async def scenario(batcher: Batcher) -> None:
@@ -91,7 +91,7 @@ def test_the_free_device_takes_all_that_waits(two: Two) -> None:
     batched(two, scenario, 30)
 
 
-def test_free_devices_share_what_comes_at_once(two: Two) -> None:
+def test_free_devices_share_concurrent_windows(two: Two) -> None:
     _, one, other = two
     one.meet = other.meet = threading.Barrier(
         2, timeout=30
@@ -116,7 +116,7 @@ def test_a_device_that_hangs_leaves_the_other_answering(two: Two) -> None:
         last = await holds(other, batcher)
         with pytest.raises(InferenceTimeout):
             await last
-        async with asyncio.timeout(30):  # then nobody waits behind them
+        async with asyncio.timeout(30):  # then no window waits for them
             while True:
                 with pytest.raises(InferenceTimeout) as caught:
                     await batcher.run(windows(1)[0])
@@ -132,7 +132,7 @@ def test_a_device_that_hangs_leaves_the_other_answering(two: Two) -> None:
 
 
 @pytest.mark.parametrize("fails", ["raises", "says_nan"])
-def test_a_device_that_fails_takes_nothing_more_until_it_answers(two: Two, fails: str) -> None:
+def test_a_failing_device_is_quarantined_until_a_probe_succeeds(two: Two, fails: str) -> None:
     _, one, other = two
     setattr(one, fails, True)
 
@@ -150,7 +150,7 @@ def test_a_device_that_fails_takes_nothing_more_until_it_answers(two: Two, fails
     batched(two, scenario, 30)
 
 
-def test_a_device_that_fails_is_left_no_part_of_what_waits(two: Two) -> None:
+def test_a_quarantined_device_gets_no_share_of_the_queue(two: Two) -> None:
     _, one, other = two
     one.raises = True
 
@@ -168,9 +168,9 @@ def test_a_device_that_fails_is_left_no_part_of_what_waits(two: Two) -> None:
     batched(two, scenario, 30)
 
 
-def test_a_device_that_has_no_memory_for_a_batch_costs_nobody_an_answer(two: Two) -> None:
+def test_a_device_without_memory_for_a_batch_fails_no_request(two: Two) -> None:
     _, one, other = two
-    one.most = 1
+    one.max_windows = 1
 
     async def scenario(batcher: Batcher) -> None:
         for _ in range(10):
@@ -181,7 +181,7 @@ def test_a_device_that_has_no_memory_for_a_batch_costs_nobody_an_answer(two: Two
     assert sum(other.sizes) == 80
 
 
-def test_a_window_that_two_devices_fail_on_is_given_up(two: Two) -> None:
+def test_a_window_that_two_devices_fail_on_is_an_error(two: Two) -> None:
     _, one, other = two
     one.raises = other.raises = True
 
@@ -194,7 +194,7 @@ def test_a_window_that_two_devices_fail_on_is_given_up(two: Two) -> None:
     assert other.sizes
 
 
-def test_where_every_device_fails_each_request_hears_of_it_and_green_comes_back(two: Two) -> None:
+def test_where_every_device_fails_requests_get_errors_until_a_device_recovers(two: Two) -> None:
     _, one, other = two
     one.raises = other.raises = True
 

@@ -19,7 +19,7 @@ from service.errors import CannotStart
 from service.middleware.auth import (
     CHALLENGE,
     METRICS,
-    Guard,
+    ApiKeyMiddleware,
     check_exposure,
     is_loopback,
     open_paths,
@@ -202,6 +202,27 @@ def test_a_preflight_needs_no_key_and_its_request_does(guarded: Service, short_c
     assert answer.headers["access-control-allow-origin"] == ORIGIN
 
 
+# Response headers that every page may read (Fetch standard, CORS-safelisted response-header name),
+# and those that only the browser itself or caches need.
+READABLE = {"cache-control", "content-length", "content-type"}
+NOT_FOR_PAGES = {"date", "vary", "x-content-type-options"}
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/octet-stream"])
+def test_every_header_of_an_embedding_is_exposed_to_pages(
+    guarded: Service, short_clip: Path, accept: str
+) -> None:
+    sent = {"Origin": ORIGIN, "X-API-Key": FIRST, "Accept": accept}
+    files = {"file": short_clip.read_bytes()}
+    response = guarded.http.post("/embed", files=files, headers=sent)
+    assert response.status_code == 200, response.text
+    exposed = response.headers["access-control-expose-headers"].lower().split(", ")
+    received = {name for name in response.headers if not name.startswith("access-control-")}
+    assert "x-request-id" in received
+    assert ("tasteprint-precision" in received) == (accept == "application/octet-stream")
+    assert received - READABLE - NOT_FOR_PAGES <= set(exposed)
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example.org", f"{ORIGIN}.evil.org", "null"])
 def test_other_origins_are_not_let_in(guarded: Service, origin: str) -> None:
     preflight = guarded.http.options("/embed", headers=PREFLIGHT | {"Origin": origin})
@@ -243,8 +264,8 @@ def test_a_websocket_without_a_key_is_closed() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    guard = Guard(app, api_keys.parse([FIRST]), frozenset())
-    asyncio.run(guard({"type": "websocket", "path": "/x", "headers": []}, receive, send))
+    middleware = ApiKeyMiddleware(app, api_keys.parse([FIRST]), frozenset())
+    asyncio.run(middleware({"type": "websocket", "path": "/x", "headers": []}, receive, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 

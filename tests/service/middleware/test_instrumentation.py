@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.middleware.instrumentation import request_id_of
+from service.middleware.request import request_id_of
 from service.observability.context import RequestContext, current
 from service.observability.metrics import Metrics
 from service.settings import Settings

@@ -19,7 +19,7 @@ from models.audio.windows import Windows
 from service.app import create_app
 from service.decoding.pool import DecodePool
 from service.inference.batcher import Batcher
-from service.inference.session import Model
+from service.inference.model import Model
 from service.observability.events import Death
 from service.observability.metrics import Metrics
 from service.pipeline.gauges import QueueGauges

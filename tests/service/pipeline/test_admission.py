@@ -12,7 +12,7 @@ import pytest
 
 from service.errors import Busy
 from service.pipeline.admission import Admission
-from service.transport.upload_limits import HeldBytes
+from service.transport.upload import UploadBudget
 from tests.running import running
 from tests.service.test_bad_input import assert_problem
 from tests.sounds import golden, write
@@ -41,14 +41,14 @@ def test_long_requests_leave_a_quarter_of_the_places_to_short_ones() -> None:
     assert admission.in_flight == 0
 
 
-def test_held_bytes_are_bounded() -> None:
-    held = HeldBytes(100)
-    held.take(80)
+def test_upload_bytes_are_bounded() -> None:
+    budget = UploadBudget(100)
+    budget.reserve(80)
     with pytest.raises(Busy) as caught:
-        held.take(30)
+        budget.reserve(30)
     assert (caught.value.value, caught.value.limit) == (80, 100)
-    held.give(80)
-    held.take(100)
+    budget.release(80)
+    budget.reserve(100)
 
 
 def test_beyond_the_bound_is_429_with_retry_after(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def moody(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Moody, P
     model = pipeline.models.loaded["levels"]
     session = Moody(model.session)
     session.goes_on.set()
-    pipeline.models.loaded["levels"] = replace(model, sessions=(session,), lone=None)
+    pipeline.models.loaded["levels"] = replace(model, sessions=(session,), solo_session=None)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as http,

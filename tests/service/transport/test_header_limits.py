@@ -1,4 +1,4 @@
-"""What comes before, between and after a body's bytes is bounded; requests are not hindered."""
+"""Heads, chunk sizes and trailers are bounded; usual requests are not affected."""
 
 from __future__ import annotations
 

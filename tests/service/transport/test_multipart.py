@@ -1,4 +1,4 @@
-"""The parser of uploads against the standard library's, against itself, and against its limits."""
+"""Multipart parser: equal to the standard library's, equal however a body is cut, bounded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import BadMultipart, BadUpload
-from service.transport.multipart import MAX_HEAD_BYTES, FilePart
+from service.transport.multipart import MAX_HEAD_BYTES, SingleFileParser
 
 DISPOSITION = b'Content-Disposition: form-data; name="file"; filename="x"\r\n'
 # A file's bytes with what parsers stumble over in it.
@@ -35,7 +35,7 @@ def body(content: bytes, boundary: bytes = b"b", headers: bytes = DISPOSITION) -
 
 def parse(boundary: bytes, *chunks: bytes) -> bytes:
     found = bytearray()
-    part = FilePart(boundary, found.extend)
+    part = SingleFileParser(boundary, found.extend)
     for chunk in chunks:
         part.feed(chunk)
     part.finish()
@@ -83,7 +83,7 @@ def test_any_body_is_a_file_or_an_error_of_the_service(sent: bytes, places: list
     assert found in sent
 
 
-def feed_until_refused(part: FilePart, chunks: list[bytes]) -> list[int]:
+def feed_until_refused(part: SingleFileParser, chunks: list[bytes]) -> list[int]:
     """Bytes of headers that were kept after each chunk that was taken."""
     kept = [0]
     for chunk in chunks:
@@ -91,7 +91,7 @@ def feed_until_refused(part: FilePart, chunks: list[bytes]) -> list[int]:
             part.feed(chunk)
         except BadMultipart:
             return kept
-        kept.append(len(part._body._held))
+        kept.append(len(part._body._buffer))
     raise AssertionError("all of it was taken")
 
 
@@ -101,14 +101,14 @@ def feed_until_refused(part: FilePart, chunks: list[bytes]) -> list[int]:
     ids=["line ends", "a value", "a name", "headers"],
 )
 def test_what_is_no_file_is_bounded_and_not_kept(endless: bytes) -> None:
-    part = FilePart(b"b", bytearray().extend)
+    part = SingleFileParser(b"b", bytearray().extend)
     kept = feed_until_refused(part, [endless, *[endless[-1:] * 100] * 1_000])
     assert max(kept) <= MAX_HEAD_BYTES
     assert len(kept) < 4 + MAX_HEAD_BYTES // 100
 
 
 def test_bytes_after_the_end_are_bounded() -> None:
-    part = FilePart(b"b", bytearray().extend)
+    part = SingleFileParser(b"b", bytearray().extend)
     part.feed(body(b"RIFF"))
     assert len(feed_until_refused(part, [b"\r\nmore" * 10] * 1_000)) <= 1 + MAX_HEAD_BYTES // 60
 

@@ -71,7 +71,7 @@ def test_the_command_adds_an_int8_graph_and_states_its_agreement(
     exact, content = (after.graph_bytes(each) for each in (after.card.graph(), graph))
     measured = measure_agreements(exact, content, windows[CALIBRATION:], names)
     assert stated.outputs == summarize(measured)
-    assert 0.99 < stated.least < 1
+    assert 0.99 < stated.minimum < 1
     kinds = [node.op_type for node in onnx.load_from_string(after.graph_bytes(graph)).graph.node]
     # Into and out of the one heavy convolution, and out of its mean.
     assert kinds.count("QuantizeLinear") == 3
@@ -101,7 +101,7 @@ def test_float16_keeps_the_front_end_in_float32(
     graph = after.card.graph("float16")
     assert graph.agreement
     assert graph.agreement.windows == len(windows)
-    assert graph.agreement.least > 0.9999
+    assert graph.agreement.minimum > 0.9999
     model = onnx.load_from_string(after.graph_bytes(graph))
     onnx.checker.check_model(model)
     weights = {each.name: each.data_type for each in model.graph.initializer}

@@ -1,4 +1,4 @@
-"""A body arrives whole however it is cut and whoever delivers it, and none is left behind."""
+"""A body is received completely however it is cut, with and without direct delivery."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from starlette.types import Message
 
 from service.errors import UploadTimeout
 from service.settings import Settings
-from service.transport.upload import receive
-from service.transport.upload_limits import HeldBytes
+from service.transport.single_upload import receive_upload
+from service.transport.upload import UploadBudget
 from tests.running import Service, wait_until
 from tests.service.test_server import HEAD, connect
 from tests.sounds import golden, write
@@ -27,31 +27,31 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """More than a connection reads at a time."""
+    """A WAV of more bytes than a connection reads at a time."""
     return write(tmp_path_factory.mktemp("body") / "x.wav", golden(6.0)).read_bytes()
 
 
-def more_of(client: socket.socket) -> bytes:
-    more = client.recv(1 << 16)
-    assert more, "the connection has ended"
-    return more
+def receive_more(client: socket.socket) -> bytes:
+    data = client.recv(1 << 16)
+    assert data, "the connection has ended"
+    return data
 
 
 def answer_to(client: socket.socket) -> tuple[int, dict[str, object]]:
     """The status and the JSON of one answer."""
-    got = b""
-    while b"\r\n\r\n" not in got:
-        got += more_of(client)
-    head, _, body = got.partition(b"\r\n\r\n")
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += receive_more(client)
+    head, _, body = received.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head.lower())
     assert length
     while len(body) < int(length[1]):
-        body += more_of(client)
+        body += receive_more(client)
     return int(head.split()[1]), json.loads(body)
 
 
-def assert_heard(client: socket.socket, content: bytes) -> None:
-    """The answer is to those very bytes."""
+def assert_answered(client: socket.socket, content: bytes) -> None:
+    """The next answer is a 200 with the digest of these bytes."""
     status, answer = answer_to(client)
     assert status == 200
     audio = answer["audio"]
@@ -60,7 +60,7 @@ def assert_heard(client: socket.socket, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("cuts", [(), (0,), (1000,), (0, 1, 300_000), (65_536, 65_537)])
-def test_a_body_is_whole_however_it_is_cut(
+def test_a_body_is_complete_however_it_is_cut(
     service: Service, content: bytes, cuts: tuple[int, ...]
 ) -> None:
     edges = [0, *cuts, len(content)]
@@ -70,10 +70,10 @@ def test_a_body_is_whole_however_it_is_cut(
         for start, end in pairwise(edges):
             client.sendall(first + content[start:end])
             first = b""
-        assert_heard(client, content)
+        assert_answered(client, content)
 
 
-def test_a_connection_takes_one_body_after_the_other(service: Service, content: bytes) -> None:
+def test_a_connection_carries_several_bodies(service: Service, content: bytes) -> None:
     head = HEAD.replace("{size}", "000{size}")
     with connect(service) as client:
         for sent in (content, content[:1], content + b"more", content):
@@ -82,10 +82,10 @@ def test_a_connection_takes_one_body_after_the_other(service: Service, content: 
             if len(sent) == 1:
                 assert answer_to(client)[0] == 415
             else:
-                assert_heard(client, sent)
+                assert_answered(client, sent)
 
 
-def test_a_client_that_asks_first_is_told_to_go_on(service: Service, content: bytes) -> None:
+def test_expect_100_continue_is_answered(service: Service, content: bytes) -> None:
     head = HEAD.format(size=len(content)).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n")
     with connect(service) as client:
         client.sendall(head.encode())
@@ -95,17 +95,17 @@ def test_a_client_that_asks_first_is_told_to_go_on(service: Service, content: by
 
 
 @pytest.mark.parametrize("upgrade", ["Upgrade: h2c", "upgrade:h2c"])
-def test_a_client_that_would_rather_speak_http_2_is_answered(
+def test_a_request_for_an_upgrade_to_http_2_is_answered_by_http_1(
     service: Service, content: bytes, upgrade: str
 ) -> None:
     asks = f"\r\nConnection: Upgrade, HTTP2-Settings\r\n{upgrade}\r\nHTTP2-Settings: AAE\r\n\r\n"
     sent = content[:-14] + b"\r\nUpgrade: h2c"  # in a body it is as it is
     with connect(service) as client:
         client.sendall(HEAD.format(size=len(sent)).replace("\r\n\r\n", asks).encode() + sent)
-        assert_heard(client, sent)
+        assert_answered(client, sent)
 
 
-def test_what_follows_a_refused_beginning_is_let_pass(service: Service, content: bytes) -> None:
+def test_the_rest_of_a_refused_body_is_skipped(service: Service, content: bytes) -> None:
     wrong = b'--b\r\nContent-Disposition: form-data; name="song"\r\n\r\n' + content
     head = HEAD.format(size=len(wrong)).replace("audio/wav", "multipart/form-data; boundary=b")
     with connect(service) as client:
@@ -122,7 +122,7 @@ CLOSE = "\r\nConnection: close\r\n\r\n"
 
 @pytest.mark.parametrize("more", [GET, b"no request", b"\r\n"])
 @pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
-def test_what_follows_a_connection_s_last_request_does_not_take_its_answer(
+def test_bytes_after_the_last_request_of_a_connection_do_not_replace_its_answer(
     service: Service, content: bytes, more: bytes, first: bool
 ) -> None:
     head = HEAD.format(size=len(content))
@@ -130,34 +130,34 @@ def test_what_follows_a_connection_s_last_request_does_not_take_its_answer(
     with connect(service) as client:
         if not first:
             client.sendall(head.encode() + content)
-            assert_heard(client, content)
+            assert_answered(client, content)
         client.sendall(last.encode() + content[:1000])
         wait_until(lambda: service.held_bytes() == 1000, "its beginning is there")
         client.sendall(content[1000:] + more)
-        assert_heard(client, content)
+        assert_answered(client, content)
         assert not client.recv(1)
 
 
-def test_a_later_request_that_is_the_last_is_answered_whatever_follows_it(
+def test_a_later_last_request_is_answered_whatever_follows_it(
     service: Service, content: bytes
 ) -> None:
     with connect(service) as client:
         client.sendall(HEAD.format(size=len(content)).encode() + content)
-        assert_heard(client, content)
+        assert_answered(client, content)
         client.sendall(GET.replace(b"\r\n\r\n", CLOSE.encode()) + b"no request")
         assert answer_to(client)[0] == 200
         assert not client.recv(1)
 
 
 @pytest.mark.parametrize("stated", ["0 ", "00\t"])
-def test_blanks_behind_a_length_of_nothing_are_let_pass(service: Service, stated: str) -> None:
+def test_blanks_after_a_content_length_of_0_are_ignored(service: Service, stated: str) -> None:
     with connect(service) as client:
         client.sendall(HEAD.format(size=stated).encode())
         status, problem = answer_to(client)
         assert (status, problem["type"]) == (422, "urn:tasteprint:empty-upload")
 
 
-def test_a_client_that_leaves_takes_its_bytes_along(service: Service, content: bytes) -> None:
+def test_the_bytes_of_a_client_that_leaves_are_released(service: Service, content: bytes) -> None:
     with connect(service) as client:
         client.sendall(HEAD.format(size=len(content)).encode() + content[:-1])
         wait_until(lambda: service.held_bytes() == len(content) - 1, "its bytes are there")
@@ -180,20 +180,20 @@ def request_of(messages: Iterator[Message]) -> Request:
     return Request(scope, next_message)
 
 
-def test_a_server_without_delivery_is_read_message_by_message(settings: Settings) -> None:
+def test_without_direct_delivery_the_body_is_read_message_by_message(settings: Settings) -> None:
     parts = [b"RIFF", b"", b"x" * 100_000]
     messages: list[Message] = [
         {"type": "http.request", "body": part, "more_body": part != parts[-1]} for part in parts
     ]
-    held = HeldBytes(1 << 20)
-    upload = asyncio.run(receive(request_of(iter(messages)), settings, held))
+    budget = UploadBudget(1 << 20)
+    upload = asyncio.run(receive_upload(request_of(iter(messages)), settings, budget))
     assert upload.sha256 == hashlib.sha256(b"".join(parts)).hexdigest()
-    assert held.held == upload.size == 100_004
+    assert budget.held_bytes == upload.size == 100_004
 
 
-def test_there_too_a_silent_client_is_cut(settings: Settings) -> None:
-    held = HeldBytes(1 << 20)
+def test_without_direct_delivery_a_silent_client_times_out(settings: Settings) -> None:
+    budget = UploadBudget(1 << 20)
     begun: Message = {"type": "http.request", "body": b"x" * 10, "more_body": True}
-    with pytest.raises(UploadTimeout, match=r"nothing came for 0\.3 s"):
-        asyncio.run(receive(request_of(iter([begun])), settings, held))
-    assert held.held == 0
+    with pytest.raises(UploadTimeout, match=r"no bytes arrived for 0\.3 s"):
+        asyncio.run(receive_upload(request_of(iter([begun])), settings, budget))
+    assert budget.held_bytes == 0

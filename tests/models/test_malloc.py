@@ -1,4 +1,4 @@
-"""A decoder uses its memory again: asking the system anew would cost a WAV half of its time."""
+"""A decoder reuses its memory: page faults for new memory would be half of the time of a WAV."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
 from models.card import AudioInput
-from service.malloc import keep_freed_memory
+from models.malloc import keep_freed_memory
 from tests.running import ROOT
 from tests.sounds import golden, write
 
@@ -22,7 +22,7 @@ N_WINDOWS = 6
 
 
 def page_faults(path: Path) -> float:
-    """Of a window, once the first have been read."""
+    """Page faults a window, once the first windows have been read."""
     keep_freed_memory()
     for _ in range(3):
         read_windows(path, AUDIO, WindowChoice())
@@ -36,7 +36,7 @@ def page_faults(path: Path) -> float:
 def test_a_window_takes_no_new_memory(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", golden(30))
     # In a process of its own: what else was allocated here would decide it.
-    code = "import sys, pathlib; from tests.service.test_allocator import page_faults; "
+    code = "import sys, pathlib; from tests.models.test_malloc import page_faults; "
     code += "print(page_faults(pathlib.Path(sys.argv[1])))"
     command = [sys.executable, "-c", code, str(path)]
     printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-"""Graphs of other precisions are described beside the card, and change nothing that it says."""
+"""Additional graphs are described beside the card and leave the bundle's digest unchanged."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_a_further_graph_leaves_card_and_digest_as_they_are(tmp_path: Path) -> None:
+def test_an_additional_graph_leaves_card_and_digest_unchanged(tmp_path: Path) -> None:
     alone = write_bundle(tmp_path, "levels")
     both = add_precision(alone, "int8", graph_bytes(), 0.9995)
     assert (both.digest, both.card_bytes) == (alone.digest, alone.card_bytes)
     assert [graph.precision for graph in both.card.graphs] == ["float32", "int8"]
     stated = both.card.graph("int8").agreement
     assert stated is not None
-    assert stated.least == 0.9995
+    assert stated.minimum == 0.9995
     again = add_precision(both, "int8", graph_bytes(), 0.5)
     assert [graph.precision for graph in again.card.graphs] == ["float32", "int8"]
 
 
-def test_a_bundle_that_is_written_anew_has_no_graph_of_the_one_before(tmp_path: Path) -> None:
+def test_a_bundle_that_is_overwritten_loses_its_additional_graphs(tmp_path: Path) -> None:
     add_precision(write_bundle(tmp_path, "levels"), "int8", graph_bytes(), 0.9995)
     anew = write_bundle(tmp_path, "levels", graph_bytes(root="Exp"))
     assert [graph.precision for graph in anew.card.graphs] == ["float32"]
@@ -42,7 +42,7 @@ def test_a_bundle_that_is_written_anew_has_no_graph_of_the_one_before(tmp_path: 
     assert names == {"card.json", "model.onnx"}
 
 
-def test_a_graph_that_was_held_against_another_one_is_refused(tmp_path: Path) -> None:
+def test_a_graph_that_was_compared_with_another_float32_graph_is_refused(tmp_path: Path) -> None:
     bundle = add_precision(write_bundle(tmp_path, "levels"), "int8", graph_bytes(), 0.9995)
     other = write_bundle(tmp_path / "other", "levels", graph_bytes(root="Exp"))
     for name in ("card.json", "model.onnx"):
@@ -51,7 +51,7 @@ def test_a_graph_that_was_held_against_another_one_is_refused(tmp_path: Path) ->
         read(bundle.folder)
 
 
-def test_a_changed_or_missing_further_graph_is_refused(tmp_path: Path) -> None:
+def test_a_changed_or_missing_additional_graph_is_refused(tmp_path: Path) -> None:
     bundle = add_precision(write_bundle(tmp_path, "levels"), "float16", graph_bytes(), 0.9995)
     (bundle.folder / "model.float16.onnx").write_bytes(graph_bytes(root="Exp"))
     with pytest.raises(BundleError, match=r"levels: model\.float16\.onnx is not the file"):
@@ -80,27 +80,29 @@ def test_a_bad_description_is_refused(tmp_path: Path, change: dict[str, Any], re
     assert refused.value.remedy.endswith("`tasteprint-train quantize`, or remove model.int8.json")
 
 
-def test_a_description_that_is_a_link_to_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_description_that_is_a_dangling_link_is_refused(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path, "levels").folder
     (folder / "model.int8.json").symlink_to(folder / "nothing")
     with pytest.raises(BundleError, match=r"levels: no readable model\.int8\.json"):
         read(folder)
-    assert add_precision(read(folder, further=()), "int8", graph_bytes(), 1.0).card.graph("int8")
+    assert add_precision(read(folder, additional=()), "int8", graph_bytes(), 1.0).card.graph("int8")
 
 
 def test_only_the_descriptions_that_are_asked_for_are_read(tmp_path: Path) -> None:
     bundle = add_precision(write_bundle(tmp_path, "levels"), "float16", graph_bytes(), 1.0)
     (bundle.folder / "model.int8.json").write_text("{}")
-    found = read(bundle.folder, further=["float16"]).card.graphs
+    found = read(bundle.folder, additional=["float16"]).card.graphs
     assert [graph.precision for graph in found] == ["float32", "float16"]
-    assert [graph.precision for graph in read(bundle.folder, further=()).card.graphs] == ["float32"]
+    assert [graph.precision for graph in read(bundle.folder, additional=()).card.graphs] == [
+        "float32"
+    ]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def with_its_own(folder: Path) -> Bundle:
+def with_int8_in_card(folder: Path) -> Bundle:
     """A bundle whose `card.json` states its int8 graph itself."""
     described = add_precision(write_bundle(folder, "levels"), "int8", graph_bytes(), None)
     files = {graph.file: described.graph_bytes(graph) for graph in described.card.graphs}
@@ -108,7 +110,7 @@ def with_its_own(folder: Path) -> Bundle:
 
 
 def test_a_graph_that_would_be_refused_is_never_written(tmp_path: Path) -> None:
-    bundle = with_its_own(tmp_path)
+    bundle = with_int8_in_card(tmp_path)
     before = contents(bundle.folder)
     assert set(before) == {"card.json", "model.onnx", "model.int8.onnx"}
     with pytest.raises(BundleError, match=r"levels: its card\.json states a graph in int8 itself"):
@@ -126,7 +128,7 @@ def test_a_graph_that_would_be_refused_is_never_written(tmp_path: Path) -> None:
     assert read(bundle.folder).card.graph("float16") == good
 
 
-def test_an_agreement_must_be_of_every_output(tmp_path: Path) -> None:
+def test_an_agreement_must_state_every_output(tmp_path: Path) -> None:
     bundle = add_precision(write_bundle(tmp_path, "levels"), "int8", graph_bytes(), 0.9995)
     path = bundle.folder / "model.int8.json"
     stated = json.loads(path.read_text())["agreement"]
@@ -146,10 +148,10 @@ def test_a_card_from_before_there_was_an_agreement_is_valid(folder: Path) -> Non
     assert card.graph().agreement is None
 
 
-def test_a_card_may_hold_its_further_graphs_itself(tmp_path: Path) -> None:
+def test_a_card_may_state_several_graphs_itself(tmp_path: Path) -> None:
     bundle = add_precision(write_bundle(tmp_path, "levels"), "int8", graph_bytes(), None)
     card = Card.model_validate_json(bundle.card.model_dump_json())
     assert card.graph("int8").agreement is None
     twice = dict(card) | {"graphs": (*card.graphs, card.graphs[1])}
-    with pytest.raises(ValidationError, match="one graph a precision"):
+    with pytest.raises(ValidationError, match="only one graph a precision"):
         Card.model_validate(twice)

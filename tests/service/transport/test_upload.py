@@ -1,4 +1,4 @@
-"""Where held bytes are used up, a silent or slow client gives way, and a fair one never."""
+"""Where the upload memory budget is exhausted, slow uploads are evicted, and others never."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 
 from service.errors import Busy
 from service.settings import Settings
-from service.transport.upload_limits import HeldBytes
+from service.transport.body import BodyReader
+from service.transport.upload import UploadBudget
 from tests.running import Service, running, wait_until
 from tests.service.test_server import HEAD, connect
 from tests.sounds import golden, write
@@ -29,7 +31,7 @@ RAW = HEAD.format(size=3 * MB).encode()
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that one upload fills."""
+    """A service whose upload memory budget one upload exhausts."""
     with running(tmp_path_factory.mktemp("small") / "log", **BOUNDS) as service:
         yield service
 
@@ -39,15 +41,15 @@ def content(tmp_path: Path) -> bytes:
     return write(tmp_path / "x.wav", golden(3.0)).read_bytes()
 
 
-def take_in(service: Service, content: bytes) -> None:
-    """Send the file until it is taken in: beyond the bound it is refused."""
+def embed_until_accepted(service: Service, content: bytes) -> None:
+    """Send the file until it is accepted: beyond the budget it is refused."""
 
-    def taken() -> bool:
+    def is_accepted() -> bool:
         response = service.embed(content)
         assert response.status_code in {200, 429}, response.text
         return response.status_code == 200
 
-    wait_until(taken, "there is room for another one", 10)
+    wait_until(is_accepted, "the budget has room for another upload")
 
 
 def read_all(client: socket.socket) -> bytes:
@@ -62,43 +64,43 @@ def read_all(client: socket.socket) -> bytes:
 @pytest.mark.parametrize(
     ("head", "status"), [(RAW, b"HTTP/1.1 408 "), (FORM, b"HTTP/1.1 200 ")], ids=["one", "a batch"]
 )
-def test_a_silent_upload_gives_way(
+def test_a_silent_upload_is_evicted(
     small: Service, content: bytes, head: bytes, status: bytes
 ) -> None:
     with connect(small) as silent:
         silent.sendall(head + bytes(3 * MB - 1000))
-        wait_until(lambda: small.held_bytes() > 2.9 * MB, "nearly all is held")
-        take_in(small, content)
+        wait_until(lambda: small.held_bytes() > 2.9 * MB, "nearly the whole upload has arrived")
+        embed_until_accepted(small, content)
         answer = read_all(silent)
         assert answer.startswith(status)
         assert b"urn:tasteprint:upload-timeout" in answer
-        assert b"others needed" in answer
-    wait_until(lambda: small.held_bytes() == 0, "its bytes are counted once")
+        assert b"other uploads needed" in answer
+    wait_until(lambda: small.held_bytes() == 0, "the bytes are released once")
 
 
-def test_a_byte_now_and_then_gives_way_and_a_fair_pace_does_not(
+def test_an_upload_below_the_minimum_rate_is_evicted_and_one_above_it_is_not(
     small: Service, content: bytes
 ) -> None:
     fair_size, begun = 150_000, 5 * MB // 2
     with connect(small) as slow, connect(small) as fair:
         slow.sendall(RAW + bytes(begun))
-        wait_until(lambda: small.held_bytes() == begun, "its beginning is there")
+        wait_until(lambda: small.held_bytes() == begun, "the slow upload has begun")
         fair.sendall(HEAD.format(size=fair_size).encode())
         began_at, sent = time.monotonic(), 0
         while sent < fair_size:
             slow.sendall(b"x")
-            # Three times the least pace.
+            # Three times the minimum rate.
             due = min(fair_size, round(50_000 * (time.monotonic() - began_at)))
             fair.sendall(bytes(due - sent))
             sent = due
             small.embed(bytes(MB))
-        take_in(small, content)
-        assert b"others needed" in read_all(slow)
+        embed_until_accepted(small, content)
+        assert b"other uploads needed" in read_all(slow)
         assert b"urn:tasteprint:not-audio" in read_all(fair)
 
 
-class Held:
-    """What holds a byte and gives it at once."""
+class Holder:
+    """Holds one byte until it is closed."""
 
     held_bytes = 1
 
@@ -106,18 +108,19 @@ class Held:
         self.held_bytes = 0
 
 
-def test_nobody_gives_way_where_it_would_not_be_enough() -> None:
+def test_no_upload_is_evicted_where_all_slow_ones_hold_too_few_bytes() -> None:
     async def scenario() -> None:
-        held, settings = HeldBytes(10), Settings(upload_timeout_s=3)
-        slow = [held.receiving(Held(), settings) for _ in range(5)]
+        budget, settings = UploadBudget(10), Settings(upload_timeout_s=3)
+        request = Request({"type": "http", "headers": []})
+        slow = [BodyReader(request, Holder(), budget, settings) for _ in range(5)]
         for body in slow:
-            body.wait(lambda: None)
-            body.pace.until -= 2  # two seconds behind
-        held.take(10)
+            body.start_waiting(lambda: None)
+            body.rate.deadline_s -= 2  # two seconds behind
+        budget.reserve(10)
         with pytest.raises(Busy):
-            held.take(6)
-        assert not any(body.cut for body in slow)
-        held.take(2)
-        assert sum(body.cut is not None for body in slow) == 2
+            budget.reserve(6)
+        assert not any(body.evicted for body in slow)
+        budget.reserve(2)
+        assert sum(body.evicted is not None for body in slow) == 2
 
     asyncio.run(scenario())

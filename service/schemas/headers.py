@@ -1,0 +1,29 @@
+"""Names of the response headers that the service adds, each stated once."""
+
+from __future__ import annotations
+
+REQUEST_ID = "X-Request-ID"
+RETRY_AFTER = "Retry-After"
+SERVER_TIMING = "Server-Timing"
+WWW_AUTHENTICATE = "WWW-Authenticate"
+# Of an answer as bare numbers (`Accept: application/octet-stream`).
+OUTPUTS = "Tasteprint-Outputs"
+MODEL = "Tasteprint-Model"
+DIGEST = "Tasteprint-Digest"
+PRECISION = "Tasteprint-Precision"
+AUDIO = "Tasteprint-Audio"
+CACHED = "Tasteprint-Cached"
+
+# Access-Control-Expose-Headers: what pages of other origins may read beside a few that all may.
+EXPOSED = (
+    RETRY_AFTER,
+    SERVER_TIMING,
+    WWW_AUTHENTICATE,
+    REQUEST_ID,
+    OUTPUTS,
+    MODEL,
+    DIGEST,
+    PRECISION,
+    AUDIO,
+    CACHED,
+)

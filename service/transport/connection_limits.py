@@ -1,0 +1,72 @@
+"""Limits on connections: their number, the time for a head, and the time to read an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from service.settings import Settings
+
+# Open files besides those of connections: models, decoders and their pipes, Redis.
+OTHER_FILES = 512
+# A connection and the memfd of its upload.
+FILES_PER_CONNECTION = 2
+
+log = logging.getLogger("tasteprint")
+
+
+@dataclass
+class ConnectionLimits:
+    """The limits of all connections, and which connections are idle.
+
+    Attributes
+    ----------
+    head_timeout_s : until a request's head is complete
+    write_timeout_s : for a client that does not read its answer
+    idle : transports of connections without a request under way, the longest idle first; beyond
+        `max_connections` the first connection is closed
+    """
+
+    max_connections: int
+    head_timeout_s: float
+    write_timeout_s: float
+    idle: dict[asyncio.Transport, None] = field(default_factory=dict)
+
+
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    limit = max_connections(settings)
+    if limit < settings.max_connections:
+        log.warning(
+            "at most %d connections instead of %d: the system limits open files (ulimit -n)",
+            limit,
+            settings.max_connections,
+        )
+    return ConnectionLimits(limit, settings.head_timeout_s, settings.upload_timeout_s)
+
+
+def max_connections(settings: Settings) -> int:
+    """The setting, or fewer where the system's limit of open files is lower."""
+    wanted = settings.max_connections
+    return min(wanted, (raise_open_files(wanted) - OTHER_FILES) // FILES_PER_CONNECTION)
+
+
+def raise_open_files(connections: int) -> int:
+    """Raise the process's limit of open files to the need of that many connections.
+
+    Returns
+    -------
+    The limit of open files afterwards.
+    """
+    needed = FILES_PER_CONNECTION * connections + OTHER_FILES
+    try:
+        import resource
+    except ImportError:  # no such limit on this system
+        return needed
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return needed
+    reachable = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft < reachable:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+    return max(soft, reachable)

@@ -1,0 +1,30 @@
+"""Peekable ASGI receive: read messages ahead without consuming them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from starlette.types import Message, Receive
+
+# About what the server buffers before it pauses reading. Beyond it a disconnect is noticed only
+# when the next message is received.
+MAX_BYTES = 256 << 10
+
+
+class PeekableReceive:
+    """`peek` at the messages to come; `receive` consumes them in the same order."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._messages: deque[Message] = deque()
+
+    async def receive(self) -> Message:
+        return self._messages.popleft() if self._messages else await self._receive()
+
+    async def peek(self) -> Message:
+        """The next message not peeked at yet; waits forever while too many bytes are buffered."""
+        if sum(len(message.get("body", b"")) for message in self._messages) >= MAX_BYTES:
+            await asyncio.Event().wait()
+        self._messages.append(await self._receive())
+        return self._messages[-1]

@@ -1,0 +1,252 @@
+"""HTTP/1.1 protocol: uvicorn's, with limits on a connection and with direct body delivery.
+
+Everything that relies on undocumented attributes of uvicorn is in this file; `uvicorn_contract`
+lists these attributes and checks them at the start.
+
+Direct body delivery: the pieces of a body go to a `BodyReceiver` as they arrive, past the ASGI
+`receive`. Through `receive` each 256 KiB is copied twice, sets an event, passes a task and every
+middleware, and pauses and resumes reading: a fifth of the cost of answering a song from the cache.
+A body with a Content-Length needs no parsing either: it bypasses the parser, which would copy it,
+and a new parser reads what follows the body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.transport.body import DELIVERY_EXTENSION, BodyReceiver, content_length
+from service.transport.connection_limits import ConnectionLimits
+from service.transport.header_limits import (
+    FREE_PIECES,
+    MAX_HEAD_BYTES,
+    MIN_PIECE_BYTES,
+    head_too_large_response,
+)
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+INVALID = "Invalid HTTP request received."
+# uvloop reads on from one socket while it has data; after so many bytes others get their turn.
+MAX_BYTES_PER_TURN = 512 << 10
+H2C_UPGRADE = re.compile(rb"(?<=\n)upgrade: *h2c *\r\n", re.IGNORECASE)
+CHUNKED = b"transfer-encoding: chunked\r\n"
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """One connection: bounds its head, its pieces and its idle time; answers one request at a time.
+
+    A pipelined request, sent before the answer to the one before it, is not read (uvicorn would
+    queue any number of them), and the connection closes after that answer: clients that pipeline
+    have to expect it (RFC 9112, section 9.3.2), and no client of today pipelines.
+
+    uvicorn with httptools reads a header of any length, in time quadratic in the length: 64 MB
+    blocked the service for 25 s.
+    """
+
+    def __init__(self, limits: ConnectionLimits, **uvicorn_arguments: Any) -> None:
+        super().__init__(**uvicorn_arguments)
+        self._limits = limits
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._answering = False  # a request's head is complete and its answer is not
+        self._ignores_input = False  # after a pipelined request
+        self._head_bytes = 0  # bytes since the last byte of a body, or since the last request
+        self._in_body = False
+        self._pieces = self._body_bytes = 0
+        self._receiver: BodyReceiver | None = None
+        self._unparsed_bytes = 0  # still to come of a body that bypasses the parser
+        self._turn_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._limits.idle[self.transport] = None
+        self._start_head_timer()
+        if len(self.connections) > self._limits.max_connections:
+            next(iter(self._limits.idle)).abort()  # may be this connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._limits.idle.pop(self.transport, None)
+        self._stop_head_timer()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+        super().connection_lost(exc)
+        if self._receiver is not None:
+            receiver, self._receiver = self._receiver, None
+            receiver.on_disconnect()
+
+    def data_received(self, data: bytes) -> None:
+        if self._ignores_input:
+            return
+        if not self._answering and self._head_timer is None:
+            self._start_head_timer()
+        self._head_bytes += len(data)
+        if self._unparsed_bytes:
+            self._receive_unparsed(data)
+        else:
+            super().data_received(data if self._in_body else without_h2c_upgrade(data))
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            if not self._in_body:
+                self.transport.write(head_too_large_response())
+            self.transport.close()
+
+    def _receive_unparsed(self, data: bytes) -> None:
+        # As uvicorn does: the answer may have been given before the end of the body.
+        self._unset_keepalive_if_required()
+        body, following = data[: self._unparsed_bytes], data[self._unparsed_bytes :]
+        self._unparsed_bytes -= len(body)
+        try:
+            self.on_body(body)
+        except ValueError:  # as where the parser calls `on_body`
+            self.logger.warning(INVALID)
+            self.send_400_response(INVALID)
+            return
+        if not self._unparsed_bytes:
+            self.parser = new_parser(self)
+            self.on_message_complete()
+            if following:
+                self.data_received(following)
+
+    # Callbacks of the parser.
+
+    def on_headers_complete(self) -> None:
+        self._head_bytes = 0
+        if self._answering:
+            self._ignores_input = True
+            self.cycle.keep_alive = False
+        if self._ignores_input:
+            return
+        self._answering = self._in_body = True
+        self._pieces = self._body_bytes = 0
+        self._limits.idle.pop(self.transport, None)
+        self._stop_head_timer()
+        self.scope["extensions"] = {DELIVERY_EXTENSION: {"deliver": self.deliver}}
+        super().on_headers_complete()
+        if self.cycle and self.scope["http_version"] == "1.0":
+            self.cycle.waiting_for_100_continue = False  # to be ignored (RFC 9110, 10.1.1)
+            self.cycle.transport = cast(asyncio.Transport, DechunkingTransport(self.transport))
+
+    def on_body(self, body: bytes) -> None:
+        if self._ignores_input:
+            return
+        self._head_bytes = 0
+        # Each piece has a fixed cost, and a chunk may have a single byte.
+        self._pieces, self._body_bytes = self._pieces + 1, self._body_bytes + len(body)
+        if self._pieces > FREE_PIECES + self._body_bytes // MIN_PIECE_BYTES:
+            self.transport.close()
+            raise ValueError("the body comes in too many pieces")
+        if self._receiver is None:
+            super().on_body(body)
+            return
+        self._receiver.on_data(body)
+        self._turn_bytes += len(body)
+        if self._turn_bytes >= MAX_BYTES_PER_TURN:
+            self._turn_bytes = 0
+            self.flow.pause_reading()
+            self.loop.call_soon(self._resume_reading)
+
+    def on_message_complete(self) -> None:
+        if self._ignores_input:
+            return
+        self._head_bytes, self._in_body = 0, False
+        super().on_message_complete()
+        if self._receiver is not None:
+            receiver, self._receiver = self._receiver, None
+            receiver.on_end()
+
+    # Calls of the request's cycle and of the application.
+
+    def deliver(self, receiver: BodyReceiver) -> None:
+        """Deliver the body to this receiver from now on: the ASGI extension of each request."""
+        cycle = self.cycle
+        if cycle.waiting_for_100_continue and not self.transport.is_closing():
+            cycle.waiting_for_100_continue = False
+            self.transport.write(CONTINUE)
+        if cycle.body:
+            received, cycle.body = bytes(cycle.body), bytearray()
+            receiver.on_data(received)
+        if cycle.disconnected:
+            receiver.on_disconnect()
+        elif not cycle.more_body:
+            receiver.on_end()
+        else:
+            self._receiver = receiver
+            if cycle.keep_alive:  # else the parser has to know that no request follows
+                length = content_length(cycle.scope["headers"])
+                self._unparsed_bytes = max(0, length - self._body_bytes)
+            self.flow.resume_reading()
+
+    def on_response_complete(self) -> None:
+        self._answering = False
+        self._limits.idle[self.transport] = None
+        self._receiver = None  # the answer needed no more of the body
+        super().on_response_complete()
+
+    # Flow control.
+
+    def pause_writing(self) -> None:
+        """Called where the client does not read its answer: abort it after the time limit."""
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self._limits.write_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        super().resume_writing()
+
+    def _resume_reading(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def _start_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self._limits.head_timeout_s, self.transport.abort)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+def new_parser(protocol: HttpToolsProtocol) -> httptools.HttpRequestParser:
+    """A parser as uvicorn makes it: data after the last request of a connection is ignored."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
+
+
+def without_h2c_upgrade(data: bytes) -> bytes:
+    """Remove a request for HTTP/2 from a head: httptools would read no body after it.
+
+    Java's client asks for the upgrade by default, and accepts an answer in HTTP/1.1 (RFC 9110,
+    section 7.8).
+    """
+    end = data.find(b"\r\n\r\n")
+    found = H2C_UPGRADE.search(data, 0, len(data) if end < 0 else end + 2)
+    return data[: found.start()] + data[found.end() :] if found else data
+
+
+class DechunkingTransport:
+    """Transport for HTTP/1.0, which has no chunks: removes those that uvicorn writes.
+
+    uvicorn writes the head in one call, and each piece of a body with its size in one call.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._in_body = self._chunked = False
+
+    def write(self, data: bytes) -> None:
+        if not self._in_body:
+            self._in_body, self._chunked = True, CHUNKED in data
+            data = data.replace(CHUNKED, b"")
+        elif self._chunked:
+            size, _, rest = data.partition(b"\r\n")
+            data = rest[: int(size or b"0", 16)]
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
