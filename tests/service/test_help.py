@@ -36,8 +36,8 @@ def test_help_lists_every_setting_with_default_and_meaning(option: str) -> None:
     for name, field in Settings.model_fields.items():
         assert f"TASTEPRINT_{name.upper()}=" in words
         assert (field.description or "missing").replace("`", "") in words
-    assert "TASTEPRINT_PORT=8000 Port to listen on" in words
-    assert "TASTEPRINT_REDIS_URL= Cache in" in words
+    assert "TASTEPRINT_PORT=8000 " in words
+    assert "TASTEPRINT_REDIS_URL= " in words  # no default
     assert not HEAVY.intersection(json.loads(done.stderr))
 
 
