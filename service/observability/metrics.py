@@ -145,9 +145,11 @@ class Metrics(Observer):
     def ready(self) -> None:
         self._ready.set(process_age_s())
 
-    def request(self, route: str, context: RequestContext, seconds: float) -> None:
+    def request(
+        self, route: str, outcome: str, reason: str, context: RequestContext, seconds: float
+    ) -> None:
         """Count a request that has ended."""
-        self._requests[route, context.outcome, context.reason].inc()
+        self._requests[route, outcome, reason].inc()
         self._request_seconds[(route,)].observe(seconds)
         for timer in context.timers:
             for stage, ms in timer.stages_ms.items():
