@@ -196,7 +196,9 @@ def test_the_figure_is_drawn_from_its_data() -> None:
     assert new_song.draw(figures) == new_song.PICTURE.read_text()
     tenth = figures["top_percent"].index(10)
     for method in figures["methods"].values():
-        assert f"{method['found'][tenth]:.0%}".replace("%", " %") in page("cf-estimator.md")
+        found = f"{method['found'][tenth]:.0%}".replace("%", " %")
+        assert found in page("cf-estimator.md")
+        assert found in README
 
 
 def test_the_readme_is_short() -> None:
