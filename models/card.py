@@ -21,6 +21,10 @@ OUTPUTS: dict[Kind, frozenset[str]] = {
 }
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Part(BaseModel):
     """Base of the card's parts: immutable, and unknown fields are refused."""
 
@@ -142,6 +146,16 @@ class Card(Part):
     version: str
     kind: Kind
     task: Annotated[str, Field(pattern=rf"^{NAME}$")]
+    # A name in `training.networks.registry`. Not written where None, so that the cards of the CF
+    # estimator are those that they were before there was a choice.
+    architecture: Annotated[
+        str | None,
+        Field(
+            pattern=rf"^{NAME}$",
+            exclude_if=_is_none,
+            description="Network architecture of the encoder; where absent, `cf-estimator`.",
+        ),
+    ] = None
     labels: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     audio: AudioInput

@@ -8,19 +8,15 @@ import os
 import signal
 import socket
 import sys
+from typing import TYPE_CHECKING, NoReturn
 
-from pydantic import ValidationError
-
-from models.errors import TasteprintError
-from models.malloc import keep_freed_memory
-from service.app import create_app
 from service.errors import CannotStart
-from service.inference.model import Model
-from service.middleware.auth import check_exposure
-from service.observability.logs import configure
-from service.pipeline.pipeline import Pipeline
-from service.server import Server
-from service.settings import from_environment
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from service.inference.model import Model
+    from service.pipeline.pipeline import Pipeline
 
 BACKLOG = 1024
 
@@ -28,10 +24,18 @@ BACKLOG = 1024
 def main() -> None:
     """Run the service with the settings of `TASTEPRINT_*`."""
     if len(sys.argv) > 1:
-        sys.exit(
-            "tasteprint-serve takes no arguments: its settings are environment variables, as "
-            "TASTEPRINT_PORT=8080; docs/settings.md lists them"
-        )
+        _answer(sys.argv[1:])
+    # Imported here, since help and bad arguments need none of it and would wait for seconds.
+    from pydantic import ValidationError
+
+    from models.errors import TasteprintError
+    from models.malloc import keep_freed_memory
+    from service.app import create_app
+    from service.middleware.auth import check_exposure
+    from service.observability.logs import configure
+    from service.server import Server
+    from service.settings import from_environment
+
     try:
         settings = from_environment()
         configure(settings)
@@ -52,6 +56,19 @@ def main() -> None:
         logging.shutdown()
         sys.stdout.flush()
         os._exit(0)
+
+
+def _answer(arguments: list[str]) -> NoReturn:
+    """Print the help text, or refuse other arguments."""
+    if arguments in (["--help"], ["-h"]):
+        from service.help import describe_settings
+
+        print(describe_settings(), end="")
+        sys.exit()
+    sys.exit(
+        "tasteprint-serve takes no arguments: its settings are environment variables, as "
+        "TASTEPRINT_PORT=8080; --help and docs/settings.md list them"
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:

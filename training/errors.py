@@ -1,4 +1,4 @@
-"""What can go wrong offline: one tree, each error with its value and its remedy."""
+"""Exceptions of training: one tree; each message states the wrong value and the remedy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 class TrainingError(Exception):
-    """Any error of this program that its user can do something about."""
+    """Base class of errors that the user can mend; the command line prints them as one line."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Its text is what comes back from a worker process, whatever it was made from."""
+        """Pickle by the message: constructors differ, and worker processes send errors back."""
         return _with_text, (type(self), str(self))
 
 
@@ -34,8 +34,8 @@ class RenderFailed(TrainingError):
 class ParityFailed(TrainingError):
     def __init__(self, output: str, error: float, limit: float) -> None:
         super().__init__(
-            f"{output}: ONNX differs from what was trained by {error:.2e} of its scale, at most "
-            f"{limit:.0e}; nothing was written"
+            f"{output}: ONNX differs from the trained model by {error:.2e} of its scale, and the "
+            f"limit is {limit:.0e}; nothing was written"
         )
 
 
@@ -53,7 +53,7 @@ class OtherRun(TrainingError):
     def __init__(self, out: Path) -> None:
         super().__init__(
             f"{out} holds a run with other settings, data or teacher; choose another --out, delete "
-            "it, or (where there is that option) begin again with --no-resume"
+            "this one, or start over with --no-resume (where the command has that option)"
         )
 
 
@@ -70,24 +70,24 @@ class BadDataset(TrainingError):
 class OtherManifest(TrainingError):
     def __init__(self, out: Path) -> None:
         super().__init__(
-            f"{out} holds the windows of another manifest; choose another --out, or delete it"
+            f"{out} holds the windows of another manifest; choose another --out, or delete this one"
         )
 
 
 class NothingToTrain(TrainingError):
     def __init__(self, part: str, n_tracks: int) -> None:
         super().__init__(
-            f"no window for the part {part!r}: of its {n_tracks} prepared tracks none has an item "
+            f"no window for the part {part!r}: none of its {n_tracks} prepared tracks has an item "
             "with a factor; check that item ids are the same in the logs and the manifest"
         )
 
 
 class BadTransfer(TrainingError):
     def __init__(self, method: str, width: int, teacher_width: int | None) -> None:
-        found = f"of width {teacher_width}" if teacher_width else "none"
+        found = f"has width {teacher_width}" if teacher_width else "is missing"
         super().__init__(
-            f"{method} at width {width} needs a teacher of that width, and this one is {found}; "
-            "give --teacher a CF estimator of that width, or choose kd, which takes any"
+            f"{method} at width {width} needs a teacher of that width, and the teacher {found}; "
+            "give --teacher a CF estimator of that width, or choose kd, which takes any width"
             if method in ("init", "fix")
             else f"{method} needs a teacher; give --teacher the bundle of a CF estimator"
         )
@@ -98,22 +98,35 @@ class BadTeacher(TrainingError):
         super().__init__(f"bundle {name} {reason}")
 
 
+class UnknownEncoder(TrainingError):
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"there is no encoder {name!r}; choose one of {', '.join(known)}")
+
+
+class OtherAudio(TrainingError):
+    def __init__(self, found: object, encoder: str, wanted: object) -> None:
+        super().__init__(
+            f"the prepared windows are {found}, and the encoder {encoder} takes {wanted}; prepare "
+            "the audio again for that encoder"
+        )
+
+
 class BadCrop(TrainingError):
     def __init__(self, crop_s: float, segment_s: float, window_s: float) -> None:
         super().__init__(
-            f"crops of {crop_s:g} s do not fit: a whole number of times {segment_s:g} s, which the "
-            f"teacher hears at a time, and at most the window's {window_s:g} s"
+            f"crops of {crop_s:g} s do not fit: they must be a multiple of {segment_s:g} s, the "
+            f"teacher's segment, and at most the window's {window_s:g} s"
         )
 
 
 class UnknownMethod(TrainingError):
     def __init__(self, method: str, known: Iterable[str]) -> None:
-        super().__init__(f"there is no method {method!r}; choose of {', '.join(known)}")
+        super().__init__(f"unknown method {method!r}; choose one of {', '.join(known)}")
 
 
 class BadFold(TrainingError):
     def __init__(self, fold: int, n_folds: int) -> None:
-        super().__init__(f"there is no fold {fold}; the data set has 0 to {n_folds - 1}")
+        super().__init__(f"there is no fold {fold}; the data set has folds 0 to {n_folds - 1}")
 
 
 class OtherUsers(TrainingError):
@@ -138,7 +151,7 @@ class NothingToEvaluate(TrainingError):
     def __init__(self, n_clips: int, min_listeners: int) -> None:
         super().__init__(
             f"none of the {n_clips} held-out clips is of an item with {min_listeners} or more "
-            "listeners in the logs; lower --min-listeners, or hold out more"
+            "listeners in the logs; lower --min-listeners, or hold out more artists"
         )
 
 

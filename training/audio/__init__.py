@@ -1,1 +1,1 @@
-"""Audio of a training set, decoded to windows."""
+"""Audio of a training set: manifests, MIDI rendering, decoded windows."""

@@ -1,4 +1,4 @@
-"""Track manifests: ids, artists, paths."""
+"""Reader of track manifests: ids, artists and paths."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ MANIFEST = "manifest.csv"
 ID_COLUMNS = ("track_id", "item_id", "artist", "user_id", "label")
 
 
-# What may lie beside a track's audio under the same name.
+# Files beside a track's audio that may have the same name.
 NOT_AUDIO = {".jpg", ".jpeg", ".png", ".txt", ".json", ".csv", ".lrc", ".cue", ".mid"}
 
 
 def read_ids(path: Path) -> pd.DataFrame:
-    """A table of ours: ids and names are text, also `007` and `NA`."""
+    """Read a table written by this program, its ids and names as text (`007` and `NA` stay)."""
     return pd.read_csv(path, dtype=dict.fromkeys(ID_COLUMNS, str), keep_default_na=False)
 
 
 def load_manifest(folder: Path) -> pd.DataFrame:
-    """Every track of the manifest that the folder was made from, also those refused."""
+    """Every track of the manifest of a prepared folder, refused tracks included.
+
+    Raises
+    ------
+    MissingInput
+    """
     try:
         return read_ids(folder / MANIFEST)
     except FileNotFoundError as error:
@@ -39,34 +44,34 @@ def read_manifest(
     item_column: str = "item_id",
     artist_column: str | None = None,
 ) -> pd.DataFrame:
-    """The manifest with the columns `track_id`, `item_id`, `artist` and `path` made sure of.
+    """Read a manifest and add the columns `track_id`, `item_id`, `artist` and `path`.
 
     Without a `path` column a track's file is `<audio>/<track_id>.*`; without artists, each item
-    is its own.
+    counts as its own artist.
 
     Raises
     ------
     BadManifest
-        Where a column is missing, or a track id is there twice.
+        Where the file cannot be read, a column is missing, or a track id is repeated.
     """
     try:
         manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise BadManifest(path, str(error)) from error
-    wanted = [track_column, item_column, *filter(None, [artist_column])]
-    missing = [column for column in wanted if column not in manifest]
+    required = [track_column, item_column, *filter(None, [artist_column])]
+    missing = [column for column in required if column not in manifest]
     if missing:
         raise BadManifest(
-            path, f"has no column {', '.join(missing)}, only {', '.join(manifest.columns)}"
+            path, f"no column {', '.join(missing)}; the columns are {', '.join(manifest.columns)}"
         )
     artist = manifest[artist_column or item_column]
     artist = artist.where(artist != "", manifest[item_column])
     manifest = manifest.assign(
         track_id=manifest[track_column], item_id=manifest[item_column], artist=artist
     )
-    twice = manifest["track_id"][manifest["track_id"].duplicated()]
-    if len(twice):
-        raise BadManifest(path, f"the track id {twice.iloc[0]!r} is there twice")
+    repeated = manifest["track_id"][manifest["track_id"].duplicated()]
+    if len(repeated):
+        raise BadManifest(path, f"the track id {repeated.iloc[0]!r} is repeated")
     if "path" in manifest:
         manifest["path"] = [str(audio / name) for name in manifest["path"]]
     else:

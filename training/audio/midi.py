@@ -1,4 +1,4 @@
-"""MIDI → audio by FluidSynth, for logs whose songs come as scores and not as recordings."""
+"""MIDI renderer (FluidSynth), for listening logs whose songs are scores and not recordings."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SOUNDFONTS = (
     Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
     Path("/usr/share/soundfonts/FluidR3_GM.sf2"),
 )
-# FluidSynth's interpolation does not band-limit, so render above the rate that is kept.
+# FluidSynth's interpolation does not band-limit: render above the target rate, then resample.
 RENDER_RATE = 32_000
 TIMEOUT_S = 60
 MIN_PEAK = 1e-3
 
 
 def find_soundfont(soundfont: Path | None = None) -> Path:
-    """The sound font to render with, after a check that FluidSynth is there too.
+    """The sound font to render with, after a check that FluidSynth is installed.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def find_soundfont(soundfont: Path | None = None) -> Path:
 
 @contextmanager
 def midi_files(source: Path) -> Iterator[list[Path]]:
-    """The .mid files of a folder, or of a .tar archive that is unpacked for as long as needed."""
+    """Context manager: the .mid files of a folder, or of a .tar archive unpacked temporarily."""
     if source.is_dir():
         yield sorted(source.rglob("*.mid"))
         return
@@ -64,7 +64,7 @@ def midi_files(source: Path) -> Iterator[list[Path]]:
 def render_file(
     midi: Path, target: Path, soundfont: Path, *, sample_rate: int, max_seconds: float
 ) -> None:
-    """Render one MIDI file to mono FLAC, cut to `max_seconds` so that reverb tails stay out.
+    """Render one MIDI file to mono FLAC, cut to `max_seconds` to drop reverb tails.
 
     Raises
     ------
@@ -81,8 +81,8 @@ def render_file(
 
 
 def _synthesise(midi: Path, soundfont: Path) -> NDArray[np.int16]:
-    """Stereo at `RENDER_RATE`, shape (n, 2)."""
-    # Through a file: FluidSynth writes blocks of 256 bytes, slow to read from a pipe.
+    """Render to stereo int16 at `RENDER_RATE`, shape (n, 2)."""
+    # Through a file: FluidSynth writes blocks of 256 bytes, which are slow to read from a pipe.
     with tempfile.NamedTemporaryFile(suffix=".raw") as raw:
         command = ["fluidsynth", "-ni", "-q", "-o", "synth.dynamic-sample-loading=1"]
         command += ["-T", "raw", "-O", "s16", "-r", str(RENDER_RATE), "-F", raw.name]
@@ -108,11 +108,11 @@ def render(
     max_seconds: float = 34.0,
     workers: int = 2,
 ) -> Iterator[tuple[Path, str | None]]:
-    """Render many files in parallel, skipping what is already there.
+    """Render files in parallel, skipping those already rendered.
 
     Yields
     ------
-    midi, reason : each file as it is done, with why it failed (None where it did not).
+    midi, reason : each file as it completes, and the reason of a failure or None
     """
     font = find_soundfont(soundfont)
     out.mkdir(parents=True, exist_ok=True)

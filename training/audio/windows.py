@@ -1,4 +1,4 @@
-"""Audio files and a manifest -> memory-mapped int16 windows, and a record of what was done."""
+"""Decoded windows of a training set: a memory-mapped int16 array, resumable, with a log."""
 
 from __future__ import annotations
 
@@ -31,23 +31,29 @@ NO_FILE = "there is no such file"
 
 @dataclass(frozen=True)
 class Prepared:
-    """`windows` int16, shape (n_rows, window_samples); `tracks`, one row a usable window.
+    """Decoded windows and their tracks, as `prepare` wrote them.
 
-    `tracks` has the manifest's columns and `row` (into `windows`), `duration_s`, `codec`, `cut`
-    and `padded`.
+    Attributes
+    ----------
+    windows : int16, shape (n_rows, window_samples), memory-mapped
+    tracks : one row per usable window: the manifest's columns and `row` (into `windows`),
+        `duration_s`, `codec`, `cut` and `padded`
+    audio : sample rate and length of the windows
     """
 
     windows: NDArray[np.int16]
     tracks: pd.DataFrame
+    audio: AudioInput
 
     @classmethod
     def load(cls, folder: Path) -> Prepared:
         try:
             windows = np.load(folder / WINDOWS, mmap_mode="r")
             tracks = read_ids(folder / "tracks.csv")
+            source = json.loads((folder / SOURCE).read_text())
         except FileNotFoundError as error:
             raise MissingInput(folder, "tasteprint-train prepare") from error
-        return cls(windows, tracks)
+        return cls(windows, tracks, AudioInput.model_validate(source["audio"]))
 
     def waveforms(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Float windows in [-1, 1], shape (len(rows), window_samples)."""
@@ -57,12 +63,12 @@ class Prepared:
 def prepare(
     manifest: pd.DataFrame, out: Path, audio: AudioInput, *, workers: int = 2
 ) -> Generator[dict[str, Any]]:
-    """Decode the middle window of each track; what an earlier run did is not done again.
+    """Decode the middle window of each track; tracks of an earlier run are not decoded again.
 
     Yields
     ------
-    One record a track as it is done: `track_id`, `row`, and either `reason` (why it was refused)
-    or `duration_s`, `codec`, `cut`, `padded`. They are all in `log.jsonl` too; `tracks.csv` and
+    One record per track as it completes: `track_id`, `row`, and either `reason` (of a refusal)
+    or `duration_s`, `codec`, `cut`, `padded`. `log.jsonl` holds all records; `tracks.csv` and
     `refused.csv` are written at the end.
 
     Raises
@@ -90,7 +96,7 @@ def prepare(
                 log.flush()
                 done[record["track_id"]] = record
                 yield record
-    finally:  # stopped: what has not begun is left for the next run
+    finally:  # interrupted: the next run decodes the tracks not yet begun
         pool.shutdown(cancel_futures=True)
     windows.flush()
     _write_tables(manifest, pd.DataFrame(list(done.values())), out)
@@ -103,7 +109,7 @@ def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str
         windows = read_windows(Path(path), audio, WindowChoice())
     except AudioError as error:
         return {"reason": str(error)}
-    except Exception as error:  # a file that its decoder did not foresee must not end the run
+    except Exception as error:  # an unforeseen decoder error must not end the run
         return {"reason": f"the decoder failed: {type(error).__name__}: {error}"}
     row[:] = np.rint(windows.samples[0] * FULL_SCALE).astype(np.int16)
     return {
@@ -117,7 +123,7 @@ def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str
 def _open(
     manifest: pd.DataFrame, out: Path, audio: AudioInput
 ) -> tuple[np.memmap[Any, np.dtype[np.int16]], dict[str, dict[str, Any]]]:
-    """The array to fill and the records of an earlier run on the same manifest."""
+    """The array to fill, and the records of an earlier run by track id."""
     listing = "\n".join(manifest["track_id"])
     source = {
         "manifest_sha256": hashlib.sha256(listing.encode()).hexdigest(),
@@ -137,7 +143,7 @@ def _open(
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
-    """The records of earlier runs; a last line that a crash cut off is taken out of the file."""
+    """The records of earlier runs; a last line that a crash truncated is removed from the file."""
     if not path.exists():
         return []
     content = path.read_bytes()

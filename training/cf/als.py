@@ -1,4 +1,4 @@
-"""User-item matrix -> 40-d factors, by alternating least squares (Hu et al. 2008)."""
+"""Matrix factorisation of listening logs by alternating least squares (Hu et al. 2008)."""
 
 from __future__ import annotations
 
@@ -18,30 +18,22 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from training.cf.logs import Logs
+from training.cf.settings import AlsSettings
 from training.errors import MissingInput
 
 Factors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class AlsSettings:
-    """What `implicit` is asked for.
-
-    Confidence is alpha · count where there is an entry and 1 where there is none. The defaults
-    ranked held-out entries of the shipped model's logs best (nDCG@10 0.236, against 0.184 with
-    alpha 1 and 0.206 with 40): chosen on the logs alone, without any audio.
-    """
-
-    factors: int = 40
-    regularization: float = 1.0
-    alpha: float = 10.0
-    iterations: int = 15
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class Factorization:
-    """`item_factors` (n_items, 40) and `user_factors` (n_users, 40), with the ids of their rows."""
+    """Result of a factorisation.
+
+    Attributes
+    ----------
+    item_factors, user_factors : float32, shapes (n_items, dim) and (n_users, dim)
+    items, users : the ids of their rows
+    report : of the logs and of the ranking check
+    """
 
     item_factors: Factors
     user_factors: Factors
@@ -62,7 +54,12 @@ class Factorization:
 
     @classmethod
     def load(cls, folder: Path) -> Factorization:
-        """Read what `save` wrote; `MissingInput` where it is not there."""
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        MissingInput
+        """
         try:
             facts = json.loads((folder / "report.json").read_text())
             return cls(
@@ -77,7 +74,7 @@ class Factorization:
             raise MissingInput(folder, "tasteprint-train factorize") from error
 
     def model(self) -> AlternatingLeastSquares:
-        """An `implicit` model of these factors, to fold in items that it has not seen."""
+        """An `implicit` model with these factors, to fold in items that were not factorised."""
         model = new_model(self.settings)
         model.item_factors, model.user_factors = self.item_factors, self.user_factors
         return model
@@ -88,7 +85,8 @@ def _read_index(path: Path) -> pd.Index:
 
 
 def new_model(settings: AlsSettings) -> AlternatingLeastSquares:
-    with threadpool_limits(1, "blas"):  # which it checks, and warns
+    """An unfitted `implicit` model with these settings."""
+    with threadpool_limits(1, "blas"):  # implicit warns where BLAS has more threads
         return AlternatingLeastSquares(
             factors=settings.factors,
             regularization=settings.regularization,
@@ -106,14 +104,14 @@ def factorize(
     check: bool = True,
     on_iteration: Callable[[], None] = lambda: None,
 ) -> Factorization:
-    """Factorise the logs; seeded, so that the same logs give the same factors.
+    """Factorise the logs; the same logs and seed give the same factors.
 
     Parameters
     ----------
-    check : also fit on four fifths of the entries and rank the rest, as a sanity measure
+    check : also fit on four fifths of the entries and rank the rest, as a sanity check
     on_iteration : called after each of the `settings.iterations` (twice as many with `check`)
     """
-    # implicit's own threads do the work; BLAS threads on top only get in their way.
+    # implicit has threads of its own; BLAS threads would only compete with them.
     with threadpool_limits(1, "blas"):
         report = dict(logs.report)
         if check:

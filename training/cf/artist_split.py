@@ -1,4 +1,4 @@
-"""Artist-disjoint parts: no artist's sound or listeners on both sides."""
+"""Artist-disjoint split into train, validation and test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ def split_by_artist(
     validation: float = 0.1,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Deal the artists into folds; one fold is the test, a share of the rest validates.
+    """Assign artists to folds; one fold is the test part, a share of the others validation.
+
+    No artist's audio or listeners are in two parts.
 
     Parameters
     ----------
@@ -28,26 +30,33 @@ def split_by_artist(
 
     Returns
     -------
-    Those columns and `part`: `train`, `validation` or `test`.
+    The same columns and `part`: `train`, `validation` or `test`.
     """
     artists = np.array(sorted(tracks["artist"].unique()))
     np.random.default_rng(seed).shuffle(artists)
     test = set(artists[fold::n_folds])
-    rest = [artist for artist in artists if artist not in test]
-    held = set(rest[: round(validation * len(rest))])
+    others = [artist for artist in artists if artist not in test]
+    validating = set(others[: round(validation * len(others))])
     split = tracks[["track_id", "item_id", "artist"]].copy()
     split["part"] = [
-        "test" if artist in test else "validation" if artist in held else "train"
+        "test" if artist in test else "validation" if artist in validating else "train"
         for artist in split["artist"]
     ]
     return split
 
 
 def items_of(split: pd.DataFrame, parts: Sequence[str]) -> set[str]:
+    """Ids of the items of these parts."""
     return set(split.loc[split["part"].isin(parts), "item_id"])
 
 
 def load_split(path: Path) -> pd.DataFrame:
+    """Read a split file.
+
+    Raises
+    ------
+    MissingInput
+    """
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError as error:

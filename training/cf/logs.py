@@ -1,4 +1,4 @@
-"""Listening logs -> a user-item matrix, by columns and never by rows."""
+"""Reader of listening logs: CSV or Parquet -> a sparse user-item matrix, vectorised."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from training.errors import BadLogs
 
 @dataclass(frozen=True)
 class Logs:
-    """Who listened to what.
+    """User-item matrix of listening logs, with the ids of its rows and columns.
 
     Attributes
     ----------
     user_items : float32 CSR, shape (n_users, n_items): 1 or a count
     users, items : the ids of its rows and columns, as strings
-    report : rows read, kept and dropped with why, shape, density
+    report : rows read, kept and dropped by reason, shape, density
     """
 
     user_items: sparse.csr_matrix
@@ -42,15 +42,15 @@ def read_logs(
     min_user_items: int = 1,
     min_item_users: int = 1,
 ) -> Logs:
-    """Read a CSV or Parquet file of one row a user and item (or one row a play).
+    """Read a CSV or Parquet file with one row per user and item, or one row per play.
 
-    Repeated pairs are one: 1 where there is no `count_column`, else the sum of their counts.
-    Ids are text, `007` and `NA` as they stand, so that they join whatever the file types are.
+    Repeated pairs are merged: to 1 where there is no `count_column`, else to the sum of counts.
+    Ids are read as text (`007` and `NA` stay), so that ids of different file types match.
 
     Raises
     ------
     BadLogs
-        Where a column is missing, counts are not numbers, or nothing is left.
+        Where the file cannot be read, a column is missing, or no row is left.
     """
     rows = _read_columns(path, [user_column, item_column, *filter(None, [count_column])])
     report: dict[str, float] = {"rows_read": len(rows)}
@@ -67,7 +67,7 @@ def read_logs(
     n_items = pairs.groupby("user")["item"].transform("size")
     pairs = _keep(pairs, n_items >= min_user_items, "user_with_few_items", report)
     if pairs.empty:
-        raise BadLogs(path, f"no usable row is left of {len(rows)}: {report}")
+        raise BadLogs(path, f"no row is left of {len(rows)} after filtering: {report}")
     return _to_matrix(pairs, binary=count_column is None, report=report)
 
 
@@ -95,7 +95,7 @@ def _counts(rows: pd.DataFrame, column: str | None) -> pd.Series:
 
 
 def _as_ids(column: pd.Series) -> pd.Series:
-    """Strings; a column of whole numbers with gaps is read as floats, whose `.0` is dropped."""
+    """Ids as text; pandas reads integers with gaps as floats, so a trailing `.0` is dropped."""
     if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
         column = column.astype(np.int64)
     return column.astype(str)

@@ -1,63 +1,142 @@
-"""Options that several commands of `tasteprint-train` share."""
+"""Options that several commands share, and options made from a settings dataclass."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from annotated_types import Ge, Le
+from typing_extensions import Doc
 
-console = Console()
+from training.cli import checks
+
 WORKERS = os.cpu_count() or 2
+DEFAULT_TEACHER = Path("models/cf-estimator")
 
 Out = Annotated[Path, typer.Option(help="Folder to write into.")]
-PreparedDir = Annotated[Path, typer.Option("--prepared", help="Folder of `prepare`.")]
-TaskDir = Annotated[Path, typer.Option("--task", help="Folder of `dataset`.")]
-Teacher = Annotated[Path, typer.Option(help="Bundle of a CF estimator.")]
-ResultsDir = Annotated[Path, typer.Option("--results", help="Folder of `compare` or `probe`.")]
-BundleDir = Annotated[Path, typer.Option("--out", help="Folder of the bundle, models/<name>.")]
-CardVersion = Annotated[str, typer.Option(help="Version of the model.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-Files = Annotated[int, typer.Option("--workers", help="Files at a time.")]
-
-BatchSize = Annotated[int, typer.Option(help="Windows a step and device.")]
-LearningRate = Annotated[float, typer.Option(help="Adam's, at the start.")]
-MaxEpochs = Annotated[int, typer.Option(help="Passes over the data, at most.")]
-Patience = Annotated[int, typer.Option(help="Epochs without progress before the end.")]
-CropS = Annotated[float, typer.Option(help="Random training crops; 0: whole windows.")]
-CosineSchedule = Annotated[bool, typer.Option(help="Let the learning rate fall.")]
-Precision = Annotated[
-    Literal["32-true", "bf16-mixed", "16-mixed"], typer.Option(help="Of the arithmetic.")
+PreparedDir = Annotated[
+    Path, typer.Option("--prepared", help="Folder of `prepare`.", callback=checks.check_prepared)
 ]
-Accelerator = Annotated[Literal["auto", "cpu", "gpu"], typer.Option(help="What to train on.")]
-Devices = Annotated[int, typer.Option(help="More than one trains by DDP.")]
-LoaderWorkers = Annotated[int, typer.Option("--workers", help="Loader processes a device.")]
-Resume = Annotated[bool, typer.Option(help="Go on from the last checkpoint.")]
+FactorsDir = Annotated[
+    Path, typer.Option("--factors", help="Folder of `factorize`.", callback=checks.check_factors)
+]
+RunDir = Annotated[
+    Path, typer.Option("--run", help="Folder of `estimator`.", callback=checks.check_run)
+]
+TaskDir = Annotated[
+    Path, typer.Option("--task", help="Folder of `dataset`.", callback=checks.check_task)
+]
+Teacher = Annotated[
+    Path, typer.Option(help="Bundle of the teacher, an encoder.", callback=checks.check_bundle)
+]
+BundleDir = Annotated[
+    Path,
+    typer.Option(
+        "--out", help="Folder of the bundle, models/<name>.", callback=checks.check_bundle_name
+    ),
+]
+DataFile = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        help="JSON: a list of {name, use, licence} of the training data.",
+        callback=checks.check_data,
+    ),
+]
+LogsFile = Annotated[
+    Path,
+    typer.Option(
+        "--logs", help="CSV or Parquet, one row per user and item.", callback=checks.check_logs
+    ),
+]
+UserColumn = Annotated[str, typer.Option(help="Column of the user id.")]
+ItemColumn = Annotated[str, typer.Option(help="Column of the item id, the same in logs and audio.")]
+CountColumn = Annotated[
+    str | None, typer.Option(help="Column of play counts; default: each row counts as one play.")
+]
+CardVersion = Annotated[str, typer.Option(help="Version of the model.")]
+Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
+Workers = Annotated[int, typer.Option("--workers", help="Number of files processed in parallel.")]
+Resume = Annotated[bool, typer.Option(help="Continue from the last checkpoint.")]
 
 
-def check_width(width: int) -> int:
-    from training.networks.cf_estimator import WIDTHS
+def with_settings(
+    settings: type[Any], exclude: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: a command's parameter `settings` becomes one option per field of a dataclass.
 
-    if width not in WIDTHS:
-        raise typer.BadParameter(f"{width} is none of {WIDTHS}")
-    return width
+    Name, type, default, help text (`Doc`) and bounds (`Ge`, `Le`) are those of the field, so that a
+    hyperparameter is stated once. The command gets the object that is made of the options.
+
+    Parameters
+    ----------
+    settings : a dataclass whose fields are `name: Annotated[type, Doc("help text")] = default`
+    exclude : fields that are no options of the command; they keep their defaults
+    """
+    parameters = [
+        _to_parameter(name, annotation, default)
+        for name, annotation, default in _describe_fields(settings)
+        if name not in exclude
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            chosen = {option.name: arguments.pop(option.name) for option in parameters}
+            command(**arguments, settings=settings(**chosen))
+
+        options: list[inspect.Parameter] = []
+        for parameter in inspect.signature(command, eval_str=True).parameters.values():
+            is_settings = parameter.name == "settings"
+            options += parameters if is_settings else [_as_keyword(parameter)]
+        # typer reads both; of the two, `__wrapped__` would lead back to the undecorated command.
+        del run.__wrapped__
+        run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+        run.__annotations__ = {option.name: option.annotation for option in options}
+        return run
+
+    return decorate
 
 
-def check_widths(widths: list[int]) -> list[int]:
-    return [check_width(width) for width in widths]
+def _describe_fields(settings: type[Any]) -> list[tuple[str, Any, Any]]:
+    """Name, annotation and default of each field, in the dataclass's order."""
+    hints = get_type_hints(settings, include_extras=True)
+    return [
+        (
+            field.name,
+            hints[field.name],
+            inspect.Parameter.empty if field.default is MISSING else field.default,
+        )
+        for field in fields(settings)
+    ]
 
 
-Width = Annotated[int, typer.Option(help="Channels: 32, 64, 128 or 256.", callback=check_width)]
-
-
-def progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
+def _to_parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind, *metadata = get_args(annotation)
+    stated: dict[str, Any] = {}
+    for item in metadata:
+        if isinstance(item, Doc):
+            stated["help"] = item.documentation
+        elif isinstance(item, Ge):
+            stated["min"] = item.ge
+        elif isinstance(item, Le):
+            stated["max"] = item.le
+        else:
+            raise TypeError(f"{name}: {item!r} cannot be made into an option")
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, typer.Option(**stated)],
     )
+
+
+def _as_keyword(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Typer passes every argument by keyword; so a default may stand before none."""
+    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

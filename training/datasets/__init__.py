@@ -1,30 +1,61 @@
-"""Labelled data sets, each read from its own published layout (`READERS`), and one's own."""
+"""Labelled data sets: published ones, each read from its own layout, and custom data of a user."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
-from training.datasets import ballroom, dcase2016, emomusic, emotify, esc10, fma, gtzan
-from training.datasets.custom import own
-from training.datasets.task import Task
 from training.errors import BadDataset
 
-READERS: dict[str, Callable[[Path], Task]] = {
-    "dcase2016": dcase2016.scenes,
-    "emomusic-arousal": emomusic.arousal,
-    "emomusic-genre": emomusic.genre,
-    "emomusic-valence": emomusic.valence,
-    "emotify-gems": emotify.gems,
-    "emotify-genre": emotify.genre,
-    "esc10": esc10.sounds,
-    "extended-ballroom": ballroom.dances,
-    "fma-medium": fma.medium,
-    "fma-small": fma.small,
-    "gtzan": gtzan.whole,
-    "gtzan-fault-filtered": gtzan.fault_filtered,
-    "gtzan-mini": gtzan.mini,
+if TYPE_CHECKING:
+    from training.datasets.task import Task
+
+# Name -> module and function. The module is imported when its data set is read: the command line
+# lists the names, and pandas alone takes half a second.
+READERS: dict[str, tuple[str, str]] = {
+    "dcase2016": ("dcase2016", "read"),
+    "emomusic-arousal": ("emomusic", "read_arousal"),
+    "emomusic-genre": ("emomusic", "read_genre"),
+    "emomusic-valence": ("emomusic", "read_valence"),
+    "emotify-gems": ("emotify", "read_gems"),
+    "emotify-genre": ("emotify", "read_genre"),
+    "esc10": ("esc10", "read"),
+    "extended-ballroom": ("ballroom", "read"),
+    "fma-medium": ("fma", "read_medium"),
+    "fma-small": ("fma", "read_small"),
+    "gtzan": ("gtzan", "read"),
+    "gtzan-fault-filtered": ("gtzan", "read_fault_filtered"),
+    "gtzan-mini": ("gtzan", "read_mini"),
 }
+# `own` is the former name of `custom`.
+CUSTOM = ("custom", "own")
+NOT_STATED = "not stated"
+
+
+class Reader(Protocol):
+    def __call__(self, folder: Path) -> Task: ...
+
+
+def load_reader(name: str) -> Reader:
+    """The function that reads a published data set, one of `READERS`."""
+    module, function = READERS[name]
+    return cast(Reader, getattr(import_module(f"training.datasets.{module}"), function))
+
+
+def check_request(name: str, labels: Path | None, task: str | None, licence: str) -> None:
+    """Refuse an unknown data set, and options that only custom data takes.
+
+    Raises
+    ------
+    BadDataset
+    """
+    if name not in CUSTOM and name not in READERS:
+        raise BadDataset(name, f"unknown data set; choose custom, {', '.join(READERS)}")
+    if name in READERS and (labels or task or licence != NOT_STATED):
+        raise BadDataset(
+            name, "labels, task and licence are given by the set; these options are for `custom`"
+        )
 
 
 def read_dataset(
@@ -33,28 +64,25 @@ def read_dataset(
     *,
     labels: Path | None = None,
     task: str | None = None,
-    licence: str | None = None,
+    licence: str = NOT_STATED,
 ) -> Task:
-    """The data set of that name in a folder; the rest is for `own`.
+    """Read a data set by its name from a folder; `labels`, `task` and `licence` are for `custom`.
 
     Raises
     ------
     BadDataset
     """
-    stated = licence or "not stated"
-    if name == "own":
-        return own(folder, labels, task=task, licence=stated)
-    if name not in READERS:
-        raise BadDataset(name, f"there is no such set; choose own, {', '.join(READERS)}")
-    if labels or task or stated != "not stated":
-        raise BadDataset(
-            name, "it has labels, a task and a licence of its own; these are for `own`"
-        )
-    read = READERS[name](folder)
+    check_request(name, labels, task, licence)
+    if name in CUSTOM:
+        from training.datasets.custom import read_custom
+
+        return read_custom(folder, labels, name=name, task=task, licence=licence)
+    read = load_reader(name)(folder)
     for part in ("train", "test"):
         if "part" in read.tracks and not (read.tracks["part"] == part).any():
             raise BadDataset(
                 name,
-                f"no track of its {part} part is there ({len(read.missing)} files are missing)",
+                f"the {part} part has no track with an audio file ({len(read.missing)} files are "
+                "missing)",
             )
     return read

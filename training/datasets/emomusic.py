@@ -1,8 +1,8 @@
-"""EmoMusic: 744 clips of 45 s, their genre, and how aroused and how pleasant they sound.
+"""Reader of EmoMusic: 744 clips of 45 s with genre, arousal and valence.
 
 Source: Soleymani, Caro, Schmidt, Sha, Yang, "1000 songs for emotional analysis of music" (2013).
 Read from its own layout, `annotations/songs_info.csv`, `annotations/static_annotations.csv` (both
-can also lie in the folder itself, as the archive unpacks them) and `clips_45seconds/<song_id>.mp3`.
+can also be in the folder itself, as the archive unpacks them) and `clips_45seconds/<song_id>.mp3`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from models.card import Data
-from training.datasets.task import (
-    Kind,
-    Task,
-    as_numbers,
-    audio_by_stem,
+from training.datasets.tables import (
+    find_by_stem,
+    find_root,
     keep_present,
+    parse_numbers,
     read_table,
-    unpacked,
 )
+from training.datasets.task import Kind, Task
 from training.errors import BadDataset
 
 INFO, RATINGS, CLIPS = "songs_info.csv", "static_annotations.csv", "clips_45seconds"
@@ -30,39 +29,43 @@ SPLIT = "the set's own development and evaluation songs; the validation part sha
 LICENCE = "recordings from the Free Music Archive, Creative Commons; cite Soleymani et al. 2013"
 
 
-def genre(folder: Path) -> Task:
-    """One of eight genres, as the Free Music Archive files the song."""
+def read_genre(folder: Path) -> Task:
+    """Classification into eight genres, as the Free Music Archive states them."""
     name = "emomusic-genre"
-    tracks = _songs(folder, name).rename(columns={"Genre": "label"})
-    return _task(name, "genre", "classification", tuple(sorted(tracks["label"].unique())), tracks)
+    tracks = _read_songs(folder, name).rename(columns={"Genre": "label"})
+    return _make_task(
+        name, "genre", "classification", tuple(sorted(tracks["label"].unique())), tracks
+    )
 
 
-def valence(folder: Path) -> Task:
-    """How pleasant: the mean over raters, from 1 to 9."""
-    return _rating(folder, "valence")
+def read_valence(folder: Path) -> Task:
+    """Regression of valence: mean over raters, from 1 to 9."""
+    return _read_rating(folder, "valence")
 
 
-def arousal(folder: Path) -> Task:
-    """How aroused: the mean over raters, from 1 to 9."""
-    return _rating(folder, "arousal")
+def read_arousal(folder: Path) -> Task:
+    """Regression of arousal: mean over raters, from 1 to 9."""
+    return _read_rating(folder, "arousal")
 
 
-def _rating(folder: Path, emotion: str) -> Task:
+def _read_rating(folder: Path, emotion: str) -> Task:
     name, column = f"emomusic-{emotion}", f"mean_{emotion}"
     ratings = _read(folder, RATINGS, ("song_id", column), name)
     ratings = ratings[["song_id", column]].rename(columns={"song_id": "track_id", column: emotion})
-    tracks = _songs(folder, name).merge(ratings, on="track_id")
-    return _task(name, emotion, "regression", (emotion,), as_numbers(tracks, (emotion,), name))
+    tracks = _read_songs(folder, name).merge(ratings, on="track_id")
+    return _make_task(
+        name, emotion, "regression", (emotion,), parse_numbers(tracks, (emotion,), name)
+    )
 
 
-def _songs(folder: Path, name: str) -> pd.DataFrame:
+def _read_songs(folder: Path, name: str) -> pd.DataFrame:
     info = _read(folder, INFO, ("song_id", "Artist", "Genre", SET), name)
     strange = sorted(set(info[SET]) - PARTS.keys())
     if strange:
         raise BadDataset(
-            name, f"{INFO} has {strange[0]!r} as {SET!r}, which is neither of {', '.join(PARTS)}"
+            name, f"{INFO} has {strange[0]!r} as {SET!r}, which is none of {', '.join(PARTS)}"
         )
-    files = audio_by_stem(folder / CLIPS)
+    files = find_by_stem(folder / CLIPS)
     return info[["Genre"]].assign(
         track_id=info["song_id"],
         artist=info["Artist"].str.casefold(),
@@ -72,15 +75,15 @@ def _songs(folder: Path, name: str) -> pd.DataFrame:
 
 
 def _read(folder: Path, file: str, columns: tuple[str, ...], name: str) -> pd.DataFrame:
-    root = unpacked(folder, ("annotations", ""), file, name)
+    root = find_root(folder, ("annotations", ""), file, name)
     # Cells of the published files end in tabs.
     return read_table(root / file, columns, name).apply(lambda cells: cells.str.strip())
 
 
-def _task(
-    name: str, answers: str, kind: Kind, labels: tuple[str, ...], tracks: pd.DataFrame
+def _make_task(
+    name: str, card_task: str, kind: Kind, labels: tuple[str, ...], tracks: pd.DataFrame
 ) -> Task:
     kept = ["label"] if kind == "classification" else list(labels)
     present, missing = keep_present(tracks[["track_id", "artist", "part", "path", *kept]], name)
     data = (Data(name="EmoMusic", use="audio and labels", licence=LICENCE),)
-    return Task(name, answers, kind, labels, present, SPLIT, data, missing)
+    return Task(name, card_task, kind, labels, present, SPLIT, data, missing)

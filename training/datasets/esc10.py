@@ -1,7 +1,7 @@
-"""ESC-10: ten classes of five-second environmental recordings, in five folds of its own.
+"""Reader of ESC-10: ten classes of five-second environmental sounds, in five published folds.
 
 Source: Piczak, "ESC: dataset for environmental sound classification" (2015). Read from the layout
-of ESC-50, which it is a part of (`meta/esc50.csv`, `audio/<filename>`), or from a packed form:
+of ESC-50, of which ESC-10 is a part (`meta/esc50.csv`, `audio/<filename>`), or from a packed form:
 `clips.csv` (clip_id, fold, label) and `audio/<clip_id>.*`.
 """
 
@@ -12,22 +12,23 @@ from pathlib import Path
 import pandas as pd
 
 from models.card import Data
-from training.datasets.task import Task, audio_by_stem, keep_present, read_table, unpacked
+from training.datasets.tables import find_by_stem, find_root, keep_present, read_table
+from training.datasets.task import Task
 
 NAME = "esc10"
 META, PACKED = "meta/esc50.csv", "clips.csv"
 
 
-def sounds(folder: Path) -> Task:
-    """What is heard: a dog, rain, a chainsaw, … Clips of one recording share a fold."""
+def read(folder: Path) -> Task:
+    """Classification of the sound: dog, rain, chainsaw, …; clips of one recording share a fold."""
     if (folder / PACKED).exists():
-        tracks = _packed(folder)
+        tracks = _read_packed(folder)
     else:
-        tracks = _published(unpacked(folder, ("", "ESC-50-master"), META, NAME))
+        tracks = _read_published(find_root(folder, ("", "ESC-50-master"), META, NAME))
     present, missing = keep_present(tracks, NAME)
     return Task(
         name=NAME,
-        answers="sounds",
+        card_task="sounds",
         kind="classification",
         labels=tuple(sorted(present["label"].unique())),
         tracks=present,
@@ -37,7 +38,7 @@ def sounds(folder: Path) -> Task:
     )
 
 
-def _published(root: Path) -> pd.DataFrame:
+def _read_published(root: Path) -> pd.DataFrame:
     columns = ("filename", "fold", "category", "esc10", "src_file")
     table = read_table(root / META, columns, NAME)
     table = table[table["esc10"] == "True"]
@@ -52,11 +53,11 @@ def _published(root: Path) -> pd.DataFrame:
     )
 
 
-def _packed(folder: Path) -> pd.DataFrame:
+def _read_packed(folder: Path) -> pd.DataFrame:
     table = read_table(folder / PACKED, ("clip_id", "fold", "label"), NAME)
-    files = audio_by_stem(folder / "audio")
+    files = find_by_stem(folder / "audio")
     return table.rename(columns={"clip_id": "track_id"}).assign(
-        # `1-100032-A`: fold, source recording, take. Takes of one source stay on one side.
+        # `1-100032-A`: fold, source recording, take. Takes of one source stay in one part.
         artist=table["clip_id"].str.split("-").str[1],
         fold=table["fold"].astype(int) - 1,
         path=[str(files.get(clip, folder / "audio" / clip)) for clip in table["clip_id"]],

@@ -1,8 +1,8 @@
-"""FMA: clips of 30 s from the Free Music Archive, 8,000 of 8 genres or 25,000 of 16.
+"""Reader of FMA: clips of 30 s from the Free Music Archive, 8,000 of 8 genres or 25,000 of 16.
 
 Source: Defferrard, Benzi, Vandergheynst, Bresson, "FMA: a dataset for music analysis" (2017).
 Read from its own layout, `fma_metadata/tracks.csv` and `fma_small/000/000002.mp3`. Some of its
-clips are empty or much shorter than 30 s; `prepare` refuses those that it cannot use.
+clips are empty or much shorter than 30 s; `prepare` refuses those that cannot be used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from models.card import Data
-from training.datasets.task import Task, keep_present, unpacked
+from training.datasets.tables import find_root, keep_present
+from training.datasets.task import Task
 from training.errors import BadDataset
 
 LICENCE = "each recording under the Creative Commons licence its artist chose; metadata CC BY 4.0"
@@ -28,18 +29,18 @@ COLUMNS = {
 PARTS = {"training": "train", "validation": "validation", "test": "test"}
 
 
-def small(folder: Path) -> Task:
-    """Eight genres of a thousand clips."""
-    return _task(folder, "fma-small", "fma_small", ("small",))
+def read_small(folder: Path) -> Task:
+    """Classification into eight genres of a thousand clips each."""
+    return _make_task(folder, "fma-small", "fma_small", ("small",))
 
 
-def medium(folder: Path) -> Task:
-    """Sixteen genres, unbalanced; the clips of the small set are among its own."""
-    return _task(folder, "fma-medium", "fma_medium", ("small", "medium"))
+def read_medium(folder: Path) -> Task:
+    """Classification into sixteen unbalanced genres; the set contains the small one."""
+    return _make_task(folder, "fma-medium", "fma_medium", ("small", "medium"))
 
 
-def _task(folder: Path, name: str, audio: str, subsets: tuple[str, ...]) -> Task:
-    table = _read(unpacked(folder, ("fma_metadata", ""), "tracks.csv", name) / "tracks.csv", name)
+def _make_task(folder: Path, name: str, audio: str, subsets: tuple[str, ...]) -> Task:
+    table = _read(find_root(folder, ("fma_metadata", ""), "tracks.csv", name) / "tracks.csv", name)
     table = table[table["subset"].isin(subsets) & (table["label"] != "")]
     ids = table["track_id"].str.zfill(6)
     tracks = table[["artist", "label"]].assign(
@@ -50,7 +51,7 @@ def _task(folder: Path, name: str, audio: str, subsets: tuple[str, ...]) -> Task
     present, missing = keep_present(tracks, name)
     return Task(
         name=name,
-        answers="genre",
+        card_task="genre",
         kind="classification",
         labels=tuple(sorted(present["label"].unique())),
         tracks=present,
@@ -61,7 +62,7 @@ def _task(folder: Path, name: str, audio: str, subsets: tuple[str, ...]) -> Task
 
 
 def _read(path: Path, name: str) -> pd.DataFrame:
-    """The needed columns of tracks.csv as text: all 52 of them are 260 MB."""
+    """The needed columns of tracks.csv as text: all 52 columns take 260 MB."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             pairs = list(zip(*islice(csv.reader(file), 2), strict=True))

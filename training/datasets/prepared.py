@@ -1,4 +1,4 @@
-"""A labelled data set made ready: its windows, its answers and its folds, in one folder."""
+"""Prepared labelled data set: windows, targets and folds in one folder."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.card import AudioInput, Data
 from training.audio.manifest import read_ids
 from training.audio.windows import Prepared, prepare
-from training.datasets.folds import deal_folds, n_folds_of, parts_of
+from training.datasets.folds import assign_folds, assign_parts, count_folds
 from training.datasets.task import Kind, Task
 from training.errors import BadDataset, MissingInput
 
@@ -23,12 +23,12 @@ TASK = "task.json"
 
 
 class TaskFacts(BaseModel):
-    """`task.json`: what a `Task` says of itself, but for its tracks."""
+    """Schema of `task.json`: the fields of a `Task` without its tracks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     name: str
-    answers: str
+    card_task: str = Field(validation_alias="answers", serialization_alias="answers")
     kind: Kind
     labels: tuple[str, ...]
     split: str
@@ -37,7 +37,7 @@ class TaskFacts(BaseModel):
 
 @dataclass(frozen=True)
 class TaskData:
-    """Prepared windows with their answers; rows are those of `prepared.tracks`."""
+    """Prepared windows with their targets; rows are those of `prepared.tracks`."""
 
     folder: Path
     facts: TaskFacts
@@ -45,7 +45,7 @@ class TaskData:
 
     @classmethod
     def load(cls, folder: Path) -> TaskData:
-        """What `prepare_task` wrote into a folder.
+        """Load the folder that `prepare_task` wrote.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class TaskData:
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """Where each track's window is, shape (n_tracks,)."""
+        """Row of each track's window in `prepared.windows`, shape (n_tracks,)."""
         return np.asarray(self.prepared.tracks["row"], np.int64)
 
     def waveforms(self, row: int) -> NDArray[np.float32]:
@@ -67,8 +67,8 @@ class TaskData:
         return self.prepared.waveforms(np.array([row]))
 
     @property
-    def answers(self) -> NDArray[np.int64] | NDArray[np.float32]:
-        """Class indices, shape (n_tracks,), or targets, shape (n_tracks, n_targets)."""
+    def targets(self) -> NDArray[np.int64] | NDArray[np.float32]:
+        """Class indices, shape (n_tracks,), or regression values, shape (n_tracks, n_targets)."""
         tracks, labels = self.prepared.tracks, list(self.facts.labels)
         if self.facts.kind == "regression":
             return np.asarray(tracks[labels], np.float32)
@@ -76,41 +76,41 @@ class TaskData:
 
     @property
     def n_folds(self) -> int:
-        return n_folds_of(self.prepared.tracks)
+        return count_folds(self.prepared.tracks)
 
     def parts(self, fold: int | None) -> NDArray[np.str_]:
-        """`train`, `validation` or `test` for each track, by `folds.parts_of`."""
-        return parts_of(self.prepared.tracks, fold)
+        """`train`, `validation` or `test` for each track, by `folds.assign_parts`."""
+        return assign_parts(self.prepared.tracks, fold)
 
 
 def prepare_task(
     task: Task, out: Path, audio: AudioInput, *, workers: int = 2
 ) -> Generator[dict[str, Any]]:
-    """Deal the folds, decode the middle window of each track; see `training.audio.windows.prepare`.
+    """Assign folds and decode the middle window of each track, by `training.audio.windows.prepare`.
 
     Raises
     ------
     BadDataset
-        Where bad files leave nothing of a class or of a part of the split.
+        Where unreadable files leave a class or a part of the split without tracks.
     """
     tracks = task.tracks.assign(item_id=task.tracks["track_id"])
     if "fold" not in tracks and "part" not in tracks:
-        tracks["fold"] = deal_folds(tracks)
+        tracks["fold"] = assign_folds(tracks)
     yield from prepare(tracks, out, audio, workers=workers)
     _check_windows(task.name, tracks, out)
     facts = {name: getattr(task, name) for name in TaskFacts.model_fields}
-    (out / TASK).write_text(TaskFacts(**facts).model_dump_json(indent=2) + "\n")
+    (out / TASK).write_text(TaskFacts(**facts).model_dump_json(indent=2, by_alias=True) + "\n")
 
 
 def _check_windows(name: str, tracks: pd.DataFrame, out: Path) -> None:
-    """No class and no part of the split may have lost all of its tracks to bad files."""
+    """Refuse a class or a part of the split all of whose files are unreadable."""
     found = read_ids(out / "tracks.csv")
     for column in ("label", "fold", "part"):
         if column in tracks:
-            lost = set(tracks[column].astype(str)) - set(found[column].astype(str))
-            if lost:
+            empty = set(tracks[column].astype(str)) - set(found[column].astype(str))
+            if empty:
                 raise BadDataset(
                     name,
-                    f"no window is left of the {column} {', '.join(sorted(lost))}; "
-                    f"{out / 'refused.csv'} says why files were refused",
+                    f"no window is left of the {column} {', '.join(sorted(empty))}; "
+                    f"{out / 'refused.csv'} lists the refused files with the reason",
                 )

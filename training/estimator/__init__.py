@@ -1,1 +1,1 @@
-"""Training and evaluation of an encoder on item factors."""
+"""Training and evaluation of encoders on item factors."""

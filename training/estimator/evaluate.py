@@ -1,4 +1,4 @@
-"""Measure a trained estimator on held-out artists, beside what else could be guessed."""
+"""Evaluate a trained encoder on held-out artists, against baselines and the folded-in ceiling."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from training.audio.windows import Prepared
@@ -14,7 +13,7 @@ from training.cf.als import Factorization
 from training.cf.artist_split import load_split
 from training.cf.logs import read_logs
 from training.errors import NothingToEvaluate
-from training.estimator.mel_baseline import Track, mel_statistics, predict_by_ridge
+from training.estimator.mel_baseline import mel_statistics, predict_by_ridge
 from training.estimator.ranking_metrics import (
     HeldOut,
     Vectors,
@@ -25,10 +24,11 @@ from training.estimator.ranking_metrics import (
 from training.estimator.ranking_metrics import held_out as held_out_of
 from training.estimator.report import write_measures
 from training.estimator.train import join_targets, load_network
-from training.networks.cf_estimator import CFEstimator
-from training.networks.mel import MelSpectrogram
+from training.networks.base import Encoder
+from training.networks.inference import Track, run_over_rows, torch_forward
 
-K = 10
+K = 10  # of recall@k and nDCG@k
+BATCH_SIZE = 8
 
 
 def run(
@@ -44,11 +44,12 @@ def run(
     min_listeners: int = 10,
     track: Track,
 ) -> None:
-    """Write `measures.json`, `clips.csv` and `predictions.npy` (methods, clips, 40) into `out`.
+    """Write `measures.json`, `clips.csv` and `predictions.npy` (methods, clips, dim) into `out`.
 
     Parameters
     ----------
-    track : wraps a list to show progress over it
+    min_listeners : a held-out item with fewer is left out
+    track : shows progress over a list, see `training.networks.inference.Track`
 
     Raises
     ------
@@ -67,7 +68,7 @@ def run(
     if not len(data.items):
         raise NothingToEvaluate(len(test), min_listeners)
     test = test[enough]
-    # In a catalogue an item is a song, and an artist has several.
+    # Where an item is a song, an artist has several: intervals are over artists, not items.
     artists = test["artist"].factorize()[0]
     data = replace(data, artist_index=artists.astype(np.int64))
     statistics = mel_statistics(prepared, prepared_dir, track)
@@ -100,32 +101,28 @@ def run(
     )
 
 
-def predict(
-    network: CFEstimator, prepared: Prepared, rows: NDArray[np.int64], track: Track
-) -> Vectors:
-    """Embeddings of whole windows, shape (len(rows), 40)."""
-    mel = MelSpectrogram()
-    batches = []
-    with torch.inference_mode():
-        for start in track("network", list(range(0, len(rows), 8))):
-            waveform = torch.from_numpy(prepared.waveforms(rows[start : start + 8]))
-            batches.append(network(mel(waveform)).embedding.numpy())
-    return np.concatenate(batches)
+def predict(network: Encoder, prepared: Prepared, rows: NDArray[np.int64], track: Track) -> Vectors:
+    """Embeddings of whole windows, shape (len(rows), embedding_dim)."""
+    forward = torch_forward(network, network.make_front_end())
+    embedding, _ = run_over_rows(
+        forward, prepared, rows, batch_size=BATCH_SIZE, label="network", track=track
+    )
+    return embedding
 
 
 def shuffle_items(predicted: Vectors, item_index: NDArray[np.int64], seed: int = 0) -> Vectors:
-    """Each clip gets the prediction of a clip of another item, so that only the match is lost."""
+    """Permute predictions between items: the same distribution of vectors, no match to the clip."""
     items = np.random.default_rng(seed).permutation(item_index.max() + 1)
-    first = {item: np.flatnonzero(item_index == item) for item in items}
+    clips = {item: np.flatnonzero(item_index == item) for item in items}
     other = dict(zip(items, np.roll(items, 1), strict=True))
     rng = np.random.default_rng(seed)
-    return predicted[[rng.choice(first[other[item]]) for item in item_index]]
+    return predicted[[rng.choice(clips[other[item]]) for item in item_index]]
 
 
 def _difference(
     predictions: dict[str, Vectors], data: HeldOut, factors: Factorization
 ) -> dict[str, list[float]]:
-    """Network minus ridge on the same clips, with its 95 % interval over artists."""
+    """Paired difference, network minus ridge: mean and 95 % interval over artists."""
     network = clip_measures(predictions["network"], data, factors)
     ridge = clip_measures(predictions["ridge on mel statistics"], data, factors)
     return {

@@ -1,8 +1,7 @@
-"""What a network has to beat: ridge regression on statistics of the mel spectrogram."""
+"""Mel baseline of the evaluation: ridge regression on statistics of the mel spectrogram."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,35 +13,45 @@ from sklearn.preprocessing import StandardScaler
 
 from models.files import write_atomically
 from training.audio.windows import Prepared
+from training.networks.inference import Track, run_over_rows
 from training.networks.mel import MelSpectrogram
 
-# Wraps a list to show progress over it, under a label.
-Track = Callable[[str, list[int]], Iterable[int]]
-BATCH = 16
+BATCH_SIZE = 16
 ALPHAS = np.logspace(0, 5, 11)
 
 
 def mel_statistics(prepared: Prepared, folder: Path, track: Track) -> NDArray[np.float32]:
-    """Mean, spread and movement of each mel band in decibels, shape (n_rows, 3 · 96).
+    """Mean, standard deviation and mean absolute difference in time of each mel band in decibels.
 
-    Kept in `folder`, since they take a minute for some thousand windows.
+    Cached in `folder`, since some thousand windows take a minute.
 
     Parameters
     ----------
-    track : wraps the list of batches to show progress over it
+    track : shows progress over the batches
+
+    Returns
+    -------
+    float32, shape (n_rows, 3 · 96)
     """
     path = folder / "mel_statistics.npy"
     if path.exists() and path.stat().st_mtime > (folder / "tracks.csv").stat().st_mtime:
         return np.asarray(np.load(path))
-    mel = MelSpectrogram()
-    parts = []
-    with torch.no_grad():
-        for start in track("mel statistics", list(range(0, len(prepared.windows), BATCH))):
-            rows = np.arange(start, min(start + BATCH, len(prepared.windows)))
-            decibels = mel(torch.from_numpy(prepared.waveforms(rows))).squeeze(1)  # (B, M, T)
-            movement = decibels.diff(dim=2).abs().mean(2)
-            parts.append(torch.cat([decibels.mean(2), decibels.std(2), movement], 1).numpy())
-    statistics = np.concatenate(parts)
+    mel = MelSpectrogram(prepared.audio.sample_rate)
+
+    def statistics_of(waveforms: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        with torch.inference_mode():
+            decibels = mel(torch.from_numpy(waveforms)).squeeze(1)  # (B, 1, M, T) -> (B, M, T)
+            change = decibels.diff(dim=2).abs().mean(2)
+            return [torch.cat([decibels.mean(2), decibels.std(2), change], 1).numpy()]
+
+    (statistics,) = run_over_rows(
+        statistics_of,
+        prepared,
+        np.arange(len(prepared.windows)),
+        batch_size=BATCH_SIZE,
+        label="mel statistics",
+        track=track,
+    )
     with write_atomically(path) as part, part.open("wb") as file:
         np.save(file, statistics)
     return statistics
@@ -51,6 +60,6 @@ def mel_statistics(prepared: Prepared, folder: Path, track: Track) -> NDArray[np
 def predict_by_ridge(
     train_x: NDArray[np.float32], train_y: NDArray[np.float32], test_x: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Fit on (n, 288) -> (n, 40), its penalty chosen by leave-one-out; predict (m, 40)."""
+    """Fit on (n, 288) -> (n, dim), the penalty chosen by leave-one-out; predict (m, dim)."""
     model = make_pipeline(StandardScaler(), RidgeCV(ALPHAS))
     return np.asarray(model.fit(train_x, train_y).predict(test_x), np.float32)

@@ -1,7 +1,6 @@
-"""How well taste is heard on artists that were held out, beside what else could be guessed.
+"""Ranking metrics on held-out artists: user AUC, cosine, recall@k and nDCG@k, with intervals.
 
-The held-out artists are in neither the audio nor the logs that anything was fitted on; their
-listeners are only asked at the end.
+The held-out artists are in neither the audio nor the logs that any method was fitted on.
 """
 
 from __future__ import annotations
@@ -25,14 +24,15 @@ N_BOOTSTRAP = 2000
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The test clips and who listens to them.
+    """Held-out items with their clips and listeners.
 
     Attributes
     ----------
-    items : ids of the held-out items; `item_index` (n_clips,) points each clip to its own
+    items : ids of the held-out items
+    item_index : (n_clips,), index into `items` of each clip
     item_users : CSR, shape (n_items, n_users), columns in the order of the user factors
-    folded_in : (n_items, 40), each item's factor from its listeners: the ceiling
-    artist_index : (n_clips,), whose each clip is; by default an item is an artist
+    folded_in : (n_items, dim), item factors computed from the listeners: the ceiling
+    artist_index : (n_clips,), artist of each clip; None where an item is an artist
     """
 
     items: pd.Index
@@ -43,25 +43,25 @@ class HeldOut:
 
     @property
     def groups(self) -> NDArray[np.int64]:
-        """What is drawn anew for an interval: clips of one artist are alike."""
+        """Bootstrap group of each clip, its artist, since clips of one artist are correlated."""
         return self.item_index if self.artist_index is None else self.artist_index
 
 
 def held_out(
     clip_items: pd.Series, logs: Logs, factors: Factorization, min_listeners: int
 ) -> tuple[HeldOut, NDArray[np.bool_]]:
-    """The held-out items with enough listeners, and which of the clips are theirs.
+    """The held-out items with enough listeners, and a mask of the clips that belong to them.
 
     Parameters
     ----------
     clip_items : item id of each candidate clip
     logs : all of the logs, held-out items included
-    factors : learnt without those items
+    factors : factorised without those items
 
     Raises
     ------
     OtherUsers
-        Where the factors are of users that are not in the logs.
+        Where the logs lack users of the factors.
     """
     column = {item: index for index, item in enumerate(logs.items)}
     user_rows = logs.users.get_indexer(factors.users)
@@ -85,12 +85,12 @@ def clip_measures(
 
     Parameters
     ----------
-    predicted : shape (n_clips, 40)
+    predicted : shape (n_clips, dim)
 
     Returns
     -------
-    `cosine`, `user_auc`: shape (n_clips,). User AUC is the chance that a listener of the clip's
-    item scores above a user who is none, by predicted vector · user factor.
+    `cosine`, `user_auc`: shape (n_clips,). User AUC is the probability that a listener of the
+    clip's item scores above another user, by predicted vector · user factor.
     """
     target = data.folded_in[data.item_index]
     norms = np.linalg.norm(predicted, axis=1) * np.linalg.norm(target, axis=1)
@@ -98,9 +98,10 @@ def clip_measures(
     scores = predicted @ factors.user_factors.T  # (n_clips, n_users)
     ranks = rankdata(scores, axis=1)
     listens = data.item_users[data.item_index].toarray() > 0
-    n_yes = listens.sum(1)
-    n_no = listens.shape[1] - n_yes
-    auc = ((ranks * listens).sum(1) - n_yes * (n_yes + 1) / 2) / (n_yes * n_no)
+    n_listeners = listens.sum(1)
+    n_others = listens.shape[1] - n_listeners
+    rank_sum = (ranks * listens).sum(1)  # the Mann-Whitney U statistic, over the number of pairs
+    auc = (rank_sum - n_listeners * (n_listeners + 1) / 2) / (n_listeners * n_others)
     return {"cosine": cosine.astype(np.float64), "user_auc": auc}
 
 
@@ -109,7 +110,7 @@ def recommendation_measures(
 ) -> dict[str, NDArray[np.float64]]:
     """Recall@k and nDCG@k of recommending the held-out items to each user who has one.
 
-    An item's vector is the mean of its clips'; equal scores are put in a random order.
+    The vector of an item is the mean over its clips; ties are broken at random.
     """
     n_items = len(data.items)
     clips = sparse.csr_matrix(
@@ -135,7 +136,7 @@ def recommendation_measures(
 def bootstrap_over_groups(
     values: NDArray[np.float64], group_index: NDArray[np.int64], seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean over clips and its 95 % interval; groups are drawn, since a group's clips are alike."""
+    """Cluster bootstrap: mean over clips and its 95 % interval, with groups resampled."""
     n_groups = int(group_index.max()) + 1
     totals = np.bincount(group_index, values, n_groups)
     counts = np.bincount(group_index, minlength=n_groups)
@@ -148,11 +149,15 @@ def bootstrap_over_groups(
 def compare(
     predictions: Mapping[str, Vectors], data: HeldOut, factors: Factorization, k: int = 10
 ) -> dict[str, dict[str, list[float]]]:
-    """Every method's measures: mean, low and high end of the 95 % interval over held-out artists.
+    """Metrics of each method: mean, and low and high end of the 95 % interval over artists.
 
     Parameters
     ----------
-    predictions : method → vectors, shape (n_clips, 40)
+    predictions : method → vectors, shape (n_clips, dim)
+
+    Returns
+    -------
+    method → metric → [mean, low, high]
     """
     table = {}
     for method, predicted in predictions.items():

@@ -1,4 +1,4 @@
-"""The evaluation as a table and a picture, both from the file that the run wrote."""
+"""Report of an evaluation: table and figure, drawn from `measures.json` alone."""
 
 from __future__ import annotations
 
@@ -25,12 +25,18 @@ OTHER = "#57534e"
 
 
 def write_measures(folder: Path, facts: dict[str, object]) -> None:
+    """Write `measures.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MEASURES).write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def read_measures(folder: Path) -> Any:
-    """What `write_measures` wrote; `MissingInput` where it is not there."""
+    """Read `measures.json`.
+
+    Raises
+    ------
+    MissingInput
+    """
     try:
         return json.loads((folder / MEASURES).read_text())
     except FileNotFoundError as error:
@@ -73,7 +79,7 @@ def _table(methods: dict[str, dict[str, list[float]]]) -> str:
 
 
 def _draw(methods: dict[str, dict[str, list[float]]], note: str, path: Path) -> None:
-    matplotlib.rcParams["svg.hashsalt"] = "tasteprint"  # the same file from the same figures
+    matplotlib.rcParams["svg.hashsalt"] = "tasteprint"  # the same numbers give the same file
     figure, axes = plt.subplots(1, len(HEADINGS), figsize=(12, 3), sharey=True)
     names = list(methods)[::-1]
     for axis, (measure, heading) in zip(axes, HEADINGS.items(), strict=True):

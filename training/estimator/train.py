@@ -1,15 +1,13 @@
-"""Training the CF estimator: prepared windows and item factors -> a checkpoint.
+"""Train an encoder on item factors: prepared windows and their targets -> a checkpoint.
 
 Source: Lee et al. 2020, section 3.1. Adam, 1e-3, MSE + cosine proximity, the checkpoint with the
-best validation loss. Ours are the options: unit-normalised targets, crops, a cosine schedule.
+lowest validation loss. Not in the paper: unit-length targets, crops and a cosine schedule.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,31 +16,24 @@ from torch import Tensor
 
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
-from training.errors import MissingInput, NothingToTrain
-from training.fitting.dataset import Loader, loader
-from training.fitting.settings import FitSettings
-from training.fitting.trainer import BEST, SETTINGS, AudioModule, begin, fit
-from training.networks.cf_estimator import CFEstimator, crop_frames
+from training.cf.settings import AlsSettings
+from training.errors import MissingInput, NothingToTrain, OtherAudio
+from training.estimator.settings import EstimatorSettings, TargetScale
+from training.fitting.dataset import Loader, make_loader
+from training.fitting.trainer import BEST, SETTINGS, AudioModule, fit, seed_and_silence
+from training.networks.base import Encoder
 from training.networks.losses import cosine_proximity, embedding_loss
-
-TargetScale = Literal["unit", "raw"]
-
-
-@dataclass(frozen=True)
-class EstimatorSettings(FitSettings):
-    """One training run of the CF estimator."""
-
-    width: int = 32
-    targets: TargetScale = "unit"
+from training.networks.registry import DEFAULT_ENCODER, encoder_class
 
 
 def join_targets(
     tracks: pd.DataFrame, factors: Factorization, scale: TargetScale
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of `windows` and their factors, for the tracks whose item has one.
+    """Rows of `windows` and their item factors, for the tracks whose item has one.
 
-    With `unit`, each factor is divided by its length: an item's length tells how often it was
-    played, which is not to be heard, and lets a few popular items dominate the squared error.
+    With `unit`, each factor is divided by its length. The length of an item's factor grows with
+    how often the item was played, which cannot be heard, and lets a few popular items dominate the
+    squared error.
     """
     position = factors.items.get_indexer(tracks["item_id"])
     known = position >= 0
@@ -53,12 +44,24 @@ def join_targets(
 
 
 class EstimatorModule(AudioModule):
-    """The network, its spectrogram on the training device, its loss and its optimiser."""
+    """Lightning module of an encoder that regresses item factors.
+
+    Checkpoints keep the arguments as hyperparameters. Those of older versions have neither
+    `encoder` nor `embedding_dim`: the defaults are what these checkpoints hold.
+    """
 
     def __init__(
-        self, width: int, segment_frames: int, learning_rate: float, cosine_schedule: bool
+        self,
+        width: int,
+        crop_s: float,
+        learning_rate: float,
+        cosine_schedule: bool,
+        encoder: str = DEFAULT_ENCODER,
+        embedding_dim: int = AlsSettings.factors,
     ) -> None:
-        network = CFEstimator(width, segment_frames)
+        network = encoder_class(encoder).build(
+            width=width, embedding_dim=embedding_dim, crop_s=crop_s
+        )
         super().__init__(network, learning_rate, cosine_schedule)
         self.save_hyperparameters()
 
@@ -87,31 +90,46 @@ def train(
     *,
     resume: bool = True,
 ) -> Path:
-    """Train, keeping the checkpoint with the least validation loss; returns its path.
+    """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
     `out` receives the split and what `training.fitting.trainer.fit` writes.
 
     Raises
     ------
+    UnknownEncoder
+    OtherAudio
+        Where the windows have another sample rate or length than the encoder takes.
     NothingToTrain
         Where a part has no window whose item has a factor.
     OtherRun
         Where `out` holds a run with other settings, factors or split.
     """
-    begin(settings)
-    training = _loader(prepared, factors, split, "train", settings)
-    validation = _loader(prepared, factors, split, "validation", settings)
+    audio = encoder_class(settings.encoder).audio
+    if prepared.audio != audio:
+        raise OtherAudio(prepared.audio, settings.encoder, audio)
+    seed_and_silence(settings)
+    training = _make_loader(prepared, factors, split, "train", settings)
+    validation = _make_loader(prepared, factors, split, "validation", settings)
     module = EstimatorModule(
         settings.width,
-        crop_frames(settings.crop_s),
+        settings.crop_s,
         settings.learning_rate,
         settings.cosine_schedule,
+        settings.encoder,
+        factors.item_factors.shape[1],
     )
-    listing = {"split.csv": split.to_csv(index=False)}
-    return fit(module, training, validation, out, settings, beside=listing, resume=resume)
+    return fit(
+        module,
+        training,
+        validation,
+        out,
+        settings,
+        extra_identity={"split.csv": split.to_csv(index=False)},
+        resume=resume,
+    )
 
 
-def _loader(
+def _make_loader(
     prepared: Prepared,
     factors: Factorization,
     split: pd.DataFrame,
@@ -123,16 +141,32 @@ def _loader(
     rows, targets = join_targets(tracks, factors, settings.targets)
     if not len(rows):
         raise NothingToTrain(part, len(tracks))
-    return loader(prepared.windows, rows, targets, settings=settings, training=part == "train")
+    return make_loader(
+        prepared.windows,
+        rows,
+        targets,
+        settings=settings,
+        crop_samples=encoder_class(settings.encoder).crop_samples(settings.crop_s),
+        training=part == "train",
+    )
 
 
-def load_network(run: Path) -> tuple[CFEstimator, EstimatorSettings]:
-    """The best network of a run in evaluation mode, and the settings it was trained with."""
+def load_network(run: Path) -> tuple[Encoder, EstimatorSettings]:
+    """The best network of a run in evaluation mode, and the settings that it was trained with.
+
+    Raises
+    ------
+    MissingInput
+        Where `run` holds no finished run.
+    UnknownEncoder
+    """
     try:
         settings = EstimatorSettings(**json.loads((run / SETTINGS).read_text()))
-        module = EstimatorModule.load_from_checkpoint(run / BEST, map_location="cpu")
+        module = EstimatorModule.load_from_checkpoint(
+            run / BEST, map_location="cpu", crop_s=settings.crop_s
+        )
     except FileNotFoundError as error:
         raise MissingInput(run, "tasteprint-train estimator") from error
     network = module.network
-    assert isinstance(network, CFEstimator)
+    assert isinstance(network, Encoder)
     return network.eval(), settings

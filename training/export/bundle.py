@@ -1,10 +1,11 @@
-"""A trained network -> its bundle: the graph, and a card with every fact of it."""
+"""Bundle writer: checked ONNX graphs and the facts of a model -> a bundle with its card."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,8 +17,8 @@ from models.bundle import Bundle
 from models.card import NAME, AudioInput, Card, Data, Graph, Head, Kind, Provenance, Scalar
 from models.card import Tensor as TensorCard
 from training.errors import BadExport
-from training.export.onnx_graph import OPSET
-from training.networks.mel import WINDOW
+from training.export.checked_graph import OPSET, CheckedGraph
+from training.networks.registry import DEFAULT_ENCODER
 
 GRAPH_FILE, HEAD_FILE = "model.onnx", "head.onnx"
 PARITY_CLIPS = 8
@@ -33,6 +34,15 @@ ENCODER_MEANINGS = MEANINGS | {
 }
 
 
+@dataclass(frozen=True)
+class CheckedHead:
+    """A head graph that was shown to equal the model; `source` is the encoder output it takes."""
+
+    graph: CheckedGraph
+    encoder: Bundle
+    source: str
+
+
 def provenance(
     *,
     method: str,
@@ -43,7 +53,7 @@ def provenance(
     split: str,
     teacher: str | None = None,
 ) -> Provenance:
-    """Of a model made today by this version."""
+    """Provenance of a model that is made today by this version."""
     return Provenance(
         method=method,
         teacher=teacher,
@@ -59,24 +69,30 @@ def provenance(
 
 def write_bundle(
     folder: Path,
-    graph: bytes,
+    graph: CheckedGraph,
     outputs: Mapping[str, int],
     facts: Provenance,
     *,
     kind: Kind,
     task: str,
+    audio: AudioInput,
+    architecture: str | None,
     names: tuple[str, ...] = (),
-    head: tuple[bytes, Head] | None = None,
-    audio: AudioInput = WINDOW,
+    head: CheckedHead | None = None,
     card_version: str = "1.0.0",
-) -> bundle.Bundle:
-    """Write a bundle, its name that of the folder, and read it back.
+) -> tuple[Bundle, dict[str, float]]:
+    """Write a bundle, named as its folder, and read it back: encoders, task models and probes.
 
     Parameters
     ----------
     outputs : name → dimension, in the graph's order
-    names : a classifier's labels or a regressor's targets
-    head : what a service that has the encoder loaded runs in place of `graph`
+    architecture : name of the encoder in the registry; None where the card states none
+    names : labels of a classifier, or targets of a regressor
+    head : a graph that a service runs in place of `graph` where it has the encoder loaded
+
+    Returns
+    -------
+    The bundle, and the parity error of each output; those of the head as `head: <name>`.
 
     Raises
     ------
@@ -85,11 +101,13 @@ def write_bundle(
     if not re.fullmatch(NAME, folder.name):
         raise BadExport(f"the name {folder.name!r}", "lower-case letters, digits and hyphens only")
     meanings = ENCODER_MEANINGS if kind == "encoder" else MEANINGS
+    digest = sha256(graph.content)
     card = Card(
         name=folder.name,
         version=card_version,
         kind=kind,
         task=task,
+        architecture=None if architecture == DEFAULT_ENCODER else architecture,
         labels=names if kind == "classifier" else (),
         targets=names if kind == "regressor" else (),
         audio=audio,
@@ -102,23 +120,25 @@ def write_bundle(
             TensorCard(name=name, shape=(size,), meaning=meanings[name])
             for name, size in outputs.items()
         ),
-        graphs=(Graph(file=GRAPH_FILE, precision="float32", sha256=sha256(graph), opset=OPSET),),
-        head=head[1] if head else None,
+        graphs=(Graph(file=GRAPH_FILE, precision="float32", sha256=digest, opset=OPSET),),
+        head=_describe_head(head) if head else None,
         provenance=facts,
     )
-    files = {GRAPH_FILE: graph} | ({HEAD_FILE: head[0]} if head else {})
-    return bundle.write(folder, card, files)
+    files, errors = {GRAPH_FILE: graph.content}, dict(graph.errors)
+    if head:
+        files[HEAD_FILE] = head.graph.content
+        errors |= {f"head: {name}": error for name, error in head.graph.errors.items()}
+    return bundle.write(folder, card, files), errors
 
 
-def describe_head(head: bytes, encoder: bundle.Bundle, source: str) -> Head:
-    """A head graph's entry in the card; `source` is the encoder's output that it takes."""
+def _describe_head(head: CheckedHead) -> Head:
     return Head.model_validate(
         {
             "file": HEAD_FILE,
-            "sha256": sha256(head),
+            "sha256": sha256(head.graph.content),
             "opset": OPSET,
-            "encoder": encoder.digest,
-            "input": source,
+            "encoder": head.encoder.digest,
+            "input": head.source,
         }
     )
 
@@ -128,15 +148,22 @@ def sha256(content: bytes) -> str:
 
 
 def read_data(path: Path) -> tuple[Data, ...]:
+    """Read the data statement of a card: JSON, a list of {name, use, licence}.
+
+    Raises
+    ------
+    BadExport
+    """
     try:
         return TypeAdapter(tuple[Data, ...]).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise BadExport(str(path), f"no JSON list of name, use and licence ({error})") from error
+        reason = f"not a JSON list of {{name, use, licence}} ({error})"
+        raise BadExport(str(path), reason) from error
 
 
 def as_teacher(source: Bundle) -> tuple[Data, ...]:
-    """What the teacher was trained on: its licence holds for what it taught, too."""
+    """Training data of a teacher: the licences also hold for the models trained on its outputs."""
     return tuple(
-        each.model_copy(update={"use": f"teacher ({source.card.name}): {each.use}"})
-        for each in source.card.provenance.data
+        data.model_copy(update={"use": f"teacher ({source.card.name}): {data.use}"})
+        for data in source.card.provenance.data
     )

@@ -1,4 +1,4 @@
-"""A training run of an encoder, exported as a bundle."""
+"""Export of an encoder's training run as a bundle."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models import bundle
+from models.bundle import Bundle
 from models.card import Provenance, Scalar
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
@@ -22,40 +22,39 @@ from training.export.bundle import (
     read_data,
     write_bundle,
 )
-from training.export.onnx_graph import check_parity, to_onnx
-from training.networks.cf_estimator import CFEstimator
-from training.networks.mel import WINDOW
+from training.export.onnx_graph import export_checked
+from training.networks.base import Encoder
+from training.networks.registry import name_of
 from training.networks.waveform import WaveformEncoder
 
 
 def export_encoder(
-    network: CFEstimator,
+    network: Encoder,
     folder: Path,
     windows: NDArray[np.float32],
     facts: Provenance,
     *,
     card_version: str = "1.0.0",
-) -> tuple[bundle.Bundle, Mapping[str, float]]:
-    """Write an encoder's bundle, after parity with torch has been shown on real `windows`.
+) -> tuple[Bundle, Mapping[str, float]]:
+    """Export an encoder and write its bundle, after a parity check on real `windows`.
 
     Raises
     ------
     ParityFailed, BadExport, BundleError
     """
-    encoder = WaveformEncoder(network).eval()
-    outputs = {"embedding": network.embed.out_features, "features": network.width}
-    graph = to_onnx(encoder, "waveform", WINDOW.window_samples, list(outputs))
-    errors = check_parity(encoder, graph, windows)
-    written = write_bundle(
+    outputs = {"embedding": network.embedding_dim, "features": network.features_dim}
+    graph = export_checked(WaveformEncoder(network).eval(), "waveform", windows, list(outputs))
+    return write_bundle(
         folder,
         graph,
         outputs,
         facts,
         kind="encoder",
         task="cf-embedding",
+        audio=network.audio,
+        architecture=name_of(network),
         card_version=card_version,
     )
-    return written, errors
 
 
 def export_run(
@@ -67,13 +66,13 @@ def export_run(
     evaluation: Path | None,
     *,
     card_version: str,
-) -> tuple[bundle.Bundle, Mapping[str, float]]:
-    """Export the best checkpoint of a training run; parity is shown on its own test clips.
+) -> tuple[Bundle, Mapping[str, float]]:
+    """Export the best checkpoint of a training run, with the parity check on its test clips.
 
     Parameters
     ----------
-    data : JSON, a list of {name, use, licence}: what the weights were trained on
-    factors : folder of `tasteprint-train factorize`, for how the targets were made
+    data : JSON, a list of {name, use, licence}: the training data
+    factors : folder of `tasteprint-train factorize`, for the settings of the factorisation
     evaluation : folder of `tasteprint-train evaluate`, for the card's metrics
 
     Raises
@@ -89,10 +88,10 @@ def export_run(
     rows = tracks["row"].to_numpy(np.int64)[:PARITY_CLIPS]
     counts = split.groupby("part")["artist"].nunique().to_dict()
     facts = provenance(
-        method="CF estimator, MSE + cosine proximity",
+        method=f"{network.title}, MSE + cosine proximity",
         data=used,
         seed=settings.seed,
-        hyperparameters=asdict(settings)
+        hyperparameters=settings.to_record()
         | {f"als_{name}": value for name, value in asdict(als).items()},
         metrics=_metrics(evaluation) if evaluation else {},
         split="by artist, "

@@ -1,4 +1,4 @@
-"""Network -> ONNX graph, proven equal to torch; and back, weight by weight."""
+"""ONNX export of torch modules, with a parity check against torch."""
 
 from __future__ import annotations
 
@@ -10,24 +10,31 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
-import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from training.errors import ParityFailed
+from training.export.checked_graph import OPSET, CheckedGraph, check_outputs, without_traces
 
-OPSET = 20
-# Of the output's largest absolute value.
-PARITY_TOLERANCE = 1e-4
+
+def export_checked(
+    module: nn.Module, input_name: str, inputs: NDArray[np.float32], output_names: Sequence[str]
+) -> CheckedGraph:
+    """Export a module in evaluation mode, and check its parity on real inputs, shape (n, size).
+
+    Raises
+    ------
+    ParityFailed
+    """
+    content = to_onnx(module, input_name, inputs.shape[1], output_names)
+    return CheckedGraph(content, check_parity(module, content, inputs))
 
 
 def to_onnx(
     module: nn.Module, input_name: str, input_size: int, output_names: Sequence[str]
 ) -> bytes:
-    """A module from (batch, input_size) to its outputs, as ONNX with a free batch axis."""
-    # Exported from a copy in float32 on the CPU, contiguous, in evaluation mode.
+    """Export a module with one input, (batch, input_size), to ONNX with a free batch axis."""
+    # A copy: the export needs float32 on the CPU, contiguous, and training may go on.
     exported = copy.deepcopy(module).to("cpu", torch.float32).eval()
     exported = exported.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -42,7 +49,7 @@ def to_onnx(
             exported,
             (torch.zeros(2, input_size),),
             dynamo=True,
-            optimize=False,  # onnxruntime does, and so the weights keep their names
+            optimize=False,  # onnxruntime does it on load, and weights keep their names
             opset_version=OPSET,
             input_names=[input_name],
             output_names=list(output_names),
@@ -54,54 +61,18 @@ def to_onnx(
     return without_traces(program.model_proto)
 
 
-def without_traces(model: onnx.ModelProto) -> bytes:
-    """The model without the source files and stack traces of the machine that exported it."""
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    del model.graph.metadata_props[:]
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        del value.metadata_props[:]
-    return bytes(model.SerializeToString(deterministic=True))
-
-
 def check_parity(network: nn.Module, graph: bytes, inputs: NDArray[np.float32]) -> dict[str, float]:
-    """Largest difference between torch and ONNX, alone and in a batch, relative to the output.
+    """Compare ONNX with torch on real inputs; see `check_outputs`.
 
     Parameters
     ----------
-    network : what was exported, in evaluation mode
-    inputs : float32, shape (n, …): of real clips
-
-    Returns
-    -------
-    output name → max |onnx - torch| / max |torch|
+    network : the exported module, in evaluation mode
 
     Raises
     ------
     ParityFailed
-        Where one is over 1e-4.
     """
     with torch.no_grad():
-        answers = network(torch.from_numpy(inputs))
-    wanted = [tensor.numpy() for tensor in (answers if isinstance(answers, tuple) else (answers,))]
-    return check_answers(wanted, graph, inputs)
-
-
-def check_answers(
-    wanted: Sequence[NDArray[np.float32]], graph: bytes, inputs: NDArray[np.float32]
-) -> dict[str, float]:
-    """As `check_parity`, against known answers: one array an output of the graph, in its order."""
-    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    source = session.get_inputs()[0].name
-    together = session.run(names, {source: inputs})
-    alone = [session.run(names, {source: each[None]}) for each in inputs]
-    errors = {}
-    for index, name in enumerate(names):
-        answers = (together[index], np.concatenate([answer[index] for answer in alone]))
-        scale = np.abs(wanted[index]).max()
-        errors[name] = max(float(np.abs(got - wanted[index]).max() / scale) for got in answers)
-        if not errors[name] <= PARITY_TOLERANCE:
-            raise ParityFailed(name, errors[name], PARITY_TOLERANCE)
-    return errors
+        outputs = network(torch.from_numpy(inputs))
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return check_outputs([tensor.numpy() for tensor in outputs], graph, inputs)

@@ -1,4 +1,4 @@
-"""A network read back from its bundle."""
+"""Load the weights of an encoder from the ONNX graph of its bundle."""
 
 from __future__ import annotations
 
@@ -7,28 +7,41 @@ import torch
 
 from models.bundle import Bundle
 from models.errors import BundleError
-from training.networks.cf_estimator import WIDTHS, CFEstimator, crop_frames
+from training.networks.base import Encoder, width_of_card
+from training.networks.registry import DEFAULT_ENCODER, class_of_card, find_entry
+
+# Attribute of `WaveformEncoder` that holds the encoder.
+PREFIX = "network."
 
 
-def load_network_from_bundle(source: Bundle) -> CFEstimator:
-    """The network of an exported encoder, its weights read back from the graph by name.
+def load_network_from_bundle(source: Bundle) -> Encoder:
+    """The encoder of a bundle in evaluation mode, its weights found in the graph by name.
 
     Raises
     ------
     BundleError
-        Where the graph does not hold a CF estimator.
+        Where the graph does not hold the weights of the architecture that the card names.
+    UnknownEncoder
     """
-    width = source.card.output_shape("features")[0]
-    segment_frames = crop_frames(float(source.card.provenance.hyperparameters.get("crop_s") or 0))
-    network = CFEstimator(width, segment_frames) if width in WIDTHS else None
-    graph = onnx.load_from_string(source.graph_bytes(source.card.graph())).graph
-    found = {tensor.name: tensor for tensor in graph.initializer}
-    names = set(network.state_dict()) if network else set()
-    counted = {name for name in names if not name.endswith("num_batches_tracked")}
-    if network is None or not {f"network.{name}" for name in counted} <= found.keys():
-        raise BundleError(f"bundle {source.card.name}: its graph is not of a CF estimator")
-    weights = {name: onnx.numpy_helper.to_array(found[f"network.{name}"]) for name in counted}
-    network.load_state_dict(
-        {name: torch.tensor(weight) for name, weight in weights.items()}, strict=False
-    )
+    card, name = source.card, source.card.architecture or DEFAULT_ENCODER
+    widths = find_entry(name).widths
+    refusal = BundleError(f"bundle {card.name}: its graph does not hold the weights of a {name}")
+    if widths and width_of_card(card) not in widths:
+        raise refusal
+    network = class_of_card(card).from_card(card)
+    graph = onnx.load_from_string(source.graph_bytes(card.graph())).graph
+    stored = {
+        tensor.name.removeprefix(PREFIX): tensor
+        for tensor in graph.initializer
+        if tensor.name.startswith(PREFIX)
+    }
+    wanted = {
+        key: tuple(weight.shape)
+        for key, weight in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")  # training alone reads it
+    }
+    if any(key not in stored or tuple(stored[key].dims) != wanted[key] for key in wanted):
+        raise refusal
+    weights = {key: torch.tensor(onnx.numpy_helper.to_array(stored[key])) for key in wanted}
+    network.load_state_dict(weights, strict=False)
     return network.eval()

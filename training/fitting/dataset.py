@@ -1,4 +1,4 @@
-"""Prepared windows as a torch data set."""
+"""Prepared windows as a torch data set, and its data loader."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from training.fitting.settings import FitSettings
-from training.networks.cf_estimator import crop_frames
-from training.networks.mel import HOP_LENGTH
 
 Loader = DataLoader[tuple[Tensor, ...]]
 
 
 class WindowDataset(Dataset[tuple[Tensor, ...]]):
-    """Windows with what belongs to each; random crops where `crop_samples` is given.
+    """Data set of windows and their targets, with random crops where `crop_samples` is not 0.
 
-    Items are int16 (n_samples,) and a row of each of `targets`.
+    Items are int16 (n_samples,) and one row of each array of `targets`.
     """
 
     def __init__(
@@ -45,17 +43,22 @@ class WindowDataset(Dataset[tuple[Tensor, ...]]):
         return torch.from_numpy(np.array(window)), *targets
 
 
-def loader(
+def make_loader(
     windows: NDArray[np.int16],
     rows: NDArray[np.int64],
     *targets: NDArray[Any],
     settings: FitSettings,
+    crop_samples: int,
     training: bool,
 ) -> Loader:
-    """Shuffled random crops to train on; whole windows in order otherwise."""
-    crop = crop_frames(settings.crop_s) * HOP_LENGTH if training else 0
+    """Data loader: shuffled random crops for training, otherwise whole windows in order.
+
+    Parameters
+    ----------
+    crop_samples : length of the training crops, `Encoder.crop_samples`; 0 for whole windows
+    """
     return DataLoader(
-        WindowDataset(windows, rows, *targets, crop_samples=crop),
+        WindowDataset(windows, rows, *targets, crop_samples=crop_samples if training else 0),
         batch_size=settings.batch_size,
         shuffle=training,
         drop_last=training and len(rows) > settings.batch_size,

@@ -1,26 +1,47 @@
-"""Hyperparameters that every training run has."""
+"""Hyperparameters that every training run has.
+
+A settings class states each hyperparameter once: name, type, default, bounds and help text. The
+command line makes its options from the fields, so these modules import nothing heavy.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from typing_extensions import Doc
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Accelerator = Literal["auto", "cpu", "gpu"]
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How a network is fitted.
+    """Optimiser, schedule, crops and hardware of a training run.
 
-    With `crop_s` 0 it trains on whole windows, as the paper does. Else it trains on random crops
-    and hears a window as the mean of segments of that length.
+    With `crop_s` 0 a network trains on whole windows, as in the paper. Otherwise it trains on
+    random crops, and a window's features are the mean over segments of that length.
     """
 
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    max_epochs: int = 50
-    patience: int = 10
-    crop_s: float = 0.0
-    cosine_schedule: bool = False
-    precision: str = "32-true"
-    accelerator: str = "auto"
-    devices: int = 1
-    workers: int = 0
-    seed: int = 0
+    batch_size: Annotated[int, Doc("Windows per step and device."), Ge(1)] = 16
+    learning_rate: Annotated[float, Doc("Initial learning rate of Adam."), Ge(0)] = 1e-3
+    max_epochs: Annotated[int, Doc("Maximum number of epochs.")] = 50
+    patience: Annotated[int, Doc("Epochs without a lower validation loss before stopping.")] = 10
+    crop_s: Annotated[
+        float, Doc("Length of the random training crops in seconds; 0 trains on whole windows.")
+    ] = 0.0
+    cosine_schedule: Annotated[
+        bool, Doc("Anneal the learning rate to 0 along a cosine over the maximum number of epochs.")
+    ] = False
+    precision: Annotated[Precision, Doc("Arithmetic precision of training (Lightning).")] = (
+        "32-true"
+    )
+    accelerator: Annotated[Accelerator, Doc("Device to train on.")] = "auto"
+    devices: Annotated[int, Doc("Number of devices; more than one trains with DDP.")] = 1
+    workers: Annotated[int, Doc("Data loader processes per device."), Ge(0)] = 0
+    seed: Annotated[int, Doc("Random seed; the same seed gives the same result.")] = 0
+
+    def to_record(self) -> dict[str, Any]:
+        """Name → value of each field, as run folders and cards state them."""
+        return asdict(self)

@@ -1,4 +1,4 @@
-"""What every training run on windows shares: data, optimiser, checkpoints, and how it goes on."""
+"""Training loop on windows: Lightning module, optimiser, checkpoints and resuming."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import logging
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,32 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.malloc import keep_freed_memory
 from training.audio.windows import FULL_SCALE
 from training.errors import OtherRun
 from training.fitting.dataset import Loader, WindowDataset
 from training.fitting.settings import FitSettings
-from training.networks.mel import MelSpectrogram
+from training.networks.base import Encoder
+from training.networks.task_model import TaskModel, encoder_of
 
 IDENTITY, SETTINGS = "identity.json", "settings.json"
 BEST, LAST = "best.ckpt", "last.ckpt"
-# What a run may be gone on with; a cosine schedule fixes its number of epochs too.
+# Settings that may differ when a run is resumed; a cosine schedule fixes the number of epochs too.
 FREE_TO_CHANGE = {"max_epochs", "patience", "accelerator", "devices", "workers"}
 
 
 class AudioModule(L.LightningModule):
-    """A network behind its spectrogram, on the training device, with Adam."""
+    """Lightning module of a network behind its front end, on the training device, with Adam."""
 
-    def __init__(self, network: nn.Module, learning_rate: float, cosine_schedule: bool) -> None:
+    def __init__(
+        self, network: Encoder | TaskModel, learning_rate: float, cosine_schedule: bool
+    ) -> None:
         super().__init__()
-        self.mel = MelSpectrogram()
+        encoder = encoder_of(network)
+        self.front_end_name = encoder.front_end_name
+        self.add_module(self.front_end_name, encoder.make_front_end())
         # Channels last: a third less time on a CPU, and tensor cores on a GPU.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.learning_rate, self.cosine_schedule = learning_rate, cosine_schedule
@@ -43,11 +47,13 @@ class AudioModule(L.LightningModule):
     def forward(self, window: Tensor) -> Any:
         """int16 (B, n) -> the network's outputs in float32.
 
-        The spectrogram stays float32 under mixed precision.
+        The front end stays float32 under mixed precision.
         """
         with torch.autocast(window.device.type, enabled=False):
-            spectrogram = self.mel(window.float() / FULL_SCALE)
-        outputs = self.network(spectrogram.contiguous(memory_format=torch.channels_last))
+            inputs = self.get_submodule(self.front_end_name)(window.float() / FULL_SCALE)
+        if inputs.ndim == 4:  # images; waveforms have no such format
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        outputs = self.network(inputs)
         return type(outputs)(*(output.float() for output in outputs))
 
     def configure_optimizers(self) -> Any:
@@ -62,8 +68,8 @@ class AudioModule(L.LightningModule):
         }
 
 
-def begin(settings: FitSettings) -> None:
-    """Seeds, and Lightning without its hints and advertisements; its errors stay."""
+def seed_and_silence(settings: FitSettings) -> None:
+    """Seed every generator, and turn off Lightning's hints and advertisements; errors stay."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
@@ -79,18 +85,18 @@ def fit(
     out: Path,
     settings: FitSettings,
     *,
-    beside: Mapping[str, str] | None = None,
+    extra_identity: Mapping[str, str] | None = None,
     resume: bool = True,
     show_progress: bool = True,
 ) -> Path:
-    """Fit, keeping the checkpoint with the least `val_loss`; returns its path.
+    """Fit, keeping the checkpoint with the lowest `val_loss`; returns its path.
 
     `out` receives the settings, `last.ckpt`, `best.ckpt`, CSV and TensorBoard logs. A run that was
-    stopped goes on from `last.ckpt`.
+    interrupted is resumed from `last.ckpt`.
 
     Parameters
     ----------
-    beside : file name → text: what else the run depends on, kept in `out`
+    extra_identity : file name → text: further inputs that the run depends on, written into `out`
 
     Raises
     ------
@@ -98,31 +104,31 @@ def fit(
         Where `out` holds a run with other settings or data.
     """
     resume = resume and (out / LAST).exists()
-    _claim(out, settings, [training, validation], beside or {}, resume)
-    trainer = _trainer(out, settings, show_progress)
+    _check_run_identity(out, settings, [training, validation], extra_identity or {}, resume)
+    trainer = _make_trainer(out, settings, show_progress)
     trainer.fit(module, training, validation, ckpt_path=out / LAST if resume else None)
     return out / BEST
 
 
 def load_best(module: AudioModule, out: Path) -> None:
-    """The weights of the best checkpoint, into a module of the same shape."""
+    """Load the weights of the best checkpoint into a module of the same shape."""
     state = torch.load(out / BEST, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
 
 
-def _claim(
+def _check_run_identity(
     out: Path,
     settings: FitSettings,
     loaders: list[Loader],
-    beside: Mapping[str, str],
+    extra_identity: Mapping[str, str],
     resume: bool,
 ) -> None:
-    """Note what this run is; a run of other data or settings is not gone on with."""
+    """Record settings and a digest of the inputs; refuse to resume a run of other ones."""
     free = FREE_TO_CHANGE - ({"max_epochs"} if settings.cosine_schedule else set())
-    fixed = {name: value for name, value in asdict(settings).items() if name not in free}
-    digest = hashlib.sha256("".join(beside.values()).encode())
-    for each in loaders:
-        dataset = each.dataset
+    fixed = {name: value for name, value in settings.to_record().items() if name not in free}
+    digest = hashlib.sha256("".join(extra_identity.values()).encode())
+    for loader in loaders:
+        dataset = loader.dataset
         assert isinstance(dataset, WindowDataset)
         digest.update(dataset.rows.tobytes())
         for target in dataset.targets:
@@ -133,12 +139,12 @@ def _claim(
         raise OtherRun(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / IDENTITY).write_text(identity)
-    for name, text in beside.items():
+    for name, text in extra_identity.items():
         (out / name).write_text(text)
-    (out / SETTINGS).write_text(json.dumps(asdict(settings), indent=2) + "\n")
+    (out / SETTINGS).write_text(json.dumps(settings.to_record(), indent=2) + "\n")
 
 
-def _trainer(out: Path, settings: FitSettings, show_progress: bool) -> L.Trainer:
+def _make_trainer(out: Path, settings: FitSettings, show_progress: bool) -> L.Trainer:
     best = ModelCheckpoint(
         out, "best", monitor="val_loss", save_last=True, enable_version_counter=False
     )
@@ -147,7 +153,7 @@ def _trainer(out: Path, settings: FitSettings, show_progress: bool) -> L.Trainer
         accelerator=settings.accelerator,
         devices=settings.devices,
         strategy="ddp" if settings.devices > 1 else "auto",
-        precision=settings.precision,  # type: ignore[arg-type]
+        precision=settings.precision,
         callbacks=[
             best,
             EarlyStopping("val_loss", patience=settings.patience),

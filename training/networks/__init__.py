@@ -1,1 +1,1 @@
-"""The encoders, one a file."""
+"""Network architectures: the encoders, their registry, task models, and inference over rows."""

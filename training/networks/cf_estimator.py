@@ -6,27 +6,22 @@ Source: Lee et al., "Music feature extraction by knowledge transfer from user-it
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Self
 
 from torch import Tensor, nn
 
-from training.networks.mel import HOP_LENGTH, SAMPLE_RATE
+from training.cf.settings import AlsSettings
+from training.networks.base import Encoded, Encoder
+from training.networks.mel import HOP_LENGTH, WINDOW, FoldedMelSpectrogram, MelSpectrogram
 
-EMBEDDING_DIM = 40
-WIDTHS = (32, 64, 128, 256)
-POOLS = ((4, 5), (3, 4), (2, 4), (2, 4))
+POOLS = ((4, 5), (3, 4), (2, 4), (2, 4))  # (mel bands, frames)
+POOLED_FRAMES = math.prod(frames for _, frames in POOLS)
 SE_RATIO = 8
 
 
-class Encoded(NamedTuple):
-    """`embedding` (batch, 40) and the layer before it, `features` (batch, width)."""
-
-    embedding: Tensor
-    features: Tensor
-
-
 class SqueezeExcitation(nn.Module):
-    """A gate in (0, 1) for each channel, from the channel's mean: (B, F, M, T) -> (B, F, 1, 1)."""
+    """Channel gate in (0, 1) from the channel means: (B, F, M, T) -> (B, F, 1, 1)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,15 +31,15 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        gate: Tensor = self.gate(x.mean((2, 3)))
+        gate: Tensor = self.gate(x.mean((2, 3)))  # (B, F, M, T) -> (B, F)
         return gate[:, :, None, None]
 
 
 class DoubleConv(nn.Module):
     """Two times BatchNorm, ReLU, 3×3 convolution; then squeeze-and-excitation and pooling.
 
-    The gate is positive, so max_pool(x · gate) = max_pool(x) · gate, and so for the mean: gating
-    after the pooling gives the same numbers for a twentieth of the multiplications.
+    The gate is positive, so max_pool(x · gate) = max_pool(x) · gate, and likewise for the mean:
+    gating after the pooling gives the same numbers for a twentieth of the multiplications.
     """
 
     def __init__(self, in_channels: int, channels: int, pool: nn.Module) -> None:
@@ -66,45 +61,56 @@ class DoubleConv(nn.Module):
         return gated
 
 
-class CFEstimator(nn.Module):
+class CFEstimator(Encoder):
     """Spectrogram (batch, 1, 96, T) -> `Encoded`; T is 1280, or in training a multiple of 320.
 
     Parameters
     ----------
     width : channels of every convolution, F in the paper: 32, 64, 128 or 256
-    segment_frames : what the network hears at a time, the crop that it was trained on; a longer
-        spectrogram is heard segment by segment, and the features are their mean. 0 hears it whole,
-        as in the paper. (Trained on 7.5 s, it is much worse on 30 s heard whole: the gates and the
-        batch statistics are of another length.)
+    segment_frames : length of the training crops in frames. A longer spectrogram is cut into
+        segments of this length, and the features are the mean over them; 0 takes it whole, as in
+        the paper. (Trained on 7.5 s, the network is much worse on 30 s in one piece: the gates and
+        the batch statistics are of another length.)
+    embedding_dim : dimension of the item factors
     """
 
-    def __init__(self, width: int, segment_frames: int = 0) -> None:
+    title = "CF estimator"
+    audio = WINDOW
+    crop_multiple = POOLED_FRAMES * HOP_LENGTH
+    front_end_name = "mel"
+
+    def __init__(
+        self, width: int, segment_frames: int = 0, embedding_dim: int = AlsSettings.factors
+    ) -> None:
         super().__init__()
-        self.width = width
+        self.width = self.features_dim = width
+        self.embedding_dim = embedding_dim
         self.segment_frames = segment_frames
         pools: list[nn.Module] = [nn.MaxPool2d(size) for size in POOLS]
         pools.append(nn.AdaptiveAvgPool2d(1))
         self.blocks = nn.Sequential(
             *(DoubleConv(width if index else 1, width, pool) for index, pool in enumerate(pools))
         )
-        self.embed = nn.Linear(width, EMBEDDING_DIM)
+        self.embed = nn.Linear(width, embedding_dim)
 
-    def forward(self, spectrogram: Tensor) -> Encoded:
-        n_mels, n_frames = spectrogram.shape[2:]
+    @classmethod
+    def build(cls, *, width: int, embedding_dim: int, crop_s: float) -> Self:
+        return cls(width, cls.crop_samples(crop_s) // HOP_LENGTH, embedding_dim)
+
+    @classmethod
+    def make_front_end(cls) -> nn.Module:
+        return MelSpectrogram()
+
+    @classmethod
+    def make_onnx_front_end(cls) -> nn.Module:
+        return FoldedMelSpectrogram()
+
+    def forward(self, inputs: Tensor) -> Encoded:
+        n_mels, n_frames = inputs.shape[2:]
         n_segments = n_frames // (self.segment_frames or n_frames)
         # (B, 1, M, S · T) -> (B, M, S, T) -> (B, S, M, T) -> (B · S, 1, M, T)
-        segments = spectrogram.reshape(-1, n_mels, n_segments, n_frames // n_segments)
+        segments = inputs.reshape(-1, n_mels, n_segments, n_frames // n_segments)
         segments = segments.transpose(1, 2).reshape(-1, 1, n_mels, n_frames // n_segments)
         features = self.blocks(segments)  # (B · S, F, 1, 1)
         features = features.reshape(-1, n_segments, self.width).mean(1)  # -> (B, F)
         return Encoded(self.embed(features), features)
-
-
-# What the network's pooling divides time by: crops are multiples of it, in frames.
-POOLED_FRAMES = 320
-
-
-def crop_frames(crop_s: float) -> int:
-    """A crop in frames of the spectrogram, rounded to what the pooling divides; 0 for none."""
-    n_steps = round(crop_s * SAMPLE_RATE / (POOLED_FRAMES * HOP_LENGTH))
-    return max(1, n_steps) * POOLED_FRAMES if crop_s > 0 else 0

@@ -1,4 +1,4 @@
-"""The losses of the papers."""
+"""Loss functions on embeddings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def cosine_proximity(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def embedding_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error plus cosine proximity, the plain sum of the paper.
+    """Mean squared error plus cosine proximity, unweighted as in the paper.
 
     Parameters
     ----------

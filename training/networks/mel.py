@@ -1,6 +1,6 @@
-"""The mel spectrogram of the CF estimator, as training computes it and as the graph carries it.
+"""Mel spectrogram of the CF estimator, once for training and once for export.
 
-Two modules with one result: `MelSpectrogram` by torchaudio's FFT, quick on any training device,
+Two modules with the same result: `MelSpectrogram` by torchaudio's FFT, fast on any training device,
 and `FoldedMelSpectrogram` by matrix products, which every ONNX provider runs (the STFT operator
 takes three times as long and has no CUDA kernel).
 """
@@ -27,13 +27,13 @@ DYNAMIC_RANGE_DB = 80.0
 
 
 def to_decibels(power: Tensor) -> Tensor:
-    """Decibels below each clip's own peak, cut at -80: playback level leaves no trace.
+    """Decibels below the peak of each clip, clipped at -80: invariant to playback level.
 
     Parameters
     ----------
     power : float, shape (batch, n_mels, n_frames), ≥ 0
 
-    Source: `amplitude_to_decibel` of Kapre, which the paper computes its spectrograms with.
+    Source: `amplitude_to_decibel` of Kapre, the library of the paper's spectrograms.
     """
     decibels = 10 / math.log(10) * torch.log(power.clamp(min=AMIN))
     peak = decibels.amax(dim=(1, 2), keepdim=True)
@@ -41,12 +41,12 @@ def to_decibels(power: Tensor) -> Tensor:
 
 
 class MelSpectrogram(nn.Module):
-    """Waveform (batch, n_samples) -> decibels (batch, 1, 96, n_samples // 375)."""
+    """Mel spectrogram: waveform (batch, n_samples) -> decibels (batch, 1, 96, n_samples // 375)."""
 
-    def __init__(self) -> None:
+    def __init__(self, sample_rate: int = SAMPLE_RATE) -> None:
         super().__init__()
         self.power = torchaudio.transforms.MelSpectrogram(
-            sample_rate=SAMPLE_RATE,
+            sample_rate=sample_rate,
             n_fft=N_FFT,
             hop_length=HOP_LENGTH,
             n_mels=N_MELS,
@@ -61,11 +61,11 @@ class MelSpectrogram(nn.Module):
 
 
 class FoldedMelSpectrogram(nn.Module):
-    """The same numbers as `MelSpectrogram`, without an FFT.
+    """Mel spectrogram by a folded DFT matrix: the same numbers as `MelSpectrogram`, without an FFT.
 
-    A DFT as a matrix, its symmetries taken out first: a cosine is the same in both halves of a
-    frame, a sine the opposite; and within a half it is one or the other by turns, from bin to bin.
-    Folded on both, a frame takes a quarter of the multiplications.
+    Over a frame cosines are even and sines are odd, so the two halves of the frame are folded onto
+    each other before the product. Within a half, both are even or odd by turns from bin to bin, so
+    the half is folded once more. A frame then takes a quarter of the multiplications.
     """
 
     window: Tensor
@@ -84,8 +84,8 @@ class FoldedMelSpectrogram(nn.Module):
         angle = torch.arange(quarter + 1)[:, None] * torch.arange(half + 1)[None, :]
         radians = angle.double() * (2 * math.pi / N_FFT)
         cosines, sines = radians.cos(), radians.sin()  # (quarter + 1, bins)
-        for each in (window, cosines, sines):
-            each[-1] /= 2  # what is folded there is on itself, and counts twice
+        for table in (window, cosines, sines):
+            table[-1] /= 2  # the middle sample is folded onto itself, so it counts twice
         filters = reference.mel_scale.fb  # (bins, M)
         tables = {"cosines": cosines, "sines": sines, "filters": filters.T}
         self.register_buffer("window", window.float())
@@ -94,26 +94,26 @@ class FoldedMelSpectrogram(nn.Module):
             self.register_buffer(f"odd_{name}", table[:, 1::2].float().contiguous())
 
     def forward(self, waveform: Tensor) -> Tensor:
-        near, far = fold(frames(waveform))  # (B, n) -> (B, T, half + 1)
-        near, far = near * self.window, far * self.window
-        same_near, same_far = fold(near + far)  # (B, T, quarter + 1)
-        opposite_near, opposite_far = fold(near - far)
+        first, last = fold(frames(waveform))  # (B, n) -> (B, T, half + 1)
+        first, last = first * self.window, last * self.window
+        sum_first, sum_last = fold(first + last)  # (B, T, half + 1) -> (B, T, quarter + 1)
+        diff_first, diff_last = fold(first - last)
         even = power(
-            (same_near + same_far) @ self.even_cosines,
-            (opposite_near - opposite_far) @ self.even_sines,
+            (sum_first + sum_last) @ self.even_cosines,
+            (diff_first - diff_last) @ self.even_sines,
         )
         odd = power(
-            (same_near - same_far) @ self.odd_cosines,
-            (opposite_near + opposite_far) @ self.odd_sines,
+            (sum_first - sum_last) @ self.odd_cosines,
+            (diff_first + diff_last) @ self.odd_sines,
         )
         mel = even @ self.even_filters.T + odd @ self.odd_filters.T
         return to_decibels(mel.transpose(1, 2)).unsqueeze(1)
 
 
 def frames(waveform: Tensor) -> Tensor:
-    """(B, n) -> (B, n // 375, 513): each frame of the window's 512 samples and the one after it.
+    """Frames of 512 samples and the next sample: (B, n) -> (B, n // 375, 513).
 
-    Cut out of rows of one hop each, a frame is a row and the beginning of the next.
+    Cut from rows of one hop each: a frame is a row and the beginning of the next row.
     """
     n_samples = waveform.shape[1]
     n_frames = n_samples // HOP_LENGTH
@@ -124,7 +124,7 @@ def frames(waveform: Tensor) -> Tensor:
 
 
 def fold(x: Tensor) -> tuple[Tensor, Tensor]:
-    """(…, 2 n + 1) -> twice (…, n + 1): up to the middle, and from the end back to it."""
+    """The two halves, the second reversed, both with the middle: (…, 2 n + 1) -> 2 × (…, n + 1)."""
     middle = x.shape[-1] // 2
     return x[..., : middle + 1], x[..., middle:].flip(-1)
 

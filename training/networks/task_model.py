@@ -1,7 +1,7 @@
-"""A network for a small labelled task: an encoder, and an output layer on its embedding.
+"""Task model: an encoder with an output layer on its embedding, for a small labelled task.
 
-Source: Lee et al. 2020, section 3.2 and figure 3: the 40-d layer that is the CF estimator's output
-is the task model's penultimate one.
+Source: Lee et al. 2020, section 3.2 and figure 3: the embedding, the CF estimator's output, is the
+task model's penultimate layer.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from training.networks.cf_estimator import EMBEDDING_DIM, Encoded
+from training.networks.base import Encoded, Encoder
 
 
-class Answered(NamedTuple):
-    """`outputs` (batch, n_outputs); the encoder's `embedding` (batch, 40) and `features`."""
+class TaskOutput(NamedTuple):
+    """`outputs` (batch, n_outputs); `embedding` and `features` of the encoder, see `Encoded`."""
 
     outputs: Tensor
     embedding: Tensor
@@ -23,11 +23,10 @@ class Answered(NamedTuple):
 
 
 class TaskModel(nn.Module):
-    """Spectrogram (batch, 1, 96, T) -> `Answered`.
+    """Front-end output of the encoder -> `TaskOutput`.
 
     Parameters
     ----------
-    encoder : any network from spectrogram to `Encoded`
     n_outputs : classes, whose outputs are logits, or targets, whose outputs have their unit
 
     The buffers `scale` and `shift`, both (n_outputs,), bring the output layer to the targets' unit;
@@ -37,18 +36,23 @@ class TaskModel(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, encoder: nn.Module, n_outputs: int) -> None:
+    def __init__(self, encoder: Encoder, n_outputs: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.decide = nn.Linear(EMBEDDING_DIM, n_outputs)
+        self.output_layer = nn.Linear(encoder.embedding_dim, n_outputs)
         self.register_buffer("scale", torch.ones(n_outputs))
         self.register_buffer("shift", torch.zeros(n_outputs))
 
-    def forward(self, spectrogram: Tensor) -> Answered:
-        encoded: Encoded = self.encoder(spectrogram)
-        return Answered(self.output(encoded.embedding), encoded.embedding, encoded.features)
+    def forward(self, inputs: Tensor) -> TaskOutput:
+        encoded: Encoded = self.encoder(inputs)
+        return TaskOutput(self.output(encoded.embedding), encoded.embedding, encoded.features)
 
     def output(self, embedding: Tensor) -> Tensor:
-        """(B, 40) -> (B, n_outputs)."""
-        decided: Tensor = self.decide(embedding)
-        return decided * self.scale + self.shift
+        """(B, embedding_dim) -> (B, n_outputs)."""
+        outputs: Tensor = self.output_layer(embedding)
+        return outputs * self.scale + self.shift
+
+
+def encoder_of(network: Encoder | TaskModel) -> Encoder:
+    """The encoder itself, or that of a task model."""
+    return network.encoder if isinstance(network, TaskModel) else network

@@ -1,4 +1,4 @@
-"""What a probe may be: a scikit-learn model on standardised inputs, and its settings chosen."""
+"""Scikit-learn models of probes, on standardised inputs, with their hyperparameter search."""
 
 from __future__ import annotations
 
@@ -22,108 +22,105 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
-from training.datasets.folds import deal_folds
+from training.datasets.folds import assign_folds
 from training.datasets.task import Kind as TaskKind
-from training.errors import BadExport
+from training.probes.settings import check_kind_of_task
 from training.transfer.calibration import fit_temperature
 
 Inputs = NDArray[np.float32]
-Answers = NDArray[np.int64] | NDArray[np.float32]
-Settings = dict[str, float]
+Targets = NDArray[np.int64] | NDArray[np.float32]
+Hyperparameters = dict[str, float]
 
 INNER_FOLDS = 4
 HIDDEN = (64,)
-# One score for the second of two classes -> one for each, as far apart.
+# One score for the second of two classes -> one score per class, with the same difference.
 HALVES = np.array([[-0.5, 0.5]])
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a kind is made from a seed and its settings, and what is tried for them.
+    """Estimator of a kind of probe, and the grid of its hyperparameters.
 
-    The first setting says how hard it is fitted; each list begins with the most careful.
+    The first hyperparameter is the strength of the fit (C or alpha); each list begins with the
+    strongest regularization.
     """
 
     make: Callable[..., Any]
     grid: Mapping[str, tuple[float, ...]]
 
 
-def _mlp(model: type, seed: int, **given: float) -> Any:
+def _mlp(model: type, seed: int, **chosen: float) -> Any:
     # With some hundred tracks, L-BFGS needs no learning rate and no validation part.
     shape = {"hidden_layer_sizes": HIDDEN, "solver": "lbfgs", "max_iter": 500}
-    return model(random_state=seed, **shape, **given)
+    return model(random_state=seed, **shape, **chosen)
 
 
-CAREFUL = (0.01, 0.1, 1.0, 10.0)
+STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 GAMMAS = (0.001, 0.003, 0.01)
 MLP_ALPHAS = {"alpha": (10.0, 1.0, 0.1)}
 RECIPES: dict[TaskKind, dict[str, Recipe]] = {
     "classification": {
         # Multinomial, so that its probabilities are a softmax.
         "logistic": Recipe(
-            lambda seed, **given: LogisticRegression(max_iter=5000, **given), {"C": CAREFUL}
+            lambda seed, **chosen: LogisticRegression(max_iter=5000, **chosen), {"C": STRENGTHS}
         ),
-        # Both SVMs are one against the rest: a margin a class.
+        # Both SVMs are one-vs-rest: one margin per class.
         "linear-svm": Recipe(
-            lambda seed, **given: LinearSVC(random_state=seed, max_iter=20_000, **given),
-            {"C": CAREFUL},
+            lambda seed, **chosen: LinearSVC(random_state=seed, max_iter=20_000, **chosen),
+            {"C": STRENGTHS},
         ),
         "rbf-svm": Recipe(
-            lambda seed, **given: OneVsRestClassifier(SVC(**given)),
+            lambda seed, **chosen: OneVsRestClassifier(SVC(**chosen)),
             {"C": (1.0, 10.0, 100.0, 1000.0), "gamma": GAMMAS},
         ),
-        "mlp": Recipe(lambda seed, **given: _mlp(MLPClassifier, seed, **given), MLP_ALPHAS),
+        "mlp": Recipe(lambda seed, **chosen: _mlp(MLPClassifier, seed, **chosen), MLP_ALPHAS),
     },
-    # On standardised targets, since an SVM's margin is in their unit.
+    # On standardised targets: the margin of an SVM is in the unit of the targets.
     "regression": {
         "ridge": Recipe(
-            lambda seed, **given: Ridge(**given), {"alpha": (1e4, 1e3, 100.0, 10.0, 1.0)}
+            lambda seed, **chosen: Ridge(**chosen), {"alpha": (1e4, 1e3, 100.0, 10.0, 1.0)}
         ),
         "linear-svm": Recipe(
-            lambda seed, **given: MultiOutputRegressor(
-                # The squared loss, which alone is solved quickly for a large C.
+            lambda seed, **chosen: MultiOutputRegressor(
+                # Only the squared loss is solved quickly for a large C.
                 LinearSVR(
                     loss="squared_epsilon_insensitive",
                     dual="auto",
                     epsilon=0.1,
                     random_state=seed,
                     max_iter=20_000,
-                    **given,
+                    **chosen,
                 )
             ),
-            {"C": (0.001, *CAREFUL)},
+            {"C": (0.001, *STRENGTHS)},
         ),
         "rbf-svm": Recipe(
-            lambda seed, **given: MultiOutputRegressor(SVR(epsilon=0.1, **given)),
+            lambda seed, **chosen: MultiOutputRegressor(SVR(epsilon=0.1, **chosen)),
             {"C": (0.1, 1.0, 10.0), "gamma": GAMMAS},
         ),
-        "mlp": Recipe(lambda seed, **given: _mlp(MLPRegressor, seed, **given), MLP_ALPHAS),
+        "mlp": Recipe(lambda seed, **chosen: _mlp(MLPRegressor, seed, **chosen), MLP_ALPHAS),
     },
 }
 
 
-def recipe_of(kind: str, answers: TaskKind) -> Recipe:
-    """The recipe of a kind for such answers.
+def find_recipe(kind: str, task_kind: TaskKind) -> Recipe:
+    """The recipe of a kind of probe for a kind of task.
 
     Raises
     ------
     BadExport
-        Where the kind is none, or is for the other answers.
+        Where the kind is unknown, or is not for this kind of task.
     """
-    recipes = RECIPES[answers]
-    if kind not in recipes:
-        known = any(kind in others for others in RECIPES.values())
-        reason = f"is not for {answers}" if known else "is unknown"
-        raise BadExport(f"kind {kind!r}", f"it {reason}; choose {', '.join(recipes)}")
-    return recipes[kind]
+    check_kind_of_task(kind, task_kind)
+    return RECIPES[task_kind][kind]
 
 
 @dataclass(frozen=True)
 class FittedProbe:
     """A fitted pipeline from inputs, shape (n, dim), to probabilities or values, (n, n_outputs).
 
-    `centre` and `spread`, both shape (n_outputs,), undo the standardisation of targets; a
-    classifier has 0 and 1. Its `temperature` is that of `training.transfer.calibration`.
+    `centre` and `spread`, both shape (n_outputs,), undo the standardisation of regression targets;
+    they are 0 and 1 for a classifier. Source of `temperature`: `training.transfer.calibration`.
     """
 
     pipeline: Any
@@ -138,113 +135,118 @@ class FittedProbe:
     def outputs(self, inputs: Inputs) -> NDArray[np.float32]:
         """Logits before the temperature, or values, shape (n, n_outputs).
 
-        A class that it was never shown is as unlikely as the least likely of the others.
+        A class without training tracks gets the minimum of the other classes' logits.
         """
         if not self.is_classifier:
-            values = self.pipeline.predict(_doubles(inputs)).reshape(len(inputs), -1)
+            values = self.pipeline.predict(_to_float64(inputs)).reshape(len(inputs), -1)
             return np.asarray(values * self.spread + self.centre, np.float32)
         scores = self._scores(inputs)
         logits = np.repeat(scores.min(1, keepdims=True), len(self.centre), 1)
         logits[:, self.pipeline.classes_] = scores
         return np.asarray(logits, np.float32)
 
-    def answers(self, inputs: Inputs) -> NDArray[np.float32]:
-        """What its graph puts out: calibrated probabilities, or values, shape (n, n_outputs)."""
+    def predict(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Calibrated probabilities, or values, shape (n, n_outputs), as the ONNX graph's output."""
         outputs = self.outputs(inputs)
         if not self.is_classifier:
             return outputs
         return np.asarray(softmax(outputs / self.temperature, axis=1), np.float32)
 
     def _scores(self, inputs: Inputs) -> NDArray[np.float64]:
-        """Log-odds or margins of the classes that it was shown, shape (n, n_shown)."""
+        """Log-odds or margins of the classes in the training tracks, shape (n, n_classes_)."""
         last = self.pipeline[-1]
         if isinstance(last, MLPClassifier):
-            scores = _before_softmax(last, self.pipeline[:-1].transform(_doubles(inputs)))
+            scores = _before_softmax(last, self.pipeline[:-1].transform(_to_float64(inputs)))
         else:
-            scores = self.pipeline.decision_function(_doubles(inputs)).reshape(len(inputs), -1)
-        # Of two classes there is one score, for the second.
+            scores = self.pipeline.decision_function(_to_float64(inputs)).reshape(len(inputs), -1)
+        # With two classes there is one score, of the second class.
         return scores @ HALVES if scores.shape[1] == 1 else scores
 
 
 def _before_softmax(model: MLPClassifier, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What scikit-learn has no method for; the logarithm of 1 - p would not be exact in float32."""
+    """Logits of an MLP, which scikit-learn does not return; log(1 - p) is not exact in float32."""
     *hidden, (weights, bias) = zip(model.coefs_, model.intercepts_, strict=True)
-    for each_weights, each_bias in hidden:
-        inputs = np.maximum(inputs @ each_weights + each_bias, 0)
+    for layer_weights, layer_bias in hidden:
+        inputs = np.maximum(inputs @ layer_weights + layer_bias, 0)
     return np.asarray(inputs @ weights + bias)
 
 
-def _doubles(inputs: Inputs) -> NDArray[np.float64]:
+def _to_float64(inputs: Inputs) -> NDArray[np.float64]:
     return inputs.astype(np.float64)
 
 
 def fit_probe(
-    recipe: Recipe, settings: Settings, inputs: Inputs, answers: Answers, n_outputs: int, seed: int
+    recipe: Recipe,
+    chosen: Hyperparameters,
+    inputs: Inputs,
+    targets: Targets,
+    n_outputs: int,
+    seed: int,
 ) -> FittedProbe:
-    """Fit on inputs, shape (n, dim), and class indices (n,) or targets (n, n_outputs)."""
+    """Fit on inputs, shape (n, dim), and class indices (n,) or values (n, n_outputs)."""
     centre, spread = np.zeros(n_outputs, np.float32), np.ones(n_outputs, np.float32)
-    if answers.ndim == 2:
-        centre, spread = answers.mean(0, dtype=np.float32), answers.std(0, dtype=np.float32)
-        spread[spread == 0] = 1  # a target that never changes
-        answers = np.asarray((answers - centre) / spread, np.float32)
-    pipeline = make_pipeline(StandardScaler(), recipe.make(seed, **settings))
+    if targets.ndim == 2:
+        centre, spread = targets.mean(0, dtype=np.float32), targets.std(0, dtype=np.float32)
+        spread[spread == 0] = 1  # a constant target
+        targets = np.asarray((targets - centre) / spread, np.float32)
+    pipeline = make_pipeline(StandardScaler(), recipe.make(seed, **chosen))
     with warnings.catch_warnings():
-        # An MLP's iterations are meant to end; one target is a column as well.
+        # An MLP is stopped by its number of iterations; a single target is passed as a column.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", DataConversionWarning)
-        return FittedProbe(pipeline.fit(_doubles(inputs), answers), centre, spread)
+        return FittedProbe(pipeline.fit(_to_float64(inputs), targets), centre, spread)
 
 
 def fit_best(
     recipe: Recipe,
     inputs: Inputs,
-    answers: Answers,
+    targets: Targets,
     folds: NDArray[np.int64],
     n_outputs: int,
     *,
     strength: float | None,
     seed: int,
-) -> tuple[Settings, FittedProbe]:
-    """Fit with those settings that are best on held-out tracks, all folds together.
+) -> tuple[Hyperparameters, FittedProbe]:
+    """Fit with the hyperparameters that are best on held-out tracks, over all inner folds.
 
-    Best is the least cross-entropy of classes once calibrated, and the largest r² of targets. The
-    temperature is fitted on the same held-out tracks: it belongs to the settings, since the
-    margins of an SVM grow with C.
+    Best is the lowest cross-entropy after calibration for classes, and the highest r² for values.
+    The temperature is fitted on the same held-out tracks: it depends on the hyperparameters, since
+    the margins of an SVM grow with C.
 
     Parameters
     ----------
-    folds : int, shape (n,), of `inner_folds`
-    strength : what the first setting is fixed to; None tries all
+    folds : int, shape (n,), of `assign_inner_folds`
+    strength : fixed value of the first hyperparameter; None searches its grid
     """
     grid = dict(recipe.grid)
     if strength is not None:
         grid[next(iter(grid))] = (strength,)
-    best: tuple[float, Settings, float] | None = None
-    for settings in ParameterGrid(grid):
+    best: tuple[float, Hyperparameters, float] | None = None
+    for candidate in ParameterGrid(grid):
         outputs = np.empty((len(inputs), n_outputs), np.float32)
         for fold in np.unique(folds):
-            mine = folds == fold
-            model = fit_probe(recipe, settings, inputs[~mine], answers[~mine], n_outputs, seed)
-            outputs[mine] = model.outputs(inputs[mine])
-        loss, temperature = _judge(outputs, answers)
+            test = folds == fold
+            model = fit_probe(recipe, candidate, inputs[~test], targets[~test], n_outputs, seed)
+            outputs[test] = model.outputs(inputs[test])
+        loss, temperature = _calibrated_loss(outputs, targets)
         if best is None or loss < best[0]:
-            best = loss, settings, temperature
+            best = loss, candidate, temperature
     assert best is not None
-    _, settings, temperature = best
-    fitted = fit_probe(recipe, settings, inputs, answers, n_outputs, seed)
-    return settings, replace(fitted, temperature=temperature)
+    _, chosen, temperature = best
+    fitted = fit_probe(recipe, chosen, inputs, targets, n_outputs, seed)
+    return chosen, replace(fitted, temperature=temperature)
 
 
-def _judge(outputs: NDArray[np.float32], answers: Answers) -> tuple[float, float]:
-    """The loss of held-out outputs, and the temperature that makes it least; 1 for targets."""
-    if answers.ndim == 2:
-        return -float(r2_score(answers, outputs)), 1.0
-    classes = np.asarray(answers, np.int64)
+def _calibrated_loss(outputs: NDArray[np.float32], targets: Targets) -> tuple[float, float]:
+    """The loss of held-out outputs, and the temperature that minimises it; 1 for values."""
+    if targets.ndim == 2:
+        return -float(r2_score(targets, outputs)), 1.0
+    classes = np.asarray(targets, np.int64)
     temperature = fit_temperature(outputs, classes)
-    likely = log_softmax(outputs / temperature, axis=1)
-    return -float(likely[np.arange(len(classes)), classes].mean()), temperature
+    log_probabilities = log_softmax(outputs / temperature, axis=1)
+    return -float(log_probabilities[np.arange(len(classes)), classes].mean()), temperature
 
 
-def inner_folds(tracks: pd.DataFrame, seed: int) -> NDArray[np.int64]:
-    """Folds to choose settings by, dealt as the task's own: no artist is in two of them."""
-    return deal_folds(tracks.reset_index(drop=True), INNER_FOLDS, seed)
+def assign_inner_folds(tracks: pd.DataFrame, seed: int) -> NDArray[np.int64]:
+    """Folds of the nested cross-validation, by `assign_folds`: no artist is in two of them."""
+    return assign_folds(tracks.reset_index(drop=True), INNER_FOLDS, seed)

@@ -1,4 +1,4 @@
-"""A fitted probe -> its ONNX graph; and an encoder's graph with that on top."""
+"""Conversion of a fitted probe to an ONNX head, and its merge with the encoder's graph."""
 
 from __future__ import annotations
 
@@ -19,85 +19,85 @@ from sklearn.svm import SVC, SVR, LinearSVC
 
 from models.bundle import Bundle
 from training.errors import BadExport
-from training.export.onnx_graph import OPSET, check_answers, without_traces
+from training.export.checked_graph import OPSET, check_outputs, without_traces
 from training.probes.models import HALVES, FittedProbe
 
 ML_OPSET = 3
-# Before every name of a head but those of its input and output: an encoder has none of them.
+# Prefix of every tensor of a head but its input and output, so that no encoder tensor clashes.
 PREFIX = "head."
 SCORES = f"{PREFIX}scores"
 
 
-def to_head(probe: FittedProbe, source: str, dim: int, answer: str) -> bytes:
-    """The graph from `source`, shape (batch, dim), to `answer`, shape (batch, n_outputs).
+def to_head(probe: FittedProbe, source: str, dim: int, output: str) -> bytes:
+    """The graph from `source`, shape (batch, dim), to `output`, shape (batch, n_outputs).
 
     Parameters
     ----------
-    probe : a classifier has seen every class
-    answer : `probabilities`, calibrated, or `values`
+    probe : a classifier is fitted on tracks of every class
+    output : `probabilities`, calibrated, or `values`
     """
     machines = getattr(probe.pipeline[-1], "estimators_", [])
     if machines and isinstance(machines[0], (SVC, SVR)):
-        body = _rbf_machines(probe.pipeline[0], machines, source, dim)
+        body = _make_rbf_machines(probe.pipeline[0], machines, source, dim)
     else:
-        body = _converted(probe, source, dim)
-    nodes, constants = _last_nodes(probe, answer)
+        body = _convert(probe, source, dim)
+    nodes, constants = _make_last_nodes(probe, output)
     graph = helper.make_graph(
         [*body.graph.node, *nodes],
         "head",
         [_tensor(source, dim)],
-        [_tensor(answer, len(probe.centre))],
+        [_tensor(output, len(probe.centre))],
         [*body.graph.initializer, *constants],
     )
     opsets = body.opset_import
     ir_version = helper.find_min_ir_version_for(opsets)
-    return _finished(helper.make_model(graph, ir_version=ir_version), opsets)
+    return _finish(helper.make_model(graph, ir_version=ir_version), opsets)
 
 
-def add_head(encoder: Bundle, head: bytes, source: str, answer: str) -> bytes:
-    """The graph from `waveform` to `answer`, `embedding` and `features`; weights keep their names.
+def add_head(encoder: Bundle, head: bytes, source: str, output: str) -> bytes:
+    """The graph from `waveform` to `output`, `embedding` and `features`; weights keep their names.
 
     Raises
     ------
     BadExport
-        Where the encoder's graph cannot be brought to the opset of the head.
+        Where the encoder's graph cannot be converted to the opset of the head.
     """
-    base, added = _at_opset(encoder), onnx.load_from_string(head)
-    # A model that was written for an older one holds for a newer one.
+    base, added = _convert_opset(encoder), onnx.load_from_string(head)
+    # A model of an older IR version is valid in a newer one.
     base.ir_version = added.ir_version = max(base.ir_version, added.ir_version)
-    outputs = [answer, "embedding", "features"]
+    outputs = [output, "embedding", "features"]
     merged = compose.merge_models(base, added, [(source, source)], outputs=outputs, name="probe")
     found = {tensor.name: tensor for tensor in merged.graph.output}
     del merged.graph.output[:]
     merged.graph.output.extend([found[name] for name in outputs])
     merged.graph.doc_string = ""
-    return _finished(merged, [*base.opset_import, *added.opset_import])
+    return _finish(merged, [*base.opset_import, *added.opset_import])
 
 
 def check_graph(
     probe: FittedProbe, encoder: Bundle, source: str, graph: bytes, waveforms: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Hold the graph of `add_head` against encoder, then scikit-learn; see `check_answers`.
+    """Compare the graph of `add_head` with encoder and scikit-learn model; see `check_outputs`.
 
     Raises
     ------
     ParityFailed
     """
-    # On the CPU, as the graph: a GPU rounds otherwise.
+    # On the CPU, as the graph: a GPU rounds differently.
     session = ort.InferenceSession(
         encoder.graph_bytes(encoder.card.graph()), providers=["CPUExecutionProvider"]
     )
     embedding, features = session.run(["embedding", "features"], {"waveform": waveforms})
-    answers = probe.answers(embedding if source == "embedding" else features)
-    return check_answers([answers, embedding, features], graph, waveforms)
+    predicted = probe.predict(embedding if source == "embedding" else features)
+    return check_outputs([predicted, embedding, features], graph, waveforms)
 
 
-def _converted(probe: FittedProbe, source: str, dim: int) -> onnx.ModelProto:
-    """What skl2onnx makes of the pipeline, without labels: its last tensor is `SCORES`."""
+def _convert(probe: FittedProbe, source: str, dim: int) -> onnx.ModelProto:
+    """The pipeline converted by skl2onnx, without the output of labels; its output is `SCORES`."""
     last = probe.pipeline[-1]
     is_mlp = isinstance(last, MLPClassifier)
     options: dict[str, bool] = {}
-    if probe.is_classifier:  # not each converter knows both
+    if probe.is_classifier:  # some converters lack one of the options
         options |= {} if isinstance(last, LinearSVC) else {"zipmap": False}
         options |= {} if is_mlp else {"raw_scores": True}
     model = sklearn_to_onnx(
@@ -110,29 +110,29 @@ def _converted(probe: FittedProbe, source: str, dim: int) -> onnx.ModelProto:
     if is_mlp:
         name = next(n.input[0] for n in model.graph.node if n.op_type in ("Softmax", "Sigmoid"))
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    # Only what leads there is kept: labels are not asked for.
+    # Only the nodes that lead to the scores are kept, not those of the labels.
     model = Extractor(model).extract_model([source], [name])
-    del model.graph.value_info[:]  # it names the input too, which keeps its name
+    del model.graph.value_info[:]  # it lists the input, which must not be renamed
     model = compose.add_prefix(model, PREFIX, rename_inputs=False, rename_outputs=False)
     for node in model.graph.node:
-        node.output[:] = [SCORES if each == name else each for each in node.output]
+        node.output[:] = [SCORES if output == name else output for output in node.output]
     return model
 
 
-def _rbf_machines(
+def _make_rbf_machines(
     scaler: StandardScaler, machines: list[SVC | SVR], source: str, dim: int
 ) -> onnx.ModelProto:
-    """Σ weight · exp(-gamma |x - vector|²) + intercept of each machine, shape (batch, n_machines).
+    """RBF SVMs: Σ weight · exp(-gamma |x - vector|²) + intercept, shape (batch, n_machines).
 
-    In float64, unlike the operators that skl2onnx has for it: weights up to ±C cancel, and in
-    float32 with C = 1000 that cost nearly 1e-4 of a probability. The machines were fitted on the
-    same tracks, so each distance is computed once for all of them.
+    In float64, unlike the SVM operators of skl2onnx: weights up to ±C cancel, which in float32 with
+    C = 1000 cost nearly 1e-4 of a probability. The machines were fitted on the same tracks, so each
+    distance is computed once for all of them.
     """
     rows = np.unique(np.concatenate([machine.support_ for machine in machines]))
     vectors, weights = np.zeros((len(rows), dim)), np.zeros((len(rows), len(machines)))
     for column, machine in enumerate(machines):
-        places = np.searchsorted(rows, machine.support_)
-        vectors[places], weights[places, column] = machine.support_vectors_, machine.dual_coef_[0]
+        found = np.searchsorted(rows, machine.support_)
+        vectors[found], weights[found, column] = machine.support_vectors_, machine.dual_coef_[0]
     constants = {
         "mean": scaler.mean_,
         "scale": scaler.scale_,
@@ -158,7 +158,7 @@ def _rbf_machines(
         ("Cast", "scores", ["margins"], {"to": TensorProto.FLOAT}),
     ]
     nodes = [
-        helper.make_node(op, [PREFIX + each for each in inputs], [PREFIX + result], **more)
+        helper.make_node(op, [PREFIX + name for name in inputs], [PREFIX + result], **more)
         for op, result, inputs, more in steps
     ]
     nodes[0].input[:] = [source]
@@ -166,22 +166,22 @@ def _rbf_machines(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
 
 
-def _last_nodes(probe: FittedProbe, answer: str) -> tuple[list[Any], list[Any]]:
-    """From `SCORES` to the answer: nodes and initializers."""
+def _make_last_nodes(probe: FittedProbe, output: str) -> tuple[list[Any], list[Any]]:
+    """From `SCORES` to the output: nodes and initializers."""
     constants: dict[str, NDArray[Any]] = {}
     if not probe.is_classifier:
-        # An MLP of several targets comes out of skl2onnx as one column.
+        # skl2onnx flattens the output of an MLP with several targets to one column.
         shape = np.array([-1, len(probe.centre)], np.int64)
         constants = {"shape": shape, "spread": probe.spread, "centre": probe.centre}
         nodes = [
             helper.make_node("Reshape", [SCORES, f"{PREFIX}shape"], [f"{PREFIX}rows"]),
             helper.make_node("Mul", [f"{PREFIX}rows", f"{PREFIX}spread"], [f"{PREFIX}scaled"]),
-            helper.make_node("Add", [f"{PREFIX}scaled", f"{PREFIX}centre"], [answer]),
+            helper.make_node("Add", [f"{PREFIX}scaled", f"{PREFIX}centre"], [output]),
         ]
         return nodes, _initializers(constants)
     logits, nodes = SCORES, []
     if len(probe.centre) == 2:
-        # skl2onnx puts out the negative of the one score that there is, too; but not for an MLP.
+        # skl2onnx adds the negative of the single score as a column, except for an MLP.
         linear = isinstance(probe.pipeline[-1], (LogisticRegression, LinearSVC))
         constants["halves"] = np.asarray(np.eye(2) / 2 if linear else HALVES, np.float32)
         logits = f"{PREFIX}logits"
@@ -189,22 +189,22 @@ def _last_nodes(probe: FittedProbe, answer: str) -> tuple[list[Any], list[Any]]:
     constants["temperature"] = np.array(probe.temperature, np.float32)
     nodes += [
         helper.make_node("Div", [logits, f"{PREFIX}temperature"], [f"{PREFIX}cooled"]),
-        helper.make_node("Softmax", [f"{PREFIX}cooled"], [answer], axis=1),
+        helper.make_node("Softmax", [f"{PREFIX}cooled"], [output], axis=1),
     ]
     return nodes, _initializers(constants)
 
 
 def _initializers(constants: dict[str, NDArray[Any]]) -> list[Any]:
-    return [numpy_helper.from_array(each, PREFIX + name) for name, each in constants.items()]
+    return [numpy_helper.from_array(array, PREFIX + name) for name, array in constants.items()]
 
 
 def _tensor(name: str, size: int) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
 
 
-def _at_opset(encoder: Bundle) -> onnx.ModelProto:
+def _convert_opset(encoder: Bundle) -> onnx.ModelProto:
     model = onnx.load_from_string(encoder.graph_bytes(encoder.card.graph()))
-    found = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+    found = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
     if found == OPSET:
         return model
     try:
@@ -212,16 +212,16 @@ def _at_opset(encoder: Bundle) -> onnx.ModelProto:
     except (RuntimeError, version_converter.ConvertError) as error:
         raise BadExport(
             f"encoder {encoder.card.name}",
-            f"its graph of opset {found} cannot be brought to {OPSET} ({error}); "
+            f"its graph of opset {found} cannot be converted to {OPSET} ({error}); "
             f"export it at opset {OPSET}",
         ) from error
 
 
-def _finished(model: onnx.ModelProto, opsets: Any) -> bytes:
-    """Checked, with every domain stated once, and nothing of the machine that made it."""
-    versions = {each.domain: each.version for each in opsets}
+def _finish(model: onnx.ModelProto, opsets: Any) -> bytes:
+    """The checked model: every opset domain stated once, no traces of the exporting machine."""
+    versions = {opset.domain: opset.version for opset in opsets}
     del model.opset_import[:]
-    model.opset_import.extend(helper.make_opsetid(*each) for each in sorted(versions.items()))
+    model.opset_import.extend(helper.make_opsetid(*version) for version in sorted(versions.items()))
     content = without_traces(model)
     onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
     return content

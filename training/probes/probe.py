@@ -1,13 +1,13 @@
-"""A probe: a scikit-learn model on what an encoder puts out, as a bundle that the service serves.
+"""Probe: a scikit-learn model on a frozen encoder's outputs, cross-validated and exported.
 
-The encoder stays as it is, so the bundle has a head of its own beside the whole graph.
+The encoder is unchanged, so the bundle has a head beside the whole graph.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,48 +17,44 @@ from models.bundle import Bundle, read
 from models.card import Scalar
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
-from training.export.bundle import PARITY_CLIPS, as_teacher, describe_head, provenance, write_bundle
-from training.export.onnx_graph import check_answers
+from training.export.bundle import PARITY_CLIPS, CheckedHead, as_teacher, provenance, write_bundle
+from training.export.checked_graph import CheckedGraph, check_outputs
 from training.probes.models import (
     INNER_FOLDS,
     FittedProbe,
+    Hyperparameters,
     Inputs,
     Recipe,
-    Settings,
+    assign_inner_folds,
+    find_recipe,
     fit_best,
-    inner_folds,
-    recipe_of,
 )
 from training.probes.onnx_graph import add_head, check_graph, to_head
+from training.probes.settings import SOURCES, ProbeSettings, check_kind_and_source
 from training.transfer.encoder_outputs import bundle_outputs, require_encoder
-from training.transfer.results import Cell, Result, to_result, write_result
+from training.transfer.evaluation import Prediction, evaluate_fold
+from training.transfer.results import Cell
 from training.transfer.summary import summary
-
-SOURCES = ("embedding", "features")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A kind of probe, what it hears of which encoder, and how it is fitted.
+    """Settings of a probe, the recipe of its kind, and the encoder that it is fitted on."""
 
-    `strength` fixes the kind's first setting (C, or alpha); None chooses it by inner folds.
-    """
-
-    kind: str
-    source: str
+    settings: ProbeSettings
     recipe: Recipe
     encoder: Bundle
-    strength: float | None
-    seed: int
 
     @property
     def method(self) -> str:
-        """Results of several encoders may lie in one folder."""
-        return f"probe {self.kind} on {self.encoder.card.name} {self.source}"
+        """Method name of the results; it names the encoder, as a folder may hold several."""
+        settings = self.settings
+        return f"probe {settings.kind} on {self.encoder.card.name} {settings.source}"
 
     @property
     def facts(self) -> dict[str, Scalar]:
-        return {"kind": self.kind, "input": self.source, "inner_folds": INNER_FOLDS}
+        settings = self.settings
+        return {"kind": settings.kind, "input": settings.source, "inner_folds": INNER_FOLDS}
 
 
 def probe(
@@ -66,28 +62,22 @@ def probe(
     encoder: Path,
     out: Path,
     results: Path,
+    settings: ProbeSettings,
     *,
-    kind: str = "logistic",
-    source: str = "features",
-    strength: float | None = None,
-    seed: int = 0,
     card_version: str = "1.0.0",
 ) -> tuple[Bundle, Mapping[str, float]]:
-    """Judge a probe on each fold, then fit it on every track and write its bundle.
+    """Evaluate a probe on each fold, then fit it on every track and write its bundle.
 
-    One results file a fold is written into `<results>/<task name>/`. Probabilities are
-    softmax(logits / T), where logits are what comes before the softmax, or an SVM's margins; T is
-    fitted with the settings, on folds within the tracks that the probe is fitted on.
+    One results file per fold is written into `<results>/<task name>/`. Probabilities are
+    softmax(logits / T), where logits are the inputs of the softmax, or an SVM's margins; T is
+    fitted with the hyperparameters, by nested cross-validation within the tracks that the probe is
+    fitted on.
 
     Parameters
     ----------
     task : folder of `dataset`
-    encoder : its bundle, of any encoder that hears the windows of the task
+    encoder : bundle of any encoder whose audio input is that of the task's windows
     out : folder of the bundle
-    kind : logistic, linear-svm, rbf-svm or mlp for classes; ridge, linear-svm, rbf-svm or mlp
-        for targets
-    source : the encoder's output that it hears, `embedding` or `features`
-    strength : C of logistic and SVMs, alpha of ridge and mlp; None chooses by folds within folds
 
     Returns
     -------
@@ -99,28 +89,31 @@ def probe(
     MissingInput, BadExport, ParityFailed, BundleError
     """
     data, base = TaskData.load(task), read(encoder)
-    plan = Plan(kind, source, recipe_of(kind, data.facts.kind), base, strength, seed)
+    check_kind_and_source(settings)
+    plan = Plan(settings, find_recipe(settings.kind, data.facts.kind), base)
     _check(plan, data)
-    inputs = bundle_outputs(base, data)[source]
-    folder = results / data.facts.name
-    runs = [_run_fold(plan, data, inputs, fold, folder) for fold in range(data.n_folds)]
-    settings, fitted = _fit(plan, data, inputs, np.ones(len(inputs), bool))
+    inputs = bundle_outputs(base, data)[settings.source]
+    runs = []
+    for fold in range(data.n_folds):
+        cell = Cell(plan.method, base.card.output_shape("features")[0], fold, settings.seed)
+        fit_and_predict = partial(_fit_and_predict, plan, data, inputs, fold)
+        folder = results / data.facts.name
+        runs.append(evaluate_fold(data, cell, folder, fit_and_predict, teacher=base.digest))
+    chosen, fitted = _fit(plan, data, inputs, np.ones(len(inputs), bool))
     metrics = summary(runs)
     if fitted.is_classifier:
         metrics["temperature"] = round(fitted.temperature, 4)
-    chosen = {
+    by_fold = {
         f"{name} of each fold": ", ".join(f"{run.settings[name]:g}" for run in runs)
-        for name in settings
+        for name in chosen
     }
-    return _write(plan, data, fitted, out, plan.facts | settings | chosen, metrics, card_version)
+    return _write(plan, data, fitted, out, plan.facts | chosen | by_fold, metrics, card_version)
 
 
 def _check(plan: Plan, data: TaskData) -> None:
-    """Refuse what would fail later, or be wrong."""
+    """Refuse an encoder or a task that would fail later, or give wrong results."""
     facts = data.facts
     require_encoder(plan.encoder, data)
-    if plan.source not in SOURCES:
-        raise BadExport(f"the input {plan.source!r}", f"is none of {', '.join(SOURCES)}")
     if facts.kind == "classification":
         absent = set(facts.labels) - set(data.prepared.tracks["label"])
         if absent:
@@ -131,46 +124,34 @@ def _check(plan: Plan, data: TaskData) -> None:
 
 
 def _fit(
-    plan: Plan, data: TaskData, inputs: Inputs, mine: NDArray[np.bool_]
-) -> tuple[Settings, FittedProbe]:
-    """Settings, weights and temperature, all of the tracks of a mask alone."""
-    answers, folds = data.answers[mine], inner_folds(data.prepared.tracks[mine], plan.seed)
-    if answers.ndim == 1 and any(len(set(answers[folds != fold])) < 2 for fold in set(folds)):
+    plan: Plan, data: TaskData, inputs: Inputs, training: NDArray[np.bool_]
+) -> tuple[Hyperparameters, FittedProbe]:
+    """Hyperparameters, weights and temperature, fitted on the tracks of a mask alone."""
+    settings, targets = plan.settings, data.targets[training]
+    folds = assign_inner_folds(data.prepared.tracks[training], settings.seed)
+    if targets.ndim == 1 and any(len(set(targets[folds != fold])) < 2 for fold in set(folds)):
         raise BadExport(
             data.facts.name,
-            "without some of its artists, its tracks have one label alone; add other artists",
+            "without some artists, the remaining tracks have one label alone; add other artists",
         )
     return fit_best(
         plan.recipe,
-        inputs[mine],
-        answers,
+        inputs[training],
+        targets,
         folds,
         len(data.facts.labels),
-        strength=plan.strength,
-        seed=plan.seed,
+        strength=settings.strength,
+        seed=settings.seed,
     )
 
 
-def _run_fold(plan: Plan, data: TaskData, inputs: Inputs, fold: int, folder: Path) -> Result:
-    """Fit on all tracks but a fold's test part, judge on that, and write the results file."""
-    started = time.perf_counter()
+def _fit_and_predict(plan: Plan, data: TaskData, inputs: Inputs, fold: int) -> Prediction:
+    """Fit on all tracks but a fold's test part, and predict that part."""
     test = data.parts(fold) == "test"
-    settings, fitted = _fit(plan, data, inputs, ~test)
-    width = plan.encoder.card.output_shape("features")[0]
-    cell = Cell(plan.method, width, fold, plan.seed)
-    outputs, facts = fitted.outputs(inputs[test]), plan.facts | settings
-    is_classes = fitted.is_classifier
-    result = to_result(
-        data,
-        cell,
-        outputs.argmax(1) if is_classes else outputs,
-        outputs if is_classes else None,
-        teacher=plan.encoder.digest,
-        settings=facts | ({"temperature": fitted.temperature} if is_classes else {}),
-    )
-    result = result.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
-    write_result(folder / cell.file, result)
-    return result
+    chosen, fitted = _fit(plan, data, inputs, ~test)
+    temperature = {"temperature": fitted.temperature} if fitted.is_classifier else {}
+    settings = plan.facts | chosen | temperature
+    return Prediction.from_outputs(data.facts.kind, fitted.outputs(inputs[test]), settings)
 
 
 def _write(
@@ -185,32 +166,30 @@ def _write(
     encoder, facts = plan.encoder, data.facts
     answer = "probabilities" if fitted.is_classifier else "values"
     sizes = {name: encoder.card.output_shape(name)[0] for name in SOURCES}
-    head = to_head(fitted, plan.source, sizes[plan.source], answer)
-    graph = add_head(encoder, head, plan.source, answer)
+    head = to_head(fitted, plan.settings.source, sizes[plan.settings.source], answer)
+    graph = add_head(encoder, head, plan.settings.source, answer)
     clips = np.unique(np.linspace(0, len(data.rows) - 1, PARITY_CLIPS).astype(int))
     waveforms = data.prepared.waveforms(data.rows[clips])
-    errors = check_graph(fitted, encoder, plan.source, graph, waveforms)
-    stored = bundle_outputs(encoder, data)[plan.source][clips]
-    alone = check_answers([fitted.answers(stored)], head, stored)
-    errors |= {f"head: {name}": error for name, error in alone.items()}
-    written = write_bundle(
+    stored = bundle_outputs(encoder, data)[plan.settings.source][clips]
+    checked = CheckedGraph(head, check_outputs([fitted.predict(stored)], head, stored))
+    return write_bundle(
         out,
-        graph,
+        CheckedGraph(graph, check_graph(fitted, encoder, plan.settings.source, graph, waveforms)),
         {answer: len(facts.labels)} | sizes,
         provenance(
-            method=f"probe: {plan.kind} on {plan.source}",
+            method=f"probe: {plan.settings.kind} on {plan.settings.source}",
             teacher=encoder.digest,
             data=(*facts.data, *as_teacher(encoder)),
-            seed=plan.seed,
+            seed=plan.settings.seed,
             hyperparameters=hyperparameters,
             metrics=metrics,
             split=f"{facts.split}; metrics of held-out folds; the weights saw every track",
         ),
         kind="classifier" if fitted.is_classifier else "regressor",
-        task=facts.answers,
+        task=facts.card_task,
         names=facts.labels,
-        head=(head, describe_head(head, encoder, plan.source)),
+        head=CheckedHead(checked, encoder, plan.settings.source),
         audio=encoder.card.audio,
+        architecture=encoder.card.architecture,
         card_version=card_version,
     )
-    return written, errors

@@ -1,1 +1,1 @@
-"""int8 and float16 graphs."""
+"""Reduced precision: int8 and float16 graphs of a bundle."""

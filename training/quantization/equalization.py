@@ -1,8 +1,9 @@
-"""Channels that fill the same 8 bits better: their ranges brought nearer to each other.
+"""Cross-layer equalization before int8 quantization.
 
-A tensor has one scale in int8, and its quietest channels few of the 256 steps. Between two
-convolutions with a ReLU a channel may be multiplied on one side and divided on the other: the same
-network. Source: Nagel et al. 2019, section 4.1; the square root as in Xiao et al. 2023, section 4.
+An int8 tensor has one scale, so its quietest channels get few of the 256 steps. Between two
+convolutions with a ReLU, a channel can be multiplied on one side and divided on the other without
+changing the network. Source: Nagel et al. 2019, section 4.1; the square root as in Xiao et al.
+2023, section 4.
 """
 
 from __future__ import annotations
@@ -16,61 +17,63 @@ from onnx import numpy_helper
 
 from training.quantization.similarity import open_cpu
 
-# A channel that is silent in calibration is not made louder without end.
-LEAST_RANGE = 1e-3
+# Relative to the loudest channel: limits the gain of a channel that is silent in calibration.
+MIN_RANGE = 1e-3
 
 
-def balance(model: onnx.ModelProto, name: str, windows: Iterable[NDArray[np.float32]]) -> None:
-    """Bring the input channels of that convolution half way, in decibels, to the loudest one.
+def equalize(model: onnx.ModelProto, name: str, windows: Iterable[NDArray[np.float32]]) -> None:
+    """Scale the input channels of a convolution half way, in decibels, to the loudest channel.
 
-    Nothing is changed where the input is not a convolution's by way of a ReLU, for it alone.
+    The model is changed in place, and only where the input is the ReLU of another convolution that
+    nothing else reads.
     """
-    node = next(each for each in model.graph.node if each.name == name)
-    before = _before(model, node)
-    if before is None:
+    node = next(node for node in model.graph.node if node.name == name)
+    producer = _find_producer(model, node)
+    if producer is None:
         return
-    loudest = _loudest(model, node.input[0], windows)
-    gain = np.sqrt(loudest.max() / np.maximum(loudest, LEAST_RANGE * loudest.max()))
+    peaks = _measure_peaks(model, node.input[0], windows)
+    gain = np.sqrt(peaks.max() / np.maximum(peaks, MIN_RANGE * peaks.max()))
     gain = gain.astype(np.float32)  # (C,)
-    _multiply(model, before.input[1], gain[:, None, None, None])  # (C, …)
-    if len(before.input) > 2:
-        _multiply(model, before.input[2], gain)
+    _multiply(model, producer.input[1], gain[:, None, None, None])  # (C, …)
+    if len(producer.input) > 2:
+        _multiply(model, producer.input[2], gain)
     _multiply(model, node.input[1], 1 / gain[None, :, None, None])  # (…, C, …)
 
 
-def _before(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto | None:
-    """The convolution whose ReLU the node alone reads, where all of it can be rescaled."""
-    relu = _only_maker(model, node.input[0], "Relu")
-    before = _only_maker(model, relu.input[0], "Conv") if relu else None
-    if before is None:
+def _find_producer(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto | None:
+    """The convolution before the node's ReLU, where both convolutions can be rescaled."""
+    relu = _find_sole_producer(model, node.input[0], "Relu")
+    producer = _find_sole_producer(model, relu.input[0], "Conv") if relu else None
+    if producer is None:
         return None
-    weights = {each.name: each.dims for each in model.graph.initializer}
-    names = [*before.input[1:], node.input[1]]
-    grouped = any(each.name == "group" and each.i != 1 for each in node.attribute)
-    shared = any(_readers(model, name) > 1 for name in names)
-    images = all(len(weights.get(each.input[1], ())) == 4 for each in (before, node))
-    return before if images and not grouped and not shared else None
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    names = [*producer.input[1:], node.input[1]]
+    grouped = any(attribute.name == "group" and attribute.i != 1 for attribute in node.attribute)
+    shared = any(_count_readers(model, name) > 1 for name in names)
+    images = all(len(shapes.get(conv.input[1], ())) == 4 for conv in (producer, node))
+    return producer if images and not grouped and not shared else None
 
 
-def _only_maker(model: onnx.ModelProto, tensor: str, kind: str) -> onnx.NodeProto | None:
-    makers = [node for node in model.graph.node if tensor in node.output]
-    alone = _readers(model, tensor) == 1 and makers and makers[0].op_type == kind
-    return makers[0] if alone else None
+def _find_sole_producer(model: onnx.ModelProto, tensor: str, op_type: str) -> onnx.NodeProto | None:
+    """The node of that type that makes a tensor, where the tensor has a single reader."""
+    producers = [node for node in model.graph.node if tensor in node.output]
+    sole = _count_readers(model, tensor) == 1 and producers and producers[0].op_type == op_type
+    return producers[0] if sole else None
 
 
-def _readers(model: onnx.ModelProto, tensor: str) -> int:
+def _count_readers(model: onnx.ModelProto, tensor: str) -> int:
     reads = [name for node in model.graph.node for name in node.input].count(tensor)
     return reads + [output.name for output in model.graph.output].count(tensor)
 
 
-def _loudest(
+def _measure_peaks(
     model: onnx.ModelProto, tensor: str, windows: Iterable[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
     """The highest value of each channel over the windows, shape (C,)."""
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    opened.graph.output.append(onnx.ValueInfoProto(name=tensor))
-    session, source = open_cpu(opened.SerializeToString()), model.graph.input[0].name
+    extended = onnx.ModelProto()
+    extended.CopyFrom(model)
+    extended.graph.output.append(onnx.ValueInfoProto(name=tensor))
+    session, source = open_cpu(extended.SerializeToString()), model.graph.input[0].name
     peaks = []
     for window in windows:
         (values,) = session.run([tensor], {source: window[None]})

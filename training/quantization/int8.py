@@ -1,4 +1,4 @@
-"""A graph whose heaviest convolutions run on integers of 8 bits, calibrated on real windows."""
+"""Static int8 quantization of the heaviest convolutions, calibrated on real windows."""
 
 from __future__ import annotations
 
@@ -15,61 +15,67 @@ from onnxruntime import quantization
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 
 from training.errors import BadPrecision
-from training.quantization.equalization import balance
-from training.quantization.mean_pooling import POOL, pool_means
-from training.quantization.similarity import agreements
-from training.quantization.subgraph import folded, shares
+from training.quantization.equalization import equalize
+from training.quantization.mean_pooling import POOL, replace_means
+from training.quantization.similarity import measure_agreements
+from training.quantization.subgraph import find_work_shares, fold_batch_norm
 
-# Of the multiplications: what a lighter convolution gains by integers it loses again in turning
-# numbers into them and back.
-LEAST_SHARE = 0.1
-# Windows that show how much a convolution bears.
+# Share of the multiplications: a lighter convolution loses in quantizing and dequantizing what it
+# gains by integer arithmetic.
+MIN_SHARE = 0.1
+# Number of windows that the sensitivity of a convolution is measured on.
 SENSITIVITY_WINDOWS = 8
 
 
 def to_int8(graph: bytes, windows: NDArray[np.float32], least: float) -> onnx.ModelProto:
-    """The graph with its heavy convolutions in int8, and the means of what they put out.
+    """Quantize the heavy convolutions of a graph, and the means over their outputs.
 
-    From the heaviest to that of a tenth of the work, each is taken that leaves the least agreement
-    with the float32 outputs at `least` or above; all else stays as it is.
+    Convolutions are tried from the heaviest down to a tenth of the work. One is quantized if the
+    minimum agreement with the float32 outputs stays at `least` or above; all other nodes stay
+    float32.
 
     Parameters
     ----------
-    windows : float32, shape (n, window_samples): to calibrate on
+    windows : float32, shape (n, window_samples): calibration data
+    least : minimum agreement, see `models.similarity`
 
     Raises
     ------
     BadPrecision
-        Where no convolution can be taken.
+        Where no convolution can be quantized.
     """
-    model = folded(graph)
-    work = shares(model, windows.shape[1])
-    heavy = sorted((name for name in work if work[name] >= LEAST_SHARE), key=lambda n: -work[n])
+    model = fold_batch_norm(graph)
+    work = find_work_shares(model, windows.shape[1])
+    heavy = sorted((name for name in work if work[name] >= MIN_SHARE), key=lambda name: -work[name])
     outputs = [output.name for output in model.graph.output]
-    taken: list[str] = []
+    chosen: list[str] = []
     best: onnx.ModelProto | None = None
-    seen: dict[str, float] = {}
+    minima: dict[str, float] = {}
     for name in heavy:
-        balance(model, name, windows)
-        names = [*taken, name, *pool_means(model, _output(model, name))]
-        tried = quantized(model, names, windows)
-        near = agreements(graph, tried.SerializeToString(), windows[:SENSITIVITY_WINDOWS], outputs)
-        seen[name] = min(float(each.min()) for each in near.values())
-        if seen[name] >= least:
-            taken, best = names, tried
+        equalize(model, name, windows)
+        names = [*chosen, name, *replace_means(model, _find_output(model, name))]
+        candidate = quantize_nodes(model, names, windows)
+        measured = measure_agreements(
+            graph, candidate.SerializeToString(), windows[:SENSITIVITY_WINDOWS], outputs
+        )
+        minima[name] = min(float(agreement.min()) for agreement in measured.values())
+        if minima[name] >= least:
+            chosen, best = names, candidate
     if best is None:
-        said = ", ".join(f"{name} {near:.6f}" for name, near in seen.items())
-        raise BadPrecision(f"no convolution bears int8 with a least agreement of {least}: {said}")
+        listing = ", ".join(f"{name} {minimum:.6f}" for name, minimum in minima.items())
+        raise BadPrecision(
+            f"no convolution in int8 keeps a minimum agreement of {least} with float32: {listing}"
+        )
     return best
 
 
-def _output(model: onnx.ModelProto, name: str) -> str:
+def _find_output(model: onnx.ModelProto, name: str) -> str:
     return next(str(node.output[0]) for node in model.graph.node if node.name == name)
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """The quantiser asks for the folding that `folded` has done."""
+def _silence_warnings() -> Iterator[None]:
+    """onnxruntime's quantizer asks for the folding that `fold_batch_norm` has already done."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -77,7 +83,7 @@ def _silence() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-class _Windows(CalibrationDataReader):  # type: ignore[misc]
+class _WindowReader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, name: str, windows: NDArray[np.float32]) -> None:
         self._inputs: Iterator[dict[str, NDArray[np.float32]]] = iter(
             [{name: window[None]} for window in windows]
@@ -87,25 +93,25 @@ class _Windows(CalibrationDataReader):  # type: ignore[misc]
         return next(self._inputs, None)
 
 
-def quantized(
+def quantize_nodes(
     model: onnx.ModelProto, names: list[str], windows: NDArray[np.float32]
 ) -> onnx.ModelProto:
-    """The model with these nodes between a quantisation and its undoing, calibrated."""
-    with tempfile.TemporaryDirectory() as folder, _silence():
+    """The model with QuantizeLinear and DequantizeLinear around the named nodes, calibrated."""
+    with tempfile.TemporaryDirectory() as folder, _silence_warnings():
         source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
         onnx.save(model, source)
         quantization.quantize_static(
             str(source),
             str(target),
-            _Windows(model.graph.input[0].name, windows),
+            _WindowReader(model.graph.input[0].name, windows),
             quant_format=quantization.QuantFormat.QDQ,
             op_types_to_quantize=["Conv", POOL],
             nodes_to_quantize=names,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            # Weights of 7 bits: without VNNI the sum of two products has 16 bits, and saturates.
-            # So every machine counts the same.
+            # 7-bit weights: without VNNI, sums of two products saturate at 16 bits. With them
+            # every machine computes the same numbers.
             reduce_range=True,
             calibrate_method=quantization.CalibrationMethod.MinMax,
         )

@@ -1,12 +1,10 @@
-"""A bundle's float32 graph -> one of another precision beside it, its agreement measured."""
+"""Add an int8 or float16 graph to a bundle, with its measured agreement."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -20,75 +18,58 @@ from models.errors import AudioError
 from training.audio.manifest import NOT_AUDIO
 from training.errors import BadPrecision
 from training.export.bundle import read_data, sha256
-from training.export.onnx_graph import without_traces
+from training.export.checked_graph import without_traces
 from training.quantization.float16 import to_float16
 from training.quantization.int8 import to_int8
-from training.quantization.similarity import agreements, open_cpu, summary
+from training.quantization.settings import QuantizeSettings
+from training.quantization.similarity import measure_agreements, open_cpu, summarize
 
-# Of fewer than these the least is no measure.
-LEAST_WINDOWS = 4
-
-
-@dataclass(frozen=True)
-class QuantizeSettings:
-    """How a graph is made and measured.
-
-    Attributes
-    ----------
-    calibration : windows that an int8 graph is calibrated on; float16 needs none
-    windows : most of the others, that its agreement is measured on
-    least : agreement with the float32 outputs that a convolution in int8 must leave
-    """
-
-    precision: Literal["float16", "int8"]
-    calibration: int = 32
-    windows: int = 400
-    least: float = 0.999
-    seed: int = 0
+# A minimum over fewer windows says nothing.
+MIN_WINDOWS = 4
 
 
 def quantize(
     folder: Path, audio: Sequence[Path], data: Path, settings: QuantizeSettings
 ) -> tuple[Bundle, Graph]:
-    """Make a graph, measure it on windows that did not make it, and write it into the bundle.
+    """Convert the float32 graph, measure the result on other windows, and write it into the bundle.
 
-    `card.json` stays as it is, and so does the digest that heads, teachers and caches go by.
+    `card.json` and its digest, which heads, teachers and caches refer to, stay unchanged.
 
     Parameters
     ----------
-    audio : folders of files, each of which is heard by its middle window
-    data : JSON, a list of {name, use, licence}: what that audio is
+    audio : folders of audio files; the middle window of each is used
+    data : JSON, a list of {name, use, licence}: the data statement of that audio
 
     Raises
     ------
     BadExport, BadPrecision, BundleError
     """
-    # What lies beside its card may be what this is to replace.
+    # `additional=()`: a graph beside the card may be the broken one that this call replaces.
     used, bundle = read_data(data), read(folder, additional=())
     check_addable(bundle, settings.precision)
     source = bundle.graph_bytes(bundle.card.graph())
-    heard = hear(shuffled(audio, settings.seed), bundle.card.audio)
-    content, opset = _make(source, heard, settings)
+    windows = read_middle_windows(shuffle_files(audio, settings.seed), bundle.card.audio)
+    content, opset = _convert(source, windows, settings)
     verify_session(bundle.card, open_cpu(content))
     graph = Graph(
         file=f"model.{settings.precision}.onnx",
         precision=settings.precision,
         sha256=sha256(content),
         opset=opset,
-        agreement=_measure(bundle, content, islice(heard, settings.windows), used),
+        agreement=_measure(bundle, content, islice(windows, settings.windows), used),
     )
     return add_graph(bundle, graph, content), graph
 
 
-def shuffled(folders: Sequence[Path], seed: int) -> list[Path]:
-    """Every file below the folders that may be audio, in the order that the seed gives."""
+def shuffle_files(folders: Sequence[Path], seed: int) -> list[Path]:
+    """Every file below the folders that may be audio, in a random order."""
     found = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
     files = sorted(path for path in found if path.suffix.lower() not in NOT_AUDIO)
     order = np.random.default_rng(seed).permutation(len(files))
     return [files[index] for index in order]
 
 
-def hear(files: Sequence[Path], audio: AudioInput) -> Iterator[NDArray[np.float32]]:
+def read_middle_windows(files: Sequence[Path], audio: AudioInput) -> Iterator[NDArray[np.float32]]:
     """The middle window of each file that can be read, shape (window_samples,)."""
     for path in files:
         try:
@@ -97,24 +78,25 @@ def hear(files: Sequence[Path], audio: AudioInput) -> Iterator[NDArray[np.float3
             continue
 
 
-def _make(
-    source: bytes, heard: Iterator[NDArray[np.float32]], settings: QuantizeSettings
+def _convert(
+    source: bytes, stream: Iterator[NDArray[np.float32]], settings: QuantizeSettings
 ) -> tuple[bytes, int]:
-    """The graph and its opset; of `heard` it takes what it is calibrated on."""
+    """The converted graph and its opset; takes the calibration windows from the stream."""
     if settings.precision == "float16":
         model = to_float16(source)
     else:
-        windows = list(islice(heard, settings.calibration))
+        windows = list(islice(stream, settings.calibration))
         if len(windows) < settings.calibration:
             raise BadPrecision(
-                f"the audio has {len(windows)} windows, {settings.calibration} are to calibrate on"
+                f"calibration needs {settings.calibration} windows, and the audio has "
+                f"{len(windows)}; add audio or lower --calibration"
             )
         model = to_int8(source, np.stack(windows), settings.least)
-    return without_traces(model), _opset(model)
+    return without_traces(model), _find_opset(model)
 
 
-def _opset(model: onnx.ModelProto) -> int:
-    return next(int(each.version) for each in model.opset_import if not each.domain)
+def _find_opset(model: onnx.ModelProto) -> int:
+    return next(int(opset.version) for opset in model.opset_import if not opset.domain)
 
 
 def _measure(
@@ -122,10 +104,11 @@ def _measure(
 ) -> Agreement:
     names = [tensor.name for tensor in bundle.card.outputs]
     source = bundle.graph_bytes(bundle.card.graph())
-    measured = agreements(source, content, windows, names)
+    measured = measure_agreements(source, content, windows, names)
     count = len(measured[names[0]])
-    if count < LEAST_WINDOWS:
+    if count < MIN_WINDOWS:
         raise BadPrecision(
-            f"agreement is measured on {LEAST_WINDOWS} windows at least, not {count}"
+            f"agreement needs at least {MIN_WINDOWS} windows, and {count} are left; add audio"
         )
-    return Agreement(reference=sha256(source), windows=count, outputs=summary(measured), data=used)
+    digest = sha256(source)
+    return Agreement(reference=digest, windows=count, outputs=summarize(measured), data=used)

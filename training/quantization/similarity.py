@@ -1,4 +1,4 @@
-"""How near a graph of another precision comes to the float32 graph, on real windows."""
+"""Agreement of a reduced-precision graph with the float32 graph, measured on real windows."""
 
 from __future__ import annotations
 
@@ -14,33 +14,37 @@ from models.similarity import output_agreement
 Agreements = dict[str, NDArray[np.float64]]
 
 
-def agreements(
+def measure_agreements(
     reference: bytes, graph: bytes, windows: Iterable[NDArray[np.float32]], outputs: list[str]
 ) -> Agreements:
-    """Output name → agreement of what two graphs put out, one a window, shape (n,).
+    """Output name → agreement of the two graphs' outputs, one per window, shape (n,).
 
     Parameters
     ----------
-    windows : float32, shape (window_samples,) each; by itself, as a CPU serves it
+    windows : float32, shape (window_samples,) each; run one at a time, as a CPU serves them
     """
-    one, other = open_cpu(reference), open_cpu(graph)
-    source = one.get_inputs()[0].name
+    sessions = open_cpu(reference), open_cpu(graph)
+    source = sessions[0].get_inputs()[0].name
     rows = []
     for window in windows:
-        wanted, found = (each.run(outputs, {source: window[None]}) for each in (one, other))
-        rows.append([output_agreement(*each) for each in zip(outputs, wanted, found, strict=True)])
+        expected, found = (session.run(outputs, {source: window[None]}) for session in sessions)
+        rows.append(
+            [output_agreement(*triple) for triple in zip(outputs, expected, found, strict=True)]
+        )
     table = np.array(rows).reshape(-1, len(outputs))
     return {name: table[:, column] for column, name in enumerate(outputs)}
 
 
-def summary(measured: Agreements) -> dict[str, Cosine]:
+def summarize(measured: Agreements) -> dict[str, Cosine]:
+    """Mean and minimum over the windows, as the card states them."""
     return {
-        name: Cosine(mean=round(float(each.mean()), 6), least=round(float(each.min()), 6))
-        for name, each in measured.items()
+        name: Cosine(mean=round(float(values.mean()), 6), least=round(float(values.min()), 6))
+        for name, values in measured.items()
     }
 
 
 def open_cpu(graph: bytes) -> ort.InferenceSession:
+    """An onnxruntime session on the CPU that logs errors only."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

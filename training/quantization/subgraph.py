@@ -1,8 +1,9 @@
-"""Which part of a bundle's graph may run in another precision than float32.
+"""Subgraph selection: the part of a bundle's graph that may run in reduced precision.
 
-From the first convolution after the front end to the last one. The front end stays as it is (powers
-of a spectrum overflow float16, and their logarithm needs all digits of them), and so does what
-comes after the last convolution: it takes next to no time, and the answer is made there.
+The part reaches from the first convolution after the front end to the last convolution. The front
+end stays float32, since powers of a spectrum overflow float16 and their logarithm needs all digits.
+The nodes after the last convolution stay float32 too: they take next to no time and make the
+outputs.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from training.errors import BadPrecision
 from training.quantization.similarity import open_cpu
 
 
-def folded(graph: bytes) -> onnx.ModelProto:
-    """The same network with each normalisation folded into its convolution, every node named."""
+def fold_batch_norm(graph: bytes) -> onnx.ModelProto:
+    """Fold batch norms into their convolutions, and name every node."""
     options = ort.SessionOptions()
-    # No further than this: it is plain ONNX, for every provider and machine.
+    # The basic level yields plain ONNX, for every provider and machine.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder:
@@ -38,72 +39,74 @@ def folded(graph: bytes) -> onnx.ModelProto:
 
 
 def _keep_used_domains(model: onnx.ModelProto) -> None:
-    """The optimiser declares all of its own, which other readers of ONNX need not know."""
-    used = _domains(model.graph)
-    kept = [each for each in model.opset_import if each.domain in used]
+    """Drop the operator domains of onnxruntime that the graph does not use."""
+    used = _find_domains(model.graph)
+    kept = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(kept)
 
 
-def _domains(graph: onnx.GraphProto) -> set[str]:
-    inner = [each.g for node in graph.node for each in node.attribute if each.HasField("g")]
-    return {node.domain for node in graph.node}.union(*map(_domains, inner))
+def _find_domains(graph: onnx.GraphProto) -> set[str]:
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    inner = [attribute.g for attribute in attributes if attribute.HasField("g")]
+    return {node.domain for node in graph.node}.union(*map(_find_domains, inner))
 
 
-def convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """Those after the front end: after the last logarithm, or else after the first convolution.
+def find_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """Convolutions after the front end, which ends at the last logarithm or, without one, at the
+    first convolution.
 
     Raises
     ------
     BadPrecision
-        Where there is none.
+        Where the graph has no such convolution.
     """
     nodes = list(model.graph.node)
     found = [node for node in nodes if node.op_type == "Conv"]
     logarithms = [node for node in nodes if node.op_type == "Log"]
     front = logarithms[-1:] or found[:1]
     after = _downstream(nodes, front) - {node.name for node in front}
-    ours = [node for node in found if node.name in after]
-    if not ours:
-        raise BadPrecision("its graph has no convolution after the front end")
-    return ours
+    selected = [node for node in found if node.name in after]
+    if not selected:
+        raise BadPrecision("the graph has no convolution after the front end")
+    return selected
 
 
-def between(model: onnx.ModelProto, ours: Iterable[onnx.NodeProto]) -> set[str]:
-    """Names of the nodes that are on a way from one of these to another, and theirs."""
-    ends = list(ours)
+def nodes_between(model: onnx.ModelProto, convolutions: Iterable[onnx.NodeProto]) -> set[str]:
+    """Names of the nodes on any path from one of the convolutions to another, ends included."""
+    ends = list(convolutions)
     nodes = list(model.graph.node)
     return _downstream(nodes, ends) & _upstream(nodes, ends)
 
 
-def shares(model: onnx.ModelProto, window_samples: int) -> dict[str, float]:
-    """Of each convolution after the front end: its share of all their multiplications."""
-    ours = convolutions(model)
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    names = [node.output[0] for node in ours]
-    there = {output.name for output in model.graph.output}
-    opened.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in names if name not in there
+def find_work_shares(model: onnx.ModelProto, window_samples: int) -> dict[str, float]:
+    """Name of each convolution after the front end → share of their multiplications."""
+    convolutions = find_convolutions(model)
+    extended = onnx.ModelProto()
+    extended.CopyFrom(model)
+    names = [node.output[0] for node in convolutions]
+    known = {output.name for output in model.graph.output}
+    extended.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in names if name not in known
     )
-    session = open_cpu(opened.SerializeToString())
+    session = open_cpu(extended.SerializeToString())
     silence = np.zeros((1, window_samples), np.float32)
-    answers = session.run(names, {model.graph.input[0].name: silence})
-    weights = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    outputs = session.run(names, {model.graph.input[0].name: silence})
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     work = {
-        node.name: answer.size * math.prod(weights[node.input[1]][1:])
-        for node, answer in zip(ours, answers, strict=True)
+        node.name: output.size * math.prod(shapes[node.input[1]][1:])
+        for node, output in zip(convolutions, outputs, strict=True)
     }
-    return {name: each / sum(work.values()) for name, each in work.items()}
+    return {name: count / sum(work.values()) for name, count in work.items()}
 
 
-def _downstream(nodes: list[onnx.NodeProto], begin: list[onnx.NodeProto]) -> set[str]:
-    reached = {node.name for node in begin}
-    made = {name for node in begin for name in node.output}
-    for node in nodes:  # in the order in which they run
-        if made.intersection(node.input):
+def _downstream(nodes: list[onnx.NodeProto], start: list[onnx.NodeProto]) -> set[str]:
+    reached = {node.name for node in start}
+    produced = {name for node in start for name in node.output}
+    for node in nodes:  # in topological order
+        if produced.intersection(node.input):
             reached.add(node.name)
-            made.update(node.output)
+            produced.update(node.output)
     return reached
 
 

@@ -1,4 +1,4 @@
-"""What a transferred network has to beat: guesses, and linear models and SVMs on fixed features."""
+"""Baselines of transfer: majority class or mean, and linear models and SVMs on fixed features."""
 
 from __future__ import annotations
 
@@ -20,19 +20,10 @@ from models.bundle import Bundle
 from training.datasets.prepared import TaskData
 from training.estimator.mel_baseline import ALPHAS, mel_statistics
 from training.transfer.encoder_outputs import bundle_outputs, untrained_features
+from training.transfer.evaluation import Prediction
+from training.transfer.settings import BASELINES, UNTRAINED, BaselineInput
 
-Make = Callable[[], BaseEstimator]
-# Method → (what it hears, the model for classes, the model for targets).
-BASELINES: dict[str, tuple[str, Make, Make]] = {
-    "majority or mean": ("nothing", lambda: DummyClassifier(strategy="prior"), DummyRegressor),
-    "linear on mel statistics": ("mel statistics", lambda: _logistic(), lambda: _ridge()),
-    "RBF SVM on mel statistics": ("mel statistics", lambda: _svc(), lambda: _svr()),
-    "linear on untrained features": ("untrained", lambda: _logistic(), lambda: _ridge()),
-    "linear on embedding": ("embedding", lambda: _logistic(), lambda: _ridge()),
-    "linear on features": ("features", lambda: _logistic(), lambda: _ridge()),
-}
-# Only this one has a width, and changes with the seed.
-UNTRAINED = "linear on untrained features"
+Factory = Callable[[], BaseEstimator]
 
 
 def _logistic() -> BaseEstimator:
@@ -48,39 +39,52 @@ def _svc() -> BaseEstimator:
 
 
 def _svr() -> BaseEstimator:
-    """On standardised targets, since its margin is in their unit."""
+    """On standardised targets: the margin of an SVM is in the unit of the targets."""
     machines = MultiOutputRegressor(SVR())
     return TransformedTargetRegressor(
         make_pipeline(StandardScaler(), machines), transformer=StandardScaler(), check_inverse=False
     )
 
 
+LINEAR: tuple[Factory, Factory] = (_logistic, _ridge)
+# Method → the estimators for classification and for regression.
+ESTIMATORS: dict[str, tuple[Factory, Factory]] = {
+    "majority or mean": (lambda: DummyClassifier(strategy="prior"), DummyRegressor),
+    "linear on mel statistics": LINEAR,
+    "RBF SVM on mel statistics": (_svc, _svr),
+    UNTRAINED: LINEAR,
+    "linear on embedding": LINEAR,
+    "linear on features": LINEAR,
+}
+
+
 def baseline_inputs(
-    hears: str, data: TaskData, teacher: Bundle, width: int, seed: int
+    source: BaselineInput, data: TaskData, teacher: Bundle, width: int, seed: int
 ) -> NDArray[np.float32]:
-    """What a baseline is fitted on, shape (n_tracks, dim)."""
-    if hears == "nothing":
+    """Inputs of a baseline, shape (n_tracks, dim)."""
+    if source == "nothing":
         return np.zeros((len(data.rows), 1), np.float32)
-    if hears == "mel statistics":
+    if source == "mel statistics":
         statistics = mel_statistics(data.prepared, data.folder, lambda _, batches: batches)
         return statistics[data.rows]
-    if hears == "untrained":
+    if source == "untrained":
         return untrained_features(data, width, seed)
-    return bundle_outputs(teacher, data)[hears]
+    return bundle_outputs(teacher, data)[source]
 
 
 def fit_baseline(
     method: str, data: TaskData, teacher: Bundle, width: int, fold: int, seed: int
-) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """Fit on all tracks but the test part, whose predictions and log-probabilities are returned.
+) -> Prediction:
+    """Fit on all tracks but the test part; predict classes with log-probabilities, or values.
 
-    Its penalty is what scikit-learn gives, so it needs no validation part, and gets that too.
+    A baseline needs no validation part, as its penalty is scikit-learn's default or chosen by
+    leave-one-out; so it is fitted on that part as well.
     """
-    hears, classifier, regressor = BASELINES[method]
-    inputs = baseline_inputs(hears, data, teacher, width, seed)
+    classifier, regressor = ESTIMATORS[method]
+    inputs = baseline_inputs(BASELINES[method], data, teacher, width, seed)
     test = data.parts(fold) == "test"
     model: Any = (classifier if data.facts.kind == "classification" else regressor)()
-    model.fit(inputs[~test], data.answers[~test])
+    model.fit(inputs[~test], data.targets[~test])
     logits = None
     if hasattr(model, "predict_log_proba"):
         logits = np.full((int(test.sum()), len(data.facts.labels)), -30.0, np.float32)
@@ -88,4 +92,4 @@ def fit_baseline(
     predicted = model.predict(inputs[test])
     if data.facts.kind == "regression":  # scikit-learn flattens a single target
         predicted = predicted.reshape(-1, len(data.facts.labels))
-    return predicted, logits
+    return Prediction(predicted, logits)

@@ -1,4 +1,4 @@
-"""The pictures of a comparison: figure 4 of the paper, and a confusion matrix a task."""
+"""Figures of a comparison: figure 4 of the paper, and one confusion matrix per task."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from training.transfer.results import MEASURE, Result
-from training.transfer.train import METHODS
+from training.transfer.results import Result
+from training.transfer.settings import METHODS
 
 COLOURS = {"base": "#57534e", "fix": "#a16207", "init": "#0369a1", "kd": "#c2410c"}
 LINES = {
@@ -29,12 +29,12 @@ STEP = 0.14
 
 
 def draw(runs: list[Result], path: Path) -> None:
-    """A panel a task: x is the width, a line a method, dots its runs, bars their spread.
+    """One panel per task, one line per method over the width; dots are runs, bars their spread.
 
     The grey lines are baselines. Source: Lee et al. 2020, figure 4.
     """
     tasks = sorted({run.task for run in runs})
-    with matplotlib.rc_context({"svg.hashsalt": "tasteprint"}):  # the same file each time
+    with matplotlib.rc_context({"svg.hashsalt": "tasteprint"}):  # reproducible files
         figure, axes = plt.subplots(1, len(tasks), figsize=(3.4 * len(tasks), 3.8), squeeze=False)
         for axis, task in zip(axes[0], tasks, strict=True):
             _draw_task(axis, [run for run in runs if run.task == task], task)
@@ -50,12 +50,12 @@ def draw(runs: list[Result], path: Path) -> None:
 
 def _draw_task(axis: Axes, runs: list[Result], task: str) -> None:
     widths = sorted({run.width for run in runs})
-    for place, name in enumerate(METHODS):
+    for position, name in enumerate(METHODS):
         method = str(name)
-        shift = STEP * (place - (len(METHODS) - 1) / 2)
+        shift = STEP * (position - (len(METHODS) - 1) / 2)
         means = {}
         for width in widths:
-            values = [_measure(run) for run in runs if (run.method, run.width) == (method, width)]
+            values = [run.measure for run in runs if (run.method, run.width) == (method, width)]
             if values:
                 x = np.log2(width) + shift
                 means[x] = np.mean(values)
@@ -63,7 +63,7 @@ def _draw_task(axis: Axes, runs: list[Result], task: str) -> None:
                 axis.errorbar(x, means[x], np.std(values), color=COLOURS[method], capsize=3)
         axis.plot(list(means), list(means.values()), "o-", color=COLOURS[method], label=method)
     for baseline, style in LINES.items():
-        values = [_measure(run) for run in runs if run.method == baseline]
+        values = [run.measure for run in runs if run.method == baseline]
         if values:
             axis.axhline(float(np.mean(values)), color=GREY, linestyle=style, lw=1, label=baseline)
     axis.set_xticks(np.log2(widths), [str(width) for width in widths])
@@ -74,21 +74,17 @@ def _draw_task(axis: Axes, runs: list[Result], task: str) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _measure(run: Result) -> float:
-    return run.metrics[MEASURE[run.kind]]
-
-
 def confusion(runs: list[Result]) -> NDArray[np.int64]:
-    """Clips by answer (rows) and prediction (columns), over all runs."""
+    """Number of clips by true class (rows) and predicted class (columns), over all runs."""
     size = len(runs[0].labels)
     matrix = np.zeros((size, size), np.int64)
     for run in runs:
-        np.add.at(matrix, (np.array(run.answers), np.array(run.predicted)), 1)
+        np.add.at(matrix, (np.array(run.targets), np.array(run.predicted)), 1)
     return matrix
 
 
 def draw_confusion(runs: list[Result], folder: Path, task: str, method: str) -> None:
-    """`confusion-<task>.svg`: of each class, the share that was taken for each other one."""
+    """Draw `confusion-<task>.svg`: the share of each class that was predicted as each class."""
     matrix, labels = confusion(runs), runs[0].labels
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     size = 1.6 + 0.42 * len(labels)

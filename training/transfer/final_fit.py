@@ -1,4 +1,4 @@
-"""The chosen method, with nothing held out to judge it, as a bundle that the service serves."""
+"""Final fit: train a compared transfer method on every track and write its bundle."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from models.bundle import Bundle, read
 from models.card import Provenance
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
-from training.export.bundle import PARITY_CLIPS, as_teacher, describe_head, provenance, write_bundle
-from training.export.onnx_graph import check_parity, to_onnx
+from training.export.bundle import PARITY_CLIPS, CheckedHead, as_teacher, provenance, write_bundle
+from training.export.onnx_graph import export_checked
 from training.export.reload import load_network_from_bundle
-from training.networks.cf_estimator import EMBEDDING_DIM
-from training.networks.mel import WINDOW
+from training.fitting.settings import Accelerator
+from training.networks.registry import name_of
 from training.networks.task_model import TaskModel
 from training.networks.waveform import OutputLayer, WaveformTaskModel
 from training.transfer.calibration import fit_temperature
 from training.transfer.encoder_outputs import bundle_outputs, require_encoder
 from training.transfer.results import Result, read_results
+from training.transfer.settings import METHODS, TransferSettings, used_settings
 from training.transfer.summary import held_out_logits, summary
-from training.transfer.train import METHODS, TransferSettings, train, used_settings
+from training.transfer.train import train
 
 
 def ship(
@@ -36,12 +37,12 @@ def ship(
     width: int,
     seed: int = 0,
     card_version: str = "1.0.0",
-    accelerator: str = "auto",
+    accelerator: Accelerator = "auto",
 ) -> tuple[Bundle, Mapping[str, float]]:
     """Train once more, on all tracks but a validation part, with the settings of `compare`.
 
-    The card's metrics are of `compare`'s runs on held-out folds, since nothing is held out here;
-    so is the temperature that calibrates the probabilities.
+    Nothing is held out here; so the card's metrics, and the temperature that calibrates the
+    probabilities, are of `compare`'s runs on held-out folds.
 
     Raises
     ------
@@ -58,18 +59,20 @@ def ship(
         results / data.facts.name / f"ship-{method}-w{width}-s{seed}",
         settings,
         teacher=load_network_from_bundle(source) if method in ("init", "fix") else None,
-        taught=bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None,
+        teacher_embeddings=(
+            bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None
+        ),
         parts=data.parts(None),
         teacher_digest=source.digest,
     )
     metrics = summary(runs)
     if data.facts.kind == "classification":
-        logits, answers = held_out_logits(runs)
-        temperature = fit_temperature(np.concatenate(logits), np.concatenate(answers))
+        logits, targets = held_out_logits(runs)
+        temperature = fit_temperature(np.concatenate(logits), np.concatenate(targets))
         model.scale.div_(temperature)
         metrics["temperature"] = round(temperature, 4)
     used = used_settings(settings)
-    del used["fold"]  # none was held out
+    del used["fold"]  # no fold is held out
     facts = provenance(
         method=method,
         teacher=source.digest if method != "base" else None,
@@ -84,12 +87,12 @@ def ship(
 
 
 def runs_of(results: Path, method: str, width: int) -> list[Result]:
-    """The runs of one method and width, of which the card tells.
+    """The runs of one method and width, whose metrics the card states.
 
     Raises
     ------
     BadExport
-        Where the method is not one to ship, or was not run.
+        Where the method is no transfer method, or was not run.
     """
     if method not in METHODS:
         raise BadExport(f"the method {method!r}", f"is none of {', '.join(METHODS)}")
@@ -111,33 +114,38 @@ def _write(
     facts: Provenance,
     card_version: str,
 ) -> tuple[Bundle, Mapping[str, float]]:
-    """Write the bundle, with a head of its own where it leaves the encoder `shared` as it is."""
+    """Write the bundle, with a separate head where the encoder `shared` is unchanged."""
     is_classifier = data.facts.kind == "classification"
     answer = "probabilities" if is_classifier else "values"
-    width = model.encoder.width
-    assert isinstance(width, int)
-    outputs = {answer: len(data.facts.labels), "embedding": EMBEDDING_DIM, "features": width}
-    exported = WaveformTaskModel(model, softmax=is_classifier).eval()
-    graph = to_onnx(exported, "waveform", WINDOW.window_samples, list(outputs))
-    errors = check_parity(exported, graph, data.prepared.waveforms(data.rows[:PARITY_CLIPS]))
+    encoder = model.encoder
+    outputs = {
+        answer: len(data.facts.labels),
+        "embedding": encoder.embedding_dim,
+        "features": encoder.features_dim,
+    }
+    graph = export_checked(
+        WaveformTaskModel(model, softmax=is_classifier).eval(),
+        "waveform",
+        data.prepared.waveforms(data.rows[:PARITY_CLIPS]),
+        list(outputs),
+    )
     head = None
     if shared is not None:
         layer = OutputLayer(model, softmax=is_classifier).eval()
-        content = to_onnx(layer, "embedding", EMBEDDING_DIM, [answer])
-        embedding = bundle_outputs(shared, data)["embedding"][:PARITY_CLIPS]
-        errors |= {
-            f"head: {name}": e for name, e in check_parity(layer, content, embedding).items()
-        }
-        head = content, describe_head(content, shared, "embedding")
-    written = write_bundle(
+        embeddings = bundle_outputs(shared, data)["embedding"][:PARITY_CLIPS]
+        head = CheckedHead(
+            export_checked(layer, "embedding", embeddings, [answer]), shared, "embedding"
+        )
+    return write_bundle(
         out,
         graph,
         outputs,
         facts,
         kind="classifier" if is_classifier else "regressor",
-        task=data.facts.answers,
+        task=data.facts.card_task,
+        audio=encoder.audio,
+        architecture=name_of(encoder),
         names=data.facts.labels,
         head=head,
         card_version=card_version,
     )
-    return written, errors

@@ -1,16 +1,16 @@
-"""The grid of methods, widths, folds and seeds: one results file a run, none done twice."""
+"""Grid of methods, widths, folds and seeds: one results file per run, none run twice."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -18,25 +18,35 @@ from models.bundle import Bundle, read
 from training.datasets.prepared import TaskData
 from training.errors import BadCrop, BadFold, BadTransfer, OtherRun, UnknownMethod
 from training.export.reload import load_network_from_bundle
-from training.networks.cf_estimator import crop_frames
-from training.transfer.baselines import BASELINES, UNTRAINED, fit_baseline
-from training.transfer.encoder_outputs import bundle_outputs, hear, require_encoder
-from training.transfer.results import Cell, Result, _held_out, to_result, write_result
-from training.transfer.train import METHODS, TransferSettings, train, used_settings
+from training.networks.base import trained_crop_s
+from training.networks.registry import class_of_card
+from training.transfer.baselines import fit_baseline
+from training.transfer.encoder_outputs import bundle_outputs, network_outputs, require_encoder
+from training.transfer.evaluation import Prediction, evaluate_fold, held_out
+from training.transfer.results import Cell, Result
+from training.transfer.settings import (
+    BASELINES,
+    METHODS,
+    UNTRAINED,
+    Method,
+    TransferSettings,
+    used_settings,
+)
+from training.transfer.train import train
 
 
 def grid(methods: list[str], widths: list[int], folds: list[int], seeds: list[int]) -> list[Cell]:
-    """Every run, seeds outermost: a grid that is stopped has whole rounds of all methods.
+    """Every run, seeds outermost: a grid that is stopped has complete rounds of all methods.
 
-    A baseline that has neither width nor seed is run at the first of each.
+    A baseline that depends on neither width nor seed is run at the first of each.
     """
-    cells = [Cell(*each) for each in product(methods, widths, folds, seeds)]
-    wanted = [
+    cells = [Cell(*values) for values in product(methods, widths, folds, seeds)]
+    distinct = [
         cell
         for cell in cells
         if cell.method in (*METHODS, UNTRAINED) or (cell.width, cell.seed) == (widths[0], seeds[0])
     ]
-    return sorted(wanted, key=lambda cell: (cell.seed, cell.fold))
+    return sorted(distinct, key=lambda cell: (cell.seed, cell.fold))
 
 
 def compare(
@@ -48,11 +58,11 @@ def compare(
     *,
     workers: int = 1,
 ) -> Iterator[Result]:
-    """Run what has no results file yet, `workers` at a time, each on its share of the cores.
+    """Run the cells that have no results file yet, in parallel, each on its share of the cores.
 
     Yields
     ------
-    The result of each run as it is done; it is in `<out>/<task name>/` by then.
+    Each result when its run is done; its file is in `<out>/<task name>/` by then.
 
     Raises
     ------
@@ -61,18 +71,18 @@ def compare(
     data, source = TaskData.load(task), read(teacher)
     folder = out / data.facts.name
     _check(data, source, cells, settings)
-    todo = [cell for cell in cells if not _is_done(folder, cell, settings, data, source)]
+    pending = [cell for cell in cells if not _is_done(folder, cell, settings, data, source)]
     if workers == 1:
-        for cell in todo:
+        for cell in pending:
             yield run_cell(task, teacher, folder, cell, settings)
         return
     threads = max(1, (os.cpu_count() or 1) // workers)
-    # Not forked: a child of a process that has used CUDA or its threads can hang.
+    # Not forked: the child of a process that has used CUDA or threads can hang.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         workers, mp_context=spawn, initializer=torch.set_num_threads, initargs=(threads,)
     ) as pool:
-        jobs = [pool.submit(run_cell, task, teacher, folder, cell, settings) for cell in todo]
+        jobs = [pool.submit(run_cell, task, teacher, folder, cell, settings) for cell in pending]
         try:
             for job in as_completed(jobs):
                 yield job.result()
@@ -81,7 +91,7 @@ def compare(
 
 
 def _check(data: TaskData, source: Bundle, cells: list[Cell], settings: TransferSettings) -> None:
-    """Refuse before the first run what would fail at its turn."""
+    """Refuse, before the first run, every cell that would fail later."""
     require_encoder(source, data)
     width = source.card.output_shape("features")[0]
     for cell in cells:
@@ -91,32 +101,33 @@ def _check(data: TaskData, source: Bundle, cells: list[Cell], settings: Transfer
             raise BadFold(cell.fold, data.n_folds)
         if cell.method in ("init", "fix") and cell.width != width:
             raise BadTransfer(cell.method, cell.width, width)
-    segment_s = float(source.card.provenance.hyperparameters.get("crop_s") or 0)
+    segment_s = trained_crop_s(source.card)
     window_s = source.card.audio.window_s
-    crop_frames_, segment_frames = crop_frames(settings.crop_s), crop_frames(segment_s)
-    heard_in_part = segment_frames and any(cell.method == "init" for cell in cells)
-    if settings.crop_s > window_s or (heard_in_part and crop_frames_ % segment_frames):
+    crop_samples = class_of_card(source.card).crop_samples
+    crop, segment = crop_samples(settings.crop_s), crop_samples(segment_s)
+    starts_from_segments = segment and any(cell.method == "init" for cell in cells)
+    if settings.crop_s > window_s or (starts_from_segments and crop % segment):
         raise BadCrop(settings.crop_s, segment_s or window_s, window_s)
 
 
 def _is_done(
     folder: Path, cell: Cell, settings: TransferSettings, data: TaskData, teacher: Bundle
 ) -> bool:
-    """Whether a run has its results file.
+    """Whether a cell has its results file.
 
     Raises
     ------
     OtherRun
-        Where it is of other settings, another teacher, or other tracks or labels.
+        Where the file is of other settings, another teacher, or other tracks or labels.
     """
     path = folder / cell.file
     if not path.exists():
         return False
     known = Result.model_validate_json(path.read_bytes())
-    wanted = used_settings(_settings_of(cell, settings)) if cell.method in METHODS else {}
-    changed = {name for name in wanted if known.settings.get(name) != wanted[name]}
-    tracks, answers = _held_out(data, cell.fold)
-    same_data = (known.tracks, known.answers) == (tracks, answers.round(4).tolist())
+    used = used_settings(_settings_of(cell, settings)) if cell.method in METHODS else {}
+    changed = {name for name in used if known.settings.get(name) != used[name]}
+    tracks, targets = held_out(data, cell.fold)
+    same_data = (known.tracks, known.targets) == (tracks, targets.round(4).tolist())
     same_teacher = known.teacher == _teacher_of(cell.method, teacher)
     if changed - {"accelerator", "devices", "workers"} or not same_data or not same_teacher:
         raise OtherRun(path)
@@ -124,16 +135,13 @@ def _is_done(
 
 
 def _teacher_of(method: str, source: Bundle) -> str | None:
-    """The digest of the bundle that a method hears, None where it hears none."""
-    hears = ("embedding", "features")
-    baseline = method in BASELINES and BASELINES[method][0] in hears
-    return source.digest if baseline or method in ("fix", "init", "kd") else None
+    """The digest of the teacher's bundle, None for a method that uses no teacher."""
+    is_on_teacher = BASELINES.get(method) in ("embedding", "features")
+    return source.digest if is_on_teacher or method in ("fix", "init", "kd") else None
 
 
 def _settings_of(cell: Cell, settings: TransferSettings) -> TransferSettings:
-    method = next((each for each in METHODS if each == cell.method), None)
-    if method is None:
-        raise UnknownMethod(cell.method, (*METHODS, *BASELINES))
+    method = cast(Method, cell.method)
     return replace(settings, method=method, width=cell.width, fold=cell.fold, seed=cell.seed)
 
 
@@ -148,65 +156,53 @@ def run_cell(
     keep: bool = False,
     show_progress: bool = False,
 ) -> Result:
-    """Train and judge one run, and write its results file.
+    """Fit and evaluate one cell, and write its results file.
 
     Parameters
     ----------
-    keep : leave the checkpoint and the logs beside the results file
+    keep : keep the checkpoint and the logs beside the results file
     """
     data, source = TaskData.load(task), read(teacher)
     _check(data, source, [cell], settings)
-    started = time.perf_counter()
-    if cell.method in METHODS:
-        run = (folder / cell.file).with_suffix("")
-        result = _transfer(data, source, run, cell, settings, resume, show_progress)
-        if not keep:
-            shutil.rmtree(run, ignore_errors=True)
-    else:
-        predicted, logits = fit_baseline(
-            cell.method, data, source, cell.width, cell.fold, cell.seed
-        )
-        digest = _teacher_of(cell.method, source)
-        result = to_result(data, cell, predicted, logits, teacher=digest)
-    result = result.model_copy(update={"seconds": round(time.perf_counter() - started, 1)})
-    write_result(folder / cell.file, result)
+    run = (folder / cell.file).with_suffix("")
+
+    def fit_and_predict() -> Prediction:
+        if cell.method in METHODS:
+            chosen = _settings_of(cell, settings)
+            return _fit_transfer(data, source, run, chosen, resume, show_progress)
+        return fit_baseline(cell.method, data, source, cell.width, cell.fold, cell.seed)
+
+    teacher_digest = _teacher_of(cell.method, source)
+    result = evaluate_fold(data, cell, folder, fit_and_predict, teacher=teacher_digest)
+    if not keep:
+        shutil.rmtree(run, ignore_errors=True)
     return result
 
 
-def _transfer(
+def _fit_transfer(
     data: TaskData,
     source: Bundle,
     run: Path,
-    cell: Cell,
     settings: TransferSettings,
     resume: bool,
     show_progress: bool,
-) -> Result:
-    settings = _settings_of(cell, settings)
+) -> Prediction:
     method = settings.method
-    test = data.parts(cell.fold) == "test"
-    taught = bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None
+    test = data.parts(settings.fold) == "test"
+    embeddings = bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None
     model = train(
         data,
         run,
         settings,
         teacher=load_network_from_bundle(source) if method in ("init", "fix") else None,
-        taught=taught,
+        teacher_embeddings=embeddings,
         teacher_digest=source.digest,
         resume=resume,
         show_progress=show_progress,
     )
-    if method == "fix":  # the encoder is the teacher, and has been heard
-        assert taught is not None
-        outputs = model.output(torch.from_numpy(taught[test])).detach().numpy()
+    if method == "fix":  # its encoder is the teacher, whose embeddings are known
+        assert embeddings is not None
+        outputs = model.output(torch.from_numpy(embeddings[test])).detach().numpy()
     else:
-        outputs, *_ = hear(model, data, data.rows[test])
-    is_classes = data.facts.kind == "classification"
-    return to_result(
-        data,
-        cell,
-        outputs.argmax(1) if is_classes else outputs,
-        outputs if is_classes else None,
-        teacher=_teacher_of(method, source),
-        settings=used_settings(settings),
-    )
+        outputs, *_ = network_outputs(model, data, data.rows[test])
+    return Prediction.from_outputs(data.facts.kind, outputs, used_settings(settings))

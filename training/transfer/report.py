@@ -1,32 +1,32 @@
-"""Figure 4 of the paper, its tables and its tests, drawn from results files alone.
+"""Report of a comparison: figure 4 of the paper, tables and paired t-tests, from results files.
 
 Source: Lee et al. 2020, section 4 and figure 4.
 """
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
-from sklearn.metrics import r2_score
 
-from training.transfer.baselines import BASELINES
+from training.datasets.task import Kind
 from training.transfer.figure import confusion, draw, draw_confusion
-from training.transfer.results import MEASURE, Result, read_results
+from training.transfer.results import Result, read_results
+from training.transfer.settings import BASELINES, MEASURE, METHODS
 from training.transfer.summary import calibration_error
-from training.transfer.train import METHODS
 
-HEADING = {"classification": "accuracy", "regression": "r²"}
+HEADING: dict[Kind, str] = {"classification": "accuracy", "regression": "r²"}
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One method against `base` on the same fold, seed, width and task."""
+    """Paired comparison of a method with `base` on the same fold, seed, width and task."""
 
     method: str
     n_pairs: int
@@ -43,40 +43,45 @@ class Compared:
 def report(results: Path, out: Path) -> str:
     """Write `report.md`, `runs.csv`, `transfer.svg` and confusions; return the text.
 
-    Only the results files are read: the same ones give the same bytes.
+    Only the results files are read: the same files give the same bytes.
 
     Raises
     ------
     MissingInput
         Where there is no results file below `results`.
     """
-    every = read_results(results)
-    runs = [run for mine in by_task(every).values() for run in on_common_folds(mine)]
+    all_runs = read_results(results)
+    runs = [run for of_task in by_task(all_runs).values() for run in on_common_folds(of_task)]
     out.mkdir(parents=True, exist_ok=True)
     draw(runs, out / "transfer.svg")
-    _list_runs(every).to_csv(out / "runs.csv", index=False)
+    _write_runs(all_runs, out / "runs.csv")
     sections = [_grid_table(runs)]
     for kind in MEASURE:
-        mine = [run for run in runs if run.kind == kind]
-        sections += [_comparison_table(mine)] if any(run.method != "base" for run in mine) else []
-    for task, mine in by_task(runs).items():
-        if mine[0].kind == "classification":
-            best = best_method(mine)
-            draw_confusion(by_method(mine)[best], out, task, best)
-            sections.append(_calibration_table(task, mine))
+        of_kind = [run for run in runs if run.kind == kind]
+        if any(run.method != "base" for run in of_kind):
+            sections.append(_comparison_table(of_kind))
+    for task, of_task in by_task(runs).items():
+        if of_task[0].kind == "classification":
+            best = best_method(of_task)
+            draw_confusion(by_method(of_task)[best], out, task, best)
+            sections.append(_calibration_table(task, of_task))
         else:
-            sections.append(_target_table(task, mine))
+            sections.append(_target_table(task, of_task))
     text = "\n\n".join(filter(None, sections)) + "\n"
     (out / "report.md").write_text(text)
     return text
 
 
-def _list_runs(runs: list[Result]) -> pd.DataFrame:
-    """A row a run, without what it said of each track."""
+def _write_runs(runs: list[Result], path: Path) -> None:
+    """One row per run: its settings and metrics, without the predictions per track."""
     facts = ["task", "method", "width", "fold", "seed", "seconds"]
-    return pd.DataFrame([run.model_dump(include=set(facts)) | run.metrics for run in runs])[
-        [*facts, *sorted({name for run in runs for name in run.metrics})]
-    ].round(4)
+    metrics = sorted({name for run in runs for name in run.metrics})
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, [*facts, *metrics], restval="", lineterminator="\n")
+        table.writeheader()
+        for run in runs:
+            rounded = {name: float(np.round(value, 4)) for name, value in run.metrics.items()}
+            table.writerow(run.model_dump(include=set(facts)) | rounded)
 
 
 def by_task(runs: Iterable[Result]) -> dict[str, list[Result]]:
@@ -89,7 +94,7 @@ def by_task(runs: Iterable[Result]) -> dict[str, list[Result]]:
 def by_method(runs: Iterable[Result]) -> dict[str, list[Result]]:
     """Runs by method, and by width where there are several: `kd`, or `kd (64)`.
 
-    Baselines first, then probes, then the transfer methods in the paper's order.
+    Baselines come first, then probes, then the transfer methods in the paper's order.
     """
     grouped: dict[tuple[str, int], list[Result]] = defaultdict(list)
     for run in runs:
@@ -104,33 +109,34 @@ def by_method(runs: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def on_common_folds(runs: list[Result]) -> list[Result]:
-    """The runs of one task on the folds that every method of it has run."""
-    folds = set.intersection(*({run.fold for run in mine} for mine in by_method(runs).values()))
+    """The runs of one task, on the folds that every method has run."""
+    folds = set.intersection(*({run.fold for run in group} for group in by_method(runs).values()))
     return [run for run in runs if run.fold in folds]
 
 
-def measured(runs: Iterable[Result]) -> list[float]:
-    return [run.metrics[MEASURE[run.kind]] for run in runs]
-
-
 def best_method(runs: list[Result]) -> str:
-    """Of the transfer methods that were run, the one with the best mean."""
-    of = by_method(runs)
-    wanted = [name for name, mine in of.items() if mine[0].method in METHODS] or list(of)
-    return max(wanted, key=lambda method: float(np.mean(measured(of[method]))))
+    """The transfer method with the highest mean; of the baselines where no method was run."""
+    groups = by_method(runs)
+    methods = [name for name, group in groups.items() if group[0].method in METHODS]
+    return max(
+        methods or list(groups),
+        key=lambda name: float(np.mean([run.measure for run in groups[name]])),
+    )
 
 
 def against_base(runs: Iterable[Result], method: str) -> Compared | None:
     """Student's paired t-test of a method and `base` on the same task, width, fold and seed.
 
-    Once over every pair of runs, as the paper counts; and once with the seeds of a fold averaged,
-    which share its clips and so are no new evidence. The interval, 95 %, is of the second.
+    Once over every pair of runs, as in the paper; and once with the seeds of a fold averaged: they
+    share its test clips, and so are not independent. The 95 % interval is of the second.
     """
-    found = {(r.task, r.width, r.fold, r.seed, r.method): r for r in runs}
+    found = {(r.task, r.width, r.fold, r.seed, r.method): r.measure for r in runs}
     keys = sorted(key[:4] for key in found if key[4] == method and (*key[:4], "base") in found)
-    mine = np.array(measured(found[(*key, method)] for key in keys))
-    difference = mine - np.array(measured(found[(*key, "base")] for key in keys))
-    folds = pd.Series(difference).groupby([str(key[:3]) for key in keys]).mean().to_numpy()
+    difference = np.array([found[(*key, method)] - found[(*key, "base")] for key in keys])
+    by_key: dict[str, list[float]] = defaultdict(list)
+    for (task, width, fold, _), value in zip(keys, difference, strict=True):
+        by_key[str((task, width, fold))].append(value)
+    folds = np.array([np.mean(by_key[key]) for key in sorted(by_key)])
     if method == "base" or len(folds) < 2:
         return None
     by_fold = ttest_1samp(folds, 0)
@@ -155,47 +161,47 @@ def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _grid_table(runs: list[Result]) -> str:
-    """A row a method, a column a task: mean ± standard deviation over runs."""
+    """One row per method, one column per task: mean ± standard deviation over runs."""
     tasks = by_task(runs)
-    grouped = {task: by_method(mine) for task, mine in tasks.items()}
+    grouped = [by_method(of_task) for of_task in tasks.values()]
     rows = [
-        [name, *(_mean_and_spread(mine.get(name, [])) for mine in grouped.values())]
+        [name, *(_mean_and_spread(groups.get(name, [])) for groups in grouped)]
         for name in by_method(runs)
     ]
-    heads = [f"{task}, {HEADING[mine[0].kind]}" for task, mine in tasks.items()]
+    heads = [f"{task}, {HEADING[of_task[0].kind]}" for task, of_task in tasks.items()]
     notes = [
-        f"{task}: folds {', '.join(str(fold) for fold in sorted({run.fold for run in mine}))}"
-        for task, mine in tasks.items()
+        f"{task}: folds {', '.join(str(fold) for fold in sorted({run.fold for run in of_task}))}"
+        for task, of_task in tasks.items()
     ]
     note = (
-        f"Mean ± standard deviation over runs (their number), on the folds that every method ran; "
-        f"{'; '.join(notes)}. Baselines and probes are fitted on training and validation part, "
-        "networks on the training part: theirs chooses the checkpoint."
+        f"Mean ± standard deviation over runs (number of runs), on the folds that every method "
+        f"ran; {'; '.join(notes)}. Baselines and probes are fitted on training and validation "
+        "part; networks on the training part, as the validation part chooses their checkpoint."
     )
     return f"{_table(['', *heads], rows)}\n\n{note}"
 
 
 def _mean_and_spread(runs: list[Result]) -> str:
-    values = measured(runs)
+    values = [run.measure for run in runs]
     return f"{np.mean(values):.3f} ± {np.std(values):.3f} ({len(values)})" if values else ""
 
 
 def _comparison_table(runs: list[Result]) -> str:
-    """Each method minus `base`, a row a task and one for all of them."""
+    """Each method minus `base`, one row per task and one for all tasks together."""
     tasks = by_task(runs)
     rows = []
     for method in METHODS:
         groups = {**tasks, **({"all": runs} if len(tasks) > 1 else {})}
-        for task, mine in groups.items():
-            if found := against_base(mine, method):
+        for task, group in groups.items():
+            if found := against_base(group, method):
                 rows.append([method, task, *_comparison_cells(found, runs[0].kind)])
     unit = "points" if runs[0].kind == "classification" else "r²"
     counts = ["p, folds", "folds", "p, pairs", "pairs", "better", "worse"]
     heading = ["− base", "task", f"difference, {unit} (95 %)", *counts]
     note = (
-        "Paired t-tests: the interval and the first p over folds, the seeds of each averaged; the "
-        "second p over all pairs of runs, which is too sure of itself: the seeds of a fold share "
-        "its clips. Better and worse: of the pairs."
+        "Paired t-tests: the interval and the first p over folds, with the seeds of a fold "
+        "averaged; the second p over all pairs of runs, which overstates the evidence: the seeds "
+        "of a fold share its test clips. Better and worse: number of pairs."
     )
     return f"{_table(heading, rows)}\n\n{note}" if rows else ""
 
@@ -215,16 +221,16 @@ def _comparison_cells(found: Compared, kind: str) -> list[str]:
 
 
 def _calibration_table(task: str, runs: list[Result]) -> str:
-    """Expected calibration error of each method that gives probabilities, and recall by class."""
+    """Expected calibration error of each method that predicts probabilities, and class recall."""
     rows = []
-    for method, mine in by_method(runs).items():
-        if any(run.logits is None for run in mine):
+    for method, group in by_method(runs).items():
+        if any(run.logits is None for run in group):
             continue
-        before, after = calibration_error(mine)
-        matrix = confusion(mine)
+        before, after = calibration_error(group)
+        matrix = confusion(group)
         recall = matrix.diagonal() / np.maximum(matrix.sum(1), 1)
         errors = [f"{before:.3f}", "" if after is None else f"{after:.3f}"]
-        rows.append([method, *errors, *(f"{each:.2f}" for each in recall)])
+        rows.append([method, *errors, *(f"{value:.2f}" for value in recall)])
     heading = [task, "calibration error", "calibrated", *(f"{label}" for label in runs[0].labels)]
     return _table(heading, rows) + "\n\nThe columns of classes: recall."
 
@@ -232,9 +238,24 @@ def _calibration_table(task: str, runs: list[Result]) -> str:
 def _target_table(task: str, runs: list[Result]) -> str:
     """r² of each target, over all held-out clips of all runs of a method."""
     rows = []
-    for method, mine in by_method(runs).items():
-        answers = np.concatenate([np.array(run.answers) for run in mine])
-        predicted = np.concatenate([np.array(run.predicted) for run in mine])
-        each = r2_score(answers, predicted, multioutput="raw_values")
-        rows.append([method, *(f"{value:.2f}" for value in each)])
+    for method, group in by_method(runs).items():
+        targets = np.concatenate([np.array(run.targets) for run in group])
+        predicted = np.concatenate([np.array(run.predicted) for run in group])
+        rows.append([method, *(f"{value:.2f}" for value in r2_by_target(targets, predicted))])
     return _table([f"{task}, r²", *runs[0].labels], rows)
+
+
+def r2_by_target(
+    targets: NDArray[np.float64], predicted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """r² of each column, as scikit-learn's `r2_score`, which would take a second to import.
+
+    Parameters
+    ----------
+    targets, predicted : shape (n_clips, n_targets)
+    """
+    residual = ((targets - predicted) ** 2).sum(0)
+    total = ((targets - targets.mean(0)) ** 2).sum(0)
+    # A constant target: 1 where predicted exactly, else 0.
+    constant = np.where(residual == 0, 1.0, 0.0)
+    return np.where(total == 0, constant, 1 - residual / np.where(total == 0, 1, total))

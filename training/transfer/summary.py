@@ -1,4 +1,4 @@
-"""Metrics over the runs of one method."""
+"""Summary metrics over the runs of one method."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from models.card import Scalar
-from training.transfer.calibration import cross_fitted, expected_calibration_error
+from training.transfer.calibration import cross_fitted_probabilities, expected_calibration_error
 from training.transfer.results import Result
 
 
@@ -34,32 +34,37 @@ def summary(runs: list[Result]) -> dict[str, Scalar]:
 def held_out_logits(
     runs: list[Result],
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int64]]]:
-    """Of each fold, over all seeds: logits (n, n_classes) and answers (n,)."""
+    """For each fold, over all seeds: logits (n, n_classes) and class indices (n,)."""
     folds = sorted({run.fold for run in runs})
-    logits = [[np.array(run.logits, np.float32) for run in runs if run.fold == f] for f in folds]
-    answers = [[np.array(run.answers) for run in runs if run.fold == fold] for fold in folds]
-    return [np.concatenate(each) for each in logits], [np.concatenate(each) for each in answers]
+    by_fold = [[run for run in runs if run.fold == fold] for fold in folds]
+    logits = [np.concatenate([np.array(r.logits, np.float32) for r in fold]) for fold in by_fold]
+    targets = [np.concatenate([np.array(run.targets) for run in fold]) for fold in by_fold]
+    return logits, targets
 
 
 def calibration_error(runs: list[Result]) -> tuple[float, float | None]:
     """Expected calibration error on held-out clips, before and after.
 
-    With the temperature that a run states, fitted within its training part; else with one that is
-    cross-fitted over folds. Of one fold nothing is left to fit on, and the second is None.
+    With the temperature that a run states, fitted within its training part; otherwise with one
+    that is cross-fitted over folds. With a single fold no clips are left to fit it on, and the
+    second value is None.
     """
     runs = sorted(runs, key=lambda run: run.fold)
-    logits, answers = held_out_logits(runs)
+    logits, targets = held_out_logits(runs)
     before = softmax(np.concatenate(logits), axis=1)
-    own = [float(run.settings.get("temperature") or 0) for run in runs]
-    if all(own):
-        scaled = [np.array(run.logits) / each for run, each in zip(runs, own, strict=True)]
+    stated = [float(run.settings.get("temperature") or 0) for run in runs]
+    if all(stated):
+        scaled = [
+            np.array(run.logits) / temperature
+            for run, temperature in zip(runs, stated, strict=True)
+        ]
         after = softmax(np.concatenate(scaled), axis=1)
     elif len(logits) > 1:
-        after = cross_fitted(logits, answers)
+        after = cross_fitted_probabilities(logits, targets)
     else:
         after = None
-    everything = np.concatenate(answers)
+    all_targets = np.concatenate(targets)
     return (
-        expected_calibration_error(before, everything),
-        None if after is None else expected_calibration_error(after, everything),
+        expected_calibration_error(before, all_targets),
+        None if after is None else expected_calibration_error(after, all_targets),
     )

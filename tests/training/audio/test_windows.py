@@ -103,5 +103,5 @@ def test_another_manifest_is_not_mixed_in(library: Path) -> None:
 def test_a_bad_manifest_is_refused_by_name(library: Path) -> None:
     with pytest.raises(BadManifest, match="no column song"):
         read_manifest(library / "manifest.csv", library, track_column="song")
-    with pytest.raises(BadManifest, match="'b' is there twice"):
+    with pytest.raises(BadManifest, match="'b' is repeated"):
         read_manifest(library / "manifest.csv", library, track_column="artist")

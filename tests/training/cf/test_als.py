@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from training.cf.als import AlsSettings, Factorization, factorize
+from training.cf.als import Factorization, factorize
 from training.cf.logs import Logs
+from training.cf.settings import AlsSettings
 from training.errors import MissingInput
 
 SETTINGS = AlsSettings(factors=8, iterations=10)

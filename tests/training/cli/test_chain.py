@@ -98,7 +98,7 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     assert bundle.read(made.folder).digest == before_digest
 
 
-def test_an_error_is_a_line_with_its_remedy(
+def test_an_error_is_one_line_with_its_remedy(
     world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from training.cli.main import main

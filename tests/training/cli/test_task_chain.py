@@ -1,4 +1,4 @@
-"""From a folder of one's own to a classifier that is served, by the command line."""
+"""From a folder of custom data to a served classifier, by the command line."""
 
 from __future__ import annotations
 
@@ -31,22 +31,21 @@ from training.errors import (
     UnknownMethod,
 )
 from training.export.bundle import write_bundle
-from training.export.onnx_graph import to_onnx
-from training.networks.mel import WINDOW
+from training.export.onnx_graph import export_checked
 from training.networks.task_model import TaskModel
 from training.networks.waveform import WaveformTaskModel
 from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.final_fit import ship
 from training.transfer.grid import compare, grid
 from training.transfer.results import Cell, read_results
-from training.transfer.train import TransferSettings
+from training.transfer.settings import TransferSettings
 
 FAST = ("--max-epochs", "1", "--batch-size", "8", "--accelerator", "cpu")
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tones with their labels, a teacher, and a grid of two folds that was run."""
+    """Tones with their labels, and a teacher."""
     folder = tmp_path_factory.mktemp("tones")
     data = make_task(folder, n_tracks=24)
     write_teacher(folder / "models" / "teacher", data)
@@ -58,18 +57,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_three_commands_make_a_head_that_is_served(world: Path) -> None:
     task, results, models = world / "task", world / "results", world / "models"
     audio = ("--data", world / "audio", "--labels", world / "labels.csv", "--task", "pitch")
-    said = run("dataset", "own", *audio, "--licence", "CC0", "--out", task)
-    assert "24 windows" in said
+    output = run("dataset", "custom", *audio, "--licence", "CC0", "--out", task)
+    assert "24 windows" in output
     teacher = ("--teacher", models / "teacher")
     shared = ("--task", task, *teacher)
-    said = run(
+    output = run(
         "compare", *shared, "--methods", "base,fix", "--folds", "0,1", "--out", results, *FAST
     )
-    assert (results / "report.md").read_text() in said
+    assert (results / "report.md").read_text() in output
     ship_it = ("ship", *shared, "--results", results, "--method", "fix", "--out", models / "pitch")
-    said = run(*ship_it)
+    output = run(*ship_it)
     written = bundle.read(models / "pitch")
-    assert written.digest in said.replace("\n", "")
+    assert written.digest in output.replace("\n", "")
     card = written.card
     assert (card.kind, card.task, card.labels) == ("classifier", "pitch", LABELS)
     assert card.provenance.teacher == bundle.read(models / "teacher").digest
@@ -83,13 +82,13 @@ def test_three_commands_make_a_head_that_is_served(world: Path) -> None:
     with running(world / "log", models_dir=models, default_model="teacher") as service:
         served = service.answer("/classify/pitch", world / "audio" / "000.wav")
         encoder = httpx.get(f"{service.url}/models/pitch").json()["encoder"]
-    assert encoder == "teacher"  # whose run it shares
-    said_online = {each["label"]: each["probability"] for each in served["labels"]}
+    assert encoder == "teacher"  # the head shares the encoder's run
+    probabilities = {entry["label"]: entry["probability"] for entry in served["labels"]}
     for index, label in enumerate(LABELS):
-        assert said_online[label] == pytest.approx(float(offline[0, index]), abs=2e-3)
+        assert probabilities[label] == pytest.approx(float(offline[0, index]), abs=2e-3)
 
 
-def test_what_is_done_is_not_done_again(world: Path, tmp_path: Path) -> None:
+def test_a_cell_with_a_results_file_is_not_run_again(world: Path, tmp_path: Path) -> None:
     cells = [Cell("linear on features", 32, 0, 0), Cell("fix", 32, 0, 0)]
     arguments = (world / "prepared", world / "models" / "teacher", tmp_path, cells)
     settings = TransferSettings(crop_s=7.5, accelerator="cpu")
@@ -99,11 +98,11 @@ def test_what_is_done_is_not_done_again(world: Path, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == stamps
     with pytest.raises(OtherRun, match="other settings"):
         list(compare(*arguments, replace(settings, crop_s=15.0)))
-    # The device is no setting of a result, and fix has an optimiser of its own.
+    # Results do not depend on the devices, and fix has an optimiser of its own.
     assert list(compare(*arguments, replace(settings, devices=2, learning_rate=0.1))) == []
 
 
-def test_results_of_other_labels_are_not_taken_for_these(world: Path, tmp_path: Path) -> None:
+def test_results_of_other_labels_are_refused(world: Path, tmp_path: Path) -> None:
     arguments = (tmp_path / "task", world / "models" / "teacher", tmp_path / "results")
     shutil.copytree(world / "prepared", tmp_path / "task")
     cells = [Cell("majority or mean", 32, 0, 0)]
@@ -115,12 +114,12 @@ def test_results_of_other_labels_are_not_taken_for_these(world: Path, tmp_path: 
         list(compare(*arguments, cells, TransferSettings(crop_s=7.5)))
 
 
-def test_a_transfer_by_itself_leaves_its_checkpoint(world: Path, tmp_path: Path) -> None:
+def test_transfer_keeps_its_checkpoint(world: Path, tmp_path: Path) -> None:
     shared = ("--task", world / "prepared", "--teacher", world / "models" / "teacher")
-    said = run("transfer", *shared, "--method", "kd", "--fold", "1", "--out", tmp_path, *FAST)
+    output = run("transfer", *shared, "--method", "kd", "--fold", "1", "--out", tmp_path, *FAST)
     (result,) = read_results(tmp_path)
     assert (result.method, result.fold) == ("kd", 1)
-    assert json.loads(said[said.index("{") :])["accuracy"] == pytest.approx(
+    assert json.loads(output[output.index("{") :])["accuracy"] == pytest.approx(
         result.metrics["accuracy"]
     )
     assert (tmp_path / "tones-classification" / "kd-w32-f1-s0" / "best.ckpt").exists()
@@ -129,19 +128,19 @@ def test_a_transfer_by_itself_leaves_its_checkpoint(world: Path, tmp_path: Path)
     assert list(result.tracks) == list(held_out)
 
 
-def test_a_stopped_grid_has_whole_rounds_of_all_methods() -> None:
+def test_a_stopped_grid_has_complete_rounds_of_all_methods() -> None:
     cells = grid(["base", "kd", "linear on features"], [32], [0, 1], [0, 1])
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
     assert {cell.method for cell in cells if (cell.seed, cell.fold) == (1, 1)} == {"base", "kd"}
     assert len({cell.file for cell in cells}) == len(cells)
 
 
-def test_what_cannot_be_run_is_refused(world: Path, tmp_path: Path) -> None:
+def test_cells_that_cannot_be_run_are_refused(world: Path, tmp_path: Path) -> None:
     arguments = (world / "prepared", world / "models" / "teacher", tmp_path)
     settings = TransferSettings(crop_s=7.5)
-    with pytest.raises(UnknownMethod, match="'kdd'; choose of base, fix, init, kd"):
+    with pytest.raises(UnknownMethod, match="'kdd'; choose one of base, fix, init, kd"):
         list(compare(*arguments, [Cell("kdd", 32, 0, 0)], settings))
-    with pytest.raises(BadFold, match="no fold 5; the data set has 0 to 4"):
+    with pytest.raises(BadFold, match="no fold 5; the data set has folds 0 to 4"):
         list(compare(*arguments, [Cell("fix", 32, 5, 0)], settings))
     with pytest.raises(BadTransfer, match="width 64 needs a teacher of that width"):
         list(compare(*arguments, [Cell("base", 64, 0, 0), Cell("init", 64, 0, 0)], settings))
@@ -161,47 +160,60 @@ def test_what_cannot_be_run_is_refused(world: Path, tmp_path: Path) -> None:
         ship(arguments[0], other, results, tmp_path / "models" / "x", method="fix", width=32)
 
 
-def test_a_classifier_is_no_teacher(world: Path, tmp_path: Path) -> None:
-    """It would have seen the labels of the tracks that are to judge."""
+def test_a_classifier_is_refused_as_a_teacher(world: Path, tmp_path: Path) -> None:
+    """A classifier would have been trained on the labels of the test part."""
     facts = read(world / "models" / "teacher").card.provenance
     data = TaskData.load(world / "prepared")
-    graph = to_onnx(
-        WaveformTaskModel(TaskModel(make_teacher(), 2), softmax=True).eval(),
+    teacher = make_teacher()
+    graph = export_checked(
+        WaveformTaskModel(TaskModel(teacher, 2), softmax=True).eval(),
         "waveform",
-        WINDOW.window_samples,
+        data.prepared.waveforms(data.rows[:1]),
         ["probabilities", "embedding", "features"],
     )
     sizes = {"probabilities": 2, "embedding": 40, "features": 32}
     folder = tmp_path / "pitch"
-    write_bundle(folder, graph, sizes, facts, kind="classifier", task="pitch", names=LABELS)
+    write_bundle(
+        folder,
+        graph,
+        sizes,
+        facts,
+        kind="classifier",
+        task="pitch",
+        audio=teacher.audio,
+        architecture=None,
+        names=LABELS,
+    )
     cells = [Cell("kd", 32, 0, 0)]
     with pytest.raises(BadTeacher, match="pitch is a classifier"):
         list(compare(data.folder, folder, tmp_path, cells, TransferSettings(crop_s=7.5)))
 
 
 def test_labels_that_change_are_read_again(world: Path, tmp_path: Path) -> None:
-    """The windows are kept; the table is not."""
+    """Decoded windows are reused; the table of labels is read anew."""
     labels = pd.read_csv(world / "labels.csv", dtype=str)
     arguments = ("--data", world / "audio", "--labels", tmp_path / "labels.csv", "--out", tmp_path)
     labels.to_csv(tmp_path / "labels.csv", index=False)
-    run("dataset", "own", *arguments)
-    before = TaskData.load(tmp_path).answers
+    run("dataset", "custom", *arguments)
+    before = TaskData.load(tmp_path).targets
     labels["label"] = labels["label"].map({"high": "low", "low": "high"})
     labels.to_csv(tmp_path / "labels.csv", index=False)
-    run("dataset", "own", *arguments)
-    assert (TaskData.load(tmp_path).answers == 1 - before).all()
+    run("dataset", "custom", *arguments)
+    assert (TaskData.load(tmp_path).targets == 1 - before).all()
 
 
 @pytest.mark.parametrize("bad", ["high", ""])
-def test_a_class_that_has_lost_all_its_files_is_said(world: Path, tmp_path: Path, bad: str) -> None:
-    """Of one class, or of both, no file can be decoded."""
+def test_a_class_whose_files_are_all_unreadable_is_an_error(
+    world: Path, tmp_path: Path, bad: str
+) -> None:
+    """No file of one class, or of both, can be decoded."""
     audio = tmp_path / "audio"
     shutil.copytree(world / "audio", audio)
     labels = pd.read_csv(world / "labels.csv", dtype=str)
     for file in labels.loc[labels["label"].str.contains(bad), "file"]:
         (audio / file).write_text("no sound")
     arguments = ("--data", audio, "--labels", world / "labels.csv", "--out", tmp_path / "task")
-    result = CliRunner().invoke(app, ["dataset", "own", *map(str, arguments)])
+    result = CliRunner().invoke(app, ["dataset", "custom", *map(str, arguments)])
     assert isinstance(result.exception, BadDataset)
     assert "no window is left of the label high" in str(result.exception)
-    assert "refused.csv says why" in str(result.exception)
+    assert "refused.csv lists the refused files" in str(result.exception)

@@ -1,4 +1,4 @@
-"""Each data set is read from the layout that it is published in; what is not there is reported."""
+"""Each data set is read from its published layout; missing files are reported."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from models.card import AudioInput
 from tests.sounds import golden, write
-from training.datasets import READERS, read_dataset
+from training.datasets import CUSTOM, READERS, load_reader, read_dataset
 from training.datasets.ballroom import INDEX
-from training.datasets.folds import n_folds_of, parts_of
+from training.datasets.folds import assign_parts, count_folds
 from training.datasets.gtzan import GENRES, PART_LISTS
 from training.datasets.prepared import TaskData, prepare_task
 from training.errors import BadDataset
@@ -48,6 +48,7 @@ WHERE = {
     "gtzan-fault-filtered": "train_filtered.txt",
     "gtzan-mini": "tracks.csv",
     "own": "a folder for each class",
+    "custom": "a folder for each class",
     "emomusic-arousal": "annotations/static_annotations.csv",
     "emomusic-genre": "annotations/songs_info.csv",
     "emomusic-valence": "annotations/static_annotations.csv",
@@ -68,10 +69,10 @@ def text(path: Path, content: str) -> None:
     path.write_text(content)
 
 
-def sides(tracks: pd.DataFrame) -> None:
-    """No artist, or what stands for one, is on two sides of any fold."""
-    for fold in range(n_folds_of(tracks)):
-        parts = tracks.assign(side=parts_of(tracks, fold))
+def check_parts(tracks: pd.DataFrame) -> None:
+    """No artist, or other group, is in two parts of any fold."""
+    for fold in range(count_folds(tracks)):
+        parts = tracks.assign(side=assign_parts(tracks, fold))
         assert set(parts["side"]) == {"train", "validation", "test"}
         assert (parts.groupby("artist")["side"].nunique() == 1).all()
 
@@ -92,12 +93,12 @@ def emomusic(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", WHERE)
-def test_a_folder_of_something_else_is_refused_with_what_should_be_where(
+def test_a_folder_of_another_layout_is_refused_with_the_missing_path(
     name: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadDataset, match=WHERE[name]) as refusal:
         read_dataset(name, tmp_path)
-    assert READERS.keys() | {"own"} == WHERE.keys()
+    assert READERS.keys() | set(CUSTOM) == WHERE.keys()
     assert str(tmp_path) in str(refusal.value)
     assert name in str(refusal.value)
 
@@ -108,27 +109,27 @@ def test_a_folder_of_something_else_is_refused_with_what_should_be_where(
 def test_gtzan_has_ten_stratified_folds(place: str, ending: str, tmp_path: Path) -> None:
     files = [f"{genre}/{genre}.{n:05d}.{ending}" for genre, n in product(GENRES, range(90, 100))]
     fill(tmp_path, [f"{place}/{file}" for file in files])
-    task = READERS["gtzan"](tmp_path)
+    task = load_reader("gtzan")(tmp_path)
     assert task.labels == GENRES
     assert len(task.missing) == 900
     assert str(tmp_path / place / "blues/blues.00000.wav") in task.missing
     assert (pd.crosstab(task.tracks["fold"], task.tracks["label"]) == 1).all().all()
     (tmp_path / place / files[0]).unlink()
-    with pytest.raises(BadDataset, match=r"9 tracks of the class 'blues' are there, and 10 folds"):
-        READERS["gtzan"](tmp_path)
+    with pytest.raises(BadDataset, match=r"'blues' has 9 tracks with an audio file, and 10 folds"):
+        load_reader("gtzan")(tmp_path)
 
 
 def test_fault_filtered_gtzan_has_the_parts_of_its_lists(tmp_path: Path) -> None:
     for number, file in enumerate(PART_LISTS.values()):
         text(tmp_path / file, "".join(f"{g}/{g}.{number:05d}.wav\n" for g in GENRES))
     fill(tmp_path, [f"genres/{g}/{g}.{n:05d}.wav" for g, n in product(GENRES, (0, 1, 3))])
-    task = READERS["gtzan-fault-filtered"](tmp_path)
+    task = load_reader("gtzan-fault-filtered")(tmp_path)
     parts = task.tracks.groupby("part")["track_id"].apply(set).to_dict()
     assert parts == {
         "train": {f"{genre}.00000" for genre in GENRES},
         "validation": {f"{genre}.00001" for genre in GENRES},
     }
-    with pytest.raises(BadDataset, match=r"no track of its test part is there \(10 files"):
+    with pytest.raises(BadDataset, match=r"test part has no track with an audio file \(10 files"):
         read_dataset("gtzan-fault-filtered", tmp_path)
 
 
@@ -153,7 +154,7 @@ def test_fma_has_its_own_parts_and_medium_has_small_in_it(tmp_path: Path) -> Non
             table.writerow([track, *cells.values()])
     fill(tmp_path, ["fma_small/000/000140.mp3", "fma_small/100/100010.mp3"])
     fill(tmp_path, ["fma_medium/000/000002.mp3", "fma_medium/000/000140.mp3"])
-    small, medium = READERS["fma-small"](tmp_path), READERS["fma-medium"](tmp_path)
+    small, medium = load_reader("fma-small")(tmp_path), load_reader("fma-medium")(tmp_path)
     assert small.tracks[["track_id", "part", "label", "artist"]].to_numpy().tolist() == [
         ["000140", "train", "Folk", "54"],
         ["100010", "test", "Rock", "56"],
@@ -168,34 +169,37 @@ def test_extended_ballroom_has_ten_stratified_folds(tmp_path: Path) -> None:
     songs = "".join(song.format(100600 + n, '<exact id="100603"/>' * (n > 8)) for n in range(11))
     text(tmp_path / INDEX, f"<ballroom><Waltz>{songs}</Waltz><Chacha>{songs}</Chacha></ballroom>")
     fill(tmp_path, [f"{d}/{100600 + n}.mp3" for d, n in product(("Waltz", "Chacha"), range(10))])
-    task = READERS["extended-ballroom"](tmp_path)
+    task = load_reader("extended-ballroom")(tmp_path)
     assert task.labels == ("Chacha", "Waltz")
     assert "Waltz/100609" in set(task.tracks["track_id"])
     assert (pd.crosstab(task.tracks["fold"], task.tracks["label"]) == 1).all().all()
     assert task.missing == tuple(str(tmp_path / f"{d}/100610.mp3") for d in ("Waltz", "Chacha"))
 
 
-def test_emomusic_has_its_own_parts_and_deals_validation_by_artist(emomusic: Path) -> None:
-    genre = READERS["emomusic-genre"](emomusic)
+def test_emomusic_has_its_own_parts_and_a_validation_part_by_artist(emomusic: Path) -> None:
+    genre = load_reader("emomusic-genre")(emomusic)
     assert genre.labels == ("Blues", "Folk")
     assert genre.missing == (str(emomusic / "clips_45seconds/31.mp3"),)
     assert set(genre.tracks.loc[genre.tracks["part"] == "test", "artist"]) == {"artist 9"}
-    sides(genre.tracks)
+    check_parts(genre.tracks)
 
 
 def test_emomusic_ratings_are_means_of_one_to_nine(emomusic: Path) -> None:
-    arousal, valence = READERS["emomusic-arousal"](emomusic), READERS["emomusic-valence"](emomusic)
+    arousal, valence = (
+        load_reader("emomusic-arousal")(emomusic),
+        load_reader("emomusic-valence")(emomusic),
+    )
     assert (arousal.kind, arousal.labels) == ("regression", ("arousal",))
     assert arousal.tracks.set_index("track_id")["arousal"]["17"] == 3.7
     assert set(valence.tracks["valence"]) == {5.5}
     (emomusic / "annotations/songs_info.csv").rename(emomusic / "songs_info.csv")
     text(emomusic / "annotations/static_annotations.csv", RATINGS + "4,n/a,1.2,5.5,0.9\n")
-    assert READERS["emomusic-valence"](emomusic).tracks["track_id"].tolist() == ["4"]
+    assert load_reader("emomusic-valence")(emomusic).tracks["track_id"].tolist() == ["4"]
     with pytest.raises(BadDataset, match="arousal holds 'n/a' for 4, which is not a number"):
-        READERS["emomusic-arousal"](emomusic)
+        load_reader("emomusic-arousal")(emomusic)
 
 
-def test_dcase2016_has_its_own_folds_and_holds_places_apart(tmp_path: Path) -> None:
+def test_dcase2016_has_its_own_folds_and_keeps_each_place_in_one_part(tmp_path: Path) -> None:
     files = {  # each place in the fold of its number
         f"audio/{kind}{place:03d}_{start}_{start + 30}.wav": (scene, place % 4)
         for (kind, scene), place, start in product(
@@ -207,14 +211,14 @@ def test_dcase2016_has_its_own_folds_and_holds_places_apart(tmp_path: Path) -> N
         tested = [file for file, (_, where) in files.items() if where == fold]
         text(tmp_path / f"evaluation_setup/fold{fold + 1}_test.txt", "\n".join(tested) + "\n")
     fill(tmp_path, list(files)[:-1])
-    task = READERS["dcase2016"](tmp_path)
+    task = load_reader("dcase2016")(tmp_path)
     assert task.labels == ("beach", "cafe/restaurant")
     assert task.missing == (str(tmp_path / "audio/b011_30_60.wav"),)
     assert task.tracks.set_index("track_id")["fold"]["a006_30_60"] == 2
-    sides(task.tracks)
+    check_parts(task.tracks)
     text(tmp_path / "evaluation_setup/fold1_test.txt", "audio/b001_0_30.wav\n")
     with pytest.raises(BadDataset, match=r"audio/a000_0_30\.wav is in 0 of the 4 lists"):
-        READERS["dcase2016"](tmp_path)
+        load_reader("dcase2016")(tmp_path)
 
 
 def test_esc10_is_its_rows_of_esc50(tmp_path: Path) -> None:
@@ -226,7 +230,7 @@ def test_esc10_is_its_rows_of_esc50(tmp_path: Path) -> None:
     )
     text(tmp_path / "meta/esc50.csv", header + rows)
     fill(tmp_path, ["audio/1-100032-A-0.wav", "audio/1-100038-A-14.wav"])
-    task = READERS["esc10"](tmp_path)
+    task = load_reader("esc10")(tmp_path)
     assert task.tracks[["track_id", "fold", "label", "artist"]].to_numpy().tolist() == [
         ["1-100032-A-0", 0, "dog", "100032"]
     ]
@@ -235,7 +239,7 @@ def test_esc10_is_its_rows_of_esc50(tmp_path: Path) -> None:
 
 def test_a_prepared_data_set_is_loaded_as_it_was_read(emomusic: Path) -> None:
     audio = AudioInput(sample_rate=8000, window_s=1.0, short_audio="repeat", min_audio_s=0.1)
-    task = READERS["emomusic-arousal"](emomusic)
+    task = load_reader("emomusic-arousal")(emomusic)
     (emomusic / "clips_45seconds/9.mp3").write_text("not music\n" * 100)
     records = list(prepare_task(task, emomusic / "out", audio))
     assert [record["track_id"] for record in records if "reason" in record] == ["9"]
@@ -244,6 +248,6 @@ def test_a_prepared_data_set_is_loaded_as_it_was_read(emomusic: Path) -> None:
     assert data.facts.data == task.data
     kept = task.tracks[task.tracks["track_id"] != "9"]
     assert data.prepared.tracks["track_id"].tolist() == kept["track_id"].tolist()
-    assert data.answers[:, 0].tolist() == pytest.approx(kept["arousal"].tolist())
+    assert data.targets[:, 0].tolist() == pytest.approx(kept["arousal"].tolist())
     assert data.parts(0).tolist().count("test") == 2
     assert data.waveforms(data.rows[0]).shape == (1, 8000)

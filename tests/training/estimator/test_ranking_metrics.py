@@ -10,8 +10,9 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from training.cf.als import AlsSettings, Factorization, factorize
+from training.cf.als import Factorization, factorize
 from training.cf.logs import Logs
+from training.cf.settings import AlsSettings
 from training.errors import OtherUsers
 from training.estimator.evaluate import shuffle_items
 from training.estimator.ranking_metrics import (

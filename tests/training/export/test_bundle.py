@@ -88,11 +88,12 @@ def test_weights_are_read_back_from_the_bundle(
 ) -> None:
     written, _ = export_encoder(network, tmp_path / "model", clips[:1], PROVENANCE)
     again = load_network_from_bundle(written)
+    assert isinstance(again, CFEstimator)
     assert again.segment_frames == network.segment_frames
     for name, weight in network.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(again.state_dict()[name], weight, atol=0, rtol=0)
-    with pytest.raises(BundleError, match="not of a CF estimator"):
+    with pytest.raises(BundleError, match="does not hold the weights of a cf-estimator"):
         load_network_from_bundle(write_bundle(tmp_path, "levels"))
 
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from training.networks.cf_estimator import WIDTHS, CFEstimator, DoubleConv
+from training.networks.cf_estimator import CFEstimator, DoubleConv
+from training.networks.registry import DEFAULT_ENCODER, find_entry
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", find_entry(DEFAULT_ENCODER).widths)
 def test_every_width_gives_an_embedding_and_its_features(width: int) -> None:
     network = CFEstimator(width).eval()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A probe's graphs say what scikit-learn says, from the waveform and from the encoder's output."""
+"""A probe's ONNX graphs predict what scikit-learn predicts, from waveform and encoder output."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from tests.bundles import AUDIO, write_bundle, write_task
 from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
 from training.errors import BadExport, BadTeacher, ParityFailed
-from training.probes.models import RECIPES, fit_best, fit_probe, inner_folds
+from training.probes.models import RECIPES, assign_inner_folds, fit_best, fit_probe
 from training.probes.onnx_graph import add_head, check_graph, to_head
 from training.probes.probe import probe
+from training.probes.settings import KINDS, ProbeSettings
 from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.results import Cell, read_results
 
@@ -30,8 +31,8 @@ LABELS = ("third", "first", "second")
 QUARTERS = {"first": 0, "second": 1, "third": 2}
 TARGETS = ("early", "late")
 N_ARTISTS = 20
-KINDS = [(answers, kind) for answers in RECIPES for kind in RECIPES[answers]]
-# What each kind's first setting is fixed to, where the test is not about choosing it.
+ALL_KINDS = [(task_kind, kind) for task_kind in KINDS for kind in KINDS[task_kind]]
+# Fixed first hyperparameter of each kind, where the test is not about its choice.
 STRENGTH = {"mlp": 1.0, "ridge": 1.0}
 
 
@@ -53,11 +54,11 @@ def sounds(folder: Path) -> pd.DataFrame:
 
 
 def task_of(
-    tracks: pd.DataFrame, answers: Kind, out: Path, labels: tuple[str, ...] = LABELS
+    tracks: pd.DataFrame, task_kind: Kind, out: Path, labels: tuple[str, ...] = LABELS
 ) -> Path:
     data = (Data(name="noise", use="audio and labels", licence="ours"),)
-    tracks = tracks.drop(columns=[*TARGETS] if answers == "classification" else ["label"])
-    task = Task(f"noise-{answers}", "mood", answers, labels, tracks, "by artist", data)
+    tracks = tracks.drop(columns=[*TARGETS] if task_kind == "classification" else ["label"])
+    task = Task(f"noise-{task_kind}", "mood", task_kind, labels, tracks, "by artist", data)
     list(prepare_task(task, out, AUDIO, workers=1))
     return out
 
@@ -70,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tracks = sounds(folder)
     task_of(tracks, "classification", folder / "classification")
     task_of(tracks, "regression", folder / "regression", TARGETS)
-    # One class is heard in the first fold alone.
+    # One class has tracks in the first fold alone.
     folds = (np.arange(len(tracks)) // 2) % 4 + 1
     rare = tracks.assign(fold=np.where(tracks["label"] == "second", 0, folds))
     task_of(rare, "classification", folder / "rare")
@@ -84,19 +85,17 @@ def run(content: bytes, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.flo
     return dict(zip(names, answers, strict=True))
 
 
-@pytest.mark.parametrize(("answers", "kind"), KINDS)
-def test_the_bundle_is_accepted_and_its_head_says_what_the_whole_graph_says(
-    answers: Kind, kind: str, folder: Path, tmp_path: Path
+@pytest.mark.parametrize(("task_kind", "kind"), ALL_KINDS)
+def test_the_bundle_is_accepted_and_its_head_predicts_as_the_whole_graph(
+    task_kind: Kind, kind: str, folder: Path, tmp_path: Path
 ) -> None:
     source = "embedding" if kind == "rbf-svm" else "features"
     made, errors = probe(
-        folder / answers,
+        folder / task_kind,
         folder / "levels",
         tmp_path / "mood",
         tmp_path / "results",
-        kind=kind,
-        source=source,
-        strength=STRENGTH.get(kind, 10.0),
+        ProbeSettings(kind, source, STRENGTH.get(kind, 10.0)),
     )
     written, encoder = read(tmp_path / "mood"), read(folder / "levels")
     assert written.digest == made.digest
@@ -105,18 +104,18 @@ def test_the_bundle_is_accepted_and_its_head_says_what_the_whole_graph_says(
     whole, head = written.graph_bytes(written.card.graph()), written.graph_bytes(written.card.head)
     verify_session(written.card, ort.InferenceSession(whole, providers=["CPUExecutionProvider"]))
     assert (written.card.head.input, written.card.head.encoder) == (source, encoder.digest)
-    data = TaskData.load(folder / answers)
-    heard = run(whole, data.prepared.waveforms(data.rows))
-    answer = "probabilities" if answers == "classification" else "values"
-    assert list(heard) == [answer, "embedding", "features"]
-    np.testing.assert_allclose(run(head, heard[source])[answer], heard[answer], atol=1e-6)
-    np.testing.assert_allclose(heard[source], bundle_outputs(encoder, data)[source], atol=1e-6)
-    if answers == "classification":  # the labels are in the card's order
-        np.testing.assert_allclose(heard[answer].sum(1), 1, atol=1e-6)
-        assert (heard[answer].argmax(1) == data.answers).mean() > 0.95
+    data = TaskData.load(folder / task_kind)
+    outputs = run(whole, data.prepared.waveforms(data.rows))
+    name = "probabilities" if task_kind == "classification" else "values"
+    assert list(outputs) == [name, "embedding", "features"]
+    np.testing.assert_allclose(run(head, outputs[source])[name], outputs[name], atol=1e-6)
+    np.testing.assert_allclose(outputs[source], bundle_outputs(encoder, data)[source], atol=1e-6)
+    if task_kind == "classification":  # the labels are in the card's order
+        np.testing.assert_allclose(outputs[name].sum(1), 1, atol=1e-6)
+        assert (outputs[name].argmax(1) == data.targets).mean() > 0.95
     else:
-        assert np.corrcoef(heard[answer][:, 1], data.answers[:, 1])[0, 1] > 0.9
-        assert abs(heard[answer] - data.answers).mean() < 0.3
+        assert np.corrcoef(outputs[name][:, 1], data.targets[:, 1])[0, 1] > 0.9
+        assert abs(outputs[name] - data.targets).mean() < 0.3
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -124,12 +123,12 @@ def test_the_bundle_is_accepted_and_its_head_says_what_the_whole_graph_says(
 def test_probabilities_are_those_of_scikit_learn(kind: str, n_classes: int) -> None:
     rng = np.random.default_rng(0)
     inputs = np.asarray(rng.standard_normal((90, 5)) * [1, 10, 0.1, 1, 1] + 3, np.float32)
-    answers = (inputs[:, 0] + rng.standard_normal(90) > 3).astype(np.int64)
-    answers[:20] = n_classes - 1
+    targets = (inputs[:, 0] + rng.standard_normal(90) > 3).astype(np.int64)
+    targets[:20] = n_classes - 1
     recipe = RECIPES["classification"][kind]
     folds = np.arange(90) % 4
-    hard = 1000.0 if kind == "rbf-svm" else 1.0  # too hard for float32
-    _, fitted = fit_best(recipe, inputs, answers, folds, n_classes, strength=hard, seed=0)
+    strength = 1000.0 if kind == "rbf-svm" else 1.0  # float32 would not be exact enough
+    _, fitted = fit_best(recipe, inputs, targets, folds, n_classes, strength=strength, seed=0)
     exact = inputs.astype(np.float64)
     if "svm" in kind:
         margins = fitted.pipeline.decision_function(exact)
@@ -139,7 +138,7 @@ def test_probabilities_are_those_of_scikit_learn(kind: str, n_classes: int) -> N
     wanted = softmax(logits / fitted.temperature, axis=1)
     head = to_head(fitted, "features", 5, "probabilities")
     np.testing.assert_allclose(run(head, inputs)["probabilities"], wanted, atol=2e-6)
-    np.testing.assert_allclose(fitted.answers(inputs), wanted, atol=1e-6)
+    np.testing.assert_allclose(fitted.predict(inputs), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_targets", [1, 3])
@@ -149,12 +148,12 @@ def test_values_are_those_of_scikit_learn_in_the_targets_own_unit(
 ) -> None:
     rng = np.random.default_rng(0)
     inputs = rng.standard_normal((60, 5)).astype(np.float32)
-    answers = np.asarray(inputs[:, :n_targets] * 100 + 1000, np.float32)
+    targets = np.asarray(inputs[:, :n_targets] * 100 + 1000, np.float32)
     recipe = RECIPES["regression"][kind]
     settings = {name: choices[1] for name, choices in recipe.grid.items()}
-    fitted = fit_probe(recipe, settings, inputs, answers, n_targets, seed=0)
+    fitted = fit_probe(recipe, settings, inputs, targets, n_targets, seed=0)
     standard = fitted.pipeline.predict(inputs).reshape(60, n_targets)
-    wanted = standard * answers.std(0) + answers.mean(0)
+    wanted = standard * targets.std(0) + targets.mean(0)
     values = run(to_head(fitted, "features", 5, "values"), inputs)["values"]
     np.testing.assert_allclose(values, wanted, rtol=1e-5)
 
@@ -166,24 +165,28 @@ def test_the_whole_graph_keeps_the_encoders_weights_and_another_head_is_refused(
     inputs = bundle_outputs(encoder, data)["features"]
     recipe = RECIPES["classification"]["logistic"]
     one, other = (
-        fit_probe(recipe, {"C": c}, inputs, data.answers, len(LABELS), seed=0) for c in (0.1, 10)
+        fit_probe(recipe, {"C": c}, inputs, data.targets, len(LABELS), seed=0) for c in (0.1, 10)
     )
     head = to_head(one, "features", 4, "probabilities")
     whole = add_head(encoder, head, "features", "probabilities")
     before = onnx.load_from_string(encoder.graph_bytes(encoder.card.graph())).graph.initializer
     after = onnx.load_from_string(whole).graph.initializer
-    assert {each.name for each in before} <= {each.name for each in after}
+    assert {tensor.name for tensor in before} <= {tensor.name for tensor in after}
     waveforms = data.prepared.waveforms(data.rows[:3])
     assert check_graph(one, encoder, "features", whole, waveforms)["probabilities"] < 1e-6
     with pytest.raises(ParityFailed, match="probabilities"):
         check_graph(other, encoder, "features", whole, waveforms)
 
 
-def test_a_class_that_a_fold_was_never_shown_is_judged_all_the_same(
+def test_a_class_without_training_tracks_in_a_fold_is_scored_all_the_same(
     folder: Path, tmp_path: Path
 ) -> None:
     made, _ = probe(
-        folder / "rare", folder / "levels", tmp_path / "rare", tmp_path / "results", strength=1.0
+        folder / "rare",
+        folder / "levels",
+        tmp_path / "rare",
+        tmp_path / "results",
+        ProbeSettings(strength=1.0),
     )
     runs = read_results(tmp_path / "results" / "noise-classification")
     assert [run.fold for run in runs] == [0, 1, 2, 3, 4]
@@ -193,8 +196,9 @@ def test_a_class_that_a_fold_was_never_shown_is_judged_all_the_same(
     assert made.card.labels == LABELS
 
 
-def test_results_and_card_tell_how_it_was_made(folder: Path, tmp_path: Path) -> None:
-    made, _ = probe(folder / "classification", folder / "levels", tmp_path / "mood", tmp_path)
+def test_results_and_card_state_method_settings_and_metrics(folder: Path, tmp_path: Path) -> None:
+    arguments = (folder / "classification", folder / "levels", tmp_path / "mood", tmp_path)
+    made, _ = probe(*arguments, ProbeSettings())
     runs = read_results(tmp_path / "noise-classification")
     cells = [Cell("probe logistic on levels features", 4, fold, 0) for fold in range(5)]
     assert [run.method for run in runs] == [cell.method for cell in cells]
@@ -211,20 +215,24 @@ def test_results_and_card_tell_how_it_was_made(folder: Path, tmp_path: Path) -> 
     assert float(facts.metrics["calibration error (15 bins): after"] or 0) < 0.1
 
 
-def test_no_artist_is_in_two_of_the_folds_that_settings_are_chosen_by(folder: Path) -> None:
+def test_no_artist_is_in_two_inner_folds(folder: Path) -> None:
     tracks = TaskData.load(folder / "classification").prepared.tracks
     some = tracks[tracks["fold"] != 0]  # its index has gaps
-    folds = pd.Series(inner_folds(some, seed=0))
+    folds = pd.Series(assign_inner_folds(some, seed=0))
     assert folds.nunique() == 4
     assert (folds.groupby(some["artist"].to_numpy()).nunique() == 1).all()
 
 
-def test_what_does_not_fit_is_refused_with_what_does(folder: Path, tmp_path: Path) -> None:
+def test_kinds_are_those_of_the_recipes() -> None:
+    assert {task_kind: tuple(recipes) for task_kind, recipes in RECIPES.items()} == KINDS
+
+
+def test_what_cannot_be_fitted_is_refused_with_the_remedy(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     def refused(match: str, task: str, encoder: str = "levels", **options: str) -> None:
         with pytest.raises((BadExport, BadTeacher), match=match):
-            probe(folder / task, folder / encoder, out, out, **options)  # type: ignore[arg-type]
+            probe(folder / task, folder / encoder, out, out, ProbeSettings(**options))  # type: ignore[arg-type]
 
     refused(
         "'ridge': it is not for classification; choose logistic, linear",
@@ -232,12 +240,14 @@ def test_what_does_not_fit_is_refused_with_what_does(folder: Path, tmp_path: Pat
         kind="ridge",
     )
     refused("'logistic': it is not .* choose ridge", "regression", kind="logistic")
-    refused("'svm': it is unknown; choose", "regression", kind="svm")
+    refused("'svm': unknown; choose logistic", "regression", kind="svm")
     refused("'logits': is none of embedding, features", "classification", source="logits")
     write_task(folder, "mood")
     refused("mood is a classifier; give an encoder", "classification", "mood")
     write_bundle(folder, "long", audio=AUDIO.model_copy(update={"window_s": 2.0}))
-    refused("long hears .*window_s=2.0.* decode the set for that encoder", "classification", "long")
+    refused(
+        "long takes .*window_s=2.0.* decode the data set for that encoder", "classification", "long"
+    )
     tracks = sounds(folder)
     one = tracks.index < 6
     artists, labels = np.where(one, "one", tracks["artist"]), np.where(one, "first", "second")

@@ -1,4 +1,4 @@
-"""A graph of another precision is made from real windows and measured on others."""
+"""Quantization: calibrated on some windows, measured on others, written beside the card."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from tests.bundles import AUDIO, graph_bytes, write_bundle, write_task
 from tests.convolutions import add_precision, network_bytes, write_network
 from tests.training.cli.test_chain import run
 from training.errors import BadPrecision
-from training.quantization.equalization import balance
+from training.quantization.equalization import equalize
 from training.quantization.float16 import to_float16
-from training.quantization.int8 import quantized, to_int8
-from training.quantization.mean_pooling import pool_means
-from training.quantization.quantize import QuantizeSettings, hear, quantize, shuffled
-from training.quantization.similarity import agreements, open_cpu, summary
-from training.quantization.subgraph import convolutions, folded, shares
+from training.quantization.int8 import quantize_nodes, to_int8
+from training.quantization.mean_pooling import replace_means
+from training.quantization.quantize import quantize, read_middle_windows, shuffle_files
+from training.quantization.settings import QuantizeSettings
+from training.quantization.similarity import measure_agreements, open_cpu, summarize
+from training.quantization.subgraph import find_convolutions, find_work_shares, fold_batch_norm
 
 N_FILES, CALIBRATION = 14, 6
 CLASSIFIER = network_bytes(adds=("classifier", "features"))
@@ -49,7 +50,7 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def windows(audio: Path) -> list[NDArray[np.float32]]:
-    return list(hear(shuffled([audio], seed=0), AUDIO))
+    return list(read_middle_windows(shuffle_files([audio], seed=0), AUDIO))
 
 
 def test_the_command_adds_an_int8_graph_and_states_its_agreement(
@@ -68,7 +69,8 @@ def test_the_command_adds_an_int8_graph_and_states_its_agreement(
     assert stated.data[0].licence == "ours"
     names = ["embedding", "features", "probabilities"]
     exact, content = (after.graph_bytes(each) for each in (after.card.graph(), graph))
-    assert stated.outputs == summary(agreements(exact, content, windows[CALIBRATION:], names))
+    measured = measure_agreements(exact, content, windows[CALIBRATION:], names)
+    assert stated.outputs == summarize(measured)
     assert 0.99 < stated.minimum < 1
     kinds = [node.op_type for node in onnx.load_from_string(after.graph_bytes(graph)).graph.node]
     # Into and out of the one heavy convolution, and out of its mean.
@@ -113,28 +115,31 @@ def test_float16_keeps_the_front_end_in_float32(
     assert cast.op_type == "Cast"
 
 
-def test_channels_are_balanced_without_changing_the_network(
+def test_equalization_does_not_change_the_outputs(
     windows: list[NDArray[np.float32]],
 ) -> None:
     graph, names = network_bytes(), ["embedding", "features"]
-    model = folded(graph)
-    balance(model, convolutions(model)[1].name, windows)
-    balanced = model.SerializeToString()
-    assert balanced != folded(graph).SerializeToString()
-    near = agreements(graph, balanced, windows, names)
+    model = fold_batch_norm(graph)
+    equalize(model, find_convolutions(model)[1].name, windows)
+    equalized = model.SerializeToString()
+    assert equalized != fold_batch_norm(graph).SerializeToString()
+    near = measure_agreements(graph, equalized, windows, names)
     assert min(each.min() for each in near.values()) > 1 - 1e-9
 
 
-def test_balanced_channels_come_nearer_in_int8(windows: list[NDArray[np.float32]]) -> None:
+def test_equalization_lowers_the_error_of_int8(
+    windows: list[NDArray[np.float32]],
+) -> None:
     heard, names = np.stack(windows), ["embedding", "features"]
     graph = network_bytes()
-    plain, balanced = folded(graph), folded(graph)
-    second = convolutions(plain)[1].name
-    balance(balanced, second, heard)
+    plain, equalized = fold_batch_norm(graph), fold_batch_norm(graph)
+    second = find_convolutions(plain)[1].name
+    equalize(equalized, second, heard)
     off = []
-    for model in (plain, balanced):
-        made = quantized(model, [second], heard).SerializeToString()
-        off.append(1 - min(each.mean() for each in agreements(graph, made, heard, names).values()))
+    for model in (plain, equalized):
+        made = quantize_nodes(model, [second], heard).SerializeToString()
+        measured = measure_agreements(graph, made, heard, names)
+        off.append(1 - min(agreement.mean() for agreement in measured.values()))
     assert off[1] < 0.9 * off[0]
 
 
@@ -142,7 +147,7 @@ def test_only_a_convolution_with_a_tenth_of_the_work_runs_in_int8(
     windows: list[NDArray[np.float32]],
 ) -> None:
     graph = network_bytes()
-    work = shares(folded(graph), AUDIO.window_samples)
+    work = find_work_shares(fold_batch_norm(graph), AUDIO.window_samples)
     assert list(work.values()) == pytest.approx([1 / 17, 16 / 17])
     model = to_int8(graph, np.stack(windows[:CALIBRATION]), 0.99)
     kinds = {name: node.op_type for node in model.graph.node for name in node.output}
@@ -150,7 +155,7 @@ def test_only_a_convolution_with_a_tenth_of_the_work_runs_in_int8(
     assert inputs == ["Reshape", "DequantizeLinear"]
 
 
-def test_the_mean_of_an_int8_convolution_is_taken_of_its_integers(
+def test_the_mean_over_an_int8_convolution_runs_in_int8(
     windows: list[NDArray[np.float32]],
 ) -> None:
     model = to_int8(network_bytes(), np.stack(windows[:CALIBRATION]), 0.99)
@@ -163,22 +168,22 @@ def test_the_mean_of_an_int8_convolution_is_taken_of_its_integers(
 @pytest.mark.parametrize("keeps_axes", [0, 1])
 @pytest.mark.parametrize("axes", [(2, 3), (-1, 2)])
 @pytest.mark.parametrize("opset", [17, 18])
-def test_a_mean_of_images_becomes_a_pool(
+def test_a_mean_over_height_and_width_becomes_a_global_average_pool(
     keeps_axes: int, axes: tuple[int, ...], opset: int
 ) -> None:
     model = mean_model(keeps_axes, axes, opset)
     images = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
     before = open_cpu(model.SerializeToString()).run(None, {"images": images})[0]
-    assert pool_means(model, "images") == ["mean_pool"]
+    assert replace_means(model, "images") == ["mean_pool"]
     after = open_cpu(model.SerializeToString()).run(None, {"images": images})[0]
     np.testing.assert_allclose(after, before, atol=1e-6)
 
 
-def test_a_mean_of_something_else_stays_one() -> None:
+def test_other_means_stay_reduce_means() -> None:
     for axes, tensor in (((1, 2, 3), "images"), ((3,), "images"), ((2, 3), "others")):
         model = mean_model(1, axes, 18)
         before = model.SerializeToString()
-        assert pool_means(model, tensor) == []
+        assert replace_means(model, tensor) == []
         assert model.SerializeToString() == before
 
 
@@ -204,12 +209,16 @@ def mean_model(keeps_axes: int, axes: tuple[int, ...], opset: int) -> onnx.Model
     ("content", "changes", "reason"),
     [
         (graph_bytes(), {}, "no convolution"),
-        (network_bytes(), {"least": 0.9999999}, r"bears int8 .* make_two 0\.9"),
-        (network_bytes(), {"calibration": 100}, f"has {N_FILES} windows"),
-        (network_bytes(), {"calibration": N_FILES - 2}, "at least, not 2"),
+        (
+            network_bytes(),
+            {"least": 0.9999999},
+            r"in int8 keeps a minimum .* make_two 0\.9",
+        ),
+        (network_bytes(), {"calibration": 100}, f"the audio has {N_FILES}"),
+        (network_bytes(), {"calibration": N_FILES - 2}, "at least 4 windows, and 2 are left"),
     ],
 )
-def test_what_cannot_be_made_or_measured_leaves_the_bundle_as_it_was(
+def test_a_failed_conversion_leaves_the_bundle_unchanged(
     audio: Path, tmp_path: Path, content: bytes, changes: dict[str, float], reason: str
 ) -> None:
     bundle = write_bundle(tmp_path, "net", content)
@@ -232,7 +241,7 @@ def test_a_graph_of_another_float32_graph_is_replaced(audio: Path, tmp_path: Pat
     assert kinds == ["float32", "float16", "int8"]
 
 
-def test_a_precision_that_the_card_states_itself_is_refused_before_anything_is_heard(
+def test_a_precision_that_the_card_states_itself_is_refused_before_any_audio_is_read(
     tmp_path: Path,
 ) -> None:
     bundle = add_precision(write_network(tmp_path, "net"), "int8", graph_bytes(), None)
@@ -244,20 +253,21 @@ def test_a_precision_that_the_card_states_itself_is_refused_before_anything_is_h
     assert read(own.folder).card == own.card
 
 
-def test_what_is_made_needs_no_operators_but_those_it_uses(
+def test_converted_graphs_declare_only_the_standard_domain(
     windows: list[NDArray[np.float32]],
 ) -> None:
     graph = network_bytes()
     int8, float16 = to_int8(graph, np.stack(windows[:CALIBRATION]), 0.99), to_float16(graph)
-    for model in (folded(graph), int8, float16):
+    for model in (fold_batch_norm(graph), int8, float16):
         assert {each.domain for each in model.opset_import} == {""}
 
 
-def test_values_that_are_all_larger_do_not_agree(windows: list[NDArray[np.float32]]) -> None:
+def test_scaled_values_lower_the_agreement(windows: list[NDArray[np.float32]]) -> None:
     graph = network_bytes(adds=("regressor", "features"))
     louder = onnx.load_from_string(graph)
     (weight,) = [each for each in louder.graph.initializer if each.name == "weight"]
     weight.CopyFrom(numpy_helper.from_array(1.1 * numpy_helper.to_array(weight), "weight"))
-    found = agreements(graph, louder.SerializeToString(), windows[:4], ["embedding", "values"])
+    scaled = louder.SerializeToString()
+    found = measure_agreements(graph, scaled, windows[:4], ["embedding", "values"])
     assert found["embedding"] == pytest.approx(1, abs=1e-9)
     assert found["values"] == pytest.approx(1 - 0.01 / 2.2, abs=1e-6)

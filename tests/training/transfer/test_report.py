@@ -1,25 +1,28 @@
-"""A report comes from results files alone, and the same ones give the same bytes."""
+"""A report is drawn from results files alone; the same files give the same bytes."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
+from sklearn.metrics import r2_score
 
 from training.errors import MissingInput
+from training.transfer.evaluation import score
 from training.transfer.figure import confusion
-from training.transfer.report import against_base, on_common_folds, report
-from training.transfer.results import Cell, Result, read_results, score, write_result
+from training.transfer.report import against_base, on_common_folds, r2_by_target, report
+from training.transfer.results import Cell, Result, read_results, write_result
 
 LABELS = ("a", "b", "c")
 
 
 def result(method: str, fold: int, seed: int, right: int, task: str = "letters") -> Result:
-    """Twelve clips of which so many are named right."""
-    answers = np.arange(12) % 3
-    predicted = np.where(np.arange(12) < right, answers, (answers + 1) % 3)
+    """Twelve clips of which `right` are predicted correctly."""
+    targets = np.arange(12) % 3
+    predicted = np.where(np.arange(12) < right, targets, (targets + 1) % 3)
     return Result(
         task=task,
         kind="classification",
@@ -29,18 +32,17 @@ def result(method: str, fold: int, seed: int, right: int, task: str = "letters")
         fold=fold,
         seed=seed,
         counts={"test": 12},
-        metrics=score("classification", answers, predicted),
+        metrics=score("classification", targets, predicted),
         seconds=1.0,
         tracks=tuple(f"{fold}-{clip}" for clip in range(12)),
-        answers=answers.tolist(),
+        targets=targets.tolist(),
         predicted=predicted.tolist(),
         logits=(2.0 * np.eye(3)[predicted]).tolist(),
     )
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    folder = tmp_path / "results"
+def write_results(folder: Path) -> None:
+    """Results of three methods on three folds with two seeds, and of one baseline."""
     runs = [
         result(method, fold, seed, right + fold + seed + (method == "kd" and fold == 1))
         for method, right in (("base", 4), ("kd", 6), ("fix", 5))
@@ -51,7 +53,12 @@ def results(tmp_path: Path) -> Path:
     for run in runs:
         cell = Cell(run.method, run.width, run.fold, run.seed)
         write_result(folder / run.task / cell.file, run)
-    return folder
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    write_results(tmp_path / "results")
+    return tmp_path / "results"
 
 
 def test_the_same_results_give_the_same_bytes(results: Path, tmp_path: Path) -> None:
@@ -71,8 +78,8 @@ def test_the_difference_is_over_pairs_of_fold_and_seed(results: Path) -> None:
     kd, base = np.array([6, 7, 8, 9, 8, 9]) / 12, np.array([4, 5, 5, 6, 6, 7]) / 12
     assert found.difference == pytest.approx((kd - base).mean())
     assert found.p_pairs == pytest.approx(float(ttest_rel(kd, base).pvalue))
-    # The two seeds of a fold are one piece of evidence.
-    by_fold = [each.reshape(3, 2).mean(1) for each in (kd, base)]
+    # The two seeds of a fold share its clips: one observation.
+    by_fold = [accuracy.reshape(3, 2).mean(1) for accuracy in (kd, base)]
     assert found.n_folds == 3
     assert found.p_folds == pytest.approx(float(ttest_rel(*by_fold).pvalue))
     assert found.p_folds > found.p_pairs
@@ -82,12 +89,12 @@ def test_the_difference_is_over_pairs_of_fold_and_seed(results: Path) -> None:
     assert against_base(runs, "init") is None  # which was not run
 
 
-def test_methods_are_compared_on_the_folds_that_all_have(results: Path) -> None:
+def test_methods_are_compared_on_the_folds_that_all_methods_ran(results: Path) -> None:
     runs = on_common_folds(read_results(results))
     assert {run.fold for run in runs if run.method == "majority or mean"} == {0, 1, 2}
 
 
-def test_the_table_says_mean_spread_and_number(results: Path, tmp_path: Path) -> None:
+def test_the_table_has_mean_deviation_and_number_of_runs(results: Path, tmp_path: Path) -> None:
     text = report(results, tmp_path / "report")
     kd = [6, 7, 8, 9, 8, 9]
     accuracy = np.array(kd) / 12
@@ -95,13 +102,38 @@ def test_the_table_says_mean_spread_and_number(results: Path, tmp_path: Path) ->
     assert "| kd | letters | +19.44 (" in text
 
 
-def test_confusion_counts_answers_by_row() -> None:
+def test_confusion_has_a_row_per_true_class() -> None:
     matrix = confusion([result("kd", 0, 0, 9)])
     assert matrix.sum() == 12
     assert matrix.diagonal().sum() == 9
     assert (matrix.sum(1) == 4).all()
 
 
-def test_no_results_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_results_is_an_error_with_the_command(tmp_path: Path) -> None:
     with pytest.raises(MissingInput, match="tasteprint-train compare"):
         report(tmp_path, tmp_path / "out")
+
+
+def test_r2_of_each_target_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.normal(size=(40, 5))
+    predicted = targets + rng.normal(size=(40, 5))
+    targets[:, 3:] = predicted[:, 3] = 2.0  # constant targets: one predicted exactly, one not
+    expected = r2_score(targets, predicted, multioutput="raw_values")
+    np.testing.assert_allclose(r2_by_target(targets, predicted), expected, rtol=1e-12)
+
+
+def test_a_results_file_keeps_the_key_answers(results: Path) -> None:
+    file = next(results.rglob("kd-w32-f0-s0.json"))
+    content = json.loads(file.read_text())
+    assert content["answers"] == [0, 1, 2] * 4
+    assert "targets" not in content
+    assert Result.model_validate(content).targets == content["answers"]
+
+
+def test_runs_are_listed_with_their_metrics(results: Path, tmp_path: Path) -> None:
+    report(results, tmp_path)
+    lines = (tmp_path / "runs.csv").read_text().splitlines()
+    assert lines[0] == "task,method,width,fold,seed,seconds,accuracy,macro_f1"
+    assert lines[1].startswith("letters,base,32,0,0,1.0,0.3333,")
+    assert len(lines) == 1 + len(read_results(results))

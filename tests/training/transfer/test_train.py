@@ -1,4 +1,4 @@
-"""The four methods differ as the paper says, and in nothing else."""
+"""The four transfer methods differ as in the paper, and in nothing else."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from training.datasets.prepared import TaskData
 from training.errors import BadTransfer
 from training.networks.cf_estimator import CFEstimator
 from training.networks.task_model import TaskModel
-from training.transfer.encoder_outputs import hear
+from training.transfer.encoder_outputs import network_outputs
+from training.transfer.settings import TransferSettings
 from training.transfer.train import (
     TransferModule,
-    TransferSettings,
     distillation_loss,
     make_student,
     task_loss,
-    teachers_word,
+    teacher_targets,
     train,
 )
 
@@ -35,8 +35,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> TaskData:
 
 
 @pytest.fixture(scope="module")
-def taught(data: TaskData) -> NDArray[np.float32]:
-    return hear(make_teacher(), data, data.rows)[0]
+def teacher_embeddings(data: TaskData) -> NDArray[np.float32]:
+    return network_outputs(make_teacher(), data, data.rows)[0]
 
 
 def crops(data: TaskData, n: int = 4) -> torch.Tensor:
@@ -48,9 +48,10 @@ def test_distillation_reaches_the_student_and_not_the_teacher(data: TaskData) ->
     student = TransferModule(make_student(replace(SETTINGS, width=16), 2, None), SETTINGS)
     listener = TransferModule(TaskModel(teacher, 2), SETTINGS)
     windows = crops(data)
-    word = listener(windows).embedding
-    assert word.requires_grad  # else nothing would be shown
-    distillation_loss(student(windows).embedding, word).backward()  # type: ignore[no-untyped-call]
+    teacher_embedding = listener(windows).embedding
+    assert teacher_embedding.requires_grad  # else the test would show nothing
+    loss = distillation_loss(student(windows).embedding, teacher_embedding)
+    loss.backward()  # type: ignore[no-untyped-call]
     assert all(weight.grad is None for weight in teacher.parameters())
     encoder = student.network.encoder
     assert isinstance(encoder, CFEstimator)
@@ -58,7 +59,7 @@ def test_distillation_reaches_the_student_and_not_the_teacher(data: TaskData) ->
     assert encoder.embed.weight.grad is not None
     assert encoder.embed.weight.grad.abs().sum() > 0
     # The loss is of the 40-d layer: the output layer has no part in it.
-    assert student.network.decide.weight.grad is None
+    assert student.network.output_layer.weight.grad is None
 
 
 @pytest.mark.parametrize(("teacher_width", "width"), [(32, 8), (8, 16)])
@@ -66,19 +67,20 @@ def test_kd_takes_a_student_of_another_architecture(
     data: TaskData, tmp_path: Path, teacher_width: int, width: int
 ) -> None:
     """A quarter as wide as its teacher, and twice as wide."""
-    said = hear(make_teacher(teacher_width), data, data.rows)[0]
+    embeddings = network_outputs(make_teacher(teacher_width), data, data.rows)[0]
     settings = replace(SETTINGS, width=width)
-    model = train(data, tmp_path, settings, taught=said, show_progress=False)
+    model = train(data, tmp_path, settings, teacher_embeddings=embeddings, show_progress=False)
     assert isinstance(model.encoder, CFEstimator)
     assert model.encoder.width == width
 
 
 def test_kd_brings_the_student_nearer_to_the_teacher_than_base(
-    data: TaskData, taught: NDArray[np.float32]
+    data: TaskData, teacher_embeddings: NDArray[np.float32]
 ) -> None:
-    answer, word = torch.as_tensor(data.answers[:8]), torch.from_numpy(taught[:8])
+    target = torch.as_tensor(data.targets[:8])
+    embedding = torch.from_numpy(teacher_embeddings[:8])
     cosine = {}
-    for batch in ([crops(data, 8), answer], [crops(data, 8), answer, word]):
+    for batch in ([crops(data, 8), target], [crops(data, 8), target, embedding]):
         torch.manual_seed(0)
         module = TransferModule(make_student(SETTINGS, 2, None), SETTINGS)
         optimizer = torch.optim.Adam(module.parameters(), 1e-2)
@@ -86,12 +88,12 @@ def test_kd_brings_the_student_nearer_to_the_teacher_than_base(
             optimizer.zero_grad()
             module.training_step(batch, step).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        embedding = module(batch[0]).embedding
-        cosine[len(batch)] = float(torch.cosine_similarity(embedding, word).mean().detach())
+        student = module(batch[0]).embedding
+        cosine[len(batch)] = float(torch.cosine_similarity(student, embedding).mean().detach())
     assert cosine[3] > cosine[2] + 0.3
 
 
-def test_base_and_kd_begin_alike() -> None:
+def test_base_and_kd_have_the_same_initial_weights() -> None:
     states = []
     for method in ("base", "kd"):
         torch.manual_seed(0)
@@ -100,7 +102,7 @@ def test_base_and_kd_begin_alike() -> None:
         assert torch.equal(weight, states[1][name]), name
 
 
-def test_init_begins_with_the_teachers_weights() -> None:
+def test_init_has_the_teachers_weights_initially() -> None:
     teacher = make_teacher()
     student = make_student(replace(SETTINGS, method="init", width=32), 3, teacher)
     for name, weight in teacher.state_dict().items():
@@ -113,7 +115,7 @@ def test_init_trains_every_weight(data: TaskData, tmp_path: Path) -> None:
     teacher = make_teacher(8)
     settings = replace(SETTINGS, method="init")
     model = train(data, tmp_path, settings, teacher=teacher, show_progress=False)
-    # Its batch norms hear the new data, as those of the other methods do.
+    # Batch-norm statistics are of the new data, as with the other methods.
     norm = "blocks.1.convolve.0.running_mean"
     assert not torch.equal(model.encoder.state_dict()[norm], teacher.state_dict()[norm])
     trained = dict(model.encoder.named_parameters())
@@ -122,20 +124,20 @@ def test_init_trains_every_weight(data: TaskData, tmp_path: Path) -> None:
             assert not torch.equal(trained[name], weight), name
 
 
-def test_fix_leaves_the_encoder_as_it_is_bit_for_bit(data: TaskData, tmp_path: Path) -> None:
+def test_fix_leaves_the_encoder_bit_for_bit_unchanged(data: TaskData, tmp_path: Path) -> None:
     teacher = make_teacher()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     settings = replace(SETTINGS, method="fix", width=32)
-    heard = hear(teacher, data, data.rows)[0]
+    embeddings = network_outputs(teacher, data, data.rows)[0]
     torch.manual_seed(settings.seed)
-    model = train(data, tmp_path, settings, teacher=teacher, taught=heard)
+    model = train(data, tmp_path, settings, teacher=teacher, teacher_embeddings=embeddings)
     for name, value in before.items():
         assert torch.equal(model.encoder.state_dict()[name], value), name
         assert torch.equal(teacher.state_dict()[name], value), name
-    outputs = hear(model, data, data.rows)[0]
-    layer = model.output(torch.from_numpy(heard)).detach().numpy()
+    outputs = network_outputs(model, data, data.rows)[0]
+    layer = model.output(torch.from_numpy(embeddings)).detach().numpy()
     np.testing.assert_allclose(outputs, layer, atol=1e-5)
-    assert np.mean(outputs.argmax(1) == data.answers) > 0.9  # and it has learnt
+    assert np.mean(outputs.argmax(1) == data.targets) > 0.9  # and the output layer has learnt
 
 
 def test_init_and_fix_need_a_teacher_of_their_width(data: TaskData, tmp_path: Path) -> None:
@@ -157,23 +159,23 @@ def test_the_plain_sum_is_the_default_and_weights_are_settings() -> None:
 
 
 def test_a_standard_teacher_is_standardised_by_the_training_part_alone() -> None:
-    taught = np.random.default_rng(0).normal(3, 2, (50, 40)).astype(np.float32)
+    embeddings = np.random.default_rng(0).normal(3, 2, (50, 40)).astype(np.float32)
     training = np.arange(50) < 30
-    word = teachers_word(taught, training, "standard")
-    np.testing.assert_allclose(word[training].mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(word[training].std(0), 1, atol=1e-5)
-    assert abs(word[~training].mean()) > 1e-3
-    assert teachers_word(taught, training, "as-is") is taught
+    targets = teacher_targets(embeddings, training, "standard")
+    np.testing.assert_allclose(targets[training].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(targets[training].std(0), 1, atol=1e-5)
+    assert abs(targets[~training].mean()) > 1e-3
+    assert teacher_targets(embeddings, training, "as-is") is embeddings
 
 
-def test_targets_are_learnt_in_their_own_unit(tmp_path: Path) -> None:
+def test_values_are_predicted_in_the_unit_of_the_targets(tmp_path: Path) -> None:
     data = make_task(tmp_path / "pitch", "regression")
     teacher = make_teacher()
-    heard = hear(teacher, data, data.rows)[0]
+    embeddings = network_outputs(teacher, data, data.rows)[0]
     settings = replace(SETTINGS, method="fix", width=32)
-    model = train(data, tmp_path / "run", settings, teacher=teacher, taught=heard)
-    values = hear(model, data, data.rows)[0]
-    assert np.corrcoef(values[:, 0], data.answers[:, 0])[0, 1] > 0.9
+    model = train(data, tmp_path / "run", settings, teacher=teacher, teacher_embeddings=embeddings)
+    values = network_outputs(model, data, data.rows)[0]
+    assert np.corrcoef(values[:, 0], data.targets[:, 0])[0, 1] > 0.9
     assert 200 < values[:, 0].mean() < 3000
     assert values[:, 1].mean() < -200
 
@@ -181,6 +183,6 @@ def test_targets_are_learnt_in_their_own_unit(tmp_path: Path) -> None:
 def test_the_squared_error_is_in_standard_deviations() -> None:
     model = TaskModel(CFEstimator(8), 2)
     model.scale.copy_(torch.tensor([10.0, 0.1]))
-    answer = torch.zeros(4, 2)
-    outputs = answer + model.scale
-    assert float(task_loss(model, outputs, answer)) == pytest.approx(1.0)
+    target = torch.zeros(4, 2)
+    outputs = target + model.scale
+    assert float(task_loss(model, outputs, target)) == pytest.approx(1.0)

@@ -1,0 +1,27 @@
+"""Hyperparameters of the factorisation by alternating least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
+from typing_extensions import Doc
+
+
+@dataclass(frozen=True)
+class AlsSettings:
+    """Arguments of `implicit`'s alternating least squares.
+
+    Confidence is alpha · count where a user has an item and 1 where not. The defaults ranked
+    held-out entries of the shipped model's logs best (nDCG@10 0.236, against 0.184 with alpha 1 and
+    0.206 with 40); they were chosen on the logs alone, without any audio.
+    """
+
+    factors: Annotated[int, Doc("Dimension of the factors."), Ge(1)] = 40
+    regularization: Annotated[float, Doc("L2 penalty on the factors.")] = 1.0
+    alpha: Annotated[
+        float, Doc("Confidence weight of an entry; a missing entry has confidence 1.")
+    ] = 10.0
+    iterations: Annotated[int, Doc("Sweeps over users and items.")] = 15
+    seed: Annotated[int, Doc("Random seed; the same seed gives the same result.")] = 0

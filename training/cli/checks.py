@@ -1,0 +1,166 @@
+"""Validation of command line arguments before torch, pandas or ONNX are imported.
+
+Each check raises the error that the stage itself would raise, seconds earlier.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import typer
+
+from models.errors import BundleError
+from training.errors import (
+    BadExport,
+    BadLogs,
+    BadManifest,
+    BadPrecision,
+    MissingInput,
+    MissingMidi,
+    UnknownMethod,
+)
+from training.networks.registry import DEFAULT_ENCODER, find_entry
+from training.transfer.settings import BASELINES, METHODS
+
+NO_FILE = "No such file or directory"
+
+
+def check_prepared(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise MissingInput(folder, "tasteprint-train prepare")
+    return folder
+
+
+def check_factors(folder: Path) -> Path:
+    return _require(folder, "report.json", "tasteprint-train factorize")
+
+
+def check_run(folder: Path) -> Path:
+    return _require(folder, "settings.json", "tasteprint-train estimator")
+
+
+def check_evaluation(folder: Path | None) -> Path | None:
+    return folder and _require(folder, "measures.json", "tasteprint-train evaluate")
+
+
+def check_task(folder: Path) -> Path:
+    return _require(folder, "task.json", "tasteprint-train dataset")
+
+
+def check_tasks(folders: list[Path]) -> list[Path]:
+    return [check_task(folder) for folder in folders]
+
+
+def check_results(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise MissingInput(folder, "tasteprint-train compare")
+    return folder
+
+
+def check_split(file: Path | None) -> Path | None:
+    if file and not file.is_file():
+        raise MissingInput(file, "tasteprint-train split")
+    return file
+
+
+def check_logs(file: Path) -> Path:
+    if not file.is_file():
+        raise BadLogs(file, "no such file")
+    return file
+
+
+def check_manifest(file: Path) -> Path:
+    if not file.is_file():
+        raise BadManifest(file, "no such file")
+    return file
+
+
+def check_midi(source: Path) -> Path:
+    if not source.exists():
+        raise MissingMidi(source, "no such file or folder")
+    return source
+
+
+def check_data(file: Path) -> Path:
+    if not file.is_file():
+        raise BadExport(str(file), f"no JSON list of name, use and licence ({NO_FILE})")
+    return file
+
+
+def check_audio(folders: list[Path]) -> list[Path]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise BadPrecision(f"there is no folder of audio {folder}")
+    return folders
+
+
+def check_bundle(folder: Path) -> Path:
+    if not (folder / "card.json").is_file():
+        raise BundleError(f"bundle {folder.name}: no readable card.json ({NO_FILE})")
+    return folder
+
+
+def check_bundle_name(folder: Path) -> Path:
+    """The folder's name becomes the model's name; refused before training, not after."""
+    from models.card import NAME
+
+    if not re.fullmatch(NAME, folder.name):
+        raise BadExport(f"the name {folder.name!r}", "lower-case letters, digits and hyphens only")
+    return folder
+
+
+def check_method(method: str) -> str:
+    """A transfer method or a baseline."""
+    if method not in (*METHODS, *BASELINES):
+        raise UnknownMethod(method, (*METHODS, *BASELINES))
+    return method
+
+
+def check_methods(methods: str) -> list[str]:
+    return [check_method(method) for method in methods.split(",")]
+
+
+def check_shippable(method: str) -> str:
+    """A transfer method: baselines are not exported."""
+    if method not in METHODS:
+        raise BadExport(f"the method {method!r}", f"is none of {', '.join(METHODS)}")
+    return method
+
+
+def check_width(width: int) -> int:
+    """A width that the CF estimator can be built with."""
+    return check_width_of(DEFAULT_ENCODER, width)
+
+
+def check_width_of(encoder: str, width: int) -> int:
+    """A width that an encoder can be built with.
+
+    Raises
+    ------
+    UnknownEncoder, typer.BadParameter
+    """
+    widths = find_entry(encoder).widths
+    if widths and width not in widths:
+        raise typer.BadParameter(
+            f"{width} is none of {', '.join(map(str, widths))}", param_hint="--width"
+        )
+    return width
+
+
+def check_widths(widths: list[int]) -> list[int]:
+    return [check_width(width) for width in widths]
+
+
+def parse_numbers(text: str) -> list[int]:
+    """Whole numbers separated by commas."""
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no list of numbers such as 0,1,2") from error
+
+
+def _require(folder: Path, file: str, command: str) -> Path:
+    if not (folder / file).is_file():
+        raise MissingInput(folder, command)
+    return folder

@@ -1,0 +1,159 @@
+"""Commands that prepare audio and listening logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.cf.settings import AlsSettings
+from training.cli import checks
+from training.cli.options import (
+    WORKERS,
+    CountColumn,
+    ItemColumn,
+    LogsFile,
+    Out,
+    PreparedDir,
+    Seed,
+    UserColumn,
+    Workers,
+    with_settings,
+)
+from training.cli.output import console, progress
+
+app = typer.Typer()
+
+
+@app.command()
+def render(
+    midi: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of .mid files, or a .tar.xz of them.", callback=checks.check_midi
+        ),
+    ],
+    out: Out,
+    soundfont: Annotated[Path | None, typer.Option(help="Default: Debian's FluidR3 GM.")] = None,
+    max_seconds: Annotated[float, typer.Option(help="Cut each rendering to this length.")] = 34.0,
+    workers: Workers = WORKERS,
+) -> None:
+    """Render MIDI files to 16 kHz mono FLAC with FluidSynth; existing renderings are kept."""
+    from training.audio import midi as stage
+
+    failed = 0
+    with stage.midi_files(midi) as files, progress() as bar:
+        done = stage.render(
+            files, out, soundfont=soundfont, max_seconds=max_seconds, workers=workers
+        )
+        for _, reason in bar.track(done, total=len(files), description="render"):
+            if reason:
+                failed += 1
+                console.print(f"[yellow]refused[/] {reason}")
+    console.print(f"{len(files) - failed} files in {out}, {failed} refused")
+
+
+@app.command()
+def prepare(
+    manifest: Annotated[
+        Path, typer.Option(help="CSV with one row per track.", callback=checks.check_manifest)
+    ],
+    audio: Annotated[
+        Path, typer.Option(help="Folder of the files; <track id>.* or column `path`.")
+    ],
+    out: Out,
+    track_column: Annotated[str, typer.Option(help="Column of the track id.")] = "track_id",
+    item_column: ItemColumn = "item_id",
+    artist_column: Annotated[
+        str | None, typer.Option(help="Column to split by; default: each item is its own artist.")
+    ] = None,
+    workers: Workers = WORKERS,
+) -> None:
+    """Decode the middle 30 s of every track to memory-mapped 16 kHz windows; resumable.
+
+    Unreadable files are skipped and listed in refused.csv with the reason.
+    """
+    from training.audio import windows as stage
+    from training.audio.manifest import read_manifest
+    from training.networks.mel import WINDOW
+
+    table = read_manifest(
+        manifest,
+        audio,
+        track_column=track_column,
+        item_column=item_column,
+        artist_column=artist_column,
+    )
+    refused = 0
+    with progress() as bar:
+        records = stage.prepare(table, out, WINDOW, workers=workers)
+        for record in bar.track(records, total=len(table), description="prepare"):
+            refused += "reason" in record
+    console.print(f"{len(table) - refused} windows in {out}, {refused} refused (refused.csv)")
+
+
+@app.command()
+def split(
+    prepared: PreparedDir,
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    folds: Annotated[int, typer.Option(help="Number of folds of artists.")] = 5,
+    fold: Annotated[int, typer.Option(help="The fold that is held out, from 0.")] = 0,
+    validation: Annotated[
+        float, typer.Option(help="Share of the other artists in the validation part.")
+    ] = 0.1,
+    seed: Seed = 0,
+) -> None:
+    """Assign artists to train, validation and test part; each artist is in one part.
+
+    All tracks of the manifest are assigned, also those without usable audio: `factorize` excludes
+    the logs of every item of a held-out artist, so the manifest should list all of them.
+    """
+    from training.audio.manifest import load_manifest
+    from training.cf.artist_split import split_by_artist
+
+    tracks = load_manifest(prepared)
+    table = split_by_artist(tracks, n_folds=folds, fold=fold, validation=validation, seed=seed)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out, index=False)
+    for part, rows in table.groupby("part"):
+        console.print(f"{part}: {len(rows)} tracks of {rows['artist'].nunique()} artists")
+
+
+@app.command()
+@with_settings(AlsSettings)
+def factorize(
+    logs: LogsFile,
+    out: Out,
+    settings: AlsSettings,
+    user_column: UserColumn = "user_id",
+    item_column: ItemColumn = "item_id",
+    count_column: CountColumn = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(help="File of `split`: exclude its test items.", callback=checks.check_split),
+    ] = None,
+    min_user_items: Annotated[int, typer.Option(help="Drop users with fewer items.")] = 1,
+    min_item_users: Annotated[int, typer.Option(help="Drop items with fewer users.")] = 1,
+) -> None:
+    """Factorise listening logs by alternating least squares into item and user factors."""
+    from training.cf import als as stage
+    from training.cf.artist_split import items_of, load_split
+    from training.cf.logs import read_logs
+
+    with console.status(f"reading {logs}"):
+        table = read_logs(
+            logs,
+            user_column=user_column,
+            item_column=item_column,
+            count_column=count_column,
+            exclude_items=items_of(load_split(split), ["test"]) if split else (),
+            min_user_items=min_user_items,
+            min_item_users=min_item_users,
+        )
+    with progress() as bar:
+        # Twice: the factors are fitted once more without held-out entries, as a check.
+        task = bar.add_task("factorize", total=2 * settings.iterations)
+        result = stage.factorize(table, settings, on_iteration=lambda: bar.advance(task))
+    result.save(out)
+    console.print_json(data=result.report)

@@ -1,0 +1,63 @@
+"""Command that reads labelled data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.cli.options import WORKERS, Out, Workers
+from training.cli.output import console, progress
+from training.datasets import NOT_STATED, READERS, check_request
+from training.errors import BadDataset
+
+app = typer.Typer()
+
+
+@app.command()
+def dataset(
+    name: Annotated[str, typer.Argument(help=f"`custom`, or one of: {', '.join(READERS)}.")],
+    data: Annotated[Path, typer.Option(help="Folder of the set, in its published layout.")],
+    out: Out,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="For `custom`: CSV with one row per file; else one folder per class."),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="For `custom`: name of the task, as in POST /classify/<task>."),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(help="For `custom`: licence of audio and labels, for the model's card.")
+    ] = NOT_STATED,
+    workers: Workers = WORKERS,
+) -> None:
+    """Read a labelled data set, assign its folds and decode its windows.
+
+    `custom` is data of your own: a folder per class, or `--labels`, a CSV with a column `file`,
+    then `label` (or one column per regression target), and optionally `artist`, `fold` or `part`.
+    """
+    check_request(name, labels, task, licence)
+    if not data.is_dir():
+        raise BadDataset(name, f"there is no folder {data}")
+    if labels and not labels.is_file():
+        raise BadDataset(name, f"{labels} cannot be read (no such file)")
+    from training.datasets import prepared as stage
+    from training.datasets import read_dataset
+    from training.networks.mel import WINDOW
+
+    read = read_dataset(name, data, labels=labels, task=task, licence=licence)
+    for missing in read.missing[:5]:
+        console.print(f"[yellow]missing[/] {missing}")
+    refused = 0
+    with progress() as bar:
+        records = stage.prepare_task(read, out, WINDOW, workers=workers)
+        for record in bar.track(records, total=len(read.tracks), description="prepare"):
+            refused += "reason" in record
+    ready = stage.TaskData.load(out)
+    console.print(
+        f"{len(ready.rows)} windows in {out}; {refused} refused (refused.csv), "
+        f"{len(read.missing)} missing; {read.kind}: {', '.join(read.labels)}; "
+        f"{read.split}, {ready.n_folds} to hold out"
+    )

@@ -1,0 +1,162 @@
+"""Commands that train, evaluate, export and quantize an encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.cli import checks
+from training.cli.options import (
+    BundleDir,
+    CardVersion,
+    CountColumn,
+    DataFile,
+    FactorsDir,
+    ItemColumn,
+    Out,
+    PreparedDir,
+    Resume,
+    RunDir,
+    UserColumn,
+    with_settings,
+)
+from training.cli.output import console, print_bundle, print_parity, progress
+from training.estimator.settings import EstimatorSettings
+from training.quantization.settings import QuantizeSettings
+
+app = typer.Typer()
+
+
+@app.command()
+@with_settings(EstimatorSettings)
+def estimator(
+    prepared: PreparedDir,
+    factors: FactorsDir,
+    split: Annotated[Path, typer.Option(help="File of `split`.", callback=checks.check_split)],
+    out: Out,
+    settings: EstimatorSettings,
+    resume: Resume = True,
+) -> None:
+    """Train an encoder to predict item factors; a stopped run can be resumed."""
+    checks.check_width_of(settings.encoder, settings.width)
+    from training.audio.windows import Prepared
+    from training.cf.als import Factorization
+    from training.cf.artist_split import load_split
+    from training.estimator import train as stage
+
+    best = stage.train(
+        Prepared.load(prepared),
+        Factorization.load(factors),
+        load_split(split),
+        out,
+        settings,
+        resume=resume,
+    )
+    console.print(f"best checkpoint: {best}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Option(help="Folder of `estimator`.")],
+    prepared: Annotated[Path, typer.Option(help="Folder of `prepare`.")],
+    factors: Annotated[Path, typer.Option(help="Folder of `factorize`.")],
+    logs: Annotated[Path, typer.Option(help="CSV or Parquet, one row per user and item.")],
+    out: Out,
+    user_column: UserColumn = "user_id",
+    item_column: ItemColumn = "item_id",
+    count_column: CountColumn = None,
+    min_listeners: Annotated[
+        int, typer.Option(help="Minimum number of listeners of a held-out item to be counted.")
+    ] = 10,
+    redraw: Annotated[
+        bool, typer.Option(help="Only draw table and figure again, from an earlier evaluation.")
+    ] = False,
+) -> None:
+    """Evaluate a trained encoder on the held-out artists, beside baselines and an upper bound."""
+    if not redraw:
+        checks.check_run(run)
+        checks.check_prepared(prepared)
+        checks.check_factors(factors)
+        checks.check_logs(logs)
+        from training.estimator import evaluate as stage
+
+        with progress() as bar:
+            stage.run(
+                run,
+                prepared,
+                factors,
+                logs,
+                out,
+                user_column=user_column,
+                item_column=item_column,
+                count_column=count_column,
+                min_listeners=min_listeners,
+                track=lambda label, items: bar.track(items, description=label),
+            )
+    checks.check_evaluation(out)
+    from training.estimator import report
+
+    console.print(report.redraw(out), markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    run: RunDir,
+    prepared: PreparedDir,
+    out: BundleDir,
+    data: DataFile,
+    factors: FactorsDir,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of `evaluate`, for the card's metrics.", callback=checks.check_evaluation
+        ),
+    ] = None,
+    card_version: CardVersion = "1.0.0",
+) -> None:
+    """Export a trained encoder as a bundle, after a parity check with torch on real clips."""
+    from training.export import estimator as stage
+
+    written, errors = stage.export_run(
+        run, prepared, out, data, factors, evaluation, card_version=card_version
+    )
+    print_parity(errors, "torch")
+    print_bundle(written)
+
+
+@app.command()
+@with_settings(QuantizeSettings)
+def quantize(
+    bundle: Annotated[
+        Path,
+        typer.Option(help="Folder of the bundle, models/<name>.", callback=checks.check_bundle),
+    ],
+    audio: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder of real audio; may be given more than once.", callback=checks.check_audio
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="JSON: a list of {name, use, licence} of that audio.", callback=checks.check_data
+        ),
+    ],
+    settings: QuantizeSettings,
+) -> None:
+    """Add an int8 or float16 graph to a bundle, and measure its agreement with float32.
+
+    By default the service runs a graph whose minimum agreement is 0.999 or more, and int8 only
+    where it is faster. The card and the bundle's digest stay as they are.
+    """
+    from training.quantization import quantize as stage
+
+    with console.status(f"{settings.precision} graph of {bundle}"):
+        written, graph = stage.quantize(bundle, audio, data, settings)
+    assert graph.agreement
+    for name, near in graph.agreement.outputs.items():
+        console.print(f"{name}: agreement with float32 {near.mean:.5f}, minimum {near.least:.5f}")
+    console.print(f"{graph.agreement.windows} windows; {graph.file} in {written.folder}")

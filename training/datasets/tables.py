@@ -1,0 +1,109 @@
+"""Reading of tables and audio folders, shared by the readers of data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from training.datasets.folds import assign_folds
+from training.errors import BadDataset
+
+
+def keep_present(tracks: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The rows whose audio file at `path` exists, and the missing paths.
+
+    Raises
+    ------
+    BadDataset
+        Where no file exists at all.
+    """
+    present = tracks["path"].map(lambda path: Path(path).is_file()).astype(bool)
+    missing = tuple(tracks.loc[~present, "path"])
+    if not present.any():
+        example = f", for example {missing[0]}" if missing else ""
+        raise BadDataset(name, f"none of the {len(tracks)} audio files exists{example}")
+    return tracks[present].reset_index(drop=True), missing
+
+
+def read_table(path: Path, columns: Iterable[str], name: str) -> pd.DataFrame:
+    """A CSV file of a data set as text; it has at least these columns.
+
+    Raises
+    ------
+    BadDataset
+        Where the file cannot be read or lacks one of the columns.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise BadDataset(name, f"{path} cannot be read ({error})") from error
+    absent = [column for column in columns if column not in table]
+    if absent:
+        raise BadDataset(
+            name, f"{path} has no column {', '.join(absent)}, only {', '.join(table.columns)}"
+        )
+    return table
+
+
+def find_by_stem(folder: Path) -> dict[str, Path]:
+    """File name without its extension → path, of the files in a folder."""
+    return {path.stem: path for path in sorted(folder.glob("*")) if path.is_file()}
+
+
+def find_root(folder: Path, places: Iterable[str], inside: str, name: str) -> Path:
+    """The first of several places below a folder that holds `inside`; `""` is the folder itself.
+
+    Raises
+    ------
+    BadDataset
+        Where none of the places does.
+    """
+    tried = [folder / place for place in places]
+    for place in tried:
+        if (place / inside).exists():
+            return place
+    raise BadDataset(name, "there is no " + " and no ".join(str(place / inside) for place in tried))
+
+
+def parse_numbers(tracks: pd.DataFrame, columns: Iterable[str], name: str) -> pd.DataFrame:
+    """The tracks with these columns as floats.
+
+    Raises
+    ------
+    BadDataset
+        Where a value is not a finite number.
+    """
+    columns = list(columns)
+    numbers = tracks[columns].apply(pd.to_numeric, errors="coerce").astype(float)
+    for column in columns:
+        bad = tracks[~np.isfinite(numbers[column])]
+        if len(bad):
+            first = bad.iloc[0]
+            raise BadDataset(
+                name,
+                f"column {column} holds {first[column]!r} for {first['track_id']}, which is not a "
+                f"number ({len(bad)} of {len(tracks)} tracks); correct it or leave the track out",
+            )
+    return tracks.assign(**{column: numbers[column] for column in columns})
+
+
+def add_folds(tracks: pd.DataFrame, n_folds: int, name: str) -> pd.DataFrame:
+    """The tracks with a column `fold`, for sets that are always used with this number of folds.
+
+    Raises
+    ------
+    BadDataset
+        Where a class has fewer tracks than there are folds.
+    """
+    counts = tracks["label"].value_counts()
+    rarest = counts.idxmin()
+    if counts[rarest] < n_folds:
+        raise BadDataset(
+            name,
+            f"the class {rarest!r} has {counts[rarest]} tracks with an audio file, and {n_folds} "
+            f"folds need {n_folds} or more; complete the folder",
+        )
+    return tracks.assign(fold=assign_folds(tracks, n_folds))

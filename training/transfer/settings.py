@@ -1,0 +1,70 @@
+"""Hyperparameters of transfer learning, and the names of its methods and baselines.
+
+Imports nothing heavy: the command line and the report need the names alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+from typing_extensions import Doc
+
+from training.datasets.task import Kind
+from training.fitting.settings import FitSettings
+
+Method = Literal["base", "fix", "init", "kd"]
+METHODS: tuple[Method, ...] = get_args(Method)
+TeacherScale = Literal["as-is", "standard"]
+BaselineInput = Literal["nothing", "mel statistics", "untrained", "embedding", "features"]
+# Only this baseline depends on width and seed.
+UNTRAINED = "linear on untrained features"
+BASELINES: dict[str, BaselineInput] = {
+    "majority or mean": "nothing",
+    "linear on mel statistics": "mel statistics",
+    "RBF SVM on mel statistics": "mel statistics",
+    UNTRAINED: "untrained",
+    "linear on embedding": "embedding",
+    "linear on features": "features",
+}
+# What results are compared by, of each kind of task.
+MEASURE: dict[Kind, str] = {"classification": "accuracy", "regression": "r2"}
+# `fix` trains the output layer alone, a convex problem: full-batch steps converge quickly.
+LAYER_LEARNING_RATE, LAYER_EPOCHS, LAYER_PATIENCE = 1e-2, 5000, 200
+
+
+@dataclass(frozen=True)
+class TransferSettings(FitSettings):
+    """One run of one transfer method: `FitSettings`, method, width, fold and distillation loss.
+
+    The loss is task + `mse_weight` · MSE + `cosine_weight` · cosine proximity, the last two for
+    `kd` alone; the paper adds them unweighted. With `teacher_scale` "standard", the teacher's
+    embeddings are standardised over the training part: each dimension has mean 0 and variance 1.
+    """
+
+    method: Annotated[Method, Doc("Transfer method.")] = "kd"
+    width: Annotated[int, Doc("Channels of every convolution: 32, 64, 128 or 256.")] = 32
+    fold: Annotated[int, Doc("The fold that is held out, from 0.")] = 0
+    mse_weight: Annotated[float, Doc("Weight of the squared error to the teacher, in kd.")] = 1.0
+    cosine_weight: Annotated[
+        float, Doc("Weight of the cosine proximity to the teacher, in kd.")
+    ] = 1.0
+    teacher_scale: Annotated[
+        TeacherScale, Doc("Teacher embeddings as they are, or standardised, in kd.")
+    ] = "as-is"
+
+
+def used_settings(settings: TransferSettings) -> dict[str, str | int | float | bool]:
+    """The settings that a method uses, for results and cards; `fix` has an optimiser of its own."""
+    used = settings.to_record()
+    if settings.method != "kd":
+        for name in ("mse_weight", "cosine_weight", "teacher_scale"):
+            del used[name]
+    if settings.method != "fix":
+        return used
+    kept = ("method", "width", "fold", "seed", "crop_s")
+    return {name: used[name] for name in kept} | {
+        "learning_rate": LAYER_LEARNING_RATE,
+        "max_epochs": LAYER_EPOCHS,
+        "patience": LAYER_PATIENCE,
+    }
