@@ -40,9 +40,10 @@ def measure(data: Path, work: Path) -> Figures:
     data : folder with `midi-excerpts` and `lastfm-hetrec2011`
     work : where renderings are written, and kept for the next run
     """
-    from training.cf.als import AlsSettings, factorize
+    from training.cf.als import factorize
     from training.cf.artist_split import items_of, split_by_artist
     from training.cf.logs import read_logs
+    from training.cf.settings import AlsSettings
     from training.estimator.ranking_metrics import clip_measures, held_out
 
     tracks = pd.read_csv(data / "midi-excerpts" / "tracks.csv", dtype=str, keep_default_na=False)
