@@ -18,7 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from service.observability.context import RequestContext
-from service.observability.events import CacheFailure, CacheResult, Death, Observer
+from service.observability.events import CacheFailure, CacheResult, Death, EventListener
 
 # From a cached answer's lookup to the longest that a stage may take by default.
 SECONDS = (
@@ -44,7 +44,7 @@ class SeriesByLabels(dict[tuple[str, ...], T]):
         return series
 
 
-class Metrics(Observer):
+class Metrics(EventListener):
     """The metrics of one application, in a registry of its own.
 
     Attributes

@@ -18,7 +18,7 @@ from service.inference.batcher import Batcher
 from service.inference.model import Model
 from service.inference.registry import ModelRegistry
 from service.observability.context import ModelOutcome, RequestContext, outcome_of, reason_of
-from service.observability.events import SILENT, Observer
+from service.observability.events import NO_LISTENER, EventListener
 from service.pipeline.admission import Admission
 from service.pipeline.audio_job import AudioJob, Stages
 from service.pipeline.cancellation import run_until_disconnect
@@ -42,17 +42,17 @@ class Pipeline:
     """
 
     def __init__(
-        self, settings: Settings, models: ModelRegistry, observer: Observer = SILENT
+        self, settings: Settings, models: ModelRegistry, listener: EventListener = NO_LISTENER
     ) -> None:
         self.settings = settings
         self.models = models
         # None where its bundle was refused: the service starts all the same.
         self._default_encoder = models.loaded.get(settings.default_model)
-        self._observer = observer
+        self._listener = listener
         self.upload_budget = UploadBudget(settings.max_held_bytes)
-        self.cache = open_cache(settings, observer)
+        self.cache = open_cache(settings, listener)
         self.admission = Admission(settings.max_in_flight)
-        self.decoders = DecodePool(settings, observer)
+        self.decoders = DecodePool(settings, listener)
         self.batchers: dict[str, Batcher] = {}
         self.jobs: dict[str, AudioJob] = {}
         self.requests = 0
@@ -60,7 +60,7 @@ class Pipeline:
 
     async def start(self) -> None:
         for name, model in self.models.loaded.items():
-            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s, self._observer)
+            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s, self._listener)
         await self.decoders.start()
 
     async def close(self) -> None:
@@ -149,7 +149,7 @@ class Pipeline:
         if job is not None and job.is_computing(model):
             return None
         computed = await self.cache.get(cache_key(sha256, window, model.identity))
-        self._observer.cache("miss" if computed is None else "hit")
+        self._listener.cache("miss" if computed is None else "hit")
         return None if computed is None else ModelAnswer(model, computed, cached=True)
 
     @contextmanager
