@@ -20,7 +20,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
 from service.cache.redis import PREFIX
-from tests.running import wait_until
+from tests.running import DEADLINE_S, wait_until
 
 
 def free_port() -> int:
@@ -67,7 +67,7 @@ class RedisServer:
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
+            self.process.wait(DEADLINE_S)
 
     def stored(self) -> list[bytes]:
         with self.client as client:

@@ -127,7 +127,7 @@ def test_a_batch_that_waits_for_places_sees_its_client_leave(tmp_path: Path) -> 
             files=[("file", ("x", each)) for each in (content, content, *[small] * 20)],
         ):
             wait_until(lambda: service.held_bytes() >= 2 * len(content), "two are there")
-        wait_until(lambda: service.held_bytes() == 0, "they are dropped", 5)
+        wait_until(lambda: service.held_bytes() == 0, "they are dropped")
         os.kill(decoder, signal.SIGCONT)
 
 

@@ -20,6 +20,7 @@ from service.cache.redis_connection import MAX_CONNECTIONS
 from service.schemas.responses import AudioHeard, Computed, WindowUsed
 from service.settings import Settings
 from tests.redis_server import RedisServer, free_port, redis_running, way_to
+from tests.running import DEADLINE_S
 
 TIMEOUT_S = 0.2
 # Added by 200 tasks and a busy machine. One after another, their waits would be 2.5 s.
@@ -183,7 +184,7 @@ def test_a_name_that_is_slow_to_resolve_is_asked_for_once(monkeypatch: pytest.Mo
 
     def slow(*arguments: object, **_: object) -> list[object]:
         asked.append(arguments[0])
-        end.wait(30)
+        end.wait(DEADLINE_S)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     async def scenario() -> None:

@@ -20,7 +20,7 @@ from service.decoding.worker import DecoderWorker
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
 from service.settings import Settings
 from tests.bundles import AUDIO
-from tests.running import Service, decoders_of, wait_until
+from tests.running import DEADLINE_S, Service, decoders_of, wait_until
 from tests.sounds import golden, write
 
 
@@ -109,7 +109,7 @@ def test_a_decoder_that_ends_is_replaced_before_the_next_job(short_clip: Path) -
     async def scenario(pool: DecodePool) -> None:
         (before,) = decoders()
         os.kill(before, signal.SIGKILL)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while decoders() in ([], [before]):
                 await asyncio.sleep(0.01)
         await pool.decode(short_clip, AUDIO, "middle")

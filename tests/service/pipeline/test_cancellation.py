@@ -35,7 +35,7 @@ def test_the_work_of_a_client_that_left_is_dropped(tmp_path: Path) -> None:
             with connect(service) as client:
                 client.sendall(HEAD.format(size=len(content)).encode() + content)
                 wait_until(lambda: service.held_bytes() > 0, "the upload is there")
-            wait_until(lambda: service.held_bytes() == 0, "it is dropped", 5)
+            wait_until(lambda: service.held_bytes() == 0, "it is dropped")
             assert "tasteprint_windows_in_work 0.0" in service.http.get("/metrics").text
         assert "status=499" in service.log() or " 499 " in service.log()
         assert service.embedding(content)["cached"] is False
