@@ -161,10 +161,10 @@ class Passing(socketserver.BaseRequestHandler):
 def way_to(upstream: int | None = None, spoilt: Spoilt | None = None) -> Iterator[Way]:
     with Way(upstream) as way:
         way.spoilt = spoilt
-        thread = threading.Thread(target=way.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=way.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
             yield way
         finally:
             way.shutdown()
-            thread.join()
+            thread.join(DEADLINE_S)

@@ -197,7 +197,7 @@ class served:  # noqa: N801  used like `running`
         self._listener = listen("127.0.0.1", 0)
         self._server = uvicorn.Server(uvicorn.Config(self._app, log_level="critical"))
         run = {"sockets": [self._listener]}
-        self._thread = threading.Thread(target=self._server.run, kwargs=run)
+        self._thread = threading.Thread(target=self._server.run, kwargs=run, daemon=True)
 
     def __enter__(self) -> str:
         self._thread.start()
@@ -205,7 +205,8 @@ class served:  # noqa: N801  used like `running`
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive(), "the service did not end"
 
 
 def test_a_bug_of_the_service(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def collecting(*, hangs: bool = False) -> Iterator[Collector]:
         finally:
             collector.goes_on.set()
             collector.shutdown()
-            thread.join()
+            thread.join(DEADLINE_S)
 
 
 def test_a_request_is_a_span_below_its_callers_and_each_stage_one_below_that(
