@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -250,7 +251,8 @@ def test_decoder_deaths_are_counted_by_their_cause(tmp_path: Path) -> None:
 
 def kill(pid: int, how: signal.Signals) -> None:
     os.kill(pid, how)
-    os.kill(pid, signal.SIGCONT)
+    with suppress(ProcessLookupError):  # killed and waited for already
+        os.kill(pid, signal.SIGCONT)
 
 
 async def end_one(pool: DecodePool, path: Path, how: Callable[[int], None]) -> None:
