@@ -24,7 +24,7 @@ test: $(VENV)/all.done redis
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 train-install: $(VENV)/all.done
 

@@ -1,1 +1,1 @@
-"""What is measured, and how; each prints ratios measured side by side in one run."""
+"""Benchmarks of the service: each prints ratios of figures measured side by side in one run."""

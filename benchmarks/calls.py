@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import http.client
 import os
 import sys
 import tempfile
@@ -29,6 +30,8 @@ from service.observability.logs import configure
 from service.server import Server
 from service.settings import Settings
 
+# Called by a timer, whatever the request.
+PERIODIC = {"Server.on_tick"}
 PACKAGES = tuple(f"{ROOT / package}{os.sep}" for package in ("models", "service"))
 
 
@@ -40,8 +43,9 @@ class CallCounter:
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         path = frame.f_code.co_filename
-        if event == "call" and path.startswith(PACKAGES):
-            self.calls.append((str(Path(path).relative_to(ROOT)), frame.f_code.co_qualname))
+        name = frame.f_code.co_qualname
+        if event == "call" and path.startswith(PACKAGES) and name not in PERIODIC:
+            self.calls.append((str(Path(path).relative_to(ROOT)), name))
 
     @property
     def files(self) -> Counter[str]:
@@ -55,8 +59,15 @@ class CallCounter:
 
 
 def post(port: int, content: bytes) -> None:
-    response = httpx.post(f"http://127.0.0.1:{port}/embed", files={"file": content}, timeout=60)
-    response.raise_for_status()
+    """Upload a file, head and body in one write: the server reads them in a few large pieces."""
+    request = httpx.Request("POST", f"http://127.0.0.1:{port}/embed", files={"file": content})
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", "/embed", request.read(), dict(request.headers))
+    response = connection.getresponse()
+    answer = response.read()
+    connection.close()
+    if response.status != 200:
+        raise RuntimeError(answer.decode())
 
 
 def count_calls(content: bytes, warm_up: bytes) -> CallCounter:

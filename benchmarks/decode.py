@@ -1,8 +1,8 @@
 """Decoding on one core: 30 s of stereo 44.1 kHz to 16 kHz mono, from a clip and from a song.
 
-CPU milliseconds a window, least of several, from a file in memory as the service has it; how much
-of that the codec's library takes by itself; and what the window is against a full decode of the
-file: where it starts, and the cosine of the embeddings.
+CPU milliseconds per window (minimum of several runs), from a file in memory as in the service; the
+part of it that the codec library takes; and the window compared with a full decode of the file:
+error of its start, and cosine of the embeddings.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from models.malloc import keep_freed_memory
 from tests.sounds import golden, write
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
-# Milliseconds, as measured on a Zen 4 with AVX-512; a song may take so many times as long.
+# Milliseconds, from a Zen 4 with AVX-512; SONG_GOAL: a song's time in that of a clip.
 GOALS_MS = {"mp3": 24, "flac": 24, "ogg": 36, "wav": 7, "m4a": 30, "opus": 60}
 SONG_GOAL = 1.25
 CLIP_S, SONG_S = 30, 240
 N_RUNS = 9
-# How far from its place the start of a window is looked for.
+# Largest start error that is searched for.
 MAX_LAG_S = 0.05
 
 
-def least_ms(work: Callable[[], object]) -> float:
-    """CPU time of all threads: others on the same cores disturb it less than the clock's."""
+def min_ms(work: Callable[[], object]) -> float:
+    """CPU time of all threads, which other load on the cores disturbs less than wall time."""
     taken = []
     for _ in range(N_RUNS):
         started = time.process_time()
@@ -50,22 +50,22 @@ def least_ms(work: Callable[[], object]) -> float:
 
 
 def decode_ms(path: Path, audio: AudioInput) -> float:
-    """One window by the project's own way, from an anonymous file in memory."""
+    """One window as the service decodes it, from an anonymous file in memory."""
     memory = os.memfd_create("benchmark")
     with open(memory, "wb", buffering=0) as file:  # noqa: PTH123 (a descriptor, no path)
         content = memoryview(path.read_bytes())
         while content:
             content = content[file.write(content) :]
         from_memory = Path(f"/proc/{os.getpid()}/fd/{memory}")
-        return least_ms(lambda: read_windows(from_memory, audio, WindowChoice()))
+        return min_ms(lambda: read_windows(from_memory, audio, WindowChoice()))
 
 
 def library_ms(path: Path) -> float:
-    """The codec's library alone, over a clip: nothing mixed down, nothing resampled."""
+    """The codec library alone over a clip, without mixing down and resampling."""
     if path.suffix[1:] in {"flac", "wav"}:
-        return least_ms(lambda: soundfile.read(path, dtype="int16"))
+        return min_ms(lambda: soundfile.read(path, dtype="int16"))
     source = GraphSource(path, 0)
-    return least_ms(lambda: deque(source.blocks(), maxlen=0))
+    return min_ms(lambda: deque(source.blocks(), maxlen=0))
 
 
 def _decode_all(path: Path) -> list[av.AudioFrame]:
@@ -74,17 +74,17 @@ def _decode_all(path: Path) -> list[av.AudioFrame]:
 
 
 def full_decode(path: Path) -> tuple[Samples, int]:
-    """All of a file, mono, by the library and without seeking; and its sample rate."""
+    """The whole file, mono, decoded without seeking; and its sample rate."""
     if path.suffix[1:] in {"mp3", "flac", "wav", "ogg"}:
         samples, sample_rate = soundfile.read(path, dtype="float32")
         return samples.mean(axis=1), sample_rate
     frames = _decode_all(path)
-    # What comes before time zero is the encoder's; FFmpeg has cut it off.
+    # FFmpeg has cut off the encoder delay before time zero.
     return np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames]), frames[0].rate
 
 
 def window_of(whole: Samples, sample_rate: int, start_s: float, audio: AudioInput) -> Samples:
-    """The same window, cut from all of the file after it was resampled."""
+    """The same window, cut from the whole file after resampling."""
     resampled = soxr.resample(whole, sample_rate, audio.sample_rate, quality="HQ")
     start = round(start_s * audio.sample_rate)
     cut = resampled[start : start + audio.window_samples]
@@ -92,12 +92,12 @@ def window_of(whole: Samples, sample_rate: int, start_s: float, audio: AudioInpu
 
 
 def start_error_ms(window: Samples, expected: Samples, sample_rate: int) -> float:
-    """The lag at which the window correlates best with what should be there."""
+    """The lag at which the window correlates best with the expected one."""
     product = np.fft.rfft(window) * np.conj(np.fft.rfft(expected))
     correlation = np.fft.irfft(product, window.size)
-    most = round(MAX_LAG_S * sample_rate)
-    near = np.roll(correlation, most)[: 2 * most + 1]
-    return 1000 * (int(near.argmax()) - most) / sample_rate
+    max_lag = round(MAX_LAG_S * sample_rate)
+    near = np.roll(correlation, max_lag)[: 2 * max_lag + 1]
+    return 1000 * (int(near.argmax()) - max_lag) / sample_rate
 
 
 def cosine(one: Samples, other: Samples) -> float:
@@ -111,15 +111,15 @@ def agreement(
     whole, sample_rate = full_decode(path)
     expected = window_of(whole, sample_rate, windows.starts_s[0], audio)
     error_ms = start_error_ms(windows.samples[0], expected, audio.sample_rate)
-    here, there = (
+    decoded, reference = (
         session.run(["embedding"], {"waveform": samples[None]})[0][0]
         for samples in (windows.samples[0], expected)
     )
-    return error_ms, cosine(here, there)
+    return error_ms, cosine(decoded, reference)
 
 
-def as_in_a_decoder(measured_ms: Callable[..., float], *given: object) -> float:
-    """In a process that does nothing else, and handles memory as the service's decoders do."""
+def in_fresh_process(measured_ms: Callable[..., float], *given: object) -> float:
+    """In a process of its own that handles memory as the service's decoders do."""
     with multiprocessing.get_context("spawn").Pool(1, keep_freed_memory) as pool:
         return pool.apply(measured_ms, given)
 
@@ -141,29 +141,29 @@ def rows_of(folder: Path, goals_ms: dict[str, int]) -> Iterator[Figures]:
             write(folder / f"{seconds}.{kind}", golden(seconds)) for seconds in (CLIP_S, SONG_S)
         )
         windows = read_windows(song, audio, WindowChoice())
-        error_ms, alike = agreement(song, windows, session, audio)
+        error_ms, similarity = agreement(song, windows, session, audio)
         row = {
             "format": kind,
             "goal_ms": goal_ms,
-            "clip_ms": as_in_a_decoder(decode_ms, clip, audio),
-            "song_ms": as_in_a_decoder(decode_ms, song, audio),
-            "library_ms": as_in_a_decoder(library_ms, clip),
+            "clip_ms": in_fresh_process(decode_ms, clip, audio),
+            "song_ms": in_fresh_process(decode_ms, song, audio),
+            "library_ms": in_fresh_process(library_ms, clip),
             "start_error_ms": error_ms,
-            "cosine": alike,
+            "cosine": similarity,
         }
         print(table_row(row), flush=True)
         yield row
 
 
 def resample_ms(audio: AudioInput) -> float:
-    """What resampling takes of each: the same for all but Opus, which is at 48 kHz."""
+    """CPU time of resampling: the same for all formats but Opus, which has 48 kHz."""
     mono = golden(CLIP_S)[:, 0].copy()
-    return least_ms(lambda: soxr.resample(mono, 44_100, audio.sample_rate, quality="HQ"))
+    return min_ms(lambda: soxr.resample(mono, 44_100, audio.sample_rate, quality="HQ"))
 
 
 HEADER = (
     "| format | goal, ms | clip, ms | 4-minute song, ms | song ÷ clip (goal ≤ 1.25) "
-    "| the codec's library alone, ms | start error, ms | cosine to a full decode |\n"
+    "| codec library alone, ms | start error, ms | cosine to a full decode |\n"
     "|---|---|---|---|---|---|---|---|"
 )
 
@@ -177,7 +177,7 @@ def table_row(row: Figures) -> str:
 
 
 def table(figures: Figures) -> str:
-    resampling = f"In each: {figures['resample_ms']:.1f} ms of resampling 44.1 kHz to 16 kHz."
+    resampling = f"Each includes {figures['resample_ms']:.1f} ms of resampling 44.1 kHz to 16 kHz."
     return "\n".join([HEADER, *map(table_row, figures["rows"]), f"\n{resampling}"])
 
 
@@ -187,9 +187,9 @@ def goals(figures: Figures) -> list[Goal]:
     over = slowest["clip_ms"] / slowest["goal_ms"]
     ratio = longest["song_ms"] / longest["clip_ms"]
     return [
-        Goal(f"decoding a clip ÷ its goal, worst of all ({slowest['format']})", over, most=1),
+        Goal(f"decoding a clip ÷ its goal, slowest format ({slowest['format']})", over, max=1),
         Goal(
-            f"decoding a song ÷ a clip, worst of all ({longest['format']})", ratio, most=SONG_GOAL
+            f"decoding a song ÷ a clip, slowest format ({longest['format']})", ratio, max=SONG_GOAL
         ),
     ]
 

@@ -1,7 +1,8 @@
-"""Clips a second on GPUs, by batch, precision and way in, and by their number; else skipped.
+"""Clips per second on GPUs by precision, batch size, input path and number of GPUs.
 
-`plain` and `bound` are the two ways of the service, of which it takes the quicker; `there` is with
-the input on the GPU already, what a quicker way in could gain at most.
+`plain` runs with NumPy arrays and `bound` with I/O binding; the service uses the faster of the two.
+`there` has its input on the GPU already: an upper bound for any faster input path. Skipped without
+a CUDA device.
 """
 
 from __future__ import annotations
@@ -78,24 +79,24 @@ def noise(batch: int, n_samples: int) -> Samples:
 def ways_in(
     session: ort.InferenceSession, inputs: Samples, where: str, device: int = 0
 ) -> dict[str, Callable[[], object]]:
-    """A run each way; `where` is `cuda`, or `cpu` to try this where there is no GPU."""
+    """One run by each input path; `where` is `cuda`, or `cpu` to test without a GPU."""
     outputs = [tensor.name for tensor in session.get_outputs()]
-    there = session.io_binding()
+    on_device = session.io_binding()
     value = ort.OrtValue.ortvalue_from_numpy(inputs, where, device)
-    there.bind_ortvalue_input("waveform", value)
+    on_device.bind_ortvalue_input("waveform", value)
     for output in outputs:
-        there.bind_output(output)
+        on_device.bind_output(output)
     return {
         "plain": lambda: run_plain(session, outputs, "waveform", inputs),
         "bound": lambda: run_bound(session, outputs, "waveform", inputs),
-        "there": lambda: session.run_with_iobinding(there),
+        "there": lambda: session.run_with_iobinding(on_device),
     }
 
 
 def clips_per_second(
     runs: list[Callable[[], object]], batch: int, measured_s: float = MEASURED_S
 ) -> float:
-    """Of all of them beside each other, each in a thread of its own."""
+    """Total of concurrent runs, one thread each."""
     begin = threading.Barrier(len(runs), timeout=60)  # one that fails before breaks it for all
 
     def one(run: Callable[[], object]) -> float:
@@ -127,9 +128,9 @@ def table(figures: Figures) -> str:
     return "\n".join(
         [
             "Clips/s on one GPU:\n",
-            "| precision | batch | plain | bound | there already |\n|---|---|---|---|---|",
+            "| precision | batch | plain | bound | input on the GPU |\n|---|---|---|---|---|",
             *rows,
-            f"\nClips/s on so many GPUs, {BATCH_OF_ALL} in a run:\n",
+            f"\nClips/s by number of GPUs, batches of {BATCH_OF_ALL}:\n",
             "| precision | GPUs | plain |\n|---|---|---|",
             *together,
         ]

@@ -1,4 +1,4 @@
-"""Latency at 50 % and 80 % of what the service can carry: an open loop of 30 s clips."""
+"""Latency of 30 s clips at 50 % and 80 % of the saturated throughput, in an open loop."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from benchmarks.result import Benchmark, Figures, Plan
 from benchmarks.sounds import CLIP_S
 from benchmarks.wire import fetch, multipart
 
-# Keeps every lane and decoder busy, with as much again waiting.
+# Keeps every worker and decoder busy, with as many requests waiting.
 N_CLIENTS = 8
 N_SATURATE, N_WARM = 200, 20
-# Many more than are under way at once: no two of the same meet.
+# Many more than are in flight at once, so that no two equal uploads meet.
 N_UPLOADS = 200
 SECONDS = 25.0
 BUCKET = re.compile(
@@ -22,7 +22,7 @@ BUCKET = re.compile(
 
 
 def saturation(plan: Plan, service: Server, requests: list[bytes]) -> Seen:
-    """As many requests a second as it answers, once it is warm."""
+    """Requests per second that the service answers at most, after warm-up."""
     saturate(service.port, requests, plan.of(N_WARM, 4), N_CLIENTS)
     return saturate(service.port, requests, plan.of(N_SATURATE, 10), N_CLIENTS)
 
@@ -45,36 +45,36 @@ def measure(plan: Plan) -> Figures:
     seconds = 2.0 if plan.quick else SECONDS
     requests = uploads(plan)
     with serving(*SERVICE, TASTEPRINT_CACHE_ENTRIES="0") as service:
-        most = saturation(plan, service, requests).per_second
+        peak_per_s = saturation(plan, service, requests).per_second
         rows = []
         for share in (0.5, 0.8):
-            seen = arrive(service.port, requests, share * most, seconds)
-            rows.append({"load": share, "per_second": share * most} | at_load(seen))
+            seen = arrive(service.port, requests, share * peak_per_s, seconds)
+            rows.append({"load": share, "per_second": share * peak_per_s} | at_load(seen))
             print(_row(rows[-1]), flush=True)
-        return {"saturation_per_s": most, "rows": rows, "batches": batches(service)}
+        return {"saturation_per_s": peak_per_s, "rows": rows, "batches": batches(service)}
 
 
 def batches(service: Server) -> dict[str, int]:
-    """Runs of the model by how many windows they had, from `/metrics`."""
+    """Number of runs of the model by their batch size, from `/metrics`."""
     scrape = fetch(service.port, "/metrics")
     assert scrape is not None
     below, counts = 0, {}
-    for most, cumulative in BUCKET.findall(scrape.body.decode()):
+    for size, cumulative in BUCKET.findall(scrape.body.decode()):
         if count := int(float(cumulative)) - below:
-            counts[most] = count
+            counts[size] = count
         below = int(float(cumulative))
     return counts
 
 
 HEADER = (
-    "| load | requests/s | p50, ms | p95, ms | p99, ms | longest, ms | not answered "
-    "| latest request, ms |\n|---|---|---|---|---|---|---|---|"
+    "| load | requests/s | p50, ms | p95, ms | p99, ms | max, ms | not answered "
+    "| client lag, ms |\n|---|---|---|---|---|---|---|---|"
 )
 
 
 def _row(row: Figures) -> str:
     ms = [row["latency_ms"].get(name, 0.0) for name in ("p50", "p95", "p99", "max")]
-    cells = " | ".join(f"{each:.0f}" for each in ms)
+    cells = " | ".join(f"{value:.0f}" for value in ms)
     return (
         f"| {row['load']:.0%} | {row['per_second']:.1f} | {cells} "
         f"| {row['failed']} of {row['asked']} | {row['latest_request_ms']:.1f} |"
@@ -82,11 +82,13 @@ def _row(row: Figures) -> str:
 
 
 def table(figures: Figures) -> str:
-    runs = ", ".join(f"{count} of up to {most}" for most, count in figures["batches"].items())
+    runs = ", ".join(
+        f"{count} of size {float(size):g}" for size, count in figures["batches"].items()
+    )
     return "\n".join(
         [
-            f"Saturation {figures['saturation_per_s']:.1f} requests/s; runs of the model by their "
-            f"windows: {runs}.\n",
+            f"Saturation {figures['saturation_per_s']:.1f} requests/s. Runs of the model by batch "
+            f"size: {runs}.\n",
             HEADER,
             *map(_row, figures["rows"]),
         ]

@@ -1,7 +1,7 @@
-"""The least that a server could do: `python -m benchmarks.limit PORT`.
+"""Upper bound for a server on this machine: `python -m benchmarks.limit PORT`.
 
-A process a core, each with one connection at a time: it reads the upload from the socket, hashes
-it, decodes it and runs the model, and nothing else. What is missing to it is HTTP's cost and ours.
+One process per core with one connection at a time reads the upload from the socket, hashes it,
+decodes it and runs the model. The service's distance from it is what HTTP and the service cost.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def serve(listener: socket.socket) -> None:
 
 
 def _answer(connection: socket.socket, embedder: Embedder, buffer: bytearray) -> bool:
-    """One request; False where the client has left."""
+    """Answer one request; False if the client has disconnected."""
     view = memoryview(buffer)
     begin = b""
     while b"\r\n\r\n" not in begin:
@@ -95,7 +95,7 @@ def _receive_and_embed(
 
 def main() -> None:
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-    context = multiprocessing.get_context("fork")  # nothing has started a thread yet
+    context = multiprocessing.get_context("fork")  # no thread has started yet
     workers = [
         context.Process(target=serve, args=(listener,), daemon=True)
         for _ in os.sched_getaffinity(0)

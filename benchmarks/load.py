@@ -64,7 +64,7 @@ class Seen:
 
     @property
     def answered(self) -> list[Outcome]:
-        return [each for each in self.outcomes if each.status == 200]
+        return [outcome for outcome in self.outcomes if outcome.status == 200]
 
     @property
     def per_second(self) -> float:
@@ -78,20 +78,20 @@ class Seen:
     @property
     def late_ms(self) -> float:
         """By how much the latest request missed its time: the generator's own fault."""
-        return 1e3 * max(each.begun_s - each.due_s for each in self.outcomes)
+        return 1e3 * max(outcome.begun_s - outcome.due_s for outcome in self.outcomes)
 
     @property
     def stages_ms(self) -> dict[str, float]:
         """Mean milliseconds of each stage (`Server-Timing`)."""
         stages: dict[str, list[float]] = defaultdict(list)
-        for each in self.answered:
-            for name, ms in STAGE.findall(each.timing):
+        for outcome in self.answered:
+            for name, ms in STAGE.findall(outcome.timing):
                 stages[name].append(float(ms))
         return {name: sum(values) / len(values) for name, values in stages.items()}
 
     def latencies_ms(self) -> dict[str, float]:
-        """Percentiles of the good answers, from when each was due."""
-        return percentiles([each.latency_ms for each in self.answered])
+        """Percentiles of the good answers, from when each request was due."""
+        return percentiles([outcome.latency_ms for outcome in self.answered])
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What it was measured on, and when."""
+"""Description of the machine and the packages that were measured."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PACKAGES = (
     *("onnxruntime-gpu", "numpy", "soundfile", "av", "soxr"),
     *("fastapi", "uvicorn", "torch", "librosa"),
 )
-# Of the cores, by others before the run: above it the figures are marked.
+# Load of other processes before the run, per core; above it the figures are marked.
 BUSY = 0.25
 
 
 def machine() -> dict[str, Any]:
-    """The machine as it is now: ask before a run, whose own load would count too."""
+    """The machine now; call it before a run, as the run's own load would count."""
     names = [
         line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
@@ -37,12 +37,14 @@ def machine() -> dict[str, Any]:
     }
 
 
-def describe(there: dict[str, Any]) -> str:
-    """The machine in a sentence."""
-    packages = ", ".join(f"{name} {number}" for name, number in there["versions"].items())
-    vectors = "AVX-512" if there["avx512"] else "no AVX-512"
-    text = f"{there['cores']} cores of {there['cpu']} ({vectors}), "
-    text += f"Python {there['python']}, {packages}; {there['date']}"
-    if there["load_before"] > BUSY * there["cores"]:
-        text += f"; **others used the machine too** (load {there['load_before']:.1f} before)"
+def describe(facts: dict[str, Any], *, packages: bool = True) -> str:
+    """The machine in one sentence, in Markdown."""
+    vectors = "AVX-512" if facts["avx512"] else "no AVX-512"
+    text = f"{facts['cores']} cores of {facts['cpu']} ({vectors}), "
+    if packages:
+        versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+        text += f"Python {facts['python']}, {versions}; "
+    text += str(facts["date"])
+    if facts["load_before"] > BUSY * facts["cores"]:
+        text += f"; **the machine was shared** (load {facts['load_before']:.1f} before the run)"
     return text

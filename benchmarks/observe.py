@@ -1,6 +1,6 @@
 """What the outermost layer costs a request: `python -m benchmarks.observe`.
 
-CPU time of one process, the least of several rounds; no socket, no HTTP parser, so that a bare
+CPU time of one process, the minimum of several rounds; no socket, no HTTP parser, so that a bare
 endpoint is as cheap as it gets and the difference shows.
 """
 
@@ -56,7 +56,7 @@ async def send(message: Message) -> None:
 
 
 def microseconds(app: ASGIApp) -> float:
-    """CPU time of a request, the least of the rounds."""
+    """CPU time of a request, minimum over the rounds."""
 
     async def once() -> float:
         started = time.process_time()

@@ -1,4 +1,4 @@
-"""What each benchmark gives: figures for a file, a table, and the ratios that have a goal."""
+"""Benchmark: its figures on disk, its table, and the ratios that have a goal."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Plan:
 
     Attributes
     ----------
-    quick : a tiny run that shows that it works, and measures nothing
-    minutes : of overload
+    quick : a tiny run that checks that the benchmark works, and measures nothing
+    minutes : length of the overload
     """
 
     sounds: Sounds
@@ -34,23 +34,23 @@ class Plan:
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure that should be at least, or at most, some number."""
+    """A figure with a lower or an upper bound."""
 
     what: str
     value: float
-    least: float | None = None
-    most: float | None = None
+    min: float | None = None
+    max: float | None = None
     unit: str = ""
 
     @property
     def met(self) -> bool:
-        return (self.least is None or self.value >= self.least) and (
-            self.most is None or self.value <= self.most
+        return (self.min is None or self.value >= self.min) and (
+            self.max is None or self.value <= self.max
         )
 
     def row(self) -> str:
         digits = next(3 - power for power in (3, 2, 1, 0) if self.value >= 10**power or not power)
-        aim = f"≥ {self.least:g}" if self.least is not None else f"≤ {self.most:g}"
+        aim = f"≥ {self.min:g}" if self.min is not None else f"≤ {self.max:g}"
         space = " " if self.unit else ""
         value = f"{self.value:.{digits}f}{space}{self.unit}"
         met = "yes" if self.met else "**no**"
@@ -62,11 +62,11 @@ GOALS = "| | measured | goal | met |\n|---|---|---|---|"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark: `measure` runs it, `table` and `goals` read what it gave.
+    """One benchmark: `measure` runs it, `table` and `goals` read its figures.
 
     Attributes
     ----------
-    when_named : it takes long, and runs only where it is asked for by name
+    when_named : takes long, and runs only if selected by `--only`
     """
 
     name: str
@@ -81,7 +81,7 @@ class Benchmark:
         return RESULTS / f"{self.name}.json"
 
     def read(self) -> Figures | None:
-        """The figures of the last run; None where there was none."""
+        """The figures of the last run; None if there was none."""
         if not self.path.exists():
             return None
         figures: Figures = json.loads(self.path.read_text())
@@ -93,7 +93,7 @@ class Benchmark:
 
 
 def rounded(value: Any) -> Any:
-    """Floats to four significant digits: what is beyond is noise."""
+    """Floats to four significant digits; the others are noise."""
     if isinstance(value, dict):
         return {name: rounded(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

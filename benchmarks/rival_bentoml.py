@@ -40,7 +40,7 @@ class Batched:
     )
     def embed(self, file: list[Path]) -> list[Answer]:
         audio = self.embedder.audio
-        windows = [read_windows(each, audio, WindowChoice()).samples for each in file]
+        windows = [read_windows(path, audio, WindowChoice()).samples for path in file]
         answers = self.embedder.session.run(
             ["embedding", "features"], {"waveform": np.concatenate(windows)}
         )

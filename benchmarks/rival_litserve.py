@@ -44,7 +44,7 @@ class Embed(litserve.LitAPI):  # type: ignore[misc]
         answers: list[np.ndarray] = self.embedder.session.run(
             ["embedding", "features"], {"waveform": waveforms}
         )
-        return [each[0] for each in answers] if x.ndim == 1 else answers
+        return [output[0] for output in answers] if x.ndim == 1 else answers
 
     def unbatch(self, output: list[np.ndarray]) -> list[Any]:
         return list(zip(*output, strict=True))

@@ -1,10 +1,9 @@
-"""`/embed` against LitServe and BentoML with the same decoding and graph, one worker a core.
+"""`/embed` beside LitServe and BentoML with the same decoding and graph, one worker per core.
 
-Each is measured with its own batching and without, as on a CPU a batch of this network takes
-longer than its windows one by one; the better of the two is what the service is held against.
-They decode in the process that answers, and hash and check nothing: a file that crashes its
-decoder takes a worker along. They run in an environment of their own, `.venv-bench` (`make bench`
-makes it).
+Each is measured with and without its batching, as a batch of this network takes a CPU longer than
+its windows one by one; the goals compare with the better of the two. Both decode in the process
+that answers, without hashing or isolation: a file that crashes the decoder takes the worker down.
+They run in a virtual environment of their own, `.venv-bench`, which `make bench` creates.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def _serve(name: str, batched: bool) -> AbstractContextManager[Server]:
 
 
 def measure(plan: Plan) -> Figures:
-    """One row a server, with and without its batching."""
+    """One row for each server, with and without its batching."""
     if not PYTHON.exists():
         raise RuntimeError(f"{PYTHON.parent.parent.name} is missing: run `make bench`")
     litserve, bentoml = subprocess.check_output([PYTHON, "-c", VERSIONS], text=True).split()
@@ -50,7 +49,7 @@ def measure(plan: Plan) -> Figures:
                 with _serve(name, batched) as server:
                     rows.append({"server": name, "batched": batched} | _speeds(plan, server))
                 print(_row(rows[-1]), flush=True)
-        # At both ends, so that a machine that slows down meanwhile favours nobody.
+        # Measured first and last, so that a machine that slows down favours no server.
         again = _speeds(plan, service)
     rows[0] |= {length: (rows[0][length] + again[length]) / 2 for length in NAMES.values()}
     return {"versions": versions, "rows": rows}
@@ -75,20 +74,22 @@ def _row(row: Figures) -> str:
 
 
 def table(figures: Figures) -> str:
-    versions = ", ".join(f"{NAMES_OF[name]} {each}" for name, each in figures["versions"].items())
+    versions = ", ".join(
+        f"{NAMES_OF[name]} {version}" for name, version in figures["versions"].items()
+    )
     header = "| | batching | " + " | ".join(f"{name}s, MP3/s" for name in NAMES.values())
     rows = map(_row, figures["rows"])
     return "\n".join([f"{versions}.\n", f"{header} |", "|---|---|---|---|", *rows])
 
 
 def goals(figures: Figures) -> list[Goal]:
-    mine, *others = figures["rows"]
+    service, *others = figures["rows"]
     found = []
-    for name, called in NAMES_OF.items():
+    for name, title in NAMES_OF.items():
         for length in NAMES.values():
             best = max(row[length] for row in others if row["server"] == name)
-            what = f"{length}s, MP3: `/embed` ÷ {called}"
-            found.append(Goal(what, mine[length] / best, least=1))
+            what = f"{length}s, MP3: `/embed` ÷ {title}"
+            found.append(Goal(what, service[length] / best, min=1))
     return found
 
 

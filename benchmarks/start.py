@@ -1,4 +1,4 @@
-"""From the start of `python -m service` to ready, and the memory that it takes."""
+"""Time from the start of `python -m service` to ready, and resident memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def measure(plan: Plan) -> Figures:
 
 
 def table(figures: Figures) -> str:
-    starts = ", ".join(f"{each:.2f}" for each in figures["starts_s"])
+    starts = ", ".join(f"{seconds:.2f}" for seconds in figures["starts_s"])
     lines = [
         f"Seconds to the first 200 of `/readyz`: {starts}.\n",
         "| resident, MB | service | with decoders |\n|---|---|---|",
@@ -37,7 +37,7 @@ def table(figures: Figures) -> str:
 
 
 def goals(figures: Figures) -> list[Goal]:
-    return [Goal("start to ready", statistics.median(figures["starts_s"]), most=3, unit="s")]
+    return [Goal("start to ready", statistics.median(figures["starts_s"]), max=3, unit="s")]
 
 
 START = Benchmark("start", "Start and memory", measure, table, goals)

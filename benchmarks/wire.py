@@ -32,7 +32,7 @@ class Answer:
     answered_s: float
 
     def header(self, name: str) -> str:
-        """A header's value; empty where it is not there."""
+        """A header's value; empty if it is missing."""
         found = re.search(rb"\r\n%b: *([^\r]*)" % name.encode(), self.head, re.IGNORECASE)
         return found[1].decode("latin-1") if found else ""
 
@@ -63,9 +63,9 @@ def connect(port: int) -> socket.socket:
 
 def is_open(connection: socket.socket) -> bool:
     """Whether the server has neither answered nor hung up."""
-    there = select.poll()
-    there.register(connection, select.POLLIN)
-    return not there.poll(0)
+    poller = select.poll()
+    poller.register(connection, select.POLLIN)
+    return not poller.poll(0)
 
 
 class Client:

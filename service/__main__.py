@@ -51,11 +51,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         Server(app, settings, banner).run(sockets=[listener])
-    if any(batcher.running for batcher in app.state.pipeline.batchers.values()):
-        # An inference run hangs: Python would wait for its thread.
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(0)
+    # Everything is closed. The interpreter's finalization takes several times as long as the
+    # shutdown, only to free memory, and would wait for the thread of an inference run that hangs.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _answer(arguments: list[str]) -> NoReturn:

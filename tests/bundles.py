@@ -131,6 +131,12 @@ def write_bundle(
     return write(folder / name, _card(name, content, audio), {"model.onnx": content})
 
 
+def small_models(folder: Path) -> dict[str, object]:
+    """Settings of a service that starts quickly: one small model in `folder`, and one decoder."""
+    write_bundle(folder / "models", "levels")
+    return {"models_dir": folder / "models", "default_model": "levels", "decode_workers": 1}
+
+
 def write_task(
     folder: Path,
     name: str,

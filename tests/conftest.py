@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,16 @@ import pytest
 
 from tests.running import Service, running
 from tests.sounds import FORMATS, golden, write
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `--numprocesses auto`: one more than cores, as some tests wait for a time to pass."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Training first: its files take longest, and the last ones should be short."""
+    items.sort(key=lambda item: "tests/training/" not in item.nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
 
 from service.cache.redis import PREFIX
-from tests.running import wait_until
+from tests.running import DEADLINE_S, wait_until
 
 
 def free_port() -> int:
@@ -67,7 +67,7 @@ class RedisServer:
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
+            self.process.wait(DEADLINE_S)
 
     def stored(self) -> list[bytes]:
         with self.client as client:
@@ -161,10 +161,10 @@ class Passing(socketserver.BaseRequestHandler):
 def way_to(upstream: int | None = None, spoilt: Spoilt | None = None) -> Iterator[Way]:
     with Way(upstream) as way:
         way.spoilt = spoilt
-        thread = threading.Thread(target=way.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=way.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
             yield way
         finally:
             way.shutdown()
-            thread.join()
+            thread.join(DEADLINE_S)

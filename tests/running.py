@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 60.0
+# Of every wait: far beyond what a busy machine needs, so that only a hang meets it.
+DEADLINE_S = 90.0
 
 
 def wait_until(holds: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
@@ -39,6 +40,19 @@ class Service:
 
     def log(self) -> str:
         return self.output.read_text()
+
+    def wait(self) -> int:
+        """Wait for the end of the service; its exit status."""
+        return exit_status(self.process, self.output)
+
+    def metric(self, line: str) -> bool:
+        """Whether `/metrics` has that line, a name and its value."""
+        return line in self.http.get("/metrics").text.splitlines()
+
+    def is_stopping(self) -> bool:
+        """Whether new work is refused, since the service ends."""
+        response = self.http.get("/readyz")
+        return response.status_code == 503 and "urn:tasteprint:stopping" in response.text
 
     def post(self, route: str, file: Path | bytes, **query: str | int | bool) -> httpx.Response:
         """Post one file by multipart."""
@@ -117,12 +131,30 @@ def launch(output: Path, **settings: object) -> subprocess.Popen[bytes]:
     given = {f"TASTEPRINT_{key.upper()}": str(value) for key, value in settings.items()}
     with output.open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "service"],
+            [sys.executable, "-X", "faulthandler", "-m", "service"],
             cwd=ROOT,
             env=kept | {"TASTEPRINT_PORT": "0", "TASTEPRINT_LOG_LEVEL": "debug"} | given,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
+
+
+def exit_status(process: subprocess.Popen[bytes], output: Path) -> int:
+    """Wait for the end of a process; its exit status.
+
+    Fails where the process hangs, with what it wrote and with the stack of each of its threads.
+    """
+    try:
+        return process.wait(DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # faulthandler writes the stacks
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        said = output.read_text()[-10_000:]
+        raise AssertionError(f"the service did not end in {DEADLINE_S:g} s:\n{said}") from None
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 @contextmanager
@@ -141,4 +173,4 @@ def running(output: Path, **settings: object) -> Iterator[Service]:
             yield Service(found[1], process, output, http)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(DEADLINE_S)
+        exit_status(process, output)

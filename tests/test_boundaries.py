@@ -1,4 +1,4 @@
-"""Imports run training → models ← service, and nothing else."""
+"""Import rules: training → models ← service, packages in their order, no circles, small folders."""
 
 from __future__ import annotations
 
@@ -7,17 +7,58 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MAX_FILES = 15
 MAY_IMPORT = {
     "models": {"models"},
     "service": {"service", "models"},
     "training": {"training", "models"},
 }
-# What a distribution is imported as, where that differs from its name.
+# The parts of each program from the lowest to the highest: a part imports only parts of lines above
+# its own.
+ORDER = {
+    "models": """
+        errors files malloc similarity
+        card
+        audio bundle
+        """,
+    "service": """
+        errors api_keys
+        settings
+        help
+        schemas
+        observability
+        problems
+        decoding inference cache
+        transport middleware
+        pipeline
+        api
+        app
+        server
+        __main__
+        """,
+    "training": """
+        errors
+        audio cf
+        networks datasets
+        fitting
+        estimator
+        export
+        quantization transfer
+        probes
+        cli
+        __main__
+        """,
+}
+TRAINING_LIBRARIES = {"torch", "torchaudio", "lightning", "implicit", "pandas"}
+# What a distribution is imported as, where its name differs.
 MODULES = {
     "fastapi": {"fastapi", "starlette"},
     "onnxruntime_gpu": {"onnxruntime"},
@@ -25,8 +66,144 @@ MODULES = {
 }
 
 
+@dataclass(frozen=True)
+class Import:
+    """A file of ours that imports a name from another one."""
+
+    source: str
+    target: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{path_of(self.source)} imports {self.name} from {path_of(self.target)}"
+
+
+@cache
+def modules(program: str) -> dict[str, Path]:
+    """Module name → file, of a program's every file."""
+    found = {}
+    for path in sorted((ROOT / program).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def path_of(module: str) -> Path:
+    return modules(module.partition(".")[0])[module].relative_to(ROOT)
+
+
+def statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Import statements wherever they are, but for those that only a type checker sees."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield from statements(node)
+
+
+@cache
+def imports_of(program: str) -> tuple[Import, ...]:
+    """Every import of one file of ours by another."""
+    known = {name for each in MAY_IMPORT for name in modules(each)}
+    found = []
+    for module, path in modules(program).items():
+        for node in statements(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                pairs = [(alias.name, alias.name) for alias in node.names]
+            else:
+                pairs = [(f"{node.module}.{alias.name}", alias.name) for alias in node.names]
+            for name, label in pairs:
+                target = name if name in known else name.rpartition(".")[0]
+                if target in known and target != module:
+                    found.append(Import(module, target, label))
+    return tuple(found)
+
+
+def part_of(module: str) -> str:
+    """`service.cache.redis` -> `cache`; empty for the program itself."""
+    return [*module.split("."), ""][1]
+
+
+@pytest.mark.parametrize("program", MAY_IMPORT)
+def test_a_program_imports_only_what_it_may(program: str) -> None:
+    ours = {"models", "service", "training", "tests", "benchmarks"}
+    for path in modules(program).values():
+        assert imported(path) & ours <= MAY_IMPORT[program], path
+
+
+@pytest.mark.parametrize("program", ORDER)
+def test_every_part_of_a_program_has_its_place(program: str) -> None:
+    parts = {part_of(module) for module in modules(program)} - {""}
+    assert parts == set(ORDER[program].split())
+
+
+@pytest.mark.parametrize("program", ORDER)
+def test_no_import_goes_upwards(program: str) -> None:
+    floors = {
+        part: floor
+        for floor, line in enumerate(ORDER[program].strip().splitlines())
+        for part in line.split()
+    }
+    upwards = []
+    for found in imports_of(program):
+        source, target = part_of(found.source), part_of(found.target)
+        same_program = found.target.partition(".")[0] == program
+        between_parts = same_program and source and target and source != target
+        if between_parts and floors[target] >= floors[source]:
+            upwards.append(f"{found}: {program}/{source} stands below {program}/{target}")
+    assert not upwards, "\n".join(upwards)
+
+
+@pytest.mark.parametrize("program", MAY_IMPORT)
+def test_no_files_import_each_other_in_a_circle(program: str) -> None:
+    targets: dict[str, dict[str, Import]] = {module: {} for module in modules(program)}
+    for found in imports_of(program):
+        if found.target in targets:
+            targets[found.source].setdefault(found.target, found)
+    circle = find_circle(targets)
+    assert not circle, "\n".join(map(str, circle))
+
+
+def find_circle(targets: dict[str, dict[str, Import]]) -> list[Import]:
+    """The imports of one circle, in its order; empty without any."""
+    done: set[str] = set()
+
+    def visit(module: str, way: list[Import]) -> list[Import]:
+        on_way = [step.source for step in way]
+        if module in on_way:
+            return way[on_way.index(module) :]
+        if module in done:
+            return []
+        for target, found in targets[module].items():
+            if circle := visit(target, [*way, found]):
+                return circle
+        done.add(module)
+        return []
+
+    return next(filter(None, (visit(module, []) for module in targets)), [])
+
+
+def test_a_circle_is_found_with_its_files_and_names() -> None:
+    steps = [
+        Import("models.card", "models.errors", "x"),
+        Import("models.errors", "models.card", "y"),
+    ]
+    targets = {step.source: {step.target: step} for step in steps} | {"models.bundle": {}}
+    assert [str(step) for step in find_circle(targets)] == [
+        "models/card.py imports x from models/errors.py",
+        "models/errors.py imports y from models/card.py",
+    ]
+
+
+@pytest.mark.parametrize("program", MAY_IMPORT)
+def test_no_folder_has_too_many_files(program: str) -> None:
+    for folder in {path.parent for path in modules(program).values()}:
+        files = sorted(path.name for path in folder.glob("*.py"))
+        assert len(files) <= MAX_FILES, f"{folder.relative_to(ROOT)}: {', '.join(files)}"
+
+
 def imported(path: Path) -> set[str]:
-    """Top-level names of everything a file imports, wherever in it."""
+    """Top-level names of everything that a file imports, wherever in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -36,21 +213,14 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("program", MAY_IMPORT)
-def test_a_program_imports_only_what_it_may(program: str) -> None:
-    ours = {"models", "service", "training", "tests", "benchmarks"}
-    for path in sorted((ROOT / program).rglob("*.py")):
-        assert imported(path) & ours <= MAY_IMPORT[program], path
-
-
 @pytest.mark.parametrize("program", ["models", "service"])
 def test_nothing_that_serves_names_a_training_library(program: str) -> None:
-    for path in sorted((ROOT / program).rglob("*.py")):
-        assert not imported(path) & {"torch", "torchaudio", "lightning", "implicit", "pandas"}, path
+    for path in modules(program).values():
+        assert not imported(path) & TRAINING_LIBRARIES, path
 
 
 def declared() -> set[str]:
-    """Modules of the distributions that pyproject.toml installs for the service, and for traces."""
+    """Modules of the distributions that pyproject.toml installs for the service and its traces."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = project["dependencies"] + project["optional-dependencies"]["otel"]
     names = (re.split(r"[^\w-]", line)[0].replace("-", "_") for line in lines)
@@ -60,7 +230,7 @@ def declared() -> set[str]:
 @pytest.mark.parametrize("program", ["models", "service"])
 def test_what_serves_imports_only_declared_dependencies(program: str) -> None:
     may = {"models", "service"} | declared() | sys.stdlib_module_names
-    for path in sorted((ROOT / program).rglob("*.py")):
+    for path in modules(program).values():
         assert imported(path) <= may, path
 
 

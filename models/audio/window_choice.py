@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ class WindowChoice:
     offset_s: float = 0.0
 
     @classmethod
+    @lru_cache(128)  # most requests ask for one of a few windows
     def parse(cls, text: str) -> WindowChoice:
         """Parse `middle`, `start`, `all` or a number of seconds; `ValueError` for anything else."""
         if mode := NAMED.get(text):
@@ -34,7 +36,9 @@ class WindowChoice:
             raise ValueError(f"window must be middle, start, all or seconds, not {text!r}")
         return cls("offset", float(text))
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """The text that `parse` reads as this choice, in one form for equal choices."""
         # All digits: with `:g`, which keeps six, two offsets could share a cache key.
         return repr(self.offset_s) if self.mode == "offset" else self.mode
 

@@ -10,7 +10,6 @@ from fastapi.routing import APIRoute
 
 from models.audio.window_choice import WindowChoice
 from service.api import render
-from service.api.dependencies import encoder_of, pipeline_of
 from service.api.embed_batch import BatchResponse, BatchUpload
 from service.api.openapi import (
     BATCH_LINES,
@@ -25,14 +24,8 @@ from service.api.openapi import (
 from service.errors import NotRemembered
 from service.inference.model import Model
 from service.observability.context import StageTimer, current
-from service.pipeline.pipeline import Pipeline
-from service.pipeline.request import (
-    ModelAnswer,
-    ModelRequest,
-    ModelResult,
-    note_outcomes,
-    raise_if_error,
-)
+from service.pipeline.pipeline import Pipeline, note_outcomes, pipeline_of, raise_if_error
+from service.pipeline.request import ModelAnswer, ModelRequest, ModelResult
 from service.schemas.headers import SERVER_TIMING
 from service.schemas.queries import AnalyzeQuery, EmbedQuery, TaskQuery
 from service.schemas.responses import Analysis, Classification, Embedding, Regression, Sha256
@@ -63,7 +56,8 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
 
     With `Accept: application/octet-stream` the bare numbers, as little-endian float32.
     """
-    pipeline, model = encoder_of(request, query.model)
+    pipeline = pipeline_of(request)
+    model = pipeline.encoder(query.model)
     answer, timer = await _ask_one(request, pipeline, model, query.window)
     response = render.embedding_response(answer, request, features=query.features)
     response.headers[SERVER_TIMING] = timer.header()
@@ -94,11 +88,11 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
 
     Lines come as files are done, in any order; a problem of one file is in the line of that file.
     """
-    pipeline_of(request).check_open()
-    pipeline, model = encoder_of(request, query.model)
+    pipeline = pipeline_of(request)
+    pipeline.check_open()
     batch = BatchUpload(
         pipeline,
-        model,
+        pipeline.encoder(query.model),
         WindowChoice.parse(query.window),
         query.features,
         BatchFiles(request, pipeline.settings, pipeline.upload_budget),
@@ -117,9 +111,10 @@ async def remembered(
     request: Request, sha256: Sha256, query: Annotated[EmbedQuery, Query()]
 ) -> Response:
     """The cached answer for the audio with that SHA-256: ask before an upload."""
-    pipeline, model = encoder_of(request, query.model)
-    window = str(WindowChoice.parse(query.window))
-    answer = await pipeline.look_up(sha256, window, model)
+    pipeline = pipeline_of(request)
+    model = pipeline.encoder(query.model)
+    window = WindowChoice.parse(query.window)
+    answer = await pipeline.look_up(sha256, window.text, model)
     if answer is None:
         raise NotRemembered("nothing is remembered of that audio, window and model", value=sha256)
     note_outcomes(current(), [model], [answer])

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from service.api.dependencies import pipeline_of
 from service.api.limits import Limits, limits_of
 from service.api.openapi import problems
 from service.errors import Stopping, Unavailable, UnknownModel
 from service.inference.model import Model
 from service.observability.metrics import Metrics
+from service.pipeline.pipeline import pipeline_of
 from service.pipeline.probe import Probe
 from service.schemas.queries import NoQuery
 from service.schemas.responses import Health, ModelCard, ModelList, Readiness, RefusedModel

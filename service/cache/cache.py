@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import Protocol
 
 from service.cache.redis import RedisCache
-from service.observability.events import SILENT, Observer
+from service.observability.events import NO_LISTENER, EventListener
 from service.schemas.responses import Computed
 from service.settings import Settings
 
@@ -31,10 +31,10 @@ def cache_key(audio_sha256: str, window: str, model: str) -> str:
     return f"{model}:{audio_sha256}:{window}"
 
 
-def open_cache(settings: Settings, observer: Observer = SILENT) -> Cache:
+def open_cache(settings: Settings, listener: EventListener = NO_LISTENER) -> Cache:
     """Redis where its URL is set, else this process's memory. Redis is connected at first use."""
     if settings.redis_url is not None:
-        return RedisCache(settings, observer)
+        return RedisCache(settings, listener)
     return MemoryCache(settings.cache_entries, settings.cache_ttl_s)
 
 

@@ -20,7 +20,7 @@ from service.cache.redis_connection import (
     describe_error,
     open_pool,
 )
-from service.observability.events import SILENT, Observer
+from service.observability.events import NO_LISTENER, EventListener
 from service.schemas.responses import Computed
 from service.settings import Settings
 
@@ -42,8 +42,8 @@ class RedisCache:
     another type) is a miss and leaves the circuit closed: Redis is up and answers quickly.
     """
 
-    def __init__(self, settings: Settings, observer: Observer = SILENT) -> None:
-        self._observer = observer
+    def __init__(self, settings: Settings, listener: EventListener = NO_LISTENER) -> None:
+        self._listener = listener
         url = settings.redis_url
         assert url is not None
         self._timeout_s = settings.redis_timeout_ms / 1000
@@ -63,7 +63,7 @@ class RedisCache:
         value = await self._call("GET", lambda: self._redis.get(PREFIX + key))
         found = decode(key, value) if isinstance(value, bytes) else None
         if found is None and value is not None:
-            self._observer.cache_failed("damaged")
+            self._listener.cache_failed("damaged")
         return found
 
     async def put(self, key: str, value: Computed) -> None:
@@ -72,7 +72,7 @@ class RedisCache:
 
     async def _call(self, verb: str, command: Callable[[], object]) -> object:
         if not await self._breaker.allows_call():
-            self._observer.cache_failed("unanswered")
+            self._listener.cache_failed("unanswered")
             return None
         try:
             # The timeout includes the wait for a connection and connecting.
@@ -81,11 +81,11 @@ class RedisCache:
                     return None
                 value = await cast(Awaitable[object], command())
         except ResponseError as error:
-            self._observer.cache_failed("refused")
+            self._listener.cache_failed("refused")
             self._note_refusal(verb, describe_error(error))
             return None
         except Exception as error:  # also what the client raises on garbage: it fails no request
-            self._observer.cache_failed("unanswered")
+            self._listener.cache_failed("unanswered")
             self._breaker.record_failure(error)
             return None
         self._note_refusal(verb, None)

@@ -15,7 +15,7 @@ from models.card import AudioInput
 from service.decoding.messages import Job
 from service.decoding.worker import DecoderWorker
 from service.errors import DecoderLost
-from service.observability.events import SILENT, Observer
+from service.observability.events import NO_LISTENER, EventListener
 from service.settings import Settings
 
 # Between two attempts to start a process.
@@ -32,9 +32,9 @@ class DecodePool:
     waiting : jobs that wait for an idle worker
     """
 
-    def __init__(self, settings: Settings, observer: Observer = SILENT) -> None:
+    def __init__(self, settings: Settings, listener: EventListener = NO_LISTENER) -> None:
         self._settings = settings
-        self._observer = observer
+        self._listener = listener
         # Last in, first out: the memory of the worker that was used last is warm.
         self._idle: asyncio.LifoQueue[DecoderWorker] = asyncio.LifoQueue()
         self._supervisors: list[asyncio.Task[None]] = []
@@ -61,7 +61,7 @@ class DecodePool:
             while True:
                 self._idle.put_nowait(worker)
                 cause = await worker.wait_for_exit()
-                self._observer.decoder_died(cause)
+                self._listener.decoder_died(cause)
                 log.warning("a decoder has ended (%s), starting another", cause)
                 worker = await self._start_another()
         finally:

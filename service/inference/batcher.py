@@ -16,7 +16,7 @@ from models.audio.window_choice import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
 from service.inference.model import Model, Outputs
 from service.inference.workers import WorkerPool
-from service.observability.events import SILENT, Observer
+from service.observability.events import NO_LISTENER, EventListener
 
 log = logging.getLogger("tasteprint")
 
@@ -55,9 +55,11 @@ class Batcher:
     worker is a device; whichever is free takes what is queued.
     """
 
-    def __init__(self, model: Model, timeout_s: float, observer: Observer = SILENT) -> None:
+    def __init__(
+        self, model: Model, timeout_s: float, listener: EventListener = NO_LISTENER
+    ) -> None:
         self._model = model
-        self._observer = observer
+        self._listener = listener
         self._timeout_s = timeout_s
         self._queue: deque[QueuedWindow] = deque()
         self._not_empty = asyncio.Event()
@@ -129,7 +131,7 @@ class Batcher:
 
     async def _run_batch(self, batch: list[QueuedWindow], worker: int) -> None:
         started = time.perf_counter()
-        self._observer.batch(self._model.card.name, len(batch))
+        self._listener.batch(self._model.card.name, len(batch))
         windows = [queued.window for queued in batch]
         try:
             rows = await self._pool.run(worker, windows, solo=not self._queue)

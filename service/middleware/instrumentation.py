@@ -38,11 +38,16 @@ class RequestRecorder:
         """Record a request that ends now."""
         self.running.discard(context)
         route, ended_s = self._route_of(scope), time.perf_counter()
-        self._metrics.request(route, context, ended_s - context.started_s)
+        outcome, reason, cached = context.summary()
+        self._metrics.request(route, outcome, reason, context, ended_s - context.started_s)
         if self._traces is not None:
             self._traces.request(f"{scope['method']} {route}", context, scope, ended_s)
         if access.isEnabledFor(logging.INFO):
             fields = _fields(scope, context, route, ended_s)
+            if outcome != "answered":
+                fields["problem"] = reason
+            if context.models:
+                fields |= {"models": [model.model for model in context.models], "cached": cached}
             message = f"{scope['method']} {route} {context.status}"
             # Not `access.info`, which looks for the caller's file and line first.
             extra = {"fields": fields}
@@ -69,11 +74,6 @@ def _fields(scope: Scope, context: RequestContext, route: str, ended_s: float) -
     }
     if route == NO_ROUTE:
         fields["path"] = scope["path"][:MAX_PATH_CHARS]
-    if context.outcome != "answered":
-        fields["problem"] = context.reason
-    if context.models:
-        fields["models"] = [outcome.model for outcome in context.models]
-        fields["cached"] = context.cached
     return fields
 
 

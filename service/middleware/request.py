@@ -45,9 +45,8 @@ class RequestMiddleware:
         context = RequestContext(request_id_of(scope["headers"]))
         token = CURRENT.set(context)
         self._recorder.running.add(context)
-        receive, send = _counting(receive, context), self._sender(send, scope, context)
         try:
-            await self._respond(scope, receive, send)
+            await self._respond(scope, receive, self._sender(send, scope, context))
         except BaseException:
             # The context stays set: the caller logs the traceback with the request ID.
             self._recorder.record(scope, context)
@@ -83,15 +82,6 @@ class RequestMiddleware:
             await send(message)
 
         return send_with_headers
-
-
-def _counting(receive: Receive, context: RequestContext) -> Receive:
-    async def receive_and_count() -> Message:
-        message = await receive()
-        context.received_bytes += len(message.get("body", b""))
-        return message
-
-    return receive_and_count
 
 
 def request_id_of(request_headers: list[tuple[bytes, bytes]]) -> str:

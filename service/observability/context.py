@@ -102,6 +102,10 @@ class RequestContext:
         """Whether the request's body is being received."""
         return any("upload" in timer.running for timer in self.timers)
 
+    def summary(self) -> tuple[str, str, bool | None]:
+        """Outcome, reason, and whether every model's answer was cached."""
+        return self.outcome, self.reason, self.cached
+
     @property
     def cached(self) -> bool | None:
         """Whether every model's answer was cached; None where the request asked no model."""

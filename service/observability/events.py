@@ -1,31 +1,31 @@
-"""Observer: what the stages tell of themselves as they work."""
+"""Event listener: the interface by which stages report events, implemented by the metrics."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 CacheResult = Literal["hit", "miss"]
-# `unanswered`: Redis is not there or too slow. `refused`: an error was its answer (it is full).
-# `damaged`: what it kept is not what was written.
+# `unanswered`: Redis is unreachable or too slow. `refused`: Redis answered with an error (it is
+# full). `damaged`: the stored entry is not the one that was written.
 CacheFailure = Literal["unanswered", "refused", "damaged"]
-# `crashed`: by what it read. `lost`: ended from outside.
+# `crashed`: by the file that was decoded. `lost`: killed from outside.
 Death = Literal["crashed", "timed-out", "lost"]
 
 
-class Observer:
-    """Takes no notice; `metrics.Metrics` does."""
+class EventListener:
+    """Listener that ignores every event; `metrics.Metrics` counts them."""
 
     def batch(self, model: str, windows: int) -> None:
         """A model is about to run on that many windows."""
 
     def cache(self, result: CacheResult) -> None:
-        """An answer was looked up."""
+        """An answer was looked up in the cache."""
 
     def cache_failed(self, why: CacheFailure) -> None:
-        """The cache could not do what it was asked for; nobody's request failed of it."""
+        """The cache failed; the request goes on without it."""
 
     def decoder_died(self, cause: Death) -> None:
-        """A decoder process has ended and is replaced."""
+        """A decoder process has ended, and is replaced."""
 
 
-SILENT = Observer()
+NO_LISTENER = EventListener()

@@ -18,7 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from service.observability.context import RequestContext
-from service.observability.events import CacheFailure, CacheResult, Death, Observer
+from service.observability.events import CacheFailure, CacheResult, Death, EventListener
 
 # From a cached answer's lookup to the longest that a stage may take by default.
 SECONDS = (
@@ -44,7 +44,7 @@ class SeriesByLabels(dict[tuple[str, ...], T]):
         return series
 
 
-class Metrics(Observer):
+class Metrics(EventListener):
     """The metrics of one application, in a registry of its own.
 
     Attributes
@@ -145,9 +145,11 @@ class Metrics(Observer):
     def ready(self) -> None:
         self._ready.set(process_age_s())
 
-    def request(self, route: str, context: RequestContext, seconds: float) -> None:
+    def request(
+        self, route: str, outcome: str, reason: str, context: RequestContext, seconds: float
+    ) -> None:
         """Count a request that has ended."""
-        self._requests[route, context.outcome, context.reason].inc()
+        self._requests[route, outcome, reason].inc()
         self._request_seconds[(route,)].observe(seconds)
         for timer in context.timers:
             for stage, ms in timer.stages_ms.items():

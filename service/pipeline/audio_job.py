@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -84,7 +83,6 @@ class AudioJob:
         )
         # The models of a request go through the parts side by side: the latest parts are shared.
         self._decoded: SingleFlight[tuple[AudioInput, int], Windows] = SingleFlight(keep=2)
-        self._path: SingleFlight[str, Path] = SingleFlight(keep=1)
         self._is_admitted = False
         self._n_users = 0
         self._on_close = ExitStack()
@@ -139,11 +137,12 @@ class AudioJob:
 
     async def _compute_once(self, model: Model, timer: StageTimer) -> ModelAnswer:
         """The answer of the computation under way, else of a new one."""
-        flight = self._answers.call(model.card.name, self._compute, model, timer)
-        if not self.is_computing(model):
-            return await flight
+        is_shared = self.is_computing(model)
+        answer = self._answers.call(model.card.name, self._compute, model, timer)
+        if not is_shared:
+            return await answer
         with timer.stage("shared"):
-            return replace(await flight, cached=True)
+            return replace(await answer, cached=True)
 
     async def _compute(self, model: Model, timer: StageTimer) -> ModelAnswer:
         with self.acquire():
@@ -263,7 +262,7 @@ class AudioJob:
 
     async def _decode(self, audio: AudioInput, first: int) -> Windows:
         part = slice(first, first + WINDOWS_AT_A_TIME)
-        path = await self._path.call("path", self._upload.path)
+        path = await self._upload.path()
         return await self._stages.decoders.decode(path, audio, self._window, part=part)
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -10,13 +10,15 @@ from typing import Any
 from starlette.requests import Request
 
 from models.audio.window_choice import WindowChoice
+from models.errors import TasteprintError
 from service.cache.cache import cache_key, open_cache
 from service.decoding.pool import DecodePool
-from service.errors import Stopping
+from service.errors import Stopping, status_of, type_of
 from service.inference.batcher import Batcher
 from service.inference.model import Model
 from service.inference.registry import ModelRegistry
-from service.observability.events import SILENT, Observer
+from service.observability.context import ModelOutcome, RequestContext, outcome_of, reason_of
+from service.observability.events import NO_LISTENER, EventListener
 from service.pipeline.admission import Admission
 from service.pipeline.audio_job import AudioJob, Stages
 from service.pipeline.cancellation import run_until_disconnect
@@ -40,15 +42,17 @@ class Pipeline:
     """
 
     def __init__(
-        self, settings: Settings, models: ModelRegistry, observer: Observer = SILENT
+        self, settings: Settings, models: ModelRegistry, listener: EventListener = NO_LISTENER
     ) -> None:
         self.settings = settings
         self.models = models
-        self._observer = observer
+        # None where its bundle was refused: the service starts all the same.
+        self._default_encoder = models.loaded.get(settings.default_model)
+        self._listener = listener
         self.upload_budget = UploadBudget(settings.max_held_bytes)
-        self.cache = open_cache(settings, observer)
+        self.cache = open_cache(settings, listener)
         self.admission = Admission(settings.max_in_flight)
-        self.decoders = DecodePool(settings, observer)
+        self.decoders = DecodePool(settings, listener)
         self.batchers: dict[str, Batcher] = {}
         self.jobs: dict[str, AudioJob] = {}
         self.requests = 0
@@ -56,7 +60,7 @@ class Pipeline:
 
     async def start(self) -> None:
         for name, model in self.models.loaded.items():
-            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s, self._observer)
+            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s, self._listener)
         await self.decoders.start()
 
     async def close(self) -> None:
@@ -70,6 +74,17 @@ class Pipeline:
     def stop(self) -> None:
         """Take no more requests; those under way are finished."""
         self.stopping = True
+
+    def encoder(self, name: str | None) -> Model:
+        """The model of that name, or the default of `/embed`.
+
+        Raises
+        ------
+        UnknownModel
+        """
+        if name is None and self._default_encoder is not None:
+            return self._default_encoder
+        return self.models.find(name or self.settings.default_model)
 
     def check_open(self) -> None:
         """Refuse a request where the service is stopping.
@@ -120,7 +135,7 @@ class Pipeline:
         with ExitStack() as on_exit:
             on_exit.callback(upload.close)
             with asked.timer.stage("cache"):
-                sha256, window = upload.sha256, str(asked.window)
+                sha256, window = upload.sha256, asked.window.text
                 known = [await self.look_up(sha256, window, model) for model in asked.models]
             if all(known):
                 return [answer for answer in known if answer]
@@ -134,7 +149,7 @@ class Pipeline:
         if job is not None and job.is_computing(model):
             return None
         computed = await self.cache.get(cache_key(sha256, window, model.identity))
-        self._observer.cache("miss" if computed is None else "hit")
+        self._listener.cache("miss" if computed is None else "hit")
         return None if computed is None else ModelAnswer(model, computed, cached=True)
 
     @contextmanager
@@ -155,3 +170,37 @@ class Pipeline:
     def stages(self) -> Stages:
         """The stages that a job goes through."""
         return Stages(self.admission, self.cache, self.decoders, self.batchers)
+
+
+def pipeline_of(request: Request) -> Pipeline:
+    """The pipeline of the application that serves the request."""
+    pipeline: Pipeline = request.app.state.pipeline
+    return pipeline
+
+
+def raise_if_error(result: ModelResult) -> ModelAnswer:
+    """The answer of one model.
+
+    Raises
+    ------
+    TasteprintError
+        Where the result is one.
+    """
+    if isinstance(result, TasteprintError):
+        raise result
+    return result
+
+
+def note_outcomes(
+    context: RequestContext, models: Sequence[Model], results: Sequence[ModelResult]
+) -> None:
+    """Note in the request's context what each model answered, or why it did not."""
+    for model, result in zip(models, results, strict=True):
+        context.models.append(_outcome_of(model.card.name, result))
+
+
+def _outcome_of(name: str, result: ModelResult) -> ModelOutcome:
+    if isinstance(result, TasteprintError):
+        reason = reason_of(type_of(type(result).__name__))
+        return ModelOutcome(name, outcome_of(status_of(result)), reason)
+    return ModelOutcome(name, "cached" if result.cached else "computed")

@@ -88,7 +88,7 @@ class Probe:
         upload = Upload(size, UploadBudget(size))
         upload.write(self._sound)
         choice, stages = WindowChoice(), self._pipeline.stages()
-        job = AudioJob(upload, upload.sha256, str(choice), choice, stages)
+        job = AudioJob(upload, upload.sha256, choice.text, choice, stages)
         with job.acquire():
             for model in self._pipeline.models.loaded.values():
                 await job.run_model(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
@@ -20,21 +20,21 @@ class _Flight(Generic[T]):
     callers: int = 0
 
 
+@dataclass(eq=False)
 class SingleFlight(Generic[K, T]):
     """Computations by key, shared by the calls that come while they run.
 
     No call owns a computation: the computation goes on where a caller is cancelled, and is
     cancelled with the last of its callers.
 
-    Parameters
+    Attributes
     ----------
     keep : how many of the latest results stay, for calls that come after the computation
     """
 
-    def __init__(self, keep: int = 0) -> None:
-        self._keep = keep
-        self._running: dict[K, _Flight[T]] = {}
-        self._kept: OrderedDict[K, T] = OrderedDict()
+    keep: int = 0
+    _running: dict[K, _Flight[T]] = field(default_factory=dict, init=False)
+    _kept: OrderedDict[K, T] = field(default_factory=OrderedDict, init=False)
 
     def is_running(self, key: K) -> bool:
         return key in self._running
@@ -43,9 +43,9 @@ class SingleFlight(Generic[K, T]):
         """Computations under way."""
         return len(self._running)
 
-    async def call(
+    def call(
         self, key: K, compute: Callable[..., Coroutine[Any, Any, T]], *arguments: Any
-    ) -> T:
+    ) -> asyncio.Future[T]:
         """The kept result of that key, that of the computation under way, or of a new one.
 
         Parameters
@@ -53,16 +53,21 @@ class SingleFlight(Generic[K, T]):
         compute : makes the computation of `arguments` where a new one is needed
         """
         if key in self._kept:
-            return self._kept[key]
+            kept: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            kept.set_result(self._kept[key])
+            return kept
         flight = self._running.get(key) or self._start(key, compute(*arguments))
         flight.callers += 1
-        try:
-            return await asyncio.shield(flight.task)
-        finally:
-            flight.callers -= 1
-            if not flight.callers and not flight.task.done():
+        result = asyncio.shield(flight.task)
+        result.add_done_callback(lambda _: self._on_caller_done(key, flight))
+        return result
+
+    def _on_caller_done(self, key: K, flight: _Flight[T]) -> None:
+        flight.callers -= 1
+        if not flight.callers and not flight.task.done():  # the last caller was cancelled
+            if self._running.get(key) is flight:
                 del self._running[key]  # the next call starts a new computation
-                flight.task.cancel()
+            flight.task.cancel()
 
     def _start(self, key: K, computation: Coroutine[Any, Any, T]) -> _Flight[T]:
         flight = _Flight(asyncio.create_task(computation))
@@ -76,9 +81,9 @@ class SingleFlight(Generic[K, T]):
         # Looking at the exception keeps asyncio from reporting it where every caller has left.
         if flight.task.cancelled() or flight.task.exception():
             return
-        if self._keep:
+        if self.keep:
             self._kept[key] = flight.task.result()
-            while len(self._kept) > self._keep:
+            while len(self._kept) > self.keep:
                 self._kept.popitem(last=False)
 
     async def close(self) -> None:

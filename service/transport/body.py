@@ -170,7 +170,7 @@ class BodyReader:
         ------
         UploadTimeout, ClientDisconnect
         """
-        chunks = aiter(self._request.stream())
+        chunks, context = aiter(self._request.stream()), current()
         while True:
             try:
                 async with asyncio.timeout(None) as timeout:
@@ -183,6 +183,7 @@ class BodyReader:
                 raise self.evicted or self.rate.timeout() from error
             finally:
                 self.stop_waiting()
+            context.received_bytes += len(chunk)
             if self.evicted is not None:  # just as more bytes arrived
                 raise self.evicted
             if chunk:

@@ -34,6 +34,7 @@ class Upload:
         self._hash = hashlib.sha256()
         self._pieces: list[bytes | bytearray | memoryview] = []
         self._memfd: UploadMemfd | None = None
+        self._spilling: asyncio.Future[None] | None = None
         self._closed = False
         self.size = 0
 
@@ -66,13 +67,16 @@ class Upload:
             self._pieces.append(bytearray(data))
 
     async def path(self) -> Path:
-        """Path of the file for a decoder: a memfd, until the upload is closed."""
+        """Path of the file for a decoder: a memfd, written once, until the upload is closed."""
         if self._memfd is None:
             self._memfd = UploadMemfd()
             if self.size < BLOCKING_BYTES:
                 self._spill(self._memfd)
             else:
-                await asyncio.to_thread(self._spill, self._memfd)
+                loop = asyncio.get_running_loop()
+                self._spilling = loop.run_in_executor(None, self._spill, self._memfd)
+        if self._spilling is not None:  # shielded: another caller may wait for it too
+            await asyncio.shield(self._spilling)
         return self._memfd.path
 
     def _spill(self, memfd: UploadMemfd) -> None:

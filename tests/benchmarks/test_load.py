@@ -6,11 +6,13 @@ import http.server
 import threading
 import time
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 
 from benchmarks.load import Seen, arrive, saturate
 from benchmarks.wire import multipart
+from tests.running import DEADLINE_S
 
 TAKES_S = 0.05
 
@@ -20,12 +22,15 @@ class OneAtATime(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     turn = threading.Lock()
+    turns_s: ClassVar[list[float]] = []  # when each began and ended
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         refused = self.path == "/refused"
         with self.turn:
+            self.turns_s.append(time.perf_counter())
             time.sleep(0 if refused else TAKES_S)
+            self.turns_s.append(time.perf_counter())
         self.send_response(429 if refused else 200)
         self.send_header("Retry-After", "7")
         self.send_header("Server-Timing", "decode;dur=12.50, infer;dur=3")
@@ -44,13 +49,15 @@ def port() -> Iterator[int]:
         thread.start()
         yield server.server_address[1]
         server.shutdown()
-        thread.join()
+        thread.join(DEADLINE_S)
 
 
 def test_a_closed_loop_finds_what_a_server_can_do(port: int) -> None:
     seen = saturate(port, [multipart(b"x")], 12, 3)
     assert (len(seen.outcomes), seen.failed) == (12, 0)
-    assert 0.5 / TAKES_S < seen.per_second <= 1 / TAKES_S
+    turns_s = OneAtATime.turns_s[-2 * 12 :]
+    could_per_second = 12 / (turns_s[-1] - turns_s[0])  # on a machine that may be busy
+    assert 0.5 * could_per_second < seen.per_second <= could_per_second <= 1 / TAKES_S
     assert seen.stages_ms == {"decode": 12.5, "infer": 3.0}
 
 

@@ -17,6 +17,7 @@ from service.inference.registry import load_models
 from service.inference.session import session_options
 from service.settings import Settings
 from tests.bundles import write_bundle
+from tests.running import DEADLINE_S
 
 
 @dataclass(eq=False)
@@ -40,7 +41,7 @@ class Device:
 
     def run(self, names: list[str], inputs: dict[str, Any]) -> Any:
         self.entered.set()
-        assert self.goes_on.wait(30)
+        assert self.goes_on.wait(DEADLINE_S)
         if self.meet:
             self.meet()
         self.sizes.extend(len(batch) for batch in inputs.values())

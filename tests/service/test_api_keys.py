@@ -12,7 +12,7 @@ from service import api_keys
 from service.errors import CannotStart
 from service.middleware.auth import read_keys
 from service.settings import Settings
-from tests.running import launch
+from tests.running import exit_status, launch
 
 FIRST, SECOND = "first-key-0123456789", "second-key-0123456789"
 
@@ -96,7 +96,8 @@ def test_a_bad_file_of_keys_is_refused_without_its_content(
 
 
 def test_a_bad_key_is_said_by_the_settings_name_at_the_start(tmp_path: Path) -> None:
-    assert launch(tmp_path / "log", api_keys="short-secret").wait(30) == 1
+    process = launch(tmp_path / "log", api_keys="short-secret")
+    assert exit_status(process, tmp_path / "log") == 1
     said = (tmp_path / "log").read_text()
     assert "TASTEPRINT_API_KEYS: " in said
     assert "needs at least 16" in said

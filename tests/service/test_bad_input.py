@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.running import Service, wait_until
+from tests.running import DEADLINE_S, Service, wait_until
 from tests.sounds import SAMPLE_RATE, Sound, golden, write, write_silent_video
 
 MiB = 1 << 20
@@ -135,7 +135,7 @@ def test_too_large_is_refused_while_it_streams(service: Service) -> None:
     """The answer comes while the client is still sending: this one would never end."""
     where = urlsplit(service.url)
     block = b"100000\r\n" + bytes(MiB) + b"\r\n"
-    with socket.create_connection((where.hostname, where.port), timeout=30) as client:
+    with socket.create_connection((where.hostname, where.port), timeout=DEADLINE_S) as client:
         client.sendall(
             b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: audio/wav\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n"

@@ -78,13 +78,15 @@ def test_legends_name_labels_that_their_query_keeps() -> None:
             assert named <= kept | PROMETHEUS_OWN | {"version"}, panel["title"]
 
 
-def test_the_readme_shows_series_and_a_line_that_are_there(found: Scrape, watched: Service) -> None:
-    readme = (ROOT / "README.md").read_text().partition("## Watch it")[2]
-    shown = re.findall(r"^(tasteprint_\w+)(?:\{(.*)\})? [\d.]+$", readme, re.MULTILINE)
+def test_the_operations_page_shows_series_and_a_log_line_that_exist(
+    found: Scrape, watched: Service
+) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    shown = re.findall(r"^(tasteprint_\w+)(?:\{(.*)\})? [\d.]+$", page, re.MULTILINE)
     assert len(shown) == 7
     for name, labels in shown:
         assert set(re.findall(r"(\w+)=", labels)) == found.labels(name)[0].keys(), name
-    (line,) = re.findall(r"^```json\n(.*)\n```", readme, re.MULTILINE)
+    (line,) = re.findall(r"^```json\n(.*)\n```", page, re.MULTILINE)
     lines = [json.loads(each) for each in watched.log().splitlines()]
     assert list(json.loads(line)) in [list(each) for each in lines]
 

@@ -19,7 +19,7 @@ from service.__main__ import listen
 from service.app import create_app
 from service.settings import Settings
 from tests.bundles import graph_bytes, write_bundle, write_head
-from tests.running import ROOT, Service, running
+from tests.running import DEADLINE_S, ROOT, Service, running
 from tests.sounds import FORMATS, golden, write, write_silent_video
 
 # Folders that a path of the server's starts with; what a client wrote itself starts with dots.
@@ -172,7 +172,7 @@ def test_odd_paths_and_parameters(broken: Service, short_clip: Path) -> None:
 )
 def test_bytes_that_are_hardly_http(broken: Service, said: bytes) -> None:
     where = urlsplit(broken.url)
-    with socket.create_connection((where.hostname, where.port), timeout=30) as client:
+    with socket.create_connection((where.hostname, where.port), timeout=DEADLINE_S) as client:
         client.sendall(said)
         client.shutdown(socket.SHUT_WR)
         heard = b""
@@ -197,7 +197,7 @@ class served:  # noqa: N801  used like `running`
         self._listener = listen("127.0.0.1", 0)
         self._server = uvicorn.Server(uvicorn.Config(self._app, log_level="critical"))
         run = {"sockets": [self._listener]}
-        self._thread = threading.Thread(target=self._server.run, kwargs=run)
+        self._thread = threading.Thread(target=self._server.run, kwargs=run, daemon=True)
 
     def __enter__(self) -> str:
         self._thread.start()
@@ -205,13 +205,14 @@ class served:  # noqa: N801  used like `running`
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive(), "the service did not end"
 
 
 def test_a_bug_of_the_service(tmp_path: Path) -> None:
     write_bundle(tmp_path, "levels")
     with served(Settings(models_dir=tmp_path, decode_workers=1)) as url:
-        answer = httpx.get(f"{url}/bug", timeout=30)
+        answer = httpx.get(f"{url}/bug", timeout=DEADLINE_S)
     assert answer.status_code == 500
     assert answer.json()["type"] == "urn:tasteprint:bug"
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -11,7 +11,7 @@ import pytest
 from models.bundle import read
 from service.__main__ import listen
 from service.settings import MODELS_DIR
-from tests.running import is_decoder, launch, running, wait_until
+from tests.running import exit_status, is_decoder, launch, running, wait_until
 
 
 def test_the_banner_says_what_is_really_used(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_signal_ends_it_with_its_decoders(tmp_path: Path, how: signal.Signals)
         assert len(decoders) == 2
         service.http.close()
         service.process.send_signal(how)
-        service.process.wait(30)
+        service.wait()
         assert not any(is_decoder(pid) for pid in decoders)
         assert "Traceback" not in service.log()
 
@@ -42,7 +42,7 @@ def test_decoders_end_when_the_service_is_killed(tmp_path: Path) -> None:
     with running(tmp_path / "log", decode_workers=2) as service:
         decoders = service.decoders()
         service.process.kill()
-        service.process.wait(30)
+        service.wait()
         wait_until(lambda: not any(is_decoder(pid) for pid in decoders), "the decoders end")
 
 
@@ -50,7 +50,7 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         process = launch(tmp_path / "log", port=port)
-        assert process.wait(30) == 1
+        assert exit_status(process, tmp_path / "log") == 1
     said = (tmp_path / "log").read_text()
     assert f"cannot listen on 127.0.0.1:{port}" in said
     assert "TASTEPRINT_PORT" in said
@@ -74,7 +74,7 @@ def test_answers_are_not_delayed_by_nagle() -> None:
 )
 def test_a_bad_setting_is_said_by_its_name(tmp_path: Path, name: str, value: str) -> None:
     process = launch(tmp_path / "log", **{name: value})
-    assert process.wait(30) == 1
+    assert exit_status(process, tmp_path / "log") == 1
     said = (tmp_path / "log").read_text()
     assert f"TASTEPRINT_{name.upper()}: " in said
     assert "Traceback" not in said
@@ -82,7 +82,7 @@ def test_a_bad_setting_is_said_by_its_name(tmp_path: Path, name: str, value: str
 
 def test_a_misspelt_setting_is_said_with_the_nearest(tmp_path: Path) -> None:
     process = launch(tmp_path / "log", max_upload=5)
-    assert process.wait(30) == 1
+    assert exit_status(process, tmp_path / "log") == 1
     said = (tmp_path / "log").read_text()
     assert "no such setting: TASTEPRINT_MAX_UPLOAD; " in said
     assert "TASTEPRINT_MAX_UPLOAD_BYTES" in said

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bundles import small_models
 from tests.redis_server import RedisServer, free_port, redis_running
 from tests.running import Service, running, wait_until
 from tests.service.scrapes import scrape
@@ -27,7 +28,7 @@ def cached(
 ) -> Iterator[Service]:
     """A service whose only cache is that Redis."""
     output = tmp_path_factory.mktemp("redis") / "log"
-    settings = {"redis_url": redis_server.url, "redis_pause_s": 0.1, "decode_workers": 1}
+    settings = {"redis_url": redis_server.url, "redis_pause_s": 0.1, **small_models(output.parent)}
     # Generous, so that a healthy Redis is never taken for a hung one; the hung one costs it once.
     with running(output, redis_timeout_ms=1000, **settings) as service:
         yield service
@@ -35,7 +36,7 @@ def cached(
 
 def test_the_banner_names_redis_but_no_password(tmp_path: Path) -> None:
     url = f"redis://user:secret@127.0.0.1:{free_port()}/0"
-    with running(tmp_path / "log", redis_url=url, decode_workers=1) as service:
+    with running(tmp_path / "log", **small_models(tmp_path), redis_url=url) as service:
         service.embedding(write(tmp_path / "a.wav", golden(1.0)))
         assert "Redis at 127.0.0.1:" in service.log()
         assert "secret" not in service.log()

@@ -16,6 +16,7 @@ import pytest
 from service.cache.redis import PREFIX, encode
 from service.errors import CannotStart
 from tests.redis_server import RedisServer, free_port, redis_running
+from tests.running import DEADLINE_S
 from tests.service.cache.test_redis_failures import (
     COMPUTED,
     SECRET,
@@ -37,7 +38,7 @@ def test_a_full_redis_is_still_read(
     redis_server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
-        cache = open_cache(redis_server.url)
+        cache = open_cache(redis_server.url, timeout_s=DEADLINE_S)
         await wait_until_stored(cache)
         redis_server.set(maxmemory=1, maxmemory_policy="noeviction")
         try:
@@ -59,7 +60,7 @@ def test_a_full_redis_is_still_read(
 
 def test_a_read_only_replica_is_read(redis_server: RedisServer) -> None:
     async def scenario() -> None:
-        cache = open_cache(redis_server.url)
+        cache = open_cache(redis_server.url, timeout_s=DEADLINE_S)
         await wait_until_stored(cache)
         with redis_server.client as client:
             client.replicaof("127.0.0.1", free_port())  # of none that is there
@@ -96,7 +97,7 @@ def test_a_damaged_entry_is_a_miss_and_is_overwritten(
     redis_server: RedisServer, entry: bytes | list[str]
 ) -> None:
     async def scenario() -> None:
-        cache = open_cache(redis_server.url)
+        cache = open_cache(redis_server.url, timeout_s=DEADLINE_S)
         await wait_until_stored(cache)
         with redis_server.client as client:
             client.delete(PREFIX + "key")

@@ -8,9 +8,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,6 +21,9 @@ from service.cache.redis_connection import MAX_CONNECTIONS
 from service.schemas.responses import AudioHeard, Computed, WindowUsed
 from service.settings import Settings
 from tests.redis_server import RedisServer, free_port, redis_running, way_to
+from tests.running import DEADLINE_S
+
+T = TypeVar("T")
 
 TIMEOUT_S = 0.2
 # Added by 200 tasks and a busy machine. One after another, their waits would be 2.5 s.
@@ -34,18 +38,29 @@ COMPUTED = Computed(
 )
 
 
-def open_cache(url: str, pause_s: float = 60.0) -> RedisCache:
-    settings = {"redis_timeout_ms": TIMEOUT_S * 1000, "redis_pause_s": pause_s, "redis_url": url}
+def open_cache(url: str, pause_s: float = 60.0, timeout_s: float = TIMEOUT_S) -> RedisCache:
+    settings = {"redis_timeout_ms": timeout_s * 1000, "redis_pause_s": pause_s, "redis_url": url}
     return RedisCache(Settings.model_validate(settings))
 
 
 async def wait_until_stored(cache: RedisCache, key: str = "key") -> None:
     """Wait until the cache stores and finds a value."""
-    end = time.monotonic() + 20.0
+    end = time.monotonic() + DEADLINE_S
     while await cache.get(key) is None:
         assert time.monotonic() < end, cache.describe()
         await cache.put(key, COMPUTED)
         await asyncio.sleep(0.01)
+
+
+def at_once(call: Coroutine[Any, Any, T]) -> T:
+    """What a call returns that waits for nothing."""
+    try:
+        call.send(None)
+    except StopIteration as returned:
+        result: T = returned.value
+        return result
+    call.close()
+    raise AssertionError("the call waits")
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +139,9 @@ def test_concurrent_requests_wait_for_a_dead_redis_once_and_later_ones_never(
         assert await asyncio.gather(*(cache.get(str(i)) for i in range(CROWD))) == [None] * CROWD
         assert time.monotonic() - began < TIMEOUT_S + SLACK_S
         assert "not answering" in cache.describe()
-        began = time.monotonic()
         for i in range(CROWD):
-            assert await cache.get(str(i)) is None
-            await cache.put(str(i), COMPUTED)
-        assert time.monotonic() - began < TIMEOUT_S
+            assert at_once(cache.get(str(i))) is None
+            at_once(cache.put(str(i), COMPUTED))
         await cache.close()
 
     with dead() as url:
@@ -153,7 +166,7 @@ def test_a_frozen_redis_is_asked_over_few_connections(
     """Also while Redis is in use: each request waits once, and none keeps a socket."""
 
     async def scenario() -> None:
-        cache = open_cache(redis_server.url, pause_s=0.05)
+        cache = open_cache(redis_server.url, pause_s=0.05, timeout_s=timeout_s)
         await wait_until_stored(cache)
         assert await asyncio.gather(*(cache.get("key") for _ in range(CROWD))) == [COMPUTED] * CROWD
         files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
@@ -162,11 +175,12 @@ def test_a_frozen_redis_is_asked_over_few_connections(
                 began = time.monotonic()
                 missed = await asyncio.gather(*(cache.get("key") for _ in range(CROWD)))
                 assert missed == [None] * CROWD
-                assert time.monotonic() - began < TIMEOUT_S + SLACK_S
+                assert time.monotonic() - began < timeout_s + SLACK_S
             assert len(os.listdir("/proc/self/fd")) <= files  # noqa: PTH208
         await wait_until_stored(cache)
         await cache.close()
 
+    timeout_s = 1.0  # a crowd is to be answered within it, as long as Redis is not frozen
     with redis_server.client as client:
         before = client.info("stats")["total_connections_received"]
     asyncio.run(scenario())
@@ -183,7 +197,7 @@ def test_a_name_that_is_slow_to_resolve_is_asked_for_once(monkeypatch: pytest.Mo
 
     def slow(*arguments: object, **_: object) -> list[object]:
         asked.append(arguments[0])
-        end.wait(30)
+        end.wait(DEADLINE_S)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     async def scenario() -> None:
@@ -236,11 +250,9 @@ def test_a_redis_that_is_always_late_is_not_waited_for(redis_server: RedisServer
         await wait_until_stored(cache)
         way.delay_s = 1.5 * TIMEOUT_S
         assert await cache.get("key") is None
-        began = time.monotonic()
         for _ in range(20):
-            assert await cache.get("key") is None
+            assert at_once(cache.get("key")) is None
             await asyncio.sleep(0.02)
-        assert time.monotonic() - began < 20 * 0.02 + TIMEOUT_S
         await cache.close()
 
     with way_to(redis_server.port) as way:

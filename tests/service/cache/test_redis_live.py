@@ -17,7 +17,7 @@ import redis
 
 from tests.bundles import write_bundle
 from tests.redis_server import RedisServer, Way, redis_running, way_to
-from tests.running import Service, running, wait_until
+from tests.running import DEADLINE_S, Service, running, wait_until
 from tests.sounds import golden, write
 
 TIMEOUT_S = 0.2
@@ -53,6 +53,7 @@ def cached(way: Way, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servi
         "redis_url": way.url.replace("redis://", f"redis://:{SECRET}@"),
         "redis_timeout_ms": round(TIMEOUT_S * 1000),
         "redis_pause_s": 0.1,
+        "deadline_s": DEADLINE_S,
     }
     with running(folder / "log", **settings) as service:
         yield service
@@ -76,7 +77,9 @@ def other_clips(clip: Path) -> list[bytes]:
 def post_together(service: Service, files: list[bytes]) -> list[dict[str, Any]]:
     async def scenario() -> list[dict[str, Any]]:
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=service.url, limits=limits, timeout=60) as client:
+        async with httpx.AsyncClient(
+            base_url=service.url, limits=limits, timeout=DEADLINE_S
+        ) as client:
             posts = (client.post("/embed", files={"file": content}) for content in files)
             answers = await asyncio.gather(*posts)
         assert {answer.status_code for answer in answers} == {200}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from service.decoding.memfd import MAX_KEPT_BYTES, SampleMemfd, UploadMemfd
+from tests.running import DEADLINE_S
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_an_upload_is_not_closed_during_a_write(monkeypatch: pytest.MonkeyPatch)
 
         def write(self, data: memoryview) -> int:
             under_way.set()
-            assert goes_on.wait(30)
+            assert goes_on.wait(DEADLINE_S)
             assert not self.closed
             return len(data)
 
@@ -38,13 +39,13 @@ def test_an_upload_is_not_closed_during_a_write(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(upload, "_file", Slow())
     with ThreadPoolExecutor(2) as threads:
         written = threads.submit(upload.write, b"audio")
-        assert under_way.wait(30)
+        assert under_way.wait(DEADLINE_S)
         closing = threads.submit(upload.close)
         with pytest.raises(TimeoutError):
             closing.result(0.1)
         goes_on.set()
-        written.result(30)
-        closing.result(30)
+        written.result(DEADLINE_S)
+        closing.result(DEADLINE_S)
     upload.write(b"more")  # is dropped: no decoder will read it
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from service.decoding.worker import DecoderWorker
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
 from service.settings import Settings
 from tests.bundles import AUDIO
-from tests.running import Service, decoders_of, wait_until
+from tests.running import DEADLINE_S, Service, decoders_of, wait_until
 from tests.sounds import golden, write
 
 
@@ -47,6 +48,15 @@ async def stuck(pool: DecodePool, path: Path) -> asyncio.Task[Windows]:
     task = asyncio.create_task(pool.decode(path, AUDIO, "middle"))
     await asyncio.sleep(0)  # runs the task up to where it waits for the answer
     return task
+
+
+async def decodes(pool: DecodePool, path: Path) -> None:
+    """Wait until a file is decoded within the pool's limit, which a busy machine may exceed."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            with suppress(DecodeTimeout):
+                await pool.decode(path, AUDIO, "middle")
+                return
 
 
 def test_samples_are_those_that_training_reads(short_clip: Path) -> None:
@@ -77,7 +87,8 @@ def test_a_decoder_that_dies_costs_its_own_request(
         task = await stuck(pool, short_clip)
         (decoder,) = decoders()
         os.kill(decoder, how)
-        os.kill(decoder, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # killed and waited for already
+            os.kill(decoder, signal.SIGCONT)
         with pytest.raises(error):
             await task
         windows = await pool.decode(short_clip, AUDIO, "middle")
@@ -109,7 +120,7 @@ def test_a_decoder_that_ends_is_replaced_before_the_next_job(short_clip: Path) -
     async def scenario(pool: DecodePool) -> None:
         (before,) = decoders()
         os.kill(before, signal.SIGKILL)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while decoders() in ([], [before]):
                 await asyncio.sleep(0.01)
         await pool.decode(short_clip, AUDIO, "middle")
@@ -122,7 +133,7 @@ def test_a_stuck_decoder_is_killed_in_time(short_clip: Path) -> None:
         task = await stuck(pool, short_clip)
         with pytest.raises(DecodeTimeout):
             await task
-        await pool.decode(short_clip, AUDIO, "middle")
+        await decodes(pool, short_clip)
 
     with_pool(scenario, decode_timeout_s=0.5)
 

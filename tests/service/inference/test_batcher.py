@@ -19,6 +19,7 @@ from service.inference.model import Model, Outputs
 from service.inference.registry import load_models
 from service.settings import Settings
 from tests.bundles import write_bundle
+from tests.running import DEADLINE_S
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Gated:
 
     def run(self, windows: Samples, *, worker: int = 0, solo: bool = False) -> Outputs:
         self.entered.set()
-        assert self.gate.wait(30)
+        assert self.gate.wait(DEADLINE_S)
         self.sizes.append(len(windows))
         if self.failures:
             self.failures -= 1
@@ -79,7 +80,7 @@ def batched(
 async def first_enters(gated: Gated, batcher: Batcher, window: Samples) -> asyncio.Task[Inferred]:
     """Start one run and wait until the model is in it, so that the next windows are queued."""
     task = asyncio.create_task(batcher.run(window))
-    assert await asyncio.to_thread(gated.entered.wait, 30)
+    assert await asyncio.to_thread(gated.entered.wait, DEADLINE_S)
     return task
 
 
@@ -180,7 +181,7 @@ def test_a_run_that_does_not_return_is_still_counted_after_closing(gated: Gated)
         await asyncio.gather(running, return_exceptions=True)
         assert batcher.running == 1
         gated.gate.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while batcher.running:
                 await asyncio.sleep(0.01)
 

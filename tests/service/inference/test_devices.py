@@ -14,10 +14,11 @@ from service.inference.model import Model
 from service.inference.registry import load_models
 from service.settings import Settings
 from tests.bundles import write_bundle
+from tests.running import DEADLINE_S
 
 
 def test_devices_are_prepared_at_the_same_time_and_keep_their_order() -> None:
-    all_three = threading.Barrier(3, timeout=30)  # passed by all or none
+    all_three = threading.Barrier(3, timeout=DEADLINE_S)  # passed by all or none
 
     def prepare(device: int) -> int:
         all_three.wait()

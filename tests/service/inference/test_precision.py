@@ -156,6 +156,7 @@ def test_answers_of_two_precisions_are_never_mixed_in_redis(tmp_path: Path) -> N
     with redis_running() as redis:
         for precision in ("float32", "int8", "auto"):
             settings = shared | {"redis_url": redis.url, "precision": precision}
+            settings["redis_timeout_ms"] = 10_000  # no slow answer is taken for a failure
             with running(tmp_path / "log", decode_workers=1, **settings) as service:
                 answers.append(service.embedding(clip))
                 (model,) = service.http.get("/models").json()["models"]

@@ -26,7 +26,7 @@ from service.middleware.auth import (
 )
 from service.settings import Settings
 from tests.bundles import write_bundle
-from tests.running import Service, launch, running
+from tests.running import DEADLINE_S, Service, exit_status, launch, running
 from tests.service.test_api_keys import FIRST, SECOND, settings
 
 ORIGIN = "https://app.example.org"
@@ -138,7 +138,7 @@ def test_a_wrong_key_is_refused(guarded: Service, headers: dict[str, str]) -> No
 def test_it_is_refused_before_the_body_is_read(guarded: Service) -> None:
     """Asked whether it may go on, a client without a key gets its answer, and sends nothing."""
     where = urlsplit(guarded.url)
-    with socket.create_connection((where.hostname, where.port), timeout=30) as client:
+    with socket.create_connection((where.hostname, where.port), timeout=DEADLINE_S) as client:
         client.sendall(
             b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: audio/wav\r\n"
             b"Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
@@ -312,7 +312,8 @@ def test_addresses_of_version_4_in_version_6_are_what_they_hold() -> None:
 
 
 def test_the_refusal_to_listen_is_said_at_the_start(tmp_path: Path) -> None:
-    assert launch(tmp_path / "log", host="0.0.0.0").wait(30) == 1
+    process = launch(tmp_path / "log", host="0.0.0.0")
+    assert exit_status(process, tmp_path / "log") == 1
     said = (tmp_path / "log").read_text()
     assert "other machines can reach 0.0.0.0, and no API keys are set" in said
     assert "TASTEPRINT_ALLOW_ANYONE=true" in said

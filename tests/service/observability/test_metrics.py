@@ -7,6 +7,8 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -15,18 +17,17 @@ import numpy as np
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
-from models.audio.windows import Windows
 from service.app import create_app
 from service.decoding.pool import DecodePool
 from service.inference.batcher import Batcher
 from service.inference.model import Model
-from service.observability.events import Death
 from service.observability.metrics import Metrics
 from service.pipeline.gauges import QueueGauges
 from service.pipeline.pipeline import Pipeline
 from service.settings import Settings
 from tests.bundles import AUDIO, write_bundle
-from tests.running import Service, decoders_of, wait_until
+from tests.running import DEADLINE_S, Service, decoders_of, wait_until
+from tests.service.decoding.test_pool import decodes
 from tests.service.inference.test_batcher import Gated, first_enters, gated, windows
 from tests.service.scrapes import Scrape, read, scrape
 from tests.service.tasks import counted, write_models
@@ -229,41 +230,38 @@ def test_batches_and_the_windows_that_wait_are_counted_by_model(gated: Gated) ->
 def test_decoder_deaths_are_counted_by_their_cause(tmp_path: Path) -> None:
     metrics, path = Metrics("test"), clip(tmp_path, 97)
 
-    async def scenario(pool: DecodePool) -> None:
-        await end_one(pool, path, lambda _, pid: kill(pid, signal.SIGSEGV))
-        await end_one(pool, path, lambda _, pid: kill(pid, signal.SIGKILL))
-        await end_one(pool, path, lambda *_: None)  # its time runs out
-        await pool.decode(path, AUDIO, "middle")
-
-    async def run() -> None:
-        pool = DecodePool(Settings(decode_workers=1, decode_timeout_s=0.6), metrics)
+    async def deaths(timeout_s: float, *hows: Callable[[int], None]) -> None:
+        pool = DecodePool(Settings(decode_workers=1, decode_timeout_s=timeout_s), metrics)
         await pool.start()
         try:
-            await scenario(pool)
+            for how in hows:
+                await end_one(pool, path, how)
+                await decodes(pool, path)
         finally:
             await pool.close()
 
-    asyncio.run(run())
-    causes: list[Death] = ["crashed", "lost", "timed-out"]
-    for cause in causes:
-        assert of(metrics).value("tasteprint_decoder_deaths_total", cause=cause) == 1, cause
+    crashed, lost = (partial(kill, how=how) for how in (signal.SIGSEGV, signal.SIGKILL))
+    asyncio.run(deaths(DEADLINE_S, crashed, lost))
+    asyncio.run(deaths(0.6, lambda _: None))  # its time runs out
+    name, causes = "tasteprint_decoder_deaths_total", ("crashed", "lost")
+    assert [of(metrics).value(name, cause=cause) for cause in causes] == [1, 1]
+    # A busy machine may meet that limit again.
+    assert of(metrics).value(name, cause="timed-out") >= 1
 
 
 def kill(pid: int, how: signal.Signals) -> None:
     os.kill(pid, how)
-    os.kill(pid, signal.SIGCONT)
+    with suppress(ProcessLookupError):  # killed and waited for already
+        os.kill(pid, signal.SIGCONT)
 
 
-async def end_one(
-    pool: DecodePool, path: Path, how: Callable[[asyncio.Task[Windows], int], None]
-) -> None:
+async def end_one(pool: DecodePool, path: Path, how: Callable[[int], None]) -> None:
     """Stop the decoder at its work and end it that way."""
-    await pool.decode(path, AUDIO, "middle")
     (pid,) = decoders_of(os.getpid())
     os.kill(pid, signal.SIGSTOP)
     task = asyncio.create_task(pool.decode(path, AUDIO, "middle"))
     await asyncio.sleep(0)  # runs it up to where it waits for the answer
-    how(task, pid)
+    how(pid)
     (error,) = await asyncio.gather(task, return_exceptions=True)
     assert isinstance(error, BaseException)
 

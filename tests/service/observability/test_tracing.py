@@ -18,7 +18,7 @@ from service.errors import CannotStart
 from service.observability.tracing import open_traces
 from service.settings import Settings
 from tests.bundles import write_bundle
-from tests.running import running
+from tests.running import DEADLINE_S, running
 from tests.sounds import golden, write
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -51,7 +51,7 @@ class Taker(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.asked.set()
-        if self.path == "/v1/traces" and self.server.goes_on.wait(30):
+        if self.path == "/v1/traces" and self.server.goes_on.wait(DEADLINE_S):
             self.server.received.append(ExportTraceServiceRequest.FromString(body))
         self.send_response(200)
         self.end_headers()
@@ -70,7 +70,7 @@ def collecting(*, hangs: bool = False) -> Iterator[Collector]:
         finally:
             collector.goes_on.set()
             collector.shutdown()
-            thread.join()
+            thread.join(DEADLINE_S)
 
 
 def test_a_request_is_a_span_below_its_callers_and_each_stage_one_below_that(

@@ -13,6 +13,7 @@ import pytest
 from service.errors import Busy
 from service.pipeline.admission import Admission
 from service.transport.upload import UploadBudget
+from tests.bundles import small_models
 from tests.running import running
 from tests.service.test_bad_input import assert_problem
 from tests.sounds import golden, write
@@ -54,7 +55,7 @@ def test_upload_bytes_are_bounded() -> None:
 def test_beyond_the_bound_is_429_with_retry_after(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{seed}.wav", golden(2.0, seed=seed)) for seed in (60, 61)]
     with (
-        running(tmp_path / "log", decode_workers=1, max_in_flight=1) as service,
+        running(tmp_path / "log", **small_models(tmp_path), max_in_flight=1) as service,
         ThreadPoolExecutor(2) as clients,
     ):
         (decoder,) = service.decoders()

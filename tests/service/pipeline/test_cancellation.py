@@ -7,7 +7,9 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.bundles import write_bundle
+import httpx
+
+from tests.bundles import small_models
 from tests.running import running, wait_until
 from tests.service.test_bad_input import assert_problem
 from tests.service.test_server import HEAD, connect, frozen
@@ -16,7 +18,7 @@ from tests.sounds import golden, write
 
 def test_a_late_answer_is_504_and_its_work_is_dropped(tmp_path: Path) -> None:
     first, second = (write(tmp_path / f"{seed}.wav", golden(2.0, seed=seed)) for seed in (1, 2))
-    with running(tmp_path / "log", decode_workers=1, deadline_s=2.0) as service:
+    with running(tmp_path / "log", **small_models(tmp_path), deadline_s=2.0) as service:
         with frozen(service), ThreadPoolExecutor(2) as clients:
             for answer in clients.map(service.embed, [first, second]):
                 problem = assert_problem(answer, 504, "deadline-exceeded")
@@ -25,17 +27,24 @@ def test_a_late_answer_is_504_and_its_work_is_dropped(tmp_path: Path) -> None:
             assert service.held_bytes() == 0
             assert "tasteprint_windows_in_work 0.0" in service.http.get("/metrics").text
             assert "tasteprint_decode_jobs_waiting 0.0" in service.http.get("/metrics").text
-        assert service.embedding(second)["cached"] is False
+        answers: list[httpx.Response] = []
+
+        def answered() -> bool:  # a busy machine may meet the deadline too
+            answers.append(service.embed(second))
+            return answers[-1].status_code == 200
+
+        wait_until(answered, "work goes on")
+        assert answers[-1].json()["cached"] is False
 
 
 def test_the_work_of_a_client_that_left_is_dropped(tmp_path: Path) -> None:
     content = write(tmp_path / "x.wav", golden(2.0)).read_bytes()
-    with running(tmp_path / "log", decode_workers=1) as service:
+    with running(tmp_path / "log", **small_models(tmp_path)) as service:
         with frozen(service):
             with connect(service) as client:
                 client.sendall(HEAD.format(size=len(content)).encode() + content)
                 wait_until(lambda: service.held_bytes() > 0, "the upload is there")
-            wait_until(lambda: service.held_bytes() == 0, "it is dropped", 5)
+            wait_until(lambda: service.held_bytes() == 0, "it is dropped")
             assert "tasteprint_windows_in_work 0.0" in service.http.get("/metrics").text
         assert "status=499" in service.log() or " 499 " in service.log()
         assert service.embedding(content)["cached"] is False
@@ -43,15 +52,12 @@ def test_the_work_of_a_client_that_left_is_dropped(tmp_path: Path) -> None:
 
 def test_a_long_request_takes_turns_with_a_short_one(tmp_path: Path) -> None:
     """One decoder, sixty windows: the short one's answer comes long before the long one's."""
-    write_bundle(tmp_path / "models", "levels")
     long = write(tmp_path / "long.flac", golden(60.0, 8_000, 1), 8_000)
     short = write(tmp_path / "short.wav", golden(2.0, 8_000, 1, seed=5), 8_000)
     with (
         running(
             tmp_path / "log",
-            models_dir=tmp_path / "models",
-            default_model="levels",
-            decode_workers=1,
+            **small_models(tmp_path),
             max_in_flight=5,
         ) as service,
         ThreadPoolExecutor(1) as clients,

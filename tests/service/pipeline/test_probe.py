@@ -17,7 +17,7 @@ from service.app import create_app
 from service.pipeline.pipeline import Pipeline
 from service.settings import Settings, cores
 from tests.bundles import AUDIO, write_bundle
-from tests.running import running
+from tests.running import DEADLINE_S, running
 from tests.service.devices import on_two_devices
 from tests.sounds import golden, write
 
@@ -31,7 +31,7 @@ class Moody:
     goes_on: threading.Event = field(default_factory=threading.Event)
 
     def run(self, *arguments: Any) -> Any:
-        assert self.goes_on.wait(30)
+        assert self.goes_on.wait(DEADLINE_S)
         if self.raises:
             raise RuntimeError("on cue")
         return self.session.run(*arguments)
@@ -69,7 +69,7 @@ async def embed(http: httpx.AsyncClient, clip: Path) -> int:
 
 
 async def comes(http: httpx.AsyncClient, status: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while (await http.get("/readyz")).status_code != status:
             await asyncio.sleep(0.02)
 

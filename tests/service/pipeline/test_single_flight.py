@@ -31,8 +31,8 @@ def test_one_that_leaves_does_not_end_it_for_the_others() -> None:
     async def scenario() -> None:
         flights: SingleFlight[str, str] = SingleFlight()
         gate = asyncio.Event()
-        first = asyncio.create_task(flights.call("key", lambda: until(gate, "of the first")))
-        second = asyncio.create_task(flights.call("key", lambda: until(gate, "of the second")))
+        first = flights.call("key", lambda: until(gate, "of the first"))
+        second = flights.call("key", lambda: until(gate, "of the second"))
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
@@ -53,7 +53,7 @@ def test_the_last_that_leaves_ends_it() -> None:
             finally:
                 ended.set()
 
-        askers = [asyncio.create_task(flights.call("key", computation)) for _ in range(2)]
+        askers = [flights.call("key", computation) for _ in range(2)]
         await asyncio.sleep(0)
         assert flights.is_running("key")
         for asker in askers:
@@ -102,10 +102,10 @@ def test_as_many_results_are_kept_as_asked_for() -> None:
 def test_closing_ends_what_runs() -> None:
     async def scenario() -> None:
         flights: SingleFlight[str, str] = SingleFlight()
-        asker = asyncio.create_task(flights.call("key", lambda: until(asyncio.Event(), "never")))
+        caller = flights.call("key", until, asyncio.Event(), "never")
         await asyncio.sleep(0)
         await flights.close()
         with pytest.raises(asyncio.CancelledError):
-            await asker
+            await caller
 
     asyncio.run(scenario())

@@ -12,7 +12,7 @@ import pytest
 
 from service.transport.header_limits import MAX_HEAD_BYTES
 from service.transport.multipart import MAX_HEAD_BYTES as MAX_BESIDE_BYTES
-from tests.running import Service, resident_bytes
+from tests.running import DEADLINE_S, Service, resident_bytes
 
 MiB = 1 << 20
 POST = b"POST /embed HTTP/1.1\r\nHost: x\r\n"
@@ -25,7 +25,7 @@ PART = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nRIFF\r\n--b--
 @contextmanager
 def connected(service: Service) -> Iterator[socket.socket]:
     where = urlsplit(service.url)
-    with socket.create_connection((where.hostname, where.port), timeout=30) as client:
+    with socket.create_connection((where.hostname, where.port), timeout=DEADLINE_S) as client:
         yield client
 
 

@@ -1,6 +1,6 @@
-"""The server that one would write in an afternoon: FastAPI, `librosa.load`, torch eager.
+"""Baseline server without optimisation: FastAPI, `librosa.load`, torch eager.
 
-The same weights as the service's, and the same answer. Run by `uvicorn benchmarks.afternoon:app`.
+It has the service's weights and gives the same answer. Run by `uvicorn benchmarks.baseline:app`.
 """
 
 from __future__ import annotations

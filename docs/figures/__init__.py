@@ -1,0 +1,1 @@
+"""Figures of the documentation, each with its data and the script that draws it."""
