@@ -172,7 +172,7 @@ class ModelCard(Answer):
     encoder: str | None = Field(
         description="Encoder whose run this model shares; null where it runs its own graph."
     )
-    provider: str = Field(description="The execution provider that onnxruntime really uses.")
+    provider: str = Field(description="Execution provider that really runs the model.")
     devices: int = Field(
         description="GPUs that run the model, each with a session of its own; 1 on a CPU."
     )
