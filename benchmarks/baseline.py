@@ -15,21 +15,20 @@ from fastapi import FastAPI, UploadFile
 
 from models.bundle import read
 from training.export.reload import load_network_from_bundle
-from training.networks.mel import WINDOW, MelSpectrogram
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
 
 app = FastAPI()
-mel = MelSpectrogram()
 network = load_network_from_bundle(read(BUNDLE))
+mel, window_input = network.make_front_end(), network.audio
 
 
 @app.post("/embed")
 def embed(file: UploadFile) -> dict[str, list[float]]:
-    audio, _ = librosa.load(io.BytesIO(file.file.read()), sr=WINDOW.sample_rate, mono=True)
-    missing = max(0, WINDOW.window_samples - len(audio))
-    start = (len(audio) + missing - WINDOW.window_samples) // 2
-    window = np.pad(audio, (0, missing), mode="wrap")[start : start + WINDOW.window_samples]
+    audio, _ = librosa.load(io.BytesIO(file.file.read()), sr=window_input.sample_rate, mono=True)
+    missing = max(0, window_input.window_samples - len(audio))
+    start = (len(audio) + missing - window_input.window_samples) // 2
+    window = np.pad(audio, (0, missing), mode="wrap")[start : start + window_input.window_samples]
     with torch.inference_mode():
         embedding, features = network(mel(torch.from_numpy(window)[None]))
     return {"embedding": embedding[0].tolist(), "features": features[0].tolist()}

@@ -70,7 +70,8 @@ class BadDataset(TrainingError):
 class OtherManifest(TrainingError):
     def __init__(self, out: Path) -> None:
         super().__init__(
-            f"{out} holds the windows of another manifest; choose another --out, or delete this one"
+            f"{out} holds the windows of another manifest, or for another encoder; choose another "
+            "--out, or delete this one"
         )
 
 
@@ -87,9 +88,26 @@ class BadTransfer(TrainingError):
         found = f"has width {teacher_width}" if teacher_width else "is missing"
         super().__init__(
             f"{method} at width {width} needs a teacher of that width, and the teacher {found}; "
-            "give --teacher a CF estimator of that width, or choose kd, which takes any width"
+            "give --teacher an encoder of that width, or choose kd, which takes any width"
             if method in ("init", "fix")
-            else f"{method} needs a teacher; give --teacher the bundle of a CF estimator"
+            else f"{method} needs a teacher; give --teacher the bundle of an encoder"
+        )
+
+
+class OtherEncoder(TrainingError):
+    def __init__(self, method: str, encoder: str, teacher_encoder: str) -> None:
+        super().__init__(
+            f"{method} takes the network of the teacher, a {teacher_encoder}, and --encoder is "
+            f"{encoder}; leave out --encoder, or choose base or kd, which take any encoder"
+        )
+
+
+class OtherEmbedding(TrainingError):
+    def __init__(self, encoder: str, dim: int, teacher_dim: int) -> None:
+        super().__init__(
+            f"kd compares the embeddings of student and teacher, and that of the student, a "
+            f"{encoder}, has {dim} dimensions, the teacher's {teacher_dim}; choose another "
+            "--encoder or --teacher, or the method base"
         )
 
 
@@ -112,10 +130,11 @@ class OtherAudio(TrainingError):
 
 
 class BadCrop(TrainingError):
-    def __init__(self, crop_s: float, segment_s: float, window_s: float) -> None:
+    def __init__(self, crop_s: float, window_s: float, segment_s: float = 0) -> None:
+        segment = f"a multiple of {segment_s:g} s, the teacher's segment, and " if segment_s else ""
         super().__init__(
-            f"crops of {crop_s:g} s do not fit: they must be a multiple of {segment_s:g} s, the "
-            f"teacher's segment, and at most the window's {window_s:g} s"
+            f"crops of {crop_s:g} s do not fit: they must be {segment}at most {window_s:g} s, the "
+            "length of the windows; choose another --crop-s, or 0 for whole windows"
         )
 
 

@@ -20,7 +20,7 @@ from tests.running import ROOT, Service
 from tests.sounds import golden, write
 from training.datasets import read_dataset
 from training.datasets.prepared import TaskData, prepare_task
-from training.networks.mel import WINDOW
+from training.networks.cf_estimator import CFEstimator
 from training.transfer.encoder_outputs import bundle_outputs
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -42,7 +42,9 @@ def windows(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     loud = write(folder / "loud.wav", np.clip(golden(31.0) * 50, -1, 1))
     quiet = write(folder / "quiet.wav", golden(31.0) * np.float32(1e-3))
     paths = (clips["flac"], short, loud, quiet)
-    return np.concatenate([read_windows(path, WINDOW, WindowChoice()).samples for path in paths])
+    return np.concatenate(
+        [read_windows(path, CFEstimator.audio, WindowChoice()).samples for path in paths]
+    )
 
 
 def answers(model: Model, models: dict[str, Model], windows: Samples) -> dict[str, Samples]:
@@ -125,6 +127,6 @@ def _offline(tracks: list[str], folder: Path) -> np.ndarray:
     task = read_dataset("emotify-genre", SHARED / "emotify")
     few = task.tracks[task.tracks["track_id"].isin(tracks)].reset_index(drop=True)
     few = few.assign(fold=0)  # they are not divided here
-    deque(prepare_task(replace(task, tracks=few), folder / "task", WINDOW), maxlen=0)
+    deque(prepare_task(replace(task, tracks=few), folder / "task", CFEstimator.audio), maxlen=0)
     genre: Bundle = read(MODELS_DIR / "genre")
     return bundle_outputs(genre, TaskData.load(folder / "task"))["probabilities"]

@@ -16,7 +16,6 @@ from training.datasets.task import Kind, Task
 from training.export.bundle import provenance
 from training.export.estimator import export_encoder
 from training.networks.cf_estimator import CFEstimator
-from training.networks.mel import WINDOW
 from training.transfer.encoder_outputs import gather_statistics
 
 RATE = 16_000
@@ -41,7 +40,7 @@ def make_task(folder: Path, kind: Kind = "classification", n_tracks: int = 16) -
     names = LABELS if kind == "classification" else ("pitch", "level")
     tracks = pd.DataFrame(rows)
     task = Task(f"tones-{kind}", "tones", kind, names, tracks, "five folds by artist", ())
-    deque(prepare_task(task, folder / "prepared", WINDOW), maxlen=0)
+    deque(prepare_task(task, folder / "prepared", CFEstimator.audio), maxlen=0)
     return TaskData.load(folder / "prepared")
 
 

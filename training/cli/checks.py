@@ -5,6 +5,7 @@ Each check raises the error that the stage itself would raise, seconds earlier.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import typer
 
 from models.errors import BundleError
 from training.errors import (
+    BadCrop,
     BadExport,
     BadLogs,
     BadManifest,
@@ -101,6 +103,10 @@ def check_bundle(folder: Path) -> Path:
     return folder
 
 
+def check_optional_bundle(folder: Path | None) -> Path | None:
+    return folder and check_bundle(folder)
+
+
 def check_bundle_name(folder: Path) -> Path:
     """The folder's name becomes the model's name; refused before training, not after."""
     from models.card import NAME
@@ -128,12 +134,16 @@ def check_shippable(method: str) -> str:
     return method
 
 
-def check_width(width: int) -> int:
-    """A width that the CF estimator can be built with."""
-    return check_width_of(DEFAULT_ENCODER, width)
+def architecture_of(bundle: Path) -> str:
+    """The encoder that a bundle's card names; a card that cannot be read is refused later."""
+    try:
+        card = json.loads((bundle / "card.json").read_bytes())
+        return str(card.get("architecture") or DEFAULT_ENCODER)
+    except (OSError, ValueError, AttributeError):
+        return DEFAULT_ENCODER
 
 
-def check_width_of(encoder: str, width: int) -> int:
+def check_width(encoder: str, width: int) -> int:
     """A width that an encoder can be built with.
 
     Raises
@@ -145,11 +155,36 @@ def check_width_of(encoder: str, width: int) -> int:
         raise typer.BadParameter(
             f"{width} is none of {', '.join(map(str, widths))}", param_hint="--width"
         )
+    if width < 1:
+        raise typer.BadParameter(f"{width} is less than 1", param_hint="--width")
     return width
 
 
-def check_widths(widths: list[int]) -> list[int]:
-    return [check_width(width) for width in widths]
+def check_widths(encoder: str, widths: list[int]) -> list[int]:
+    return [check_width(encoder, width) for width in widths]
+
+
+def check_compared_width(results: Path, method: str, width: int, teacher: Path) -> int:
+    """A width of which there are results, or else one of the teacher's architecture."""
+    if not any(results.rglob(f"{method}-w{width}-f*-s*.json")):
+        check_width(architecture_of(teacher), width)
+    return width
+
+
+def check_encoder(name: str) -> str:
+    find_entry(name)
+    return name
+
+
+def check_crop(prepared: Path, crop_s: float | None) -> float | None:
+    """A training crop that is no longer than the prepared windows; damaged folders pass."""
+    try:
+        window_s = float(json.loads((prepared / "source.json").read_bytes())["audio"]["window_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return crop_s
+    if crop_s is not None and crop_s > window_s:
+        raise BadCrop(crop_s, window_s)
+    return crop_s
 
 
 def parse_numbers(text: str) -> list[int]:

@@ -22,6 +22,7 @@ from training.cli.options import (
     with_settings,
 )
 from training.cli.output import console, progress
+from training.networks.registry import DEFAULT_ENCODER
 
 app = typer.Typer()
 
@@ -68,15 +69,23 @@ def prepare(
     artist_column: Annotated[
         str | None, typer.Option(help="Column to split by; default: each item is its own artist.")
     ] = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="Encoder that will take the windows, a name in the registry: it sets their "
+            "length and sample rate.",
+            callback=checks.check_encoder,
+        ),
+    ] = DEFAULT_ENCODER,
     workers: Workers = WORKERS,
 ) -> None:
-    """Decode the middle 30 s of every track to memory-mapped 16 kHz windows; resumable.
+    """Decode the middle of every track to memory-mapped windows; resumable.
 
     Unreadable files are skipped and listed in refused.csv with the reason.
     """
     from training.audio import windows as stage
     from training.audio.manifest import read_manifest
-    from training.networks.mel import WINDOW
+    from training.networks.registry import encoder_class
 
     table = read_manifest(
         manifest,
@@ -87,7 +96,7 @@ def prepare(
     )
     refused = 0
     with progress() as bar:
-        records = stage.prepare(table, out, WINDOW, workers=workers)
+        records = stage.prepare(table, out, encoder_class(encoder).audio, workers=workers)
         for record in bar.track(records, total=len(table), description="prepare"):
             refused += "reason" in record
     console.print(f"{len(table) - refused} windows in {out}, {refused} refused (refused.csv)")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from training.cli import checks
 from training.cli.options import WORKERS, Out, Workers
 from training.cli.output import console, progress
 from training.datasets import NOT_STATED, READERS, check_request
 from training.errors import BadDataset
+from training.networks.registry import DEFAULT_ENCODER
+
+if TYPE_CHECKING:
+    from models.card import AudioInput
 
 app = typer.Typer()
 
@@ -31,6 +36,14 @@ def dataset(
     licence: Annotated[
         str, typer.Option(help="For `custom`: licence of audio and labels, for the model's card.")
     ] = NOT_STATED,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="Bundle of the encoder that will take the windows; default: windows for "
+            "cf-estimator.",
+            callback=checks.check_optional_bundle,
+        ),
+    ] = None,
     workers: Workers = WORKERS,
 ) -> None:
     """Read a labelled data set, assign its folds and decode its windows.
@@ -45,14 +58,14 @@ def dataset(
         raise BadDataset(name, f"{labels} cannot be read (no such file)")
     from training.datasets import prepared as stage
     from training.datasets import read_dataset
-    from training.networks.mel import WINDOW
 
+    audio = _audio_of(teacher)
     read = read_dataset(name, data, labels=labels, task=task, licence=licence)
     for missing in read.missing[:5]:
         console.print(f"[yellow]missing[/] {missing}")
     refused = 0
     with progress() as bar:
-        records = stage.prepare_task(read, out, WINDOW, workers=workers)
+        records = stage.prepare_task(read, out, audio, workers=workers)
         for record in bar.track(records, total=len(read.tracks), description="prepare"):
             refused += "reason" in record
     ready = stage.TaskData.load(out)
@@ -61,3 +74,14 @@ def dataset(
         f"{len(read.missing)} missing; {read.kind}: {', '.join(read.labels)}; "
         f"{read.split}, {ready.n_folds} to hold out"
     )
+
+
+def _audio_of(teacher: Path | None) -> AudioInput:
+    """Sample rate and length of the windows that an encoder takes, by default cf-estimator."""
+    if teacher is None:
+        from training.networks.registry import encoder_class
+
+        return encoder_class(DEFAULT_ENCODER).audio
+    from models.bundle import read
+
+    return read(teacher).card.audio

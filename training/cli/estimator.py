@@ -40,7 +40,8 @@ def estimator(
     resume: Resume = True,
 ) -> None:
     """Train an encoder to predict item factors; a stopped run can be resumed."""
-    checks.check_width_of(settings.encoder, settings.width)
+    checks.check_width(settings.encoder, settings.width)
+    checks.check_crop(prepared, settings.crop_s)
     from training.audio.windows import Prepared
     from training.cf.als import Factorization
     from training.cf.artist_split import load_split

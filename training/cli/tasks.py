@@ -39,10 +39,17 @@ CropS = Annotated[
         "default: as the teacher."
     ),
 ]
+StudentEncoder = Annotated[
+    str | None,
+    typer.Option(
+        help="Architecture of the network in base and kd, a name in the registry of encoders; "
+        "default: that of the teacher."
+    ),
+]
 
 
 @app.command()
-@with_settings(TransferSettings, exclude=("method", "crop_s"))
+@with_settings(TransferSettings, exclude=("method", "crop_s", "encoder", "embedding_dim"))
 def transfer(
     task: TaskDir,
     out: Out,
@@ -52,14 +59,17 @@ def transfer(
         str, typer.Option(help="base, fix, init or kd.", callback=checks.check_method)
     ] = TransferSettings.method,
     crop_s: CropS = None,
+    encoder: StudentEncoder = None,
     resume: Resume = True,
 ) -> None:
     """Train one method on one fold and evaluate it on the test part; a stopped run can be resumed.
 
     The loss of kd is task + mse-weight · MSE + cosine-weight · cosine proximity, the last two
-    between the model's 40-d layer and the teacher's embedding of the same clip.
+    between the embeddings of the model and of the teacher of the same clip.
     """
-    checks.check_width(settings.width)
+    encoder = checks.check_encoder(encoder or checks.architecture_of(teacher))
+    checks.check_width(encoder, settings.width)
+    checks.check_crop(task, crop_s)
     from training.datasets.prepared import TaskData
     from training.transfer.grid import run_cell
     from training.transfer.results import Cell
@@ -71,7 +81,7 @@ def transfer(
         teacher,
         folder,
         cell,
-        _with_crop(settings, crop_s, teacher),
+        _with_crop(replace(settings, encoder=encoder), crop_s, teacher),
         resume=resume,
         keep=True,
         show_progress=True,
@@ -81,7 +91,18 @@ def transfer(
 
 @app.command()
 @with_settings(
-    TransferSettings, exclude=("method", "width", "fold", "seed", "crop_s", "devices", "workers")
+    TransferSettings,
+    exclude=(
+        "method",
+        "width",
+        "fold",
+        "seed",
+        "crop_s",
+        "devices",
+        "workers",
+        "encoder",
+        "embedding_dim",
+    ),
 )
 def compare(
     task: Annotated[
@@ -97,12 +118,15 @@ def compare(
     baselines: Annotated[
         bool, typer.Option(help="Majority class or mean, linear models and SVMs too.")
     ] = True,
-    widths: Annotated[str, typer.Option(help="Channels, of 32, 64, 128, 256.")] = "32",
+    widths: Annotated[
+        str, typer.Option(help="Channels; cf-estimator: of 32, 64, 128, 256.")
+    ] = "32",
     folds: Annotated[
         str, typer.Option(help="Folds to hold out in turn, as 0,1,2; default: all.")
     ] = "",
     seeds: Annotated[str, typer.Option(help="Seeds of each run, as 0,1,2.")] = "0",
     crop_s: CropS = None,
+    encoder: StudentEncoder = None,
     workers: Annotated[int, typer.Option(help="Number of runs in parallel.")] = 1,
 ) -> None:
     """Run a grid of methods, widths, folds and seeds; runs that have a results file are skipped.
@@ -110,12 +134,15 @@ def compare(
     Then the report is written, as by `report`.
     """
     chosen = [*(BASELINES if baselines else ()), *checks.check_methods(methods)]
-    chosen_widths = checks.check_widths(checks.parse_numbers(widths))
+    encoder = checks.check_encoder(encoder or checks.architecture_of(teacher))
+    chosen_widths = checks.check_widths(encoder, checks.parse_numbers(widths))
     chosen_folds, chosen_seeds = checks.parse_numbers(folds), checks.parse_numbers(seeds)
+    for folder in task:
+        checks.check_crop(folder, crop_s)
     from training.datasets.prepared import TaskData
     from training.transfer import grid as stage
 
-    settings = _with_crop(settings, crop_s, teacher)
+    settings = _with_crop(replace(settings, encoder=encoder), crop_s, teacher)
     for folder in task:
         n_folds = TaskData.load(folder).n_folds
         cells = stage.grid(
@@ -146,7 +173,7 @@ def ship(
         str, typer.Option(help="base, fix, init or kd.", callback=checks.check_shippable)
     ] = TransferSettings.method,
     width: Annotated[
-        int, typer.Option(help="Channels: 32, 64, 128 or 256.", callback=checks.check_width)
+        int, typer.Option(help="Channels, as compared; cf-estimator: 32, 64, 128 or 256.")
     ] = TransferSettings.width,
     seed: Seed = 0,
     card_version: CardVersion = "1.0.0",
@@ -156,6 +183,7 @@ def ship(
 
     Settings, metrics and the calibration of probabilities are those of `compare`'s runs.
     """
+    checks.check_compared_width(results, method, width, teacher)
     from training.transfer import final_fit as stage
 
     written, errors = stage.ship(

@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple, Self
 from torch import Tensor, nn
 
 from models.card import AudioInput, Card
+from training.errors import BadCrop
 
 
 class Encoded(NamedTuple):
@@ -76,9 +77,18 @@ class Encoder(nn.Module, ABC):
 
     @classmethod
     def crop_samples(cls, crop_s: float) -> int:
-        """Length of a training crop: `crop_s` rounded to `crop_multiple`; 0 for whole windows."""
+        """Length of a training crop: `crop_s` rounded to `crop_multiple`; 0 for whole windows.
+
+        Raises
+        ------
+        BadCrop
+            Where the crop is longer than the window.
+        """
         n_steps = round(crop_s * cls.audio.sample_rate / cls.crop_multiple)
-        return max(1, n_steps) * cls.crop_multiple if crop_s > 0 else 0
+        n_samples = max(1, n_steps) * cls.crop_multiple if crop_s > 0 else 0
+        if crop_s > cls.audio.window_s or n_samples > cls.audio.window_samples:
+            raise BadCrop(crop_s, cls.audio.window_s)
+        return n_samples
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Encoded:

@@ -11,9 +11,10 @@ from typing import Self
 
 from torch import Tensor, nn
 
+from models.card import AudioInput
 from training.cf.settings import AlsSettings
 from training.networks.base import Encoded, Encoder
-from training.networks.mel import HOP_LENGTH, WINDOW, FoldedMelSpectrogram, MelSpectrogram
+from training.networks.mel import HOP_LENGTH, SAMPLE_RATE, FoldedMelSpectrogram, MelSpectrogram
 
 POOLS = ((4, 5), (3, 4), (2, 4), (2, 4))  # (mel bands, frames)
 POOLED_FRAMES = math.prod(frames for _, frames in POOLS)
@@ -75,7 +76,9 @@ class CFEstimator(Encoder):
     """
 
     title = "CF estimator"
-    audio = WINDOW
+    audio = AudioInput(
+        sample_rate=SAMPLE_RATE, window_s=30.0, short_audio="repeat", min_audio_s=0.5
+    )
     crop_multiple = POOLED_FRAMES * HOP_LENGTH
     front_end_name = "mel"
 

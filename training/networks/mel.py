@@ -14,8 +14,6 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.card import AudioInput
-
 SAMPLE_RATE = 16_000
 N_FFT = 512
 HOP_LENGTH = 375
@@ -131,6 +129,3 @@ def fold(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def power(real: Tensor, imaginary: Tensor) -> Tensor:
     return real * real + imaginary * imaginary
-
-
-WINDOW = AudioInput(sample_rate=SAMPLE_RATE, window_s=30.0, short_audio="repeat", min_audio_s=0.5)

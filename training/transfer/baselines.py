@@ -19,11 +19,14 @@ from sklearn.svm import SVC, SVR
 from models.bundle import Bundle
 from training.datasets.prepared import TaskData
 from training.estimator.mel_baseline import ALPHAS, mel_statistics
+from training.networks.registry import DEFAULT_ENCODER
 from training.transfer.encoder_outputs import bundle_outputs, untrained_features
 from training.transfer.evaluation import Prediction
 from training.transfer.settings import BASELINES, UNTRAINED, BaselineInput
 
 Factory = Callable[[], BaseEstimator]
+# Of a class without probability: its logarithm is minus infinity, which JSON does not hold.
+MIN_LOG_PROBABILITY = -30.0
 
 
 def _logistic() -> BaseEstimator:
@@ -59,7 +62,12 @@ ESTIMATORS: dict[str, tuple[Factory, Factory]] = {
 
 
 def baseline_inputs(
-    source: BaselineInput, data: TaskData, teacher: Bundle, width: int, seed: int
+    source: BaselineInput,
+    data: TaskData,
+    teacher: Bundle,
+    width: int,
+    seed: int,
+    encoder: str = DEFAULT_ENCODER,
 ) -> NDArray[np.float32]:
     """Inputs of a baseline, shape (n_tracks, dim)."""
     if source == "nothing":
@@ -68,28 +76,49 @@ def baseline_inputs(
         statistics = mel_statistics(data.prepared, data.folder, lambda _, batches: batches)
         return statistics[data.rows]
     if source == "untrained":
-        return untrained_features(data, width, seed)
+        return untrained_features(data, width, seed, encoder)
     return bundle_outputs(teacher, data)[source]
 
 
+def baseline_settings(method: str, encoder: str) -> dict[str, str]:
+    """Settings in a baseline's results: the architecture of the untrained network.
+
+    The default encoder is left out, as of `TransferSettings.to_record`.
+    """
+    is_stated = method == UNTRAINED and encoder != DEFAULT_ENCODER
+    return {"encoder": encoder} if is_stated else {}
+
+
 def fit_baseline(
-    method: str, data: TaskData, teacher: Bundle, width: int, fold: int, seed: int
+    method: str,
+    data: TaskData,
+    teacher: Bundle,
+    width: int,
+    fold: int,
+    seed: int,
+    encoder: str = DEFAULT_ENCODER,
 ) -> Prediction:
     """Fit on all tracks but the test part; predict classes with log-probabilities, or values.
 
     A baseline needs no validation part, as its penalty is scikit-learn's default or chosen by
     leave-one-out; so it is fitted on that part as well.
+
+    Parameters
+    ----------
+    width, seed, encoder : of the untrained network; the other baselines ignore them
     """
     classifier, regressor = ESTIMATORS[method]
-    inputs = baseline_inputs(BASELINES[method], data, teacher, width, seed)
+    inputs = baseline_inputs(BASELINES[method], data, teacher, width, seed, encoder)
     test = data.parts(fold) == "test"
     model: Any = (classifier if data.facts.kind == "classification" else regressor)()
     model.fit(inputs[~test], data.targets[~test])
     logits = None
     if hasattr(model, "predict_log_proba"):
-        logits = np.full((int(test.sum()), len(data.facts.labels)), -30.0, np.float32)
-        logits[:, model.classes_] = np.maximum(model.predict_log_proba(inputs[test]), -30)
+        shape = int(test.sum()), len(data.facts.labels)
+        logits = np.full(shape, MIN_LOG_PROBABILITY, np.float32)
+        log_probabilities = model.predict_log_proba(inputs[test])
+        logits[:, model.classes_] = np.maximum(log_probabilities, MIN_LOG_PROBABILITY)
     predicted = model.predict(inputs[test])
     if data.facts.kind == "regression":  # scikit-learn flattens a single target
         predicted = predicted.reshape(-1, len(data.facts.labels))
-    return Prediction(predicted, logits)
+    return Prediction(predicted, logits, baseline_settings(method, encoder))

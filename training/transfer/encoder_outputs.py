@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,20 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.bundle import Bundle, verify_session
-from models.card import AudioInput
 from models.files import write_atomically
-from training.audio.windows import SOURCE
 from training.cf.settings import AlsSettings
 from training.datasets.prepared import TaskData
 from training.errors import BadTeacher
 from training.networks.base import Encoder
-from training.networks.cf_estimator import CFEstimator
 from training.networks.inference import onnx_forward, run_over_rows, torch_forward
+from training.networks.registry import DEFAULT_ENCODER, encoder_class
 from training.networks.task_model import TaskModel, encoder_of
 
 Outputs = dict[str, NDArray[np.float32]]
 # Batches and crops that the batch-norm statistics of a random network are computed on.
 STATISTICS_BATCHES, STATISTICS_CROPS = 8, 32
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
@@ -62,12 +60,11 @@ def require_encoder(source: Bundle, data: TaskData) -> None:
     """
     if source.card.kind != "encoder":
         raise BadTeacher(source.card.name, f"is a {source.card.kind}; give an encoder's bundle")
-    audio = AudioInput.model_validate(json.loads((data.folder / SOURCE).read_text())["audio"])
-    if audio != source.card.audio:
+    if data.prepared.audio != source.card.audio:
         raise BadTeacher(
             source.card.name,
-            f"takes {source.card.audio}, and the windows in {data.folder} are {audio}; "
-            "decode the data set for that encoder",
+            f"takes {source.card.audio}, and the windows in {data.folder} are "
+            f"{data.prepared.audio}; decode the data set for that encoder, by `dataset --teacher`",
         )
 
 
@@ -77,22 +74,27 @@ def providers() -> list[str]:
     return [*cuda, "CPUExecutionProvider"]
 
 
-def untrained_features(data: TaskData, width: int, seed: int) -> NDArray[np.float32]:
-    """Features of an untrained CF estimator, shape (n_tracks, width).
+def untrained_features(
+    data: TaskData, width: int, seed: int, encoder: str = DEFAULT_ENCODER
+) -> NDArray[np.float32]:
+    """Features of an untrained encoder, shape (n_tracks, features_dim).
 
     The weights are random; the batch norms have the statistics of crops of this data set, without
-    which the first batch norm passes nothing on. No label is used.
+    which the first batch norm of the CF estimator passes nothing on. No label is used.
     """
-    path = data.folder / f"untrained-w{width}-s{seed}.npz"
+    name = "" if encoder == DEFAULT_ENCODER else f"{encoder}-"
+    path = data.folder / f"untrained-{name}w{width}-s{seed}.npz"
     if not is_current(path, data):
         torch.manual_seed(seed)
-        network = CFEstimator.build(
+        kind = encoder_class(encoder)
+        network = kind.build(
             width=width,
             embedding_dim=AlsSettings.factors,
-            crop_s=CFEstimator.crop_multiple / CFEstimator.audio.sample_rate,
+            crop_s=kind.crop_multiple / kind.audio.sample_rate,
         )
-        rng = np.random.default_rng(0)
-        gather_statistics(network, (_crops(data, rng) for _ in range(STATISTICS_BATCHES)))
+        rng, n_samples = np.random.default_rng(0), kind.crop_multiple
+        batches = (_crops(data, rng, n_samples) for _ in range(STATISTICS_BATCHES))
+        gather_statistics(network, batches)
         _, features = network_outputs(network.eval(), data, data.rows)
         _save(path, data, {"features": features})
     return np.asarray(np.load(path)["features"])
@@ -110,7 +112,7 @@ def gather_statistics(network: Encoder, waveforms: Iterable[Tensor]) -> None:
     """Set every batch norm to its mean statistics over waveforms, each (batch, n_samples)."""
     network.train()
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, BATCH_NORMS):
             module.momentum = None  # a cumulative mean over the batches
     front_end = network.make_front_end()
     with torch.no_grad():
@@ -118,9 +120,9 @@ def gather_statistics(network: Encoder, waveforms: Iterable[Tensor]) -> None:
             network(front_end(batch))
 
 
-def _crops(data: TaskData, rng: np.random.Generator) -> Tensor:
+def _crops(data: TaskData, rng: np.random.Generator, n_samples: int) -> Tensor:
     rows = rng.choice(data.rows, STATISTICS_CROPS)
-    return torch.from_numpy(data.prepared.waveforms(rows)[:, : CFEstimator.crop_multiple])
+    return torch.from_numpy(data.prepared.waveforms(rows)[:, :n_samples])
 
 
 def _save(path: Path, data: TaskData, outputs: Outputs) -> None:

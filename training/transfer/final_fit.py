@@ -103,6 +103,7 @@ def runs_of(results: Path, method: str, width: int) -> list[Result]:
 
 
 def settings_of(run: Result) -> TransferSettings:
+    """Settings of a run; the encoder and its embedding size are stated unless the default."""
     return TransferSettings(**run.settings)  # type: ignore[arg-type]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from itertools import product
@@ -15,12 +15,21 @@ from typing import cast
 import torch
 
 from models.bundle import Bundle, read
+from models.card import Card, Scalar
 from training.datasets.prepared import TaskData
-from training.errors import BadCrop, BadFold, BadTransfer, OtherRun, UnknownMethod
+from training.errors import (
+    BadCrop,
+    BadFold,
+    BadTransfer,
+    OtherAudio,
+    OtherEncoder,
+    OtherRun,
+    UnknownMethod,
+)
 from training.export.reload import load_network_from_bundle
-from training.networks.base import trained_crop_s
-from training.networks.registry import class_of_card
-from training.transfer.baselines import fit_baseline
+from training.networks.base import trained_crop_s, width_of_card
+from training.networks.registry import DEFAULT_ENCODER, class_of_card, encoder_class
+from training.transfer.baselines import baseline_settings, fit_baseline
 from training.transfer.encoder_outputs import bundle_outputs, network_outputs, require_encoder
 from training.transfer.evaluation import Prediction, evaluate_fold, held_out
 from training.transfer.results import Cell, Result
@@ -32,7 +41,7 @@ from training.transfer.settings import (
     TransferSettings,
     used_settings,
 )
-from training.transfer.train import train
+from training.transfer.train import build_encoder, check_distillation, train
 
 
 def grid(methods: list[str], widths: list[int], folds: list[int], seeds: list[int]) -> list[Cell]:
@@ -66,10 +75,12 @@ def compare(
 
     Raises
     ------
-    BadFold, UnknownMethod, BadTeacher, BadTransfer, BadCrop, OtherRun
+    BadFold, UnknownMethod, UnknownEncoder, BadTeacher, BadTransfer, OtherEncoder, OtherEmbedding,
+    OtherAudio, BadCrop, OtherRun
     """
     data, source = TaskData.load(task), read(teacher)
     folder = out / data.facts.name
+    settings = _with_embedding_of(source, settings)
     _check(data, source, cells, settings)
     pending = [cell for cell in cells if not _is_done(folder, cell, settings, data, source)]
     if workers == 1:
@@ -93,21 +104,44 @@ def compare(
 def _check(data: TaskData, source: Bundle, cells: list[Cell], settings: TransferSettings) -> None:
     """Refuse, before the first run, every cell that would fail later."""
     require_encoder(source, data)
-    width = source.card.output_shape("features")[0]
+    window_s = source.card.audio.window_s
+    if settings.crop_s > window_s:
+        raise BadCrop(settings.crop_s, window_s)
     for cell in cells:
         if cell.method not in (*METHODS, *BASELINES):
             raise UnknownMethod(cell.method, (*METHODS, *BASELINES))
         if not 0 <= cell.fold < data.n_folds:
             raise BadFold(cell.fold, data.n_folds)
-        if cell.method in ("init", "fix") and cell.width != width:
-            raise BadTransfer(cell.method, cell.width, width)
-    segment_s = trained_crop_s(source.card)
-    window_s = source.card.audio.window_s
-    crop_samples = class_of_card(source.card).crop_samples
-    crop, segment = crop_samples(settings.crop_s), crop_samples(segment_s)
-    starts_from_segments = segment and any(cell.method == "init" for cell in cells)
-    if settings.crop_s > window_s or (starts_from_segments and crop % segment):
-        raise BadCrop(settings.crop_s, segment_s or window_s, window_s)
+        if cell.method in ("init", "fix"):
+            _check_teacher_network(source.card, _settings_of(cell, settings))
+        if cell.method in ("base", "kd", UNTRAINED):
+            _check_audio(data, settings)
+        if cell.method == "kd":
+            student = build_encoder(_settings_of(cell, settings))
+            check_distillation(student, source.card.output_shape("embedding")[0])
+
+
+def _check_audio(data: TaskData, settings: TransferSettings) -> None:
+    """Refuse windows that the student does not take, and crops longer than the windows."""
+    encoder = encoder_class(settings.encoder)
+    if data.prepared.audio != encoder.audio:
+        raise OtherAudio(data.prepared.audio, settings.encoder, encoder.audio)
+    encoder.crop_samples(settings.crop_s)
+
+
+def _check_teacher_network(teacher: Card, settings: TransferSettings) -> None:
+    """Refuse settings of `init` and `fix` that do not fit the teacher's network."""
+    method, name = settings.method, teacher.architecture or DEFAULT_ENCODER
+    if settings.encoder != name:
+        raise OtherEncoder(method, settings.encoder, name)
+    width = width_of_card(teacher)
+    if settings.width != width:
+        raise BadTransfer(method, settings.width, width)
+    # The features of `init` stay the mean over segments of the length that the teacher has.
+    segment_s, crop_samples = trained_crop_s(teacher), class_of_card(teacher).crop_samples
+    segment = crop_samples(segment_s)
+    if method == "init" and segment and crop_samples(settings.crop_s) % segment:
+        raise BadCrop(settings.crop_s, teacher.audio.window_s, segment_s)
 
 
 def _is_done(
@@ -124,14 +158,25 @@ def _is_done(
     if not path.exists():
         return False
     known = Result.model_validate_json(path.read_bytes())
-    used = used_settings(_settings_of(cell, settings)) if cell.method in METHODS else {}
-    changed = {name for name in used if known.settings.get(name) != used[name]}
+    used: Mapping[str, Scalar] = (
+        used_settings(_settings_of(cell, settings))
+        if cell.method in METHODS
+        else baseline_settings(cell.method, settings.encoder)
+    )
+    # These two are stated only where they are not the default.
+    names = used.keys() | {"encoder", "embedding_dim"}
+    changed = {name for name in names if known.settings.get(name) != used.get(name)}
     tracks, targets = held_out(data, cell.fold)
     same_data = (known.tracks, known.targets) == (tracks, targets.round(4).tolist())
     same_teacher = known.teacher == _teacher_of(cell.method, teacher)
     if changed - {"accelerator", "devices", "workers"} or not same_data or not same_teacher:
         raise OtherRun(path)
     return True
+
+
+def _with_embedding_of(source: Bundle, settings: TransferSettings) -> TransferSettings:
+    """The settings with the embedding size of the teacher, which `kd` needs and `base` shares."""
+    return replace(settings, embedding_dim=source.card.output_shape("embedding")[0])
 
 
 def _teacher_of(method: str, source: Bundle) -> str | None:
@@ -163,6 +208,7 @@ def run_cell(
     keep : keep the checkpoint and the logs beside the results file
     """
     data, source = TaskData.load(task), read(teacher)
+    settings = _with_embedding_of(source, settings)
     _check(data, source, [cell], settings)
     run = (folder / cell.file).with_suffix("")
 
@@ -170,7 +216,9 @@ def run_cell(
         if cell.method in METHODS:
             chosen = _settings_of(cell, settings)
             return _fit_transfer(data, source, run, chosen, resume, show_progress)
-        return fit_baseline(cell.method, data, source, cell.width, cell.fold, cell.seed)
+        return fit_baseline(
+            cell.method, data, source, cell.width, cell.fold, cell.seed, settings.encoder
+        )
 
     teacher_digest = _teacher_of(cell.method, source)
     result = evaluate_fold(data, cell, folder, fit_and_predict, teacher=teacher_digest)

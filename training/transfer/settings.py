@@ -6,12 +6,14 @@ Imports nothing heavy: the command line and the report need the names alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from typing_extensions import Doc
 
+from training.cf.settings import AlsSettings
 from training.datasets.task import Kind
 from training.fitting.settings import FitSettings
+from training.networks.registry import DEFAULT_ENCODER
 
 Method = Literal["base", "fix", "init", "kd"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -35,7 +37,7 @@ LAYER_LEARNING_RATE, LAYER_EPOCHS, LAYER_PATIENCE = 1e-2, 5000, 200
 
 @dataclass(frozen=True)
 class TransferSettings(FitSettings):
-    """One run of one transfer method: `FitSettings`, method, width, fold and distillation loss.
+    """One run of one transfer method: `FitSettings`, method, fold, network and distillation loss.
 
     The loss is task + `mse_weight` · MSE + `cosine_weight` · cosine proximity, the last two for
     `kd` alone; the paper adds them unweighted. With `teacher_scale` "standard", the teacher's
@@ -43,7 +45,9 @@ class TransferSettings(FitSettings):
     """
 
     method: Annotated[Method, Doc("Transfer method.")] = "kd"
-    width: Annotated[int, Doc("Channels of every convolution: 32, 64, 128 or 256.")] = 32
+    width: Annotated[
+        int, Doc("Channels of every convolution; cf-estimator: 32, 64, 128 or 256.")
+    ] = 32
     fold: Annotated[int, Doc("The fold that is held out, from 0.")] = 0
     mse_weight: Annotated[float, Doc("Weight of the squared error to the teacher, in kd.")] = 1.0
     cosine_weight: Annotated[
@@ -52,6 +56,24 @@ class TransferSettings(FitSettings):
     teacher_scale: Annotated[
         TeacherScale, Doc("Teacher embeddings as they are, or standardised, in kd.")
     ] = "as-is"
+    encoder: Annotated[str, Doc("Network architecture, a name in the registry of encoders.")] = (
+        DEFAULT_ENCODER
+    )
+    embedding_dim: Annotated[int, Doc("Dimension of the network's embedding.")] = (
+        AlsSettings.factors
+    )
+
+    def to_record(self) -> dict[str, Any]:
+        """As of `FitSettings`; the default encoder and its embedding size are left out.
+
+        Runs and cards from before there was a choice do not state them, and keep their identity.
+        """
+        record = super().to_record()
+        if self.encoder == DEFAULT_ENCODER:
+            del record["encoder"]
+        if self.embedding_dim == AlsSettings.factors:
+            del record["embedding_dim"]
+        return record
 
 
 def used_settings(settings: TransferSettings) -> dict[str, str | int | float | bool]:
@@ -62,8 +84,8 @@ def used_settings(settings: TransferSettings) -> dict[str, str | int | float | b
             del used[name]
     if settings.method != "fix":
         return used
-    kept = ("method", "width", "fold", "seed", "crop_s")
-    return {name: used[name] for name in kept} | {
+    kept = ("method", "width", "fold", "seed", "crop_s", "encoder", "embedding_dim")
+    return {name: used[name] for name in kept if name in used} | {
         "learning_rate": LAYER_LEARNING_RATE,
         "max_epochs": LAYER_EPOCHS,
         "patience": LAYER_PATIENCE,

@@ -1,10 +1,10 @@
 """Transfer learning of a small labelled task by `base`, `fix`, `init` or `kd`.
 
-Source: Lee et al. 2020, section 3.2. `base` trains a task model from scratch; `fix` freezes the CF
-estimator and trains the output layer alone; `init` fine-tunes from the estimator's weights; `kd`
-(knowledge distillation) is `base` with a further loss between the model's 40-d layer and the
-estimator's embedding of the same clip. The checkpoint with the lowest task loss on the validation
-part is kept.
+Source: Lee et al. 2020, section 3.2, where the teacher is the CF estimator. `base` trains a task
+model from scratch; `fix` freezes the teacher and trains the output layer alone; `init` fine-tunes
+from the teacher's weights; `kd` (knowledge distillation) is `base` with a further loss between the
+embeddings of student and teacher of the same clip. The checkpoint with the lowest task loss on the
+validation part is kept.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from training.cf.settings import AlsSettings
 from training.datasets.prepared import TaskData
-from training.errors import BadTransfer
+from training.errors import BadTransfer, OtherEmbedding, OtherEncoder
 from training.fitting.dataset import make_loader
 from training.fitting.trainer import AudioModule, fit, load_best, seed_and_silence
 from training.networks.base import Encoder
-from training.networks.cf_estimator import CFEstimator
 from training.networks.losses import cosine_proximity
+from training.networks.registry import encoder_class, name_of
 from training.networks.task_model import TaskModel, TaskOutput
 from training.transfer.settings import (
     LAYER_EPOCHS,
@@ -52,7 +51,7 @@ def task_loss(model: TaskModel, outputs: Tensor, target: Tensor) -> Tensor:
 def distillation_loss(
     student: Tensor, teacher: Tensor, mse_weight: float = 1.0, cosine_weight: float = 1.0
 ) -> Tensor:
-    """MSE and cosine proximity of student and teacher embeddings, both shape (batch, 40).
+    """MSE and cosine proximity of student and teacher embeddings, (batch, embedding_dim).
 
     The teacher's embedding gets no gradient. Source: Lee et al. 2020, section 3.2.2.
     """
@@ -96,23 +95,45 @@ class TransferModule(AudioModule):
 def make_student(settings: TransferSettings, n_outputs: int, teacher: Encoder | None) -> TaskModel:
     """The task model before training.
 
-    The encoder of `base` and `kd` has random weights; that of `init` and `fix` is a copy of the
-    teacher.
+    The encoder of `base` and `kd` has random weights and the architecture of the settings; that of
+    `init` and `fix` is a copy of the teacher.
 
     Raises
     ------
-    BadTransfer
-        Where the method needs a teacher of this width, and none is given.
+    BadTransfer, OtherEncoder
+        Where the method needs a teacher of this width and architecture, and none is given.
     """
     if settings.method in ("init", "fix"):
         if teacher is None or teacher.width != settings.width:
             raise BadTransfer(settings.method, settings.width, teacher.width if teacher else None)
+        if name_of(teacher) != settings.encoder:
+            raise OtherEncoder(settings.method, settings.encoder, name_of(teacher))
         # A loaded teacher is in evaluation mode, and Lightning does not change the mode.
         return TaskModel(copy.deepcopy(teacher), n_outputs).train()
-    student = CFEstimator.build(
-        width=settings.width, embedding_dim=AlsSettings.factors, crop_s=settings.crop_s
+    return TaskModel(build_encoder(settings), n_outputs)
+
+
+def build_encoder(settings: TransferSettings) -> Encoder:
+    """The encoder of `base` and `kd`, with random weights.
+
+    Raises
+    ------
+    UnknownEncoder, BadCrop
+    """
+    return encoder_class(settings.encoder).build(
+        width=settings.width, embedding_dim=settings.embedding_dim, crop_s=settings.crop_s
     )
-    return TaskModel(student, n_outputs)
+
+
+def check_distillation(student: Encoder, teacher_dim: int) -> None:
+    """Refuse a student whose embedding has another size than the teacher's, `teacher_dim`.
+
+    Raises
+    ------
+    OtherEmbedding
+    """
+    if student.embedding_dim != teacher_dim:
+        raise OtherEmbedding(name_of(student), student.embedding_dim, teacher_dim)
 
 
 def train(
@@ -131,14 +152,14 @@ def train(
 
     Parameters
     ----------
-    teacher : the CF estimator, for `init` and `fix`
-    teacher_embeddings : of every track, shape (n_tracks, 40), for `kd` and `fix`
+    teacher : the encoder that `init` and `fix` start from
+    teacher_embeddings : of every track, shape (n_tracks, embedding_dim), for `kd` and `fix`
     parts : part of each track; default: the parts of `settings.fold`
     teacher_digest : digest of the teacher's bundle; a run is not resumed with another teacher
 
     Raises
     ------
-    BadTransfer, OtherRun
+    BadTransfer, OtherEncoder, OtherEmbedding, BadCrop, OtherRun
     """
     seed_and_silence(settings)
     parts = data.parts(settings.fold) if parts is None else parts
@@ -155,6 +176,7 @@ def train(
     targets = [data.targets]
     if settings.method == "kd":
         assert teacher_embeddings is not None
+        check_distillation(model.encoder, teacher_embeddings.shape[1])
         is_training = parts == "train"
         targets.append(teacher_targets(teacher_embeddings, is_training, settings.teacher_scale))
     training, validation = (
@@ -185,11 +207,11 @@ def train(
 def teacher_targets(
     embeddings: NDArray[np.float32], is_training: NDArray[np.bool_], scale: TeacherScale
 ) -> NDArray[np.float32]:
-    """Distillation targets, shape (n_tracks, 40): embeddings as they are, or standardised.
+    """Distillation targets: the teacher's embeddings as they are, or standardised.
 
     Parameters
     ----------
-    embeddings : the teacher's, shape (n_tracks, 40)
+    embeddings : shape (n_tracks, embedding_dim), as the returned targets
     is_training : mask of the tracks that mean and standard deviation are taken from
     """
     if scale == "as-is":

@@ -16,7 +16,9 @@ from training.audio.manifest import load_manifest, read_manifest
 from training.audio.windows import Prepared, prepare
 from training.cf.artist_split import split_by_artist
 from training.errors import BadManifest, OtherManifest
-from training.networks.mel import WINDOW
+from training.networks.cf_estimator import CFEstimator
+
+AUDIO = CFEstimator.audio
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def library(tmp_path: Path) -> Path:
 
 def test_every_track_is_read_cut_padded_or_refused_with_why(library: Path) -> None:
     manifest = read_manifest(library / "manifest.csv", library, artist_column="artist")
-    records = {record["track_id"]: record for record in prepare(manifest, library / "out", WINDOW)}
+    records = {record["track_id"]: record for record in prepare(manifest, library / "out", AUDIO)}
     assert records["long"]["cut"]
     assert records["short"]["padded"]
     refused = pd.read_csv(library / "out" / "refused.csv").set_index("track_id")["reason"]
@@ -44,10 +46,10 @@ def test_every_track_is_read_cut_padded_or_refused_with_why(library: Path) -> No
 
 def test_windows_are_what_the_service_hears(library: Path) -> None:
     manifest = read_manifest(library / "manifest.csv", library)
-    list(prepare(manifest, library / "out", WINDOW))
+    list(prepare(manifest, library / "out", AUDIO))
     prepared = Prepared.load(library / "out")
     assert prepared.tracks["track_id"].tolist() == ["long", "short"]
-    heard = read_windows(library / "long.flac", WINDOW, WindowChoice()).samples
+    heard = read_windows(library / "long.flac", AUDIO, WindowChoice()).samples
     kept = prepared.waveforms(prepared.tracks["row"].to_numpy()[:1])
     np.testing.assert_allclose(kept, heard, atol=1 / 32767)
 
@@ -57,13 +59,13 @@ def test_a_stopped_run_leaves_the_rest_for_the_next(library: Path) -> None:
     table = pd.DataFrame(rows, columns=["track_id", "item_id", "artist", "path"])
     table.to_csv(library / "many.csv", index=False)
     manifest = read_manifest(library / "many.csv", library)
-    run = prepare(manifest, library / "out", WINDOW, workers=1)
+    run = prepare(manifest, library / "out", AUDIO, workers=1)
     first = next(run)
     run.close()
     log = library / "out" / "log.jsonl"
     assert len(log.read_text().splitlines()) < 5
     log.write_text(log.read_text() + '{"track_id": "t3')  # as a crash leaves it
-    records = {record["track_id"]: record for record in prepare(manifest, library / "out", WINDOW)}
+    records = {record["track_id"]: record for record in prepare(manifest, library / "out", AUDIO)}
     assert records[first["track_id"]] == first
     assert sorted(records) == sorted(manifest["track_id"])
     written = [json.loads(line) for line in log.read_text().splitlines()]
@@ -71,10 +73,10 @@ def test_a_stopped_run_leaves_the_rest_for_the_next(library: Path) -> None:
 
 
 def test_a_file_that_was_missing_is_read_once_it_is_there(library: Path) -> None:
-    list(prepare(read_manifest(library / "manifest.csv", library), library / "out", WINDOW))
+    list(prepare(read_manifest(library / "manifest.csv", library), library / "out", AUDIO))
     (library / "long.flac").rename(library / "absent.flac")
     manifest = read_manifest(library / "manifest.csv", library)
-    records = {record["track_id"]: record for record in prepare(manifest, library / "out", WINDOW)}
+    records = {record["track_id"]: record for record in prepare(manifest, library / "out", AUDIO)}
     assert records["absent"]["cut"]
     assert records["long"]["cut"]  # read before it went
     assert len(load_manifest(library / "out")) == 4
@@ -85,7 +87,7 @@ def test_ids_and_artists_are_text_whatever_they_look_like(library: Path) -> None
     table = pd.DataFrame(rows, columns=["track_id", "item_id", "artist"])
     table.to_csv(library / "odd.csv", index=False)
     manifest = read_manifest(library / "odd.csv", library, artist_column="artist")
-    list(prepare(manifest, library / "out", WINDOW))
+    list(prepare(manifest, library / "out", AUDIO))
     tracks = Prepared.load(library / "out").tracks
     assert tracks["item_id"].tolist() == ["007", "7"]
     assert tracks["artist"].tolist() == ["NA", "None"]
@@ -95,9 +97,9 @@ def test_ids_and_artists_are_text_whatever_they_look_like(library: Path) -> None
 
 def test_another_manifest_is_not_mixed_in(library: Path) -> None:
     manifest = read_manifest(library / "manifest.csv", library)
-    list(prepare(manifest, library / "out", WINDOW))
+    list(prepare(manifest, library / "out", AUDIO))
     with pytest.raises(OtherManifest, match="another --out"):
-        list(prepare(manifest.head(2), library / "out", WINDOW))
+        list(prepare(manifest.head(2), library / "out", AUDIO))
 
 
 def test_a_bad_manifest_is_refused_by_name(library: Path) -> None:

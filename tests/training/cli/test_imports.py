@@ -70,6 +70,9 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / file).touch()
     (tmp_path / "split.csv").touch()
+    (tmp_path / "task" / "source.json").write_text('{"audio": {"window_s": 2.0}}')
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "card.json").write_text('{"architecture": "tiny"}')
     cases = [
         (2, ["compare", "--tasc", "task"], "No such option: --tasc"),
         (2, ["estimator", "--batch-size", "many"], "Invalid value for '--batch-size'"),
@@ -83,10 +86,13 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
         (1, ["report", "--results", "no", "--out", "x"], "make it with `tasteprint-train compare`"),
         (1, ["dataset", "gtzam", "--data", ".", "--out", "x"], "unknown data set"),
         (1, ["dataset", "gtzan", "--data", "no", "--out", "x"], "there is no folder no"),
+        (1, ["dataset", "gtzan", "--data", ".", "--out", "x", "--teacher", "no"], "bundle no: no"),
+        (1, ["prepare", "--encoder", "vgg"], "there is no encoder 'vgg'"),
         (1, ["dataset", "custom", "--data", ".", "--labels", "no", "--out", "x"], "cannot be read"),
     ]
     task = ["--task", "task", "--teacher", "bundle", "--out", "x"]
     estimator = ["--prepared", ".", "--factors", "factors", "--split", "split.csv", "--out", "x"]
+    crops = ["--prepared", "task", *estimator[2:]]
     evaluate = ["--prepared", ".", "--factors", "factors", "--logs", "no", "--out", "x"]
     probe = ["--task", "task", "--encoder", "bundle", "--results", "r"]
     cases += [
@@ -94,12 +100,19 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
         (2, ["compare", *task, "--folds", "one"], "'one' is no list of numbers such as 0,1,2"),
         (1, ["compare", *task, "--methods", "base,kdd"], "unknown method 'kdd'"),
         (1, ["transfer", *task, "--method", "kdd"], "unknown method 'kdd'"),
+        (1, ["transfer", *task, "--encoder", "vgg"], "there is no encoder 'vgg'"),
+        (1, ["transfer", *task, "--teacher", "tiny"], "there is no encoder 'tiny'"),
+        (1, ["transfer", *task, "--crop-s", "7.5"], "at most 2 s, the length of the windows"),
+        (1, ["compare", *task, "--crop-s", "7.5"], "at most 2 s, the length of the windows"),
+        (2, ["ship", *task, "--results", ".", "--width", "33"], "33 is none of 32, 64, 128, 256"),
         (2, ["transfer", *task, "--width", "33"], "33 is none of 32, 64, 128, 256"),
         (1, ["transfer", *task, "--teacher", "no"], "bundle no: no readable card.json"),
         (1, ["ship", *task, "--results", ".", "--method", "x"], "the method 'x': is none of base"),
         (1, ["ship", *task, "--results", ".", "--out", "A B"], "the name 'A B'"),
         (2, ["estimator", *estimator, "--width", "33"], "33 is none of 32, 64, 128, 256"),
         (1, ["estimator", *estimator, "--encoder", "vgg"], "there is no encoder 'vgg'"),
+        (2, ["estimator", *estimator, "--width", "0"], "0 is none of 32, 64, 128, 256"),
+        (1, ["estimator", *crops, "--crop-s", "7.5"], "at most 2 s, the length of the windows"),
         (1, ["evaluate", "--run", "no", *evaluate], "make it with `tasteprint-train estimator`"),
         (1, ["probe", *probe, "--out", "x", "--kind", "svm"], "kind 'svm': unknown; choose"),
         (1, ["probe", *probe, "--out", "x", "--source", "mel"], "the input 'mel': is none of"),

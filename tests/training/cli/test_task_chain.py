@@ -144,7 +144,7 @@ def test_cells_that_cannot_be_run_are_refused(world: Path, tmp_path: Path) -> No
         list(compare(*arguments, [Cell("fix", 32, 5, 0)], settings))
     with pytest.raises(BadTransfer, match="width 64 needs a teacher of that width"):
         list(compare(*arguments, [Cell("base", 64, 0, 0), Cell("init", 64, 0, 0)], settings))
-    with pytest.raises(BadCrop, match=r"crops of 40 s do not fit: .* 7\.5 s, .* 30 s"):
+    with pytest.raises(BadCrop, match=r"crops of 40 s do not fit: they must be at most 30 s"):
         list(compare(*arguments, [Cell("base", 32, 0, 0)], replace(settings, crop_s=40.0)))
     results = tmp_path / "none"
     folder = results / "tones-classification"

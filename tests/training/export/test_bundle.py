@@ -21,7 +21,6 @@ from training.export.estimator import export_encoder
 from training.export.onnx_graph import check_parity, to_onnx
 from training.export.reload import load_network_from_bundle
 from training.networks.cf_estimator import CFEstimator
-from training.networks.mel import WINDOW
 from training.networks.waveform import WaveformEncoder
 
 PROVENANCE = Provenance(
@@ -52,7 +51,10 @@ def network() -> CFEstimator:
 @pytest.fixture(scope="module")
 def graph(network: CFEstimator) -> bytes:
     return to_onnx(
-        WaveformEncoder(network), "waveform", WINDOW.window_samples, ["embedding", "features"]
+        WaveformEncoder(network),
+        "waveform",
+        CFEstimator.audio.window_samples,
+        ["embedding", "features"],
     )
 
 

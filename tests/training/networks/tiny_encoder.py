@@ -1,6 +1,6 @@
-"""A second encoder: another front end, sample rate, window length and embedding size, in one file.
+"""Further encoders: another front end, sample rate, window length and embedding size, in one file.
 
-Its entry in the registry is `ENTRY`; `training` has no line about it.
+Their entries in the registry are `ENTRIES`; `training` has no line about them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from models.card import AudioInput
 from training.networks.base import Encoded, Encoder
 from training.networks.registry import Entry
 
-NAME, ENTRY = "tiny", Entry(f"{__name__}:TinyEncoder")
+NAME, DEEP, FIXED = "tiny", "tiny-deep", "tiny-fixed"
+ENTRIES = {
+    NAME: Entry(f"{__name__}:TinyEncoder"),
+    DEEP: Entry(f"{__name__}:DeepTinyEncoder"),
+    FIXED: Entry(f"{__name__}:FixedTinyEncoder"),
+}
 FRAME = 400
 
 
@@ -37,8 +42,12 @@ class TinyEncoder(Encoder):
         super().__init__()
         self.width, self.embedding_dim = width, embedding_dim
         self.features_dim = 2 * width  # another number than the width
-        self.hidden = nn.Linear(1, self.features_dim)
+        self.norm = nn.BatchNorm1d(1)
+        self.hidden = self.make_hidden()
         self.embed = nn.Linear(self.features_dim, embedding_dim)
+
+    def make_hidden(self) -> nn.Module:
+        return nn.Linear(1, self.features_dim)
 
     @classmethod
     def build(cls, *, width: int, embedding_dim: int, crop_s: float) -> Self:
@@ -49,6 +58,27 @@ class TinyEncoder(Encoder):
         return LogEnergy()
 
     def forward(self, inputs: Tensor) -> Encoded:
-        hidden = torch.relu(self.hidden(inputs[:, :, None]))  # (B, T) -> (B, T, F)
-        features = hidden.mean(1)  # (B, T, F) -> (B, F)
+        frames = self.norm(inputs[:, None]).transpose(1, 2)  # (B, T) -> (B, 1, T) -> (B, T, 1)
+        features = torch.relu(self.hidden(frames)).mean(1)  # (B, T, F) -> (B, F)
         return Encoded(self.embed(features), features)
+
+
+class DeepTinyEncoder(TinyEncoder):
+    """Another structure for the same windows: a student that its teacher's weights do not fit."""
+
+    title = "Deep tiny encoder"
+
+    def make_hidden(self) -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(1, self.width), nn.ReLU(), nn.Linear(self.width, self.features_dim)
+        )
+
+
+class FixedTinyEncoder(TinyEncoder):
+    """An embedding size that is a fact of the architecture, whatever is asked for."""
+
+    title = "Tiny encoder with a fixed embedding size"
+
+    @classmethod
+    def build(cls, *, width: int, embedding_dim: int, crop_s: float) -> Self:
+        return cls(width, 3)
