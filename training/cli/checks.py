@@ -176,15 +176,14 @@ def check_encoder(name: str) -> str:
     return name
 
 
-def check_crop(prepared: Path, crop_s: float | None) -> float | None:
-    """A training crop that is no longer than the prepared windows; damaged folders pass."""
+def check_crop(prepared: Path, crop_s: float | None) -> None:
+    """Refuse crops that are longer than the prepared windows; a damaged folder is refused later."""
     try:
         window_s = float(json.loads((prepared / "source.json").read_bytes())["audio"]["window_s"])
     except (OSError, ValueError, KeyError, TypeError):
-        return crop_s
+        return
     if crop_s is not None and crop_s > window_s:
         raise BadCrop(crop_s, window_s)
-    return crop_s
 
 
 def parse_numbers(text: str) -> list[int]:
