@@ -15,10 +15,10 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.logging import AccessFormatter
 
-from service.middleware.instrumentation import RequestRecorder, RouteTemplates
 from service.middleware.request import RequestMiddleware
 from service.observability.logs import ACCESS, JsonLines, TextLines
 from service.observability.metrics import Metrics
+from service.observability.request_recorder import RequestRecorder, RouteTemplates
 
 ROUNDS, REQUESTS = 7, 2000
 

@@ -1,4 +1,4 @@
-"""Shared by training and service: model bundles, their schema, and audio preprocessing."""
+"""Shared by training and service: model bundles, their schema, and audio decoding."""
 
 import os
 

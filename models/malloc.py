@@ -1,4 +1,4 @@
-"""glibc's malloc settings: freed memory is kept for the next allocation of its size."""
+"""glibc malloc tuning: freed memory is kept for the next allocation of its size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Similarity of two graphs' outputs for the same window: cosine, and agreement in magnitude too.
+"""Output similarity of two graphs: cosine, and agreement in direction and magnitude.
 
 One threshold fits both measures: 0.999 is a difference of 4.5 % of the vector's length, orthogonal
 to the vector for `cosine`, in any direction for `agreement`.

@@ -1,4 +1,4 @@
-"""The application: `create_app(Settings(...))`."""
+"""Application factory: `create_app(Settings(...))` returns the FastAPI application."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from service.api.openapi import state_keys
 from service.decoding import sandbox
 from service.inference.registry import load_models
 from service.middleware import auth
-from service.middleware.instrumentation import RequestRecorder, RouteTemplates
 from service.middleware.request import RequestMiddleware
 from service.observability.metrics import Metrics
+from service.observability.request_recorder import RequestRecorder, RouteTemplates
 from service.observability.tracing import open_traces
 from service.pipeline.gauges import QueueGauges
 from service.pipeline.pipeline import Pipeline

@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
             http=cast(type[asyncio.Protocol], http_protocol(settings)),
             log_level="info",
             log_config=None,  # uvicorn logs through the handlers of `service.observability.logs`
-            access_log=False,  # `service.middleware.instrumentation` logs the requests
+            access_log=False,  # `service.observability.request_recorder` logs the requests
             timeout_graceful_shutdown=CLOSING_TIMEOUT_S,
             server_header=False,
         )

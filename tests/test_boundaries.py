@@ -25,7 +25,7 @@ MAY_IMPORT = {
 # its own.
 ORDER = {
     "models": """
-        errors files malloc similarity
+        errors atomic_write malloc similarity
         card
         audio bundle
         """,

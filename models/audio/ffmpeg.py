@@ -1,4 +1,4 @@
-"""Reader by FFmpeg's libraries (PyAV): Vorbis, Opus, AAC and all other formats of its whitelist."""
+"""FFmpeg decoder (PyAV): Vorbis, Opus, AAC and the other formats of its whitelist."""
 
 from __future__ import annotations
 

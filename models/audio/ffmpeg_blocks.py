@@ -1,4 +1,4 @@
-"""Blocks of decoded audio: frames joined, so that Python's overhead is per block, not per frame.
+"""FIFO of decoded FFmpeg frames, joined into blocks so that Python's cost is per block.
 
 A frame is some 20 ms of audio. To convert each frame to an array and to mix it down costs as much
 as to decode it.

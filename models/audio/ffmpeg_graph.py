@@ -1,4 +1,4 @@
-"""FFmpeg filter graph: opens a file, seeks, decodes and joins frames without Python's help.
+"""FFmpeg filter graph (amovie): decodes and joins frames outside Python.
 
 To pass each frame of some 20 ms to Python costs a fifth of its decoding time. The graph does not
 report damage or gaps: where `GraphSource.read` detects any it returns None, and the caller decodes

@@ -1,4 +1,4 @@
-"""ID3v2 tags at the start of a file: where they end, so that readers skip them.
+"""ID3v2 tag skipping: where the tags at the start of a file end.
 
 libsndfile and FFmpeg parse all of a tag's frames, in time that grows with the square of their
 number: 100,000 frames in two megabytes took a minute. So these libraries start behind the tags.

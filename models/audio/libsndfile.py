@@ -1,4 +1,4 @@
-"""Reader for WAV, AIFF and FLAC, by libsndfile."""
+"""libsndfile reader: WAV, AIFF and FLAC."""
 
 from __future__ import annotations
 

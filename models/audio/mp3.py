@@ -1,6 +1,6 @@
-"""Reader for MP3: the frames of a window are cut out of the file, and only these are decoded.
+"""MP3 reader: extracts the window's frames; FFmpeg decodes them.
 
-FFmpeg decodes them; where it finds damage, libsndfile does.
+Where FFmpeg finds damaged frames, libsndfile decodes instead.
 """
 
 from __future__ import annotations

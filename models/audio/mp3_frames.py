@@ -1,4 +1,4 @@
-"""MP3 frame headers, and the two frames that a decoder needs in front of frames cut from a file.
+"""MP3 frame parser, and the Info and silent frames that are prepended to an excerpt.
 
 Source: ISO/IEC 11172-3 and 13818-3 (frame header), the Xing/Info header as LAME writes it.
 """

@@ -1,4 +1,4 @@
-"""MP3 index: the byte position of every frame, and so the length of the file.
+"""MP3 frame index: byte position of every frame, and so the length of the file.
 
 Only some MP3 files state their length. libsndfile estimates that of the others from the size of the
 file, including tags; to seek, it steps through every frame before. Here a regular expression that

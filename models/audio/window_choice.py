@@ -1,4 +1,4 @@
-"""Window choice: which windows of the audio are a model's input."""
+"""Window selection: `middle`, `start`, `all` or an offset -> start times of the windows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows of audio as a model's input: open, seek to the window, decode, mix down, resample.
+"""Audio windows as model input: open, seek, decode, mix down, resample.
 
 Training and service read audio through this one module, so that they get the same samples. WAV,
 AIFF and FLAC are read by libsndfile; MP3, Ogg, and what libsndfile cannot open (AAC in MP4 or ADTS,

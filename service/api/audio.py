@@ -1,4 +1,4 @@
-"""Routes that take audio: `/embed`, `/embed/batch`, `/classify`, `/regress`, `/analyze`."""
+"""Embedding and task routes: embed, embed/batch, embeddings/{sha256}, classify, regress, analyze."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from service.api.openapi import (
 from service.errors import NotRemembered
 from service.inference.model import Model
 from service.observability.context import StageTimer, current
+from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.pipeline.pipeline import Pipeline, note_outcomes, pipeline_of, raise_if_error
-from service.pipeline.request import ModelAnswer, ModelRequest, ModelResult
 from service.schemas.headers import SERVER_TIMING
 from service.schemas.queries import AnalyzeQuery, EmbedQuery, TaskQuery
 from service.schemas.responses import Analysis, Classification, Embedding, Regression, Sha256

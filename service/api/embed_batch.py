@@ -1,4 +1,4 @@
-"""`/embed/batch`: many files in one request, each answered by a line of JSON when it is done."""
+"""POST /embed/batch: many files in one request, each answered by a JSON line when it is done."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from service.errors import Stopping
 from service.inference.model import Model
 from service.observability.context import RequestContext
 from service.pipeline.cancellation import run_until_disconnect, with_deadline
+from service.pipeline.model_request import ModelRequest
 from service.pipeline.pipeline import Pipeline, note_outcomes, raise_if_error
-from service.pipeline.request import ModelRequest
 from service.problems import describe
 from service.schemas.responses import BatchLine, Embedding
 from service.transport.batch_upload import BatchFile, BatchFiles

@@ -1,4 +1,4 @@
-"""Limits of this deployment, for clients that ask before they send."""
+"""Response schema of GET /limits, made from the settings and the constants of each stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of operation: model cards, limits, health, readiness, metrics."""
+"""Operational endpoints: models, limits, health, readiness, metrics."""
 
 from __future__ import annotations
 

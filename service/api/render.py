@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from models.errors import TasteprintError
 from service.inference.model import Model
-from service.pipeline.request import ModelAnswer, ModelResult
+from service.pipeline.model_request import ModelAnswer, ModelResult
 from service.problems import describe
 from service.schemas import headers
 from service.schemas.responses import (

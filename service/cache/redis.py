@@ -1,4 +1,4 @@
-"""Redis cache, shared by replicas; while Redis fails, no request waits for it."""
+"""Redis cache with a timeout and a circuit breaker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connection to Redis: circuit breaker, connection pool and name resolution."""
+"""Circuit breaker, connection pool and DNS resolver for Redis."""
 
 from __future__ import annotations
 

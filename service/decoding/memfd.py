@@ -1,4 +1,4 @@
-"""memfd files: anonymous files in memory that a decoder process opens by their path."""
+"""memfd files: anonymous files in memory, which a decoder process opens by path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wire format between the service and its decoder processes: one JSON object a line."""
+"""Wire format between the service and its decoder processes: JSON lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sandbox of a decoder process: what it may use of the machine if a hostile file takes it over.
+"""Sandbox of a decoder process: resource limits and the system call filter.
 
 Enforced by the kernel, each with a test: address space, CPU time a job, size and number of files,
 no core dump, no privileges by exec; and where a system call filter is available

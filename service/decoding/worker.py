@@ -1,4 +1,4 @@
-"""Decoder worker: the service's handle on one decoder process (start, one job at a time, kill)."""
+"""Decoder worker: starts, feeds and kills one decoder process."""
 
 from __future__ import annotations
 

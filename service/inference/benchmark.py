@@ -1,4 +1,4 @@
-"""Micro-benchmarks at the start: is one way to run a model faster than another on this machine?"""
+"""Micro-benchmarks at startup: is one way to run a model faster than another here?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model registry: every bundle of the models folder, loaded, and looked up by name or task."""
+"""Model registry: loads every bundle, checks the start, finds models by name or task."""
 
 from __future__ import annotations
 

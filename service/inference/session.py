@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: a bundle's graph is opened on the GPUs or the CPU, verified, warmed up."""
+"""ONNX Runtime sessions: opened on GPUs or CPU, verified, warmed up; thread split choice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker threads of one model, with a quarantine for workers that fail or hang.
+"""Worker threads of one model, with quarantine for workers that fail or hang.
 
 On GPUs each worker has a device of its own. A failing GPU would drain the queue, since it answers
 at once: it is quarantined until a probe batch of silence succeeds, of as many windows as the batch

@@ -1,4 +1,7 @@
-"""API key authentication and CORS; requests are refused before their bodies are read."""
+"""API key authentication, CORS, and the start-up check of the bind address.
+
+Requests without a key are refused before their bodies are read.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ASGI middleware around every request: its ID and context, limits, headers, and shutdown."""
+"""Outermost ASGI middleware: request ID and context, size limits, security headers, shutdown."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from models.errors import TasteprintError
 from service import problems
 from service.errors import QueryTooLong, Stopping, UnknownCoding
-from service.middleware.instrumentation import RequestRecorder
 from service.observability.context import CURRENT, RequestContext, current
+from service.observability.request_recorder import RequestRecorder
 from service.schemas import headers
 
 # FastAPI parses each parameter: 64 KB of them would block the event loop for a tenth of a second.

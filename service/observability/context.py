@@ -1,4 +1,4 @@
-"""Request context: what is known of the request under way, for its log line, metrics and trace."""
+"""Request context: outcome and stage timings of the current request, for log, metrics, trace."""
 
 from __future__ import annotations
 

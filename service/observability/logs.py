@@ -1,4 +1,4 @@
-"""Structured logging: every line in one format, text or JSON, with the request's id."""
+"""Structured logging: text or JSON formatter, with the request ID on every line."""
 
 from __future__ import annotations
 

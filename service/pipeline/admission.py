@@ -1,4 +1,4 @@
-"""Admission control: a bound on the windows in work; beyond it requests are refused with 429."""
+"""Admission control: bounds the windows in flight; requests beyond the limit get 429."""
 
 from __future__ import annotations
 

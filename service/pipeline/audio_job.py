@@ -14,14 +14,14 @@ from models.audio.window_choice import WindowChoice
 from models.audio.windows import Windows, silent
 from models.card import OUTPUTS, AudioInput
 from models.errors import TasteprintError
-from service.cache.cache import Cache, cache_key
+from service.cache.memory import Cache, cache_key
 from service.decoding.pool import DecodePool
 from service.errors import Busy
 from service.inference.batcher import Batcher, Inferred
 from service.inference.model import Model
 from service.observability.context import StageTimer
 from service.pipeline.admission import Admission
-from service.pipeline.request import ModelAnswer, ModelRequest, ModelResult
+from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.pipeline.single_flight import SingleFlight
 from service.schemas.responses import AudioHeard, Computed, Vector, WindowUsed
 from service.transport.upload import Upload

@@ -1,4 +1,4 @@
-"""Queue gauges: queue lengths and held bytes, read from the pipeline at each scrape."""
+"""Prometheus collector: queue lengths, held bytes, model info."""
 
 from __future__ import annotations
 

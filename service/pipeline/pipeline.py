@@ -1,4 +1,4 @@
-"""Pipeline: the way of a request through upload, cache, admission, decoding and inference."""
+"""Pipeline: owner of a request's work from the upload to the models' answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from models.audio.window_choice import WindowChoice
 from models.errors import TasteprintError
-from service.cache.cache import cache_key, open_cache
+from service.cache.memory import cache_key, open_cache
 from service.decoding.pool import DecodePool
 from service.errors import Stopping, status_of, type_of
 from service.inference.batcher import Batcher
@@ -22,7 +22,7 @@ from service.observability.events import NO_LISTENER, EventListener
 from service.pipeline.admission import Admission
 from service.pipeline.audio_job import AudioJob, Stages
 from service.pipeline.cancellation import run_until_disconnect
-from service.pipeline.request import ModelAnswer, ModelRequest, ModelResult
+from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.settings import Settings
 from service.transport.single_upload import receive_upload
 from service.transport.upload import Upload, UploadBudget

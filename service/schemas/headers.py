@@ -1,4 +1,4 @@
-"""Names of the response headers that the service adds, each stated once."""
+"""Names of the response headers that the service adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Response schemas, as OpenAPI shows them, and the value that the cache keeps."""
+"""Response schemas, as OpenAPI shows them, and the value that the cache stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receiving the files of a multipart body, one after the other."""
+"""Multipart files receiver: yields each file of the body as soon as it is complete."""
 
 from __future__ import annotations
 

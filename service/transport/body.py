@@ -1,4 +1,4 @@
-"""Reading a request's body: its type and length, its bytes as they arrive, its minimum rate."""
+"""Request body reader: media type, length, bytes as they arrive, and minimum upload rate."""
 
 from __future__ import annotations
 

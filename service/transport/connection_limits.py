@@ -1,4 +1,4 @@
-"""Limits on connections: their number, the time for a head, and the time to read an answer."""
+"""Connection limits: number of connections, time to send headers, time to read an answer."""
 
 from __future__ import annotations
 

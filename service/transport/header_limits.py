@@ -1,4 +1,4 @@
-"""Limits on what precedes, separates and follows a body's bytes, and the answer beyond them."""
+"""Size limits on request headers, chunk framing and trailers, and the raw 431 response."""
 
 from __future__ import annotations
 

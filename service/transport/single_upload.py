@@ -1,4 +1,4 @@
-"""Receiving the one file of a request, as a raw body or as a multipart part."""
+"""Single-file receiver: a raw body or one multipart part."""
 
 from __future__ import annotations
 

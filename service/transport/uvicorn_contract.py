@@ -1,4 +1,4 @@
-"""Contract with uvicorn: the undocumented parts that the HTTP protocol needs, checked at the start.
+"""Compatibility check of uvicorn's internals, with fallback to uvicorn's own protocol.
 
 `uvicorn_protocol` subclasses `HttpToolsProtocol` and uses attributes that uvicorn may change in any
 version. Where they differ, the service falls back to uvicorn's own protocol and to the ASGI

@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from models.files import write_atomically
+from models.atomic_write import write_atomically
 from training.errors import MissingMidi, MissingTool, RenderFailed
 
 SOUNDFONTS = (

@@ -1,4 +1,4 @@
-"""Decoded windows of a training set: a memory-mapped int16 array, resumable, with a log."""
+"""Prepared windows of a training set: decoded into a memory-mapped int16 array, resumable."""
 
 from __future__ import annotations
 

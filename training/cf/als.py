@@ -1,4 +1,4 @@
-"""Matrix factorisation of listening logs by alternating least squares (Hu et al. 2008)."""
+"""Matrix factorization of listening logs by alternating least squares (Hu et al. 2008)."""
 
 from __future__ import annotations
 

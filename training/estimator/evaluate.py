@@ -1,4 +1,4 @@
-"""Evaluate a trained encoder on held-out artists, against baselines and the folded-in ceiling."""
+"""Encoder evaluation: held-out artists, against baselines and the folded-in ceiling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mel baseline of the evaluation: ridge regression on statistics of the mel spectrogram."""
+"""Mel baseline of the evaluation: ridge regression on mel spectrogram statistics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.files import write_atomically
+from models.atomic_write import write_atomically
 from training.audio.windows import Prepared
 from training.networks.inference import Track, run_over_rows
 from training.networks.mel import MelSpectrogram

@@ -1,4 +1,4 @@
-"""Train an encoder on item factors: prepared windows and their targets -> a checkpoint.
+"""Encoder training: prepared windows and item factors -> a checkpoint.
 
 Source: Lee et al. 2020, section 3.1. Adam, 1e-3, MSE + cosine proximity, the checkpoint with the
 lowest validation loss. Not in the paper: unit-length targets, crops and a cosine schedule.

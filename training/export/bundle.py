@@ -1,4 +1,4 @@
-"""Bundle writer: checked ONNX graphs and the facts of a model -> a bundle with its card."""
+"""Bundle writer: checked ONNX graphs and a model's provenance -> a bundle with its card."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.bundle import Bundle
 from models.card import NAME, AudioInput, Card, Data, Graph, Head, Kind, Provenance, Scalar
 from models.card import Tensor as TensorCard
 from training.errors import BadExport
-from training.export.checked_graph import OPSET, CheckedGraph
+from training.export.parity import OPSET, CheckedGraph
 from training.networks.registry import DEFAULT_ENCODER
 
 GRAPH_FILE, HEAD_FILE = "model.onnx", "head.onnx"

@@ -1,4 +1,4 @@
-"""Export of an encoder's training run as a bundle."""
+"""Encoder export: the best checkpoint of a training run -> a bundle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.export.bundle import (
     read_data,
     write_bundle,
 )
-from training.export.onnx_graph import export_checked
+from training.export.torch_to_onnx import export_checked
 from training.networks.base import Encoder
 from training.networks.registry import name_of
 from training.networks.waveform import WaveformEncoder

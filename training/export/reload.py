@@ -1,4 +1,4 @@
-"""Load the weights of an encoder from the ONNX graph of its bundle."""
+"""Weight import from ONNX: the encoder of a bundle as a torch module."""
 
 from __future__ import annotations
 

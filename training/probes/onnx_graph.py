@@ -19,7 +19,7 @@ from sklearn.svm import SVC, SVR, LinearSVC
 
 from models.bundle import Bundle
 from training.errors import BadExport
-from training.export.checked_graph import OPSET, check_outputs, without_traces
+from training.export.parity import OPSET, check_outputs, without_traces
 from training.probes.models import HALVES, FittedProbe
 
 ML_OPSET = 3

@@ -18,7 +18,7 @@ from models.card import Scalar
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
 from training.export.bundle import PARITY_CLIPS, CheckedHead, as_teacher, provenance, write_bundle
-from training.export.checked_graph import CheckedGraph, check_outputs
+from training.export.parity import CheckedGraph, check_outputs
 from training.probes.models import (
     INNER_FOLDS,
     FittedProbe,

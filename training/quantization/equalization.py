@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from training.quantization.similarity import open_cpu
+from training.quantization.agreement import open_cpu
 
 # Relative to the loudest channel: limits the gain of a channel that is silent in calibration.
 MIN_RANGE = 1e-3

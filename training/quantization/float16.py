@@ -1,4 +1,4 @@
-"""Mixed precision: a graph with float16 convolutions, and float32 inputs and outputs."""
+"""Mixed-precision conversion: float16 convolutions, float32 inputs and outputs."""
 
 from __future__ import annotations
 

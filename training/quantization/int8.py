@@ -1,4 +1,4 @@
-"""Static int8 quantization of the heaviest convolutions, calibrated on real windows."""
+"""Static int8 quantization (QDQ) with sensitivity-based layer selection."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from onnxruntime import quantization
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 
 from training.errors import BadPrecision
+from training.quantization.agreement import measure_agreements
 from training.quantization.equalization import equalize
 from training.quantization.mean_pooling import POOL, replace_means
-from training.quantization.similarity import measure_agreements
 from training.quantization.subgraph import find_work_shares, fold_batch_norm
 
 # Share of the multiplications: a lighter convolution loses in quantizing and dequantizing what it

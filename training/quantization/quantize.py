@@ -1,4 +1,4 @@
-"""Add an int8 or float16 graph to a bundle, with its measured agreement."""
+"""Post-training quantization of a bundle: adds an int8 or float16 graph with its agreement."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from models.errors import AudioError
 from training.audio.manifest import NOT_AUDIO
 from training.errors import BadPrecision
 from training.export.bundle import read_data, sha256
-from training.export.checked_graph import without_traces
+from training.export.parity import without_traces
+from training.quantization.agreement import measure_agreements, open_cpu, summarize
 from training.quantization.float16 import to_float16
 from training.quantization.int8 import to_int8
 from training.quantization.settings import QuantizeSettings
-from training.quantization.similarity import measure_agreements, open_cpu, summarize
 
 # A minimum over fewer windows says nothing.
 MIN_WINDOWS = 4

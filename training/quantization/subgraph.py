@@ -1,6 +1,6 @@
-"""Subgraph selection: the part of a bundle's graph that may run in reduced precision.
+"""Subgraph selection: which convolutions and nodes of a graph run in reduced precision.
 
-The part reaches from the first convolution after the front end to the last convolution. The front
+The subgraph reaches from the first convolution after the front end to the last convolution. The front
 end stays float32, since powers of a spectrum overflow float16 and their logarithm needs all digits.
 The nodes after the last convolution stay float32 too: they take next to no time and make the
 outputs.
@@ -18,7 +18,7 @@ import onnx
 import onnxruntime as ort
 
 from training.errors import BadPrecision
-from training.quantization.similarity import open_cpu
+from training.quantization.agreement import open_cpu
 
 
 def fold_batch_norm(graph: bytes) -> onnx.ModelProto:

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.atomic_write import write_atomically
 from models.bundle import Bundle, verify_session
-from models.files import write_atomically
 from training.cf.settings import AlsSettings
 from training.datasets.prepared import TaskData
 from training.errors import BadTeacher

@@ -13,8 +13,8 @@ from models.card import Provenance
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
 from training.export.bundle import PARITY_CLIPS, CheckedHead, as_teacher, provenance, write_bundle
-from training.export.onnx_graph import export_checked
 from training.export.reload import load_network_from_bundle
+from training.export.torch_to_onnx import export_checked
 from training.fitting.settings import Accelerator
 from training.networks.registry import name_of
 from training.networks.task_model import TaskModel

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.atomic_write import write_atomically
 from models.card import Scalar
-from models.files import write_atomically
 from training.datasets.task import Kind
 from training.errors import MissingInput
 from training.transfer.settings import MEASURE

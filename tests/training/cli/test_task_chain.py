@@ -31,7 +31,7 @@ from training.errors import (
     UnknownMethod,
 )
 from training.export.bundle import write_bundle
-from training.export.onnx_graph import export_checked
+from training.export.torch_to_onnx import export_checked
 from training.networks.task_model import TaskModel
 from training.networks.waveform import WaveformTaskModel
 from training.transfer.encoder_outputs import bundle_outputs

@@ -18,8 +18,8 @@ from models.errors import BundleError
 from tests.bundles import write_bundle
 from training.errors import ParityFailed
 from training.export.estimator import export_encoder
-from training.export.onnx_graph import check_parity, to_onnx
 from training.export.reload import load_network_from_bundle
+from training.export.torch_to_onnx import check_parity, to_onnx
 from training.networks.cf_estimator import CFEstimator
 from training.networks.waveform import WaveformEncoder
 

@@ -19,13 +19,13 @@ from tests.bundles import AUDIO, graph_bytes, write_bundle, write_task
 from tests.convolutions import add_precision, network_bytes, write_network
 from tests.training.cli.test_chain import run
 from training.errors import BadPrecision
+from training.quantization.agreement import measure_agreements, open_cpu, summarize
 from training.quantization.equalization import equalize
 from training.quantization.float16 import to_float16
 from training.quantization.int8 import quantize_nodes, to_int8
 from training.quantization.mean_pooling import replace_means
 from training.quantization.quantize import quantize, read_middle_windows, shuffle_files
 from training.quantization.settings import QuantizeSettings
-from training.quantization.similarity import measure_agreements, open_cpu, summarize
 from training.quantization.subgraph import find_convolutions, find_work_shares, fold_batch_norm
 
 N_FILES, CALIBRATION = 14, 6

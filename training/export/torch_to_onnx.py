@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from training.export.checked_graph import OPSET, CheckedGraph, check_outputs, without_traces
+from training.export.parity import OPSET, CheckedGraph, check_outputs, without_traces
 
 
 def export_checked(

@@ -1,4 +1,4 @@
-"""Atomic file replacement: a file is there whole or not at all."""
+"""Atomic file replacement: write to a temporary file, then rename."""
 
 from __future__ import annotations
 

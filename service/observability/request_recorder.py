@@ -1,4 +1,4 @@
-"""Instrumentation of requests: each is counted, traced and logged when it has ended."""
+"""Request recorder: metrics, trace spans and access-log line of each ended request."""
 
 from __future__ import annotations
 

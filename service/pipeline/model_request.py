@@ -1,4 +1,4 @@
-"""What a request asks of its upload, and what each model answers."""
+"""Pipeline data types: ModelRequest, ModelAnswer, ModelResult."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from models.audio.window_choice import WindowChoice
-from service.cache.cache import MemoryCache, cache_key
+from service.cache.memory import MemoryCache, cache_key
 from service.cache.redis import decode, encode
 from service.schemas.responses import AudioHeard, Computed, WindowUsed
 

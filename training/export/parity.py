@@ -1,4 +1,4 @@
-"""ONNX graphs and their parity check against known outputs; without torch."""
+"""Parity check: ONNX graph against the known outputs of the model; without torch."""
 
 from __future__ import annotations
 

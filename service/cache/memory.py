@@ -1,4 +1,7 @@
-"""Cache of computed answers, in this process or in Redis. A cache failure fails no request."""
+"""Cache interface, factory, and in-memory LRU cache.
+
+A cache failure fails no request.
+"""
 
 from __future__ import annotations
 

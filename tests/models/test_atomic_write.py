@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.files import write_atomically
+from models.atomic_write import write_atomically
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The outermost layer: an id on every answer, a bug's too, and nothing held up on the way."""
+"""Request middleware: an ID on every response, also after a bug, and no delayed message."""
 
 from __future__ import annotations
 
