@@ -1,10 +1,10 @@
-# The two commands: `make serve` and `make test`. The rest is for those who train or measure.
+# The two commands: `make serve` and `make test`. The other targets train or measure models and the service.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# `make model`: the data, and where its stages write. A run of its own for each fold and width.
+# `make model`: the data, and where its stages write. One run per fold and width.
 DATA ?= ../shared/data
 BUNDLE ?= models/cf-estimator
 GPU := $(shell nvidia-smi -L 2>/dev/null | head -1)
@@ -32,30 +32,30 @@ format: $(VENV)/all.done
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# A quarter of an hour; `ONLY=start` one of them, `ONLY=overload-10min` what takes longer.
+# Benchmarks, a quarter of an hour; `ONLY=start` runs one, `ONLY=overload-10min` the long one.
 bench: $(VENV)/all.done .venv-bench/done
 	$(PIP) --editable '.[train,dev,bench]'
 	$(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY)) $(if $(MINUTES),--minutes $(MINUTES))
 
-# The servers that ours is held against, with the same decoding and graph.
+# The servers that ours is compared with, with the same decoding and graph.
 .venv-bench/done: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[rivals]'
 	@touch $@
 
-# N mutants of real files through real decoders; goes on where the last run of its seed ended.
+# N mutants of real files through real decoders; resumes where the last run of the seed ended.
 N ?= 20000
 SEED ?= 0
 fuzz: $(VENV)/all.done
 	$(BIN)/python -m tests.fuzz $(N) --seed $(SEED)
 
-# The upload parser, by coverage, for SECONDS. Atheris has wheels for CPython on x86-64 Linux.
+# Coverage-guided fuzzing of the upload parser, for SECONDS. Atheris has wheels for CPython on x86-64 Linux.
 SECONDS ?= 300
 fuzz-upload: $(VENV)/all.done
 	$(PIP) --editable '.[train,dev,fuzz]'
 	$(BIN)/python -m tests.fuzz.upload -max_total_time=$(SECONDS) -seed=$(SEED)
 
-# From logs and MIDI to the shipped bundle; each stage goes on where it was stopped.
+# From logs and MIDI to the shipped bundle; each stage resumes where it was stopped.
 model: $(VENV)/all.done
 	$(TRAIN) render --midi $(DATA)/midi-excerpts/midi.tar.xz --out $(SHARED)/audio
 	$(TRAIN) prepare --manifest $(DATA)/midi-excerpts/tracks.csv --audio $(SHARED)/audio \
@@ -73,12 +73,11 @@ model: $(VENV)/all.done
 	$(QUANTIZE) --precision int8
 	$(QUANTIZE) --precision float16
 
-# On real recordings: renderings alone would not show what a graph does to music.
+# Measured on real recordings, since renderings do not represent recorded music.
 QUANTIZE = $(TRAIN) quantize --bundle $(BUNDLE) --data training/heard_data.json \
 	--audio $(DATA)/emotify/audio --audio $(DATA)/gtzan-mini/audio
 
-# Emotify, GTZAN and ESC-10 by every method; then the shipped heads. Hours on two cores: it goes on
-# where it was stopped.
+# Emotify, GTZAN and ESC-10 by every method; then the shipped heads. Hours on two cores; resumable.
 TASKS := runs/tasks
 COMPARED := runs/compare
 COMPARE = $(TRAIN) compare --out $(COMPARED) --folds 0,1,2 --batch-size 8 --patience 30 \
@@ -100,7 +99,7 @@ heads: $(VENV)/all.done
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# The service alone: no torch.
+# The service only: no torch.
 $(VENV)/serve.done: pyproject.toml | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
@@ -109,7 +108,7 @@ $(VENV)/all.done: pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[train,dev]'
 	@touch $@ $(VENV)/serve.done
 
-# A real Redis for the tests, from Debian where that can be.
+# A real Redis for the tests, installed from Debian's packages if possible.
 redis:
 	@command -v redis-server >/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \

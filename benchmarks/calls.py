@@ -1,4 +1,4 @@
-"""Calls of our functions that one request makes, their files, and how often the file changes.
+"""Call counts of one request: calls of the project's functions, files, and changes of file.
 
 `python -m benchmarks.calls` counts them for the README's `POST /embed`, of an upload that is not in
 the cache, in the event loop's thread of a running service: a reader who follows the request opens
@@ -30,13 +30,13 @@ from service.observability.logs import configure
 from service.server import Server
 from service.settings import Settings
 
-# Called by a timer, whatever the request.
+# Called by a timer, independently of the request.
 PERIODIC = {"Server.on_tick"}
 PACKAGES = tuple(f"{ROOT / package}{os.sep}" for package in ("models", "service"))
 
 
 class CallCounter:
-    """Profile function (see `sys.setprofile`) that lists calls of functions of ours, in order."""
+    """Profile function (see `sys.setprofile`) that lists calls of the project's functions."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
@@ -53,13 +53,13 @@ class CallCounter:
 
     @property
     def changes(self) -> int:
-        """Calls into another file than that of the call before."""
+        """Number of calls into another file than the previous call's."""
         paths = [path for path, _ in self.calls]
         return sum(path != before for path, before in zip(paths, ["", *paths], strict=False))
 
 
 def post(port: int, content: bytes) -> None:
-    """Upload a file, head and body in one write: the server reads them in a few large pieces."""
+    """Upload a file, headers and body in one write, so that the server reads a few large chunks."""
     request = httpx.Request("POST", f"http://127.0.0.1:{port}/embed", files={"file": content})
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", "/embed", request.read(), dict(request.headers))

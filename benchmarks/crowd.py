@@ -15,11 +15,11 @@ from benchmarks.wire import connect, is_open, post
 
 N_IDLE, N_SLOW = 10_000, 200
 N_REQUESTS, N_WARM, N_CLIENTS = 150, 20, 8
-# Two a connection in the service, one here, and some for the rest of it.
+# Two per connection in the service, one here, and some for other files.
 FILES = 2 * N_IDLE + 2_000
-# The service closes a connection that sends no request; here they are to stay.
+# The service would close connections that send no request; here they must stay open.
 PATIENCE_S = "600"
-SLOW = post(bytes(100_000)).removesuffix(bytes(100_000))  # a request's head
+SLOW = post(bytes(100_000)).removesuffix(bytes(100_000))  # a request's headers
 
 
 Crowd = AbstractContextManager[list[socket.socket]]
@@ -27,7 +27,7 @@ Crowd = AbstractContextManager[list[socket.socket]]
 
 @contextmanager
 def idle(service: Server, count: int) -> Iterator[list[socket.socket]]:
-    """So many connections that ask for nothing."""
+    """Open idle connections."""
     connections = []
     try:
         for _ in range(count):
@@ -40,7 +40,7 @@ def idle(service: Server, count: int) -> Iterator[list[socket.socket]]:
 
 @contextmanager
 def slow(service: Server, count: int) -> Iterator[list[socket.socket]]:
-    """Uploads that send one byte a second each."""
+    """Run uploads that send 1 byte/s each."""
     ended = threading.Event()
     with idle(service, count) as connections:
         for connection in connections:
@@ -81,7 +81,7 @@ def _saturated(service: Server, requests: list[bytes], plan: Plan) -> Callable[[
 
 
 def _beside(run: Callable[[], Seen], what: str, crowd: Callable[[], Crowd]) -> Figures:
-    """Requests a second with them, and without: before and after."""
+    """Requests per second beside the crowd, and without it (before and after)."""
     before = run().per_second
     with crowd() as connections:
         seen = run()

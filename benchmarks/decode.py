@@ -30,12 +30,12 @@ from models.malloc import keep_freed_memory
 from tests.sounds import golden, write
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
-# Milliseconds, from a Zen 4 with AVX-512; SONG_GOAL: a song's time in that of a clip.
+# Milliseconds, from a Zen 4 with AVX-512; SONG_GOAL: maximum ratio of song to clip.
 GOALS_MS = {"mp3": 24, "flac": 24, "ogg": 36, "wav": 7, "m4a": 30, "opus": 60}
 SONG_GOAL = 1.25
 CLIP_S, SONG_S = 30, 240
 N_RUNS = 9
-# Largest start error that is searched for.
+# Maximum start error of the search.
 MAX_LAG_S = 0.05
 
 
@@ -61,7 +61,7 @@ def decode_ms(path: Path, audio: AudioInput) -> float:
 
 
 def library_ms(path: Path) -> float:
-    """The codec library alone over a clip, without mixing down and resampling."""
+    """Decode a clip with the codec library only, without mixing down and resampling."""
     if path.suffix[1:] in {"flac", "wav"}:
         return min_ms(lambda: soundfile.read(path, dtype="int16"))
     source = GraphSource(path, 0)
@@ -84,7 +84,7 @@ def full_decode(path: Path) -> tuple[Samples, int]:
 
 
 def window_of(whole: Samples, sample_rate: int, start_s: float, audio: AudioInput) -> Samples:
-    """The same window, cut from the whole file after resampling."""
+    """The same window, cut from the fully decoded file after resampling."""
     resampled = soxr.resample(whole, sample_rate, audio.sample_rate, quality="HQ")
     start = round(start_s * audio.sample_rate)
     cut = resampled[start : start + audio.window_samples]
@@ -119,7 +119,7 @@ def agreement(
 
 
 def in_fresh_process(measured_ms: Callable[..., float], *given: object) -> float:
-    """In a process of its own that handles memory as the service's decoders do."""
+    """Run in a separate process with the memory settings of the service's decoders."""
     with multiprocessing.get_context("spawn").Pool(1, keep_freed_memory) as pool:
         return pool.apply(measured_ms, given)
 
@@ -131,7 +131,7 @@ def measure(plan: Plan) -> Figures:
 
 
 def rows_of(folder: Path, goals_ms: dict[str, int]) -> Iterator[Figures]:
-    """One row a format."""
+    """One row per format."""
     bundle = read(BUNDLE)
     audio = bundle.card.audio
     content = bundle.graph_bytes(bundle.card.graph())
@@ -156,7 +156,7 @@ def rows_of(folder: Path, goals_ms: dict[str, int]) -> Iterator[Figures]:
 
 
 def resample_ms(audio: AudioInput) -> float:
-    """CPU time of resampling: the same for all formats but Opus, which has 48 kHz."""
+    """CPU time of resampling: the same for all formats except Opus, which has 48 kHz."""
     mono = golden(CLIP_S)[:, 0].copy()
     return min_ms(lambda: soxr.resample(mono, 44_100, audio.sample_rate, quality="HQ"))
 

@@ -112,7 +112,7 @@ def readme_part() -> str:
 
 
 def readme() -> str:
-    """The README with its figures drawn anew."""
+    """The README with its figures redrawn."""
     drawn = re.escape(BEGIN) + ".*?" + re.escape(END)
     return re.sub(drawn, lambda _: readme_part(), README.read_text(), flags=re.DOTALL)
 

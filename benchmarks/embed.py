@@ -61,7 +61,7 @@ def warm_and_saturate(server: Server, requests: list[bytes], count: int, clients
 
 
 def measure(plan: Plan) -> Figures:
-    """One row a format and length."""
+    """One row per format and length."""
     baseline = ("-m", "uvicorn", "benchmarks.baseline:app", "--port", "PORT")
     rows = []
     with (
@@ -94,13 +94,13 @@ def _row(
     limit: Server,
     pool: Any,
 ) -> Figures:
-    """The service and both limits, in turns; the best of each, as other load only slows a run."""
+    """The service and both limits, alternating; the best of each, as load only slows a run."""
     count = plan.of(N_SERVICE, 6)
     served, in_process_s, received_s = [], [], []
     for _ in range(plan.of(ROUNDS, 1)):
         before = service.cpu_s()
         seen = warm_and_saturate(service, list(map(multipart, uploads)), count, N_CLIENTS)
-        # Also of the warming up, whose requests are as many more.
+        # Includes the warm-up, which sends as many requests.
         warmed = (count + min(N_WARM, count)) / count
         served.append((seen, _shares(seen, before, service.cpu_s(), warmed)))
         in_process_s.append(in_process(files, count, pool))
@@ -176,7 +176,7 @@ def _cpu_row(row: Figures) -> str:
 
 
 def table(figures: Figures) -> str:
-    """Two tables: the ratios, and the figures behind them."""
+    """Two tables: the ratios, and the underlying figures."""
     return "\n\n".join(
         [main_table(figures), "\n".join([CPU_HEADER, *map(_cpu_row, figures["rows"])])]
     )

@@ -1,8 +1,8 @@
 """Clips per second on GPUs by precision, batch size, input path and number of GPUs.
 
 `plain` runs with NumPy arrays and `bound` with I/O binding; the service uses the faster of the two.
-`there` has its input on the GPU already: an upper bound for any faster input path. Skipped without
-a CUDA device.
+`on_device` has its input on the GPU already: an upper bound for any faster input path. Skipped
+without a CUDA device.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NO_GPU = "Skipped: no CUDA device here."
 
 
 def measure(plan: Plan) -> Figures:
-    """One row a precision that the bundle has, and a batch size; one a number of devices."""
+    """One row per precision of the bundle and batch size, and one per number of devices."""
     if not (count := count_cuda_devices()):
         print(NO_GPU)
         return {"rows": []}
@@ -79,7 +79,7 @@ def noise(batch: int, n_samples: int) -> Samples:
 def ways_in(
     session: ort.InferenceSession, inputs: Samples, where: str, device: int = 0
 ) -> dict[str, Callable[[], object]]:
-    """One run by each input path; `where` is `cuda`, or `cpu` to test without a GPU."""
+    """A run per input path; `where` is `cuda`, or `cpu` to test without a GPU."""
     outputs = [tensor.name for tensor in session.get_outputs()]
     on_device = session.io_binding()
     value = ort.OrtValue.ortvalue_from_numpy(inputs, where, device)
@@ -89,15 +89,15 @@ def ways_in(
     return {
         "plain": lambda: run_plain(session, outputs, "waveform", inputs),
         "bound": lambda: run_bound(session, outputs, "waveform", inputs),
-        "there": lambda: session.run_with_iobinding(on_device),
+        "on_device": lambda: session.run_with_iobinding(on_device),
     }
 
 
 def clips_per_second(
     runs: list[Callable[[], object]], batch: int, measured_s: float = MEASURED_S
 ) -> float:
-    """Total of concurrent runs, one thread each."""
-    begin = threading.Barrier(len(runs), timeout=60)  # one that fails before breaks it for all
+    """Total throughput of concurrent runs, one thread each."""
+    begin = threading.Barrier(len(runs), timeout=60)  # a failing thread breaks it for all
 
     def one(run: Callable[[], object]) -> float:
         for _ in range(WARM_RUNS):
@@ -118,7 +118,7 @@ def table(figures: Figures) -> str:
         return NO_GPU
     rows = [
         f"| {row['precision']} | {row['batch']} | {row['plain']:.0f} | {row['bound']:.0f} "
-        f"| {row['there']:.0f} |"
+        f"| {row['on_device']:.0f} |"
         for row in figures["rows"]
     ]
     together = [

@@ -13,7 +13,7 @@ from benchmarks.wire import fetch, multipart
 # Keeps every worker and decoder busy, with as many requests waiting.
 N_CLIENTS = 8
 N_SATURATE, N_WARM = 200, 20
-# Many more than are in flight at once, so that no two equal uploads meet.
+# Many more than are in flight at a time, so that no two equal uploads are concurrent.
 N_UPLOADS = 200
 SECONDS = 25.0
 BUCKET = re.compile(
@@ -22,7 +22,7 @@ BUCKET = re.compile(
 
 
 def saturation(plan: Plan, service: Server, requests: list[bytes]) -> Seen:
-    """Requests per second that the service answers at most, after warm-up."""
+    """Maximum requests per second of the service, after warm-up."""
     saturate(service.port, requests, plan.of(N_WARM, 4), N_CLIENTS)
     return saturate(service.port, requests, plan.of(N_SATURATE, 10), N_CLIENTS)
 

@@ -30,7 +30,7 @@ DONE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class Embedder:
-    """Decoding and session as the service has them, on one core."""
+    """Decoding and session as in the service, on one core."""
 
     def __init__(self) -> None:
         bundle = read(BUNDLE)

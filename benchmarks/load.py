@@ -1,9 +1,9 @@
-"""Clients over HTTP, in a closed loop or an open one, what they saw and what they cost.
+"""Load generator: HTTP clients in a closed or an open loop, their outcomes and CPU cost.
 
-Closed: each client sends its next request when it has its answer, which finds out how many a
-second there can be. Open: requests come when they come (Poisson), whether or not those before are
-answered, and an answer's time counts from when its request was due: what a slow server keeps
-waiting is counted (no coordinated omission).
+Closed loop: each client sends its next request when the last one is answered, which measures the
+maximum throughput. Open loop: requests arrive at random times (Poisson), whether or not previous
+requests are answered, and latency counts from when a request was due, so that waiting at a slow
+server is included (no coordinated omission).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.wire import Client
 
 STAGE = re.compile(r"(\w+);dur=([\d.]+)")
-# Threads of the open loop: more than a service holds, so that a request goes out when it is due.
+# Threads of the open loop: more than the service admits, so that requests are sent when due.
 N_THREADS = 96
 BROKEN = 0
 
@@ -56,7 +56,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the clients saw, and the CPU seconds that they took themselves."""
+    """Outcomes of the clients' requests, and the CPU seconds of the clients."""
 
     outcomes: list[Outcome]
     elapsed_s: float
@@ -68,7 +68,7 @@ class Seen:
 
     @property
     def per_second(self) -> float:
-        """Good answers a second."""
+        """Answers with status 200 per second."""
         return len(self.answered) / self.elapsed_s
 
     @property
@@ -77,7 +77,7 @@ class Seen:
 
     @property
     def late_ms(self) -> float:
-        """By how much the latest request missed its time: the generator's own fault."""
+        """Maximum delay of sending a request after it was due, caused by the generator."""
         return 1e3 * max(outcome.begun_s - outcome.due_s for outcome in self.outcomes)
 
     @property
@@ -90,7 +90,7 @@ class Seen:
         return {name: sum(values) / len(values) for name, values in stages.items()}
 
     def latencies_ms(self) -> dict[str, float]:
-        """Percentiles of the good answers, from when each request was due."""
+        """Latency percentiles of answers with status 200, from when each request was due."""
         return percentiles([outcome.latency_ms for outcome in self.answered])
 
 
@@ -102,7 +102,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def saturate(port: int, requests: Sequence[bytes], n_requests: int, n_clients: int) -> Seen:
-    """Send `n_requests` from `n_clients` at a time, going round the requests."""
+    """Send `n_requests` from `n_clients` concurrently, cycling through the requests."""
     turns = itertools.count()
 
     def client(outcomes: list[Outcome]) -> None:
@@ -118,7 +118,7 @@ def saturate(port: int, requests: Sequence[bytes], n_requests: int, n_clients: i
 def arrive(
     port: int, requests: Sequence[bytes], per_second: float, seconds: float, seed: int = 0
 ) -> Seen:
-    """Send requests at seeded random times, so many a second, for so long."""
+    """Send requests at seeded random times, at that rate for that duration."""
     random = np.random.default_rng(seed)
     gaps = random.exponential(1 / per_second, round(per_second * seconds))
     dues = (time.perf_counter() + 0.2 + np.cumsum(gaps)).tolist()

@@ -1,4 +1,4 @@
-"""Description of the machine and the packages that were measured."""
+"""Description of the machine and the packages of a measurement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUSY = 0.25
 
 
 def machine() -> dict[str, Any]:
-    """The machine now; call it before a run, as the run's own load would count."""
+    """The current machine; call before a run, whose own load would count."""
     names = [
         line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
@@ -38,7 +38,7 @@ def machine() -> dict[str, Any]:
 
 
 def describe(facts: dict[str, Any], *, packages: bool = True) -> str:
-    """The machine in one sentence, in Markdown."""
+    """Describe the machine in one sentence of Markdown."""
     vectors = "AVX-512" if facts["avx512"] else "no AVX-512"
     text = f"{facts['cores']} cores of {facts['cpu']} ({vectors}), "
     if packages:

@@ -1,4 +1,4 @@
-"""What the outermost layer costs a request: `python -m benchmarks.observe`.
+"""Cost per request of the outermost middleware: `python -m benchmarks.observe`.
 
 CPU time of one process, the minimum of several rounds; no socket, no HTTP parser, so that a bare
 endpoint is as cheap as it gets and the difference shows.
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.logging import AccessFormatter
 
 from service.middleware.request import RequestMiddleware
-from service.observability.logs import ACCESS, JsonLines, TextLines
+from service.observability.logs import ACCESS, JsonFormatter, TextFormatter
 from service.observability.metrics import Metrics
 from service.observability.request_recorder import RequestRecorder, RouteTemplates
 
@@ -24,7 +24,7 @@ ROUNDS, REQUESTS = 7, 2000
 
 
 def bare() -> ASGIApp:
-    """One endpoint of FastAPI, which answers as `/healthz` does."""
+    """One FastAPI endpoint that answers like `/healthz`."""
     app = FastAPI()
 
     @app.get("/healthz")
@@ -56,7 +56,7 @@ async def send(message: Message) -> None:
 
 
 def microseconds(app: ASGIApp) -> float:
-    """CPU time of a request, minimum over the rounds."""
+    """CPU time per request, minimum over the rounds."""
 
     async def once() -> float:
         started = time.process_time()
@@ -68,7 +68,7 @@ def microseconds(app: ASGIApp) -> float:
 
 
 def log_to_nowhere(formatter: logging.Formatter | None) -> None:
-    """Lines are made and written, to a file that keeps nothing; None logs none."""
+    """Format log lines and write them to a null device; None disables logging."""
     logger = logging.getLogger(ACCESS)
     logger.propagate = False
     logger.handlers = []
@@ -80,7 +80,7 @@ def log_to_nowhere(formatter: logging.Formatter | None) -> None:
 
 
 def with_line(app: ASGIApp) -> ASGIApp:
-    """The application, and the line that uvicorn would log of each request."""
+    """The application, with the line that uvicorn would log per request."""
 
     async def logged(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
@@ -103,8 +103,8 @@ def main() -> None:
     )
     for what, formatter in (
         ("counted", None),
-        ("and logged, text", TextLines()),
-        ("and logged, JSON", JsonLines()),
+        ("and logged, text", TextFormatter()),
+        ("and logged, JSON", JsonFormatter()),
     ):
         log_to_nowhere(formatter)
         recorder = RequestRecorder(Metrics("bench"), None, RouteTemplates([]))

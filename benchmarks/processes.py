@@ -1,4 +1,4 @@
-"""A server in processes of its own: started, watched from outside (CPU time, memory), ended."""
+"""Server subprocess: start, CPU time and memory of its process tree, stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SERVICE = ("-m", "service")
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, and what its processes have used since they began.
+    """A running server, and the resource usage of its processes since their start.
 
     Attributes
     ----------
@@ -40,18 +40,18 @@ class Server:
     ready_s: float
 
     def cpu_s(self) -> tuple[float, float]:
-        """CPU seconds of the first process, and of all below it."""
+        """CPU seconds of the main process, and of its descendants."""
         return cpu_s(self.pid), sum(map(cpu_s, below(self.pid)))
 
     def rss_mb(self) -> tuple[float, float]:
-        """Resident megabytes of the first process, and of all with it."""
+        """Resident megabytes of the main process, and of the whole tree."""
         first = rss_mb(self.pid)
         return first, first + sum(map(rss_mb, below(self.pid)))
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Of the machine's CPU time during a run, what each had; the rest was idle, or others'."""
+    """Shares of the machine's CPU time during a run; the rest was idle, or other processes'."""
 
     client: float
     server: float
@@ -72,7 +72,7 @@ def serving(
     port: int = 0,
     **environment: str,
 ) -> Iterator[Server]:
-    """A server in processes of its own, from the first good answer at `ready`.
+    """Context manager: a server subprocess, from its first 200 at `ready`.
 
     `PORT` in the command stands for the port.
     """
@@ -93,15 +93,15 @@ def serving(
         try:
             if not _answers(process, port, ready):
                 output.seek(0)
-                said = output.read()[-4000:].decode(errors="replace")
-                raise RuntimeError(f"{' '.join(words)} did not start:\n{said}")
+                log = output.read()[-4000:].decode(errors="replace")
+                raise RuntimeError(f"{' '.join(words)} did not start:\n{log}")
             yield Server(port, process.pid, time.perf_counter() - began)
         finally:
             _end(process)
 
 
 def _answers(process: subprocess.Popen[bytes], port: int, path: str) -> bool:
-    """Wait for its first good answer; False where it ends before, or takes too long."""
+    """Wait for the first 200; False if the server exits before, or takes too long."""
     deadline = time.monotonic() + START_S
     while not ((answer := fetch(port, path)) and answer.status == 200):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -114,7 +114,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(END_S)
-    with suppress(ProcessLookupError):  # what it has left behind is in its group
+    with suppress(ProcessLookupError):  # remaining processes are in its group
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(5)
 
@@ -127,7 +127,7 @@ def free_port() -> int:
 
 
 def below(pid: int) -> list[int]:
-    """Every process that descends from that one."""
+    """Every descendant of a process."""
     found: list[int] = []
     for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
@@ -153,7 +153,7 @@ def rss_mb(pid: int) -> float:
 
 
 def allow_files(wanted: int) -> int:
-    """Raise the limit of open files, of this process and those it starts; what it is then."""
+    """Raise the limit of open files of this process and its children; returns the limit."""
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
         return wanted

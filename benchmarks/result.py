@@ -81,7 +81,7 @@ class Benchmark:
         return RESULTS / f"{self.name}.json"
 
     def read(self) -> Figures | None:
-        """The figures of the last run; None if there was none."""
+        """The figures of the last run; None without one."""
         if not self.path.exists():
             return None
         figures: Figures = json.loads(self.path.read_text())
@@ -93,7 +93,7 @@ class Benchmark:
 
 
 def rounded(value: Any) -> Any:
-    """Floats to four significant digits; the others are noise."""
+    """Round floats to four significant digits; more would be noise."""
     if isinstance(value, dict):
         return {name: rounded(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

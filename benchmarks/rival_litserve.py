@@ -20,7 +20,7 @@ from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
 
 BATCH_WAIT_S = 0.01
-# A form's file goes to a worker pickled, which one on the disk cannot be.
+# The file of a form is pickled for a worker, which is impossible for a file on disk.
 MultiPartParser.spool_max_size = 128 << 20
 
 
@@ -28,7 +28,7 @@ class Embed(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: str) -> None:
         self.embedder = Embedder()
 
-    # LitServe reads the annotation itself, and passes the form of what it names.
+    # LitServe reads the annotation itself, and passes an object of that type.
     def decode_request(self, request: Request) -> np.ndarray:
         with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
             file.write(request["file"].file.read())

@@ -49,7 +49,7 @@ def measure(plan: Plan) -> Figures:
                 with _serve(name, batched) as server:
                     rows.append({"server": name, "batched": batched} | _speeds(plan, server))
                 print(_row(rows[-1]), flush=True)
-        # Measured first and last, so that a machine that slows down favours no server.
+        # Measured first and last, so that a machine that slows down favours neither server.
         again = _speeds(plan, service)
     rows[0] |= {length: (rows[0][length] + again[length]) / 2 for length in NAMES.values()}
     return {"versions": versions, "rows": rows}

@@ -1,4 +1,4 @@
-"""The uploads: synthesised chords in every format, and as many different ones as are needed."""
+"""Upload generator: synthesised chords in every format, with distinct digests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ N_FILES = 6
 
 
 class Sounds:
-    """Stereo 44.1 kHz: a chord that changes, with noise. Made once a run, and kept in a folder."""
+    """Stereo 44.1 kHz: a changing chord with noise. Made once per run, and kept in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,18 +37,18 @@ class Sounds:
             path.unlink()
 
     def different(self, kind: str, seconds: int, count: int) -> list[bytes]:
-        """So many uploads of the same sounds, no two with the same digest."""
+        """Uploads of the same sounds, no two with the same digest."""
         contents = self.contents(kind, seconds)
         return [MARKED[kind](contents[turn % N_FILES], b"%08d" % turn) for turn in range(count)]
 
 
 def _vendor(content: bytes, mark: bytes) -> bytes:
-    """The mark in the name of the encoder, which every FLAC file states."""
+    """Put the mark into the encoder name, which every FLAC file states."""
     at = content.index(b"libFLAC")
     return content[:at] + mark[-7:] + content[at + 7 :]
 
 
-# How a file of each kind differs from the others, with audio that is decoded as before.
+# How to make a file of each format unique without changing the decoded audio.
 MARKED: dict[str, Callable[[bytes, bytes], bytes]] = {
     "mp3": lambda content, mark: content + b"TAG" + mark.ljust(125),
     "flac": _vendor,

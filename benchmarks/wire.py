@@ -1,4 +1,4 @@
-"""One HTTP/1.1 exchange over a raw socket, its request made beforehand: a client costs little."""
+"""HTTP/1.1 client over a raw socket with prepared requests, so that clients cost little CPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOSES = re.compile(rb"connection: *close", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; times are of `time.perf_counter`.
+    """Response; times are on the clock of `time.perf_counter`.
 
     Attributes
     ----------
@@ -62,14 +62,14 @@ def connect(port: int) -> socket.socket:
 
 
 def is_open(connection: socket.socket) -> bool:
-    """Whether the server has neither answered nor hung up."""
+    """Whether the server has neither answered nor closed the connection."""
     poller = select.poll()
     poller.register(connection, select.POLLIN)
     return not poller.poll(0)
 
 
 class Client:
-    """A connection that is kept, and opened again where the server closes it."""
+    """Keep-alive connection, reopened if the server closes it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -84,7 +84,7 @@ class Client:
             Where the server hangs up or answers what is no HTTP.
         """
         if self._socket is not None and not is_open(self._socket):
-            self.close()  # a server closes what has been idle for long
+            self.close()  # servers close long idle connections
         if self._socket is None:
             self._socket = connect(self._port)
         try:
@@ -103,7 +103,7 @@ class Client:
 
 
 def _exchange(connection: socket.socket, request: bytes) -> Answer:
-    # The server may answer, and hang up, before it has read all.
+    # The server may answer and close the connection before it has read the whole request.
     with suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(request)
     sent_s = time.perf_counter()
@@ -131,7 +131,7 @@ def _receive(connection: socket.socket) -> bytes:
 
 
 def fetch(port: int, path: str) -> Answer | None:
-    """GET once, on a connection of its own; None where nobody answers."""
+    """GET once, on a separate connection; None if the server does not answer."""
     client = Client(port)
     try:
         return client.exchange(get(path))

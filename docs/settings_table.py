@@ -49,7 +49,7 @@ def _default(name: str, field: FieldInfo) -> str:
 
 
 def page() -> str:
-    """The page with its tables drawn anew."""
+    """The page with its tables redrawn."""
     drawn = re.escape(BEGIN) + ".*?" + re.escape(END)
     return re.sub(drawn, lambda _: tables(), PAGE.read_text(), flags=re.DOTALL)
 

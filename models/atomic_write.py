@@ -10,10 +10,10 @@ from pathlib import Path
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder, renamed to `path` when the block ends without an error.
+    """Context manager: a temporary path, renamed to `path` if the block ends without an error.
 
-    So a run that is stopped leaves no half-written file that a later run would take for complete,
-    and several processes may write the same file at the same time: the last one wins. The temporary
+    A run that is stopped thus leaves no partial file that a later run would take for complete, and
+    several processes may write the same file concurrently: the last one wins. The temporary
     name ends in `.part`, which no glob for finished files matches.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -1,8 +1,8 @@
 """Model bundles: read, verify and write a folder with `card.json` and its ONNX graphs.
 
-A graph of another precision can be added later without changing the model's identity: the graph is
-described in a file of its own, `model.int8.json` or `model.float16.json`, so that `card.json` and
-its digest, by which heads, teachers and caches refer to the model, stay unchanged.
+A graph of another precision can be added later without changing the model's identity: a separate
+file, `model.int8.json` or `model.float16.json`, describes the graph, so that `card.json` and its
+digest, by which heads, teachers and caches refer to the model, stay unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from models.card import Card, Graph, Head, Precision, Tensor
 from models.errors import BundleError
 
-if TYPE_CHECKING:  # nothing else here needs onnxruntime, which takes long to import
+if TYPE_CHECKING:  # only for the type: onnxruntime is slow to import
     import onnxruntime as ort
 
 CARD, DESCRIPTION = "card.json", "model.{}.json"
@@ -31,7 +31,7 @@ Parsed = TypeVar("Parsed", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose card fits the schema and whose graphs have the digests that it states."""
+    """Verified model bundle: its card has the schema, and its graphs have the stated digests."""
 
     folder: Path
     card: Card
@@ -43,12 +43,12 @@ class Bundle:
         return hashlib.sha256(self.card_bytes).hexdigest()
 
     def graph_bytes(self, graph: Graph | Head) -> bytes:
-        """A graph's file, read and verified against its digest in one go.
+        """Read a graph's file and verify its digest.
 
         Raises
         ------
         BundleError
-            Where the file is missing, or is not the one that the card describes.
+            If the file is missing, or is not the one that the card describes.
         """
         try:
             content = (self.folder / graph.file).read_bytes()
@@ -60,7 +60,7 @@ class Bundle:
         return content
 
     def _remedy(self, graph: Graph | Head) -> str | None:
-        """What to do about a graph that is described beside the card; None for the card's own."""
+        """Remedy for a graph that is described beside the card; None for the card's own graphs."""
         if isinstance(graph, Head):
             return None
         description = self.folder / DESCRIPTION.format(graph.precision)
@@ -165,12 +165,12 @@ def _find_descriptions(folder: Path) -> dict[Precision, Path]:
 
 
 def verify_session(card: Card, session: ort.InferenceSession) -> None:
-    """Verify a loaded graph against its card: tensor names, shapes, and a probe run on noise.
+    """Verify a loaded graph against its card: tensor names, shapes, and a trial run on noise.
 
     Raises
     ------
     BundleError
-        Where a tensor is missing, has another shape, or is not finite.
+        If a tensor is missing, has another shape, or is not finite.
     """
     inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in session.get_inputs()}
     if inputs != {card.input.name: card.input.shape}:
@@ -184,12 +184,12 @@ def verify_session(card: Card, session: ort.InferenceSession) -> None:
     if missing:
         raise BundleError(f"bundle {card.name}: the graph has no output {', '.join(missing)}")
     names = [tensor.name for tensor in card.outputs]
-    outputs = session.run(names, {card.input.name: probe_noise(card.input.shape)})
+    outputs = session.run(names, {card.input.name: verification_noise(card.input.shape)})
     for tensor, output in zip(card.outputs, outputs, strict=True):
         _verify_output(card, tensor, np.asarray(output))
 
 
-def probe_noise(shape: tuple[int, ...]) -> NDArray[np.float32]:
+def verification_noise(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Seeded noise in [-0.5, 0.5), shape (1, *shape): the input that graphs are verified with."""
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, *shape))
     return noise.astype(np.float32)
@@ -224,7 +224,7 @@ def write(folder: Path, card: Card, graphs: Mapping[str, bytes]) -> Bundle:
 
 
 def check_addable(bundle: Bundle, precision: Precision) -> Card:
-    """The card without additional graphs, checked not to state a graph of that precision itself.
+    """The card without additional graphs, checked not to state that precision itself.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def add_graph(bundle: Bundle, graph: Graph, content: bytes) -> Bundle:
     description = bundle.folder / DESCRIPTION.format(graph.precision)
     _with_graph(check_addable(bundle, graph.precision), graph, description)
     _verify_digest(bundle.card.name, graph, content, None)
-    description.unlink(missing_ok=True)  # a description must never meet another file
+    description.unlink(missing_ok=True)  # a description must never refer to another file
     (bundle.folder / graph.file).write_bytes(content)
     description.write_text(graph.model_dump_json(indent=2) + "\n")
     precisions = {other.precision for other in bundle.card.graphs}

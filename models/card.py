@@ -1,4 +1,4 @@
-"""Model card: the schema of `card.json`, every fact of a model that its users may rely on."""
+"""Model card: the schema of `card.json`, which describes a model to its users."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "[a-z0-9][a-z0-9-]{0,62}"
 Scalar = str | int | float | bool | None
 
 # Outputs that a graph of each kind must have.
-OUTPUTS: dict[Kind, frozenset[str]] = {
+REQUIRED_OUTPUTS: dict[Kind, frozenset[str]] = {
     "encoder": frozenset({"embedding", "features"}),
     "classifier": frozenset({"probabilities", "embedding", "features"}),
     "regressor": frozenset({"values", "embedding", "features"}),
@@ -25,13 +25,13 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-class Part(BaseModel):
-    """Base of the card's parts: immutable, and unknown fields are refused."""
+class CardModel(BaseModel):
+    """Base of the card's schemas: immutable, and unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Tensor(Part):
+class Tensor(CardModel):
     """One input or output; `shape` is without the batch axis, which is first and of any size."""
 
     name: str
@@ -39,7 +39,7 @@ class Tensor(Part):
     meaning: str
 
 
-class Data(Part):
+class Data(CardModel):
     """One data set, what it was used for, and its licence."""
 
     name: str
@@ -47,7 +47,7 @@ class Data(Part):
     licence: str
 
 
-class Cosine(Part):
+class Cosine(CardModel):
     """Agreement of two graphs' outputs over the same windows: see `Agreement.outputs`.
 
     `least` is the minimum over the windows; the field's name is part of the format on disk.
@@ -57,13 +57,13 @@ class Cosine(Part):
     least: Annotated[float, Field(ge=-1, le=1)]
 
 
-class Agreement(Part):
+class Agreement(CardModel):
     """Agreement of a graph's outputs with those of the float32 graph, measured on real audio.
 
     Attributes
     ----------
-    reference : SHA-256 of the float32 graph that the graph was compared with
-    windows : number of windows that it was measured on, none of them used to make the graph
+    reference : SHA-256 of the float32 graph of the comparison
+    windows : number of windows measured, none of them used to make the graph
     outputs : by output name; for `embedding` and `features` the cosine similarity, for
         `probabilities` and `values`, whose magnitude counts too, 1 - |a - b|² / (2 |a| |b|): see
         `models.similarity`
@@ -77,12 +77,12 @@ class Agreement(Part):
 
     @property
     def minimum(self) -> float:
-        """The minimum over every output and window."""
+        """Minimum over all outputs and windows."""
         return min((cosine.least for cosine in self.outputs.values()), default=-1.0)
 
 
-class Graph(Part):
-    """One ONNX file of the bundle; with its agreement where the precision is not float32."""
+class Graph(CardModel):
+    """One ONNX file of the bundle, with its agreement if the precision is not float32."""
 
     file: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
     precision: Precision
@@ -91,7 +91,7 @@ class Graph(Part):
     agreement: Agreement | None = None
 
 
-class Head(Part):
+class Head(CardModel):
     """Task head on a frozen encoder: one more graph, from the encoder's output `input`.
 
     `input` is the encoder's `embedding` or `features`, shape (batch, dim); the outputs of these
@@ -106,7 +106,7 @@ class Head(Part):
     input: Literal["embedding", "features"]
 
 
-class AudioInput(Part):
+class AudioInput(CardModel):
     """The graph's audio input: mono float32 in [-1, 1] at `sample_rate` Hz, `window_s` long."""
 
     sample_rate: Annotated[int, Field(gt=0)]
@@ -119,7 +119,7 @@ class AudioInput(Part):
         return round(self.sample_rate * self.window_s)
 
 
-class Provenance(Part):
+class Provenance(CardModel):
     """Origin of the weights, and their metrics."""
 
     method: str
@@ -133,10 +133,10 @@ class Provenance(Part):
     created: date
 
 
-class Card(Part):
+class Card(CardModel):
     """`card.json`: schema version 1.
 
-    Its digest covers the graphs too, since the card states theirs: see
+    The card's digest covers the graphs too, since the card states their digests: see
     `models.bundle.Bundle.digest`. A card that `models.bundle.read` returns also has the additional
     graphs, which are described in files beside it.
     """
@@ -146,14 +146,14 @@ class Card(Part):
     version: str
     kind: Kind
     task: Annotated[str, Field(pattern=rf"^{NAME}$")]
-    # A name in `training.networks.registry`. Not written where None, so that the cards of the CF
-    # estimator are those that they were before there was a choice.
+    # A name in `training.networks.registry`. Not written if None, so that cards of the CF estimator
+    # are unchanged from before the field existed.
     architecture: Annotated[
         str | None,
         Field(
             pattern=rf"^{NAME}$",
             exclude_if=_is_none,
-            description="Network architecture of the encoder; where absent, `cf-estimator`.",
+            description="Network architecture of the encoder; if absent, `cf-estimator`.",
         ),
     ] = None
     labels: tuple[str, ...] = ()
@@ -168,16 +168,16 @@ class Card(Part):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         shapes = {tensor.name: tensor.shape for tensor in self.outputs}
-        missing = OUTPUTS[self.kind] - shapes.keys()
+        missing = REQUIRED_OUTPUTS[self.kind] - shapes.keys()
         if missing:
             raise ValueError(f"a {self.kind} needs the outputs {sorted(missing)}")
         if self.input.name != "waveform" or self.input.shape != (self.audio.window_samples,):
             raise ValueError(f"the input must be waveform, shape ({self.audio.window_samples},)")
         if any(len(shape) != 1 for shape in shapes.values()):
-            raise ValueError(f"outputs must be vectors, and these are {shapes}")
+            raise ValueError(f"outputs must be vectors, but have the shapes {shapes}")
         for names in (self.labels, self.targets):
             if len(set(names)) < len(names):
-                raise ValueError(f"labels and targets must be unique, and these are {names}")
+                raise ValueError(f"labels and targets must be unique: {names}")
         if self.head and self.kind == "encoder":
             raise ValueError("an encoder cannot be a head on another one")
         if self.kind == "classifier" and shapes["probabilities"] != (len(self.labels),):
@@ -192,7 +192,7 @@ class Card(Part):
     def _check_agreement(self) -> None:
         precisions = [graph.precision for graph in self.graphs]
         if len(set(precisions)) < len(precisions):
-            raise ValueError(f"only one graph a precision, and these are {precisions}")
+            raise ValueError(f"only one graph per precision is allowed: {precisions}")
         names = {tensor.name for tensor in self.outputs}
         for graph in self.graphs:
             if graph.agreement is None:
@@ -203,7 +203,7 @@ class Card(Part):
                 raise ValueError(f"{graph.file} must state the agreement of {sorted(names)}")
 
     def graph(self, precision: Precision = "float32") -> Graph:
-        """The graph of that precision; `KeyError` where the bundle has none."""
+        """The graph of that precision; `KeyError` if the bundle has none."""
         for graph in self.graphs:
             if graph.precision == precision:
                 return graph

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 class TasteprintError(Exception):
-    """Root of every error that a user can act on.
+    """Base of every error that a user can act on.
 
     Attributes
     ----------
     detail : what was wrong, in a sentence
-    value, limit : the value found and the limit that it breaks, where there are such
+    value, limit : the value found and the limit that it exceeds, if any
     remedy : what the user can do
     """
 
@@ -49,63 +49,83 @@ def _rebuild(
 
 
 class AudioError(TasteprintError):
-    """The audio cannot be used as a model's input."""
+    """Base of errors of audio that cannot be used as a model's input."""
 
     title = "Unusable audio"
 
 
 class NotAudio(AudioError):
+    """Raised if no decoder recognises the file."""
+
     title = "Not an audio file"
     remedy = "send MP3, FLAC, Ogg Vorbis, Opus, M4A/AAC, WAV, AIFF or WebM"
 
 
 class NoAudioStream(AudioError):
+    """Raised if the file has no audio stream with samples."""
+
     title = "No audio in the file"
-    remedy = "send a file that holds at least one audio stream with samples in it"
+    remedy = "send a file with at least one audio stream that has samples"
 
 
 class TruncatedAudio(AudioError):
+    """Raised if the file ends before its stated length."""
+
     title = "Truncated audio"
     remedy = "upload the whole file again"
 
 
 class CorruptAudio(AudioError):
+    """Raised if the audio cannot be decoded."""
+
     title = "Corrupt audio"
     remedy = "encode the file again from its source"
 
 
 class AudioTooShort(AudioError):
+    """Raised if the audio is shorter than the model's minimum."""
+
     title = "Audio too short"
     remedy = "send a longer excerpt"
 
 
 class AudioTooLong(AudioError):
+    """Raised if the audio has more windows than `max_windows`."""
+
     title = "Audio too long"
     remedy = "send a shorter file, or ask for window=middle"
 
 
 class SilentAudio(AudioError):
+    """Raised if the peak of every chosen window is below -80 dBFS."""
+
     title = "Silent audio"
-    remedy = "choose another window, or send audio that can be heard"
+    remedy = "choose another window, or send audio with a peak above -80 dBFS"
 
 
 class NotFinite(AudioError):
+    """Raised if the audio has samples that are NaN or infinite."""
+
     title = "NaN or infinity in the audio"
     remedy = "write the file again with finite samples in [-1, 1]"
 
 
 class UnsupportedLayout(AudioError):
+    """Raised if the sample rate or the number of channels is not supported."""
+
     title = "Unsupported sample rate or channel count"
     remedy = "convert the file, for example to 44100 Hz stereo"
 
 
 class WindowOutside(AudioError):
+    """Raised if the window starts after the end of the audio."""
+
     title = "Window outside the audio"
     remedy = "ask for an offset before the end of the audio"
 
 
 class BundleError(TasteprintError):
-    """A bundle is refused: its schema, digest, tensors or probe run are wrong."""
+    """Raised if a bundle fails verification: schema, digest, tensors or trial run."""
 
     title = "Bundle refused"
     remedy = "export the bundle again"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.floating[Any]]
 
-# Outputs of which only the direction counts; of the others the magnitude counts too.
+# Outputs of which only the direction matters; for the others the magnitude matters too.
 DIRECTIONS = frozenset({"embedding", "features"})
 
 
@@ -33,8 +33,8 @@ def cosine(one: Vector, other: Vector) -> float:
 def agreement(one: Vector, other: Vector) -> float:
     """1 - |a - b|² / (2 |a| |b|): the cosine for vectors of equal length, less for others.
 
-    Unlike the cosine it detects values that are all larger by a factor: a tenth costs 0.0045; for a
-    single value that factor is all there is to detect. In [-1, 1]; zeros and NaN as in `cosine`.
+    Unlike the cosine it detects scaling: a factor of 1.1 costs 0.0045; for a single value, scaling
+    is the only possible difference. In [-1, 1]; zeros and NaN as in `cosine`.
     """
     left, right, lengths = _with_lengths(one, other)
     if not all(lengths):

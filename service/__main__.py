@@ -1,4 +1,4 @@
-"""`tasteprint-serve`: start the service from `TASTEPRINT_*`, and print what it uses."""
+"""Command `tasteprint-serve`: starts the service with the settings of `TASTEPRINT_*`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main() -> None:
     """Run the service with the settings of `TASTEPRINT_*`."""
     if len(sys.argv) > 1:
         _answer(sys.argv[1:])
-    # Imported here, since help and bad arguments need none of it and would wait for seconds.
+    # Imported here, since help and bad arguments need none of these imports, which take seconds.
     from pydantic import ValidationError
 
     from models.errors import TasteprintError
@@ -40,17 +40,17 @@ def main() -> None:
         settings = from_environment()
         configure(settings)
         keep_freed_memory()
-        listener = listen(settings.host, settings.port)
-        check_exposure(listener, settings)
+        server_socket = listen(settings.host, settings.port)
+        check_exposure(server_socket, settings)
         app = create_app(settings)
     except ValidationError as error:
         sys.exit(f"tasteprint-serve: bad settings\n{_explain(error)}")
     except TasteprintError as error:
         sys.exit(f"tasteprint-serve: {error.title}: {error}")
-    # uvicorn raises the signal again after its shutdown: by default the status would not be 0.
+    # uvicorn raises the signal again after its shutdown; by default the status would not be 0.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        Server(app, settings, banner).run(sockets=[listener])
+        Server(app, settings, banner).run(sockets=[server_socket])
     # Everything is closed. The interpreter's finalization takes several times as long as the
     # shutdown, only to free memory, and would wait for the thread of an inference run that hangs.
     logging.shutdown()
@@ -72,31 +72,31 @@ def _answer(arguments: list[str]) -> NoReturn:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind and listen, before the slow part of the start.
+    """Bind and listen, before the slow part of the startup.
 
     Raises
     ------
     CannotStart
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY (40 ms an answer) only for an explicit protocol.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # asyncio sets TCP_NODELAY (40 ms per answer) only for an explicit protocol.
+    server_socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
+        server_socket.bind((host, port))
+        server_socket.listen(BACKLOG)
     except OSError as error:
-        listener.close()
+        server_socket.close()
         raise CannotStart(
             f"cannot listen on {host}:{port} ({error.strerror})",
             remedy="stop the program that uses it, or set TASTEPRINT_PORT (0 takes a free port)",
         ) from error
-    return listener
+    return server_socket
 
 
-def banner(listener: socket.socket, pipeline: Pipeline) -> str:
-    """The address, the models with their devices, the cache and the decoders."""
-    host, port = listener.getsockname()[:2]
+def banner(server_socket: socket.socket, pipeline: Pipeline) -> str:
+    """The startup banner: address, models with their devices, cache and decoders."""
+    host, port = server_socket.getsockname()[:2]
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     models = pipeline.models
     lines = [f"Tasteprint listens on http://{where} (docs at /docs)"]
@@ -114,8 +114,8 @@ def describe(model: Model) -> str:
     runs += f" ({model.devices} devices)" if model.devices > 1 else ""
     if model.encoder is not None:
         runs = f"a head on {model.encoder.card.name}, {runs}"
-    what = f"{card.kind} of {card.task}"
-    return f"{card.name} {card.version} {model.bundle.digest[:12]}, F = {width}, {what}, {runs}"
+    task = f"{card.kind} of {card.task}"
+    return f"{card.name} {card.version} {model.bundle.digest[:12]}, F = {width}, {task}, {runs}"
 
 
 def _explain(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""API keys: parsing, and comparison by SHA-256; no key is kept in plain text."""
+"""API keys: parsing, and comparison by SHA-256; no key is stored in plain text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def parse(keys: Iterable[str]) -> Digests:
     given = [key.strip() for key in keys]
     given = [key for key in given if key]
     if not given:
-        raise ValueError("holds no key; unset it to serve without keys")
+        raise ValueError("has no key; unset it to serve without keys")
     for position, key in enumerate(given, 1):
         if not (key.isascii() and key.isprintable()) or " " in key:
             raise ValueError(
@@ -40,7 +40,7 @@ def parse(keys: Iterable[str]) -> Digests:
 
 
 def parse_list(value: object) -> object:
-    """Keys separated by commas, of an environment variable; digests are returned as they are."""
+    """Parse a comma-separated list of keys; digests are returned unchanged."""
     return parse(value.split(",")) if isinstance(value, str) else value
 
 
@@ -59,7 +59,7 @@ def digest(key: bytes) -> bytes:
 
 
 def holds(keys: Digests, given: bytes) -> bool:
-    """Whether a key is one of these, in constant time: the time tells nothing about the keys."""
+    """Whether a key is one of these, compared in constant time."""
     given_digest, found = digest(given), False
     for key in keys:
         found |= hmac.compare_digest(given_digest, key)

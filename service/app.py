@@ -21,19 +21,19 @@ from service.middleware import auth
 from service.middleware.request import RequestMiddleware
 from service.observability.metrics import Metrics
 from service.observability.request_recorder import RequestRecorder, RouteTemplates
-from service.observability.tracing import open_traces
+from service.observability.tracing import open_span_exporter
 from service.pipeline.gauges import QueueGauges
 from service.pipeline.pipeline import Pipeline
-from service.pipeline.probe import Probe
+from service.pipeline.probe import ReadinessProbe
 from service.settings import Settings, from_environment
 
 
 class Application(FastAPI):
-    """FastAPI, whose OpenAPI document states the API keys.
+    """FastAPI application with security schemes in its OpenAPI document.
 
     Attributes
     ----------
-    open_paths : the paths that ask for no key; None where no path does
+    open_paths : paths that require no key; None if no path requires one
     """
 
     open_paths: frozenset[str] | None = None
@@ -46,7 +46,7 @@ class Application(FastAPI):
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Load the models and make the application; processes and connections start with it.
+    """Load the models and create the application; its lifespan starts processes and connections.
 
     Raises
     ------
@@ -54,10 +54,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or from_environment()
     sandbox.check(required=settings.require_sandbox)
-    metrics, traces = Metrics(_version()), open_traces(settings, _version())
+    metrics, span_exporter = Metrics(_version()), open_span_exporter(settings, _version())
     pipeline = Pipeline(settings, load_models(settings), metrics)
     metrics.watch(pipeline.models.loaded, QueueGauges(pipeline, metrics.running))
-    probe = Probe(pipeline)
+    probe = ReadinessProbe(pipeline)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,8 +68,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await probe.close()
             await pipeline.close()
-            if traces is not None:
-                await traces.close()
+            if span_exporter is not None:
+                await span_exporter.close()
 
     app = Application(
         title="Tasteprint",
@@ -87,17 +87,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     page = docs_page()
 
     async def docs() -> HTMLResponse:
-        """A page of our own that renders /openapi.json, without anything from elsewhere."""
+        """A page that renders /openapi.json without resources of other origins."""
         return page
 
     for path in ("/", "/docs"):
         app.get(path, include_in_schema=False)(docs)
     app.open_paths = auth.install(app, settings)
     templates = RouteTemplates([*app.routes, *router.routes, *operations.router.routes])
-    # Around FastAPI's own middleware too: its answer to a bug has a request ID and is counted.
+    # Outside FastAPI's own middleware too, so that its 500 has a request ID and is counted.
     app.middleware_stack = RequestMiddleware(
         app.build_middleware_stack(),
-        RequestRecorder(metrics, traces, templates),
+        RequestRecorder(metrics, span_exporter, templates),
         private=app.open_paths is not None,
     )
     return app

@@ -8,177 +8,229 @@ from models.errors import AudioError, BundleError, NotAudio, TasteprintError
 
 
 class ServiceError(TasteprintError):
-    """Base of the service's errors; those of audio and bundles are in `models.errors`."""
+    """Base of the service's errors; errors of audio and bundles are in `models.errors`."""
 
     title = "Service error"
 
 
 class BadUpload(ServiceError):
-    """The request's body is not exactly one audio file."""
+    """Raised if the request's body is not exactly one audio file."""
 
     title = "Bad upload"
     remedy = "send one file: curl -F file=@song.mp3, or --data-binary @song.mp3 with its type"
 
 
 class BadMultipart(BadUpload):
+    """Raised if the multipart body is malformed."""
+
     title = "Malformed multipart body"
 
 
 class WrongField(BadUpload):
+    """Raised if a multipart part has another field name than `file`."""
+
     title = "Wrong field name"
     remedy = "name the multipart field `file`: curl -F file=@song.mp3"
 
 
 class NoFile(BadUpload):
+    """Raised if the request has no file."""
+
     title = "No file in the request"
 
 
 class TooManyFiles(BadUpload):
+    """Raised if the request has more files than the route takes."""
+
     title = "More than one file"
     remedy = "send one file per request"
 
 
 class EmptyUpload(BadUpload):
+    """Raised if the uploaded file has no bytes."""
+
     title = "Empty file"
     remedy = "send a file that holds audio"
 
 
 class UnsupportedBody(BadUpload):
+    """Raised if the content type of the body is not supported."""
+
     title = "Unsupported content type"
 
 
 class UploadTooLarge(BadUpload):
+    """Raised if the file is larger than `max_upload_bytes`."""
+
     title = "File too large"
     remedy = "send a shorter or a compressed file"
 
 
 class UploadTimeout(BadUpload):
+    """Raised if the client was idle, or slower than the minimum upload rate."""
+
     title = "Upload stalled"
     remedy = "send the file again over a steadier connection"
 
 
 class HeadTooLarge(ServiceError):
+    """Raised if the headers of a request are larger than 64 KiB."""
+
     title = "Request headers too large"
     remedy = "send the audio as the body, and short headers"
 
 
 class UnknownCoding(ServiceError):
-    """Transfer-Encoding other than `chunked` (RFC 9112, section 6.1)."""
+    """Raised if the transfer coding is not `chunked` (RFC 9112, section 6.1)."""
 
     title = "Unknown transfer coding"
     remedy = "send the file as it is, with Content-Length or in chunks"
 
 
 class BadQuery(ServiceError):
+    """Raised if the query is not valid."""
+
     title = "Bad query"
 
 
 class UnknownParameter(BadQuery):
+    """Raised if the route has no query parameter of that name."""
+
     title = "Unknown query parameter"
 
 
 class InvalidParameter(BadQuery):
+    """Raised if the value of a parameter is not valid."""
+
     title = "Invalid query parameter"
 
 
 class Unauthorized(ServiceError):
+    """Raised if the API key is missing or unknown."""
+
     remedy = "send Authorization: Bearer <key>, or X-API-Key: <key>"
 
 
 class NoKey(Unauthorized):
+    """Raised if the request has no API key."""
+
     title = "API key needed"
 
 
 class WrongKey(Unauthorized):
+    """Raised if the request's API key is unknown."""
+
     title = "Unknown API key"
 
 
 class QueryTooLong(BadQuery):
+    """Raised if the query is longer than 4 KiB."""
+
     title = "Query too long"
     remedy = "send only the parameters that the route has"
 
 
 class UnknownModel(ServiceError):
+    """Raised if no loaded model has that name."""
+
     title = "Unknown model"
     remedy = "GET /models lists them"
 
 
 class UnknownTask(ServiceError):
+    """Raised if no loaded model has that task."""
+
     title = "Unknown task"
     remedy = "GET /models lists every model with its kind and task"
 
 
 class NotRemembered(ServiceError):
+    """Raised if the cache has no answer for that audio, window and model."""
+
     title = "Not remembered"
     remedy = "upload the audio: POST /embed"
 
 
 class WrongModel(ServiceError):
+    """Raised if the model has another task than the route."""
+
     title = "Model of another task"
-    remedy = "leave `model` out, or name one that does this task"
+    remedy = "omit `model`, or name a model of this task"
 
 
 class Busy(ServiceError):
-    """The service has too much work, or its upload memory budget is exhausted: refused at once."""
+    """Raised if too many windows are in flight, or the upload memory budget is exhausted."""
 
     title = "Too busy"
     remedy = "try again after the seconds that Retry-After states"
 
 
 class DecodeTimeout(AudioError):
+    """Raised if decoding took longer than `decode_timeout_s`."""
+
     title = "Decoding took too long"
     remedy = "encode the file again from its source"
 
 
 class DecoderCrashed(AudioError):
+    """Raised if the decoder process crashed on the file."""
+
     title = "The file crashed its decoder"
     remedy = "encode the file again from its source"
 
 
 class DecoderOutOfMemory(AudioError):
+    """Raised if decoding exceeded the memory limit of the decoder process."""
+
     title = "Decoding needs too much memory"
     remedy = "convert the file, for example to 44100 Hz stereo"
 
 
 class Unavailable(ServiceError):
-    """A failure that is not the request's fault; the client may retry."""
+    """Base of failures that the request did not cause; the client may retry."""
 
     title = "Unavailable"
     remedy = "try again after the seconds that Retry-After states"
 
 
 class Stopping(Unavailable):
-    """The service is shutting down; another replica, or its successor, answers."""
+    """Raised if the service is shutting down."""
 
     title = "The service is stopping"
 
 
 class DecoderLost(Unavailable):
+    """Raised if the decoder process was killed from outside or did not start."""
+
     title = "Decoder lost"
 
 
 class DeadlineExceeded(Unavailable):
-    """The upload was complete, and the answer took longer than the deadline."""
+    """Raised if the answer took longer than `deadline_s` after the end of the upload."""
 
     title = "No answer in time"
 
 
 class InferenceTimeout(Unavailable):
+    """Raised if the model did not answer within `infer_timeout_s`."""
+
     title = "The model did not answer in time"
 
 
 class InferenceFailed(ServiceError):
+    """Raised if onnxruntime failed, or an output is not finite."""
+
     title = "The model failed"
     remedy = "report it with the model's digest and the audio's sha256"
 
 
 class CannotStart(ServiceError):
-    """The service cannot start."""
+    """Raised if the service cannot start."""
 
     title = "Cannot start"
 
 
-# The only 5xx status that is the request's fault.
+# The only 5xx status that the request causes.
 NOT_IMPLEMENTED = 501
 # Looked up along the class's MRO: the first entry counts.
 STATUS: dict[type[TasteprintError], int] = {

@@ -25,7 +25,7 @@ settings, with their defaults:
 
 
 def describe_settings() -> str:
-    """Usage, and name, default and meaning of each setting."""
+    """Usage, and the name, default and meaning of each setting."""
     return HEAD + "".join(_describe(name, field) for name, field in Settings.model_fields.items())
 
 

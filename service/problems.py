@@ -24,19 +24,19 @@ from service.errors import (
     status_of,
     type_of,
 )
-from service.observability.context import CLIENT_LEFT, current
+from service.observability.context import CLIENT_DISCONNECTED, current
 from service.schemas.headers import RETRY_AFTER
 from service.schemas.responses import Problem
 
 MEDIA_TYPE = "application/problem+json"
-# Types of errors outside the tree: the framework's refusals, and unexpected exceptions.
+# Types of errors outside the tree: the framework's errors, and unexpected exceptions.
 NO_TYPE, BUG = "about:blank", "urn:tasteprint:bug"
 
 log = logging.getLogger("tasteprint")
 
 
 def install(app: FastAPI) -> None:
-    """Handle every exception, also the framework's, by a problem response."""
+    """Handle every exception, including the framework's, with a problem response."""
     app.add_exception_handler(TasteprintError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -45,7 +45,7 @@ def install(app: FastAPI) -> None:
 
 
 def describe(error: TasteprintError) -> Problem:
-    """The problem details of an error; an error that is a fault of the service is logged too."""
+    """The problem details of an error; also logs errors that are faults of the service."""
     status = status_of(error)
     if status >= 500 and not isinstance(
         error, Stopping | UnknownCoding
@@ -120,8 +120,8 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
-    log.debug("a client left during its upload")
-    return Response(status_code=CLIENT_LEFT)
+    log.debug("client disconnected during its upload")
+    return Response(status_code=CLIENT_DISCONNECTED)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

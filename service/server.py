@@ -22,10 +22,10 @@ CLOSING_TIMEOUT_S = 1
 
 
 class Server(uvicorn.Server):
-    """uvicorn server with a graceful shutdown: on a signal it finishes the requests under way.
+    """uvicorn server with a graceful shutdown: on a signal it finishes the requests in progress.
 
-    It listens until these have ended, and answers new requests with 503 and Retry-After: a closed
-    port would look like a crash. `/readyz` answers that the service is not ready.
+    Until they have ended it keeps listening and answers new requests with 503 and Retry-After,
+    since a closed port would look like a crash. `/readyz` returns 503.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Server(uvicorn.Server):
         self._shutdown_at = 0.0
         config = uvicorn.Config(
             app,
-            # Typed as a class, and only called.
+            # uvicorn types it as a class, but only calls it.
             http=cast(type[asyncio.Protocol], http_protocol(settings)),
             log_level="info",
             log_config=None,  # uvicorn logs through the handlers of `service.observability.logs`
-            access_log=False,  # `service.observability.request_recorder` logs the requests
+            access_log=False,  # `service.observability.request_recorder` logs requests
             timeout_graceful_shutdown=CLOSING_TIMEOUT_S,
             server_header=False,
         )

@@ -29,7 +29,7 @@ ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 
 
 def parse_origins(value: object) -> object:
-    """CORS origins separated by commas, as browsers send them; other types are returned as is.
+    """Parse CORS origins separated by commas; other types are returned unchanged.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def parse_origins(value: object) -> object:
     for origin in origins:
         if origin != "*" and not ORIGIN.fullmatch(origin):
             raise ValueError(
-                f"{origin} is no origin: write only scheme, host and port, as https://example.org"
+                f"{origin} is not a valid origin: write scheme, host and port, as https://example.org"
             )
     return origins
 
@@ -52,7 +52,7 @@ MiB = 1 << 20
 
 
 def cores() -> int:
-    """Number of CPU cores that this process may use (its affinity), not of the whole machine."""
+    """Number of CPU cores that this process may use (its affinity), not those of the machine."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
@@ -68,9 +68,9 @@ class Settings(BaseSettings):
         default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="`debug` adds a line for each computation."
+        default="info", description="`debug` adds a line per computation."
     )
-    access_log: bool = Field(default=True, description="Log a line for each request.")
+    access_log: bool = Field(default=True, description="Log a line per request.")
     log_format: Literal["text", "json"] = Field(
         default="text", description="`json` logs one JSON object per line."
     )
@@ -84,12 +84,12 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         default=20_000,
         ge=1,
-        description="Maximum number of connections; beyond it the one idle longest is closed.",
+        description="Maximum number of connections; beyond it the longest idle one is closed.",
     )
     head_timeout_s: float = Field(
         default=10.0,
         gt=0,
-        description="Time limit for a connection to send a request's head.",
+        description="Time limit for a connection to send a request's headers.",
     )
 
     api_keys: Annotated[Digests, NoDecode, BeforeValidator(parse_keys)] = Field(
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         description="API keys, separated by commas; a request without one of them is refused.",
     )
     api_keys_file: Path | None = Field(
-        default=None, description="File of further API keys, one a line."
+        default=None, description="File of further API keys, one per line."
     )
     guard_docs: bool = Field(
         default=False, description="Require a key at `/`, `/docs` and `/openapi.json` too."
@@ -115,10 +115,10 @@ class Settings(BaseSettings):
     )
 
     models_dir: Path = Field(
-        default=MODELS_DIR, description="Folder of model bundles, one subfolder for each."
+        default=MODELS_DIR, description="Folder of model bundles, one subfolder per bundle."
     )
     default_model: str = Field(
-        default="cf-estimator", description="Model of a `POST /embed` that names none."
+        default="cf-estimator", description="Default model of `POST /embed`."
     )
     precision: Literal["auto", "float32", "float16", "int8"] = Field(
         default="auto",
@@ -160,15 +160,15 @@ class Settings(BaseSettings):
         description="Upload memory budget: maximum bytes of all uploads in memory.",
     )
     upload_timeout_s: float = Field(
-        default=30.0, gt=0, description="Time limit for a silent client during an upload."
+        default=30.0, gt=0, description="Time limit for an idle client during an upload."
     )
     min_upload_bytes_per_s: int = Field(
-        default=16 << 10, ge=1, description="Minimum rate of an upload after that time."
+        default=16 << 10, ge=1, description="Minimum rate of an upload after the idle time."
     )
     max_in_flight: int = Field(
         default_factory=lambda: 6 * cores(),
         ge=1,
-        description="Maximum number of windows of audio in work; beyond it the answer is 429.",
+        description="Maximum number of windows of audio in flight; beyond it the answer is 429.",
     )
 
     decode_workers: int = Field(default_factory=cores, ge=1, description="Decoder processes.")
@@ -186,22 +186,20 @@ class Settings(BaseSettings):
     redis_url: RedisDsn | None = Field(
         default=None,
         repr=False,  # it may hold a password
-        description="Redis of the cache, `rediss://` for TLS; without it the cache is in the "
-        "process.",
+        description="URL of the Redis cache, `rediss://` for TLS; without it the cache is in "
+        "memory.",
     )
-    redis_timeout_ms: int = Field(
-        default=50, ge=1, description="Time limit for each call of Redis."
-    )
+    redis_timeout_ms: int = Field(default=50, ge=1, description="Time limit per call of Redis.")
     redis_pause_s: float = Field(
         default=1.0,
         ge=0.05,
-        description="Time without calls of Redis after one has failed (circuit breaker).",
+        description="Interval between probes while the circuit breaker is open.",
     )
     cache_entries: int = Field(
         default=10_000,
         ge=0,
-        description="Maximum number of answers cached in the process; 0 caches none. Redis has "
-        "its own limit.",
+        description="Maximum number of answers cached in memory; 0 caches none. Redis has its "
+        "own limit.",
     )
     cache_ttl_s: int = Field(
         default=7 * 24 * 3600, ge=1, description="Time that an answer stays in the cache."
@@ -221,9 +219,9 @@ def from_environment() -> Settings:
     Raises
     ------
     CannotStart
-        Where a variable with that prefix is no setting: ignored, it would seem to have effect.
+        If a variable with that prefix is not a setting: ignored, it would seem to have an effect.
     pydantic.ValidationError
-        Where a value is not valid for its setting.
+        If a value is not valid for its setting.
     """
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     given = sorted(name for name in os.environ if name.upper().startswith(PREFIX))

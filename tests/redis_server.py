@@ -147,11 +147,11 @@ class Passing(socketserver.BaseRequestHandler):
             if not data:
                 return False
             time.sleep(way.delay_s)
-            said = way.spoilt(data) if way.spoilt else None
+            reply = way.spoilt(data) if way.spoilt else None
             if side is redis_socket:
                 client.sendall(data)
-            elif said is not None:
-                client.sendall(said)
+            elif reply is not None:
+                client.sendall(reply)
             elif way.upstream is not None:
                 redis_socket.sendall(data)
         return True

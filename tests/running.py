@@ -150,8 +150,8 @@ def exit_status(process: subprocess.Popen[bytes], output: Path) -> int:
         process.send_signal(signal.SIGABRT)  # faulthandler writes the stacks
         with suppress(subprocess.TimeoutExpired):
             process.wait(10)
-        said = output.read_text()[-10_000:]
-        raise AssertionError(f"the service did not end in {DEADLINE_S:g} s:\n{said}") from None
+        log = output.read_text()[-10_000:]
+        raise AssertionError(f"the service did not end in {DEADLINE_S:g} s:\n{log}") from None
     finally:
         process.kill()
         process.wait(10)

@@ -104,7 +104,7 @@ def statements(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
 @cache
 def imports_of(program: str) -> tuple[Import, ...]:
     """Every import of one file of ours by another."""
-    known = {name for each in MAY_IMPORT for name in modules(each)}
+    known = {name for package in MAY_IMPORT for name in modules(package)}
     found = []
     for module, path in modules(program).items():
         for node in statements(ast.parse(path.read_text())):

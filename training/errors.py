@@ -1,4 +1,4 @@
-"""Exceptions of training: one tree; each message states the wrong value and the remedy."""
+"""Exceptions of training; each message states the wrong value and the remedy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class TrainingError(Exception):
-    """Base class of errors that the user can mend; the command line prints them as one line."""
+    """Base class of errors that the user can fix; the command line prints them as one line."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the message: constructors differ, and worker processes send errors back."""
@@ -22,16 +22,22 @@ def _with_text(kind: type[TrainingError], text: str) -> TrainingError:
 
 
 class MissingTool(TrainingError):
+    """Raised if a required program or file is not installed."""
+
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what} is not installed; {remedy}")
 
 
 class RenderFailed(TrainingError):
+    """Raised if a MIDI file cannot be rendered."""
+
     def __init__(self, midi: Path, reason: str) -> None:
         super().__init__(f"{midi.name}: {reason}")
 
 
 class ParityFailed(TrainingError):
+    """Raised if an ONNX output differs from the trained model's."""
+
     def __init__(self, output: str, error: float, limit: float) -> None:
         super().__init__(
             f"{output}: ONNX differs from the trained model by {error:.2e} of its scale, and the "
@@ -40,16 +46,22 @@ class ParityFailed(TrainingError):
 
 
 class BadLogs(TrainingError):
+    """Raised if listening logs cannot be read or have no usable row."""
+
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
 
 
 class MissingInput(TrainingError):
+    """Raised if an input of a command is missing or incomplete."""
+
     def __init__(self, path: Path, command: str) -> None:
         super().__init__(f"{path} is missing or incomplete; make it with `{command}`")
 
 
 class OtherRun(TrainingError):
+    """Raised if the output folder holds a run with other settings or data."""
+
     def __init__(self, out: Path) -> None:
         super().__init__(
             f"{out} holds a run with other settings, data or teacher; choose another --out, delete "
@@ -58,16 +70,22 @@ class OtherRun(TrainingError):
 
 
 class BadManifest(TrainingError):
+    """Raised if a track manifest cannot be read or lacks a column."""
+
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
 
 
 class BadDataset(TrainingError):
+    """Raised if a data set cannot be read."""
+
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"data set {name}: {reason}")
 
 
 class OtherManifest(TrainingError):
+    """Raised if the output folder holds the windows of another manifest."""
+
     def __init__(self, out: Path) -> None:
         super().__init__(
             f"{out} holds the windows of another manifest, or for another encoder; choose another "
@@ -76,6 +94,8 @@ class OtherManifest(TrainingError):
 
 
 class NothingToTrain(TrainingError):
+    """Raised if a part has no window with a target."""
+
     def __init__(self, part: str, n_tracks: int) -> None:
         super().__init__(
             f"no window for the part {part!r}: none of its {n_tracks} prepared tracks has an item "
@@ -84,6 +104,8 @@ class NothingToTrain(TrainingError):
 
 
 class BadTransfer(TrainingError):
+    """Raised if a transfer method needs another teacher."""
+
     def __init__(self, method: str, width: int, teacher_width: int | None) -> None:
         found = f"has width {teacher_width}" if teacher_width else "is missing"
         super().__init__(
@@ -112,24 +134,32 @@ class OtherEmbedding(TrainingError):
 
 
 class BadTeacher(TrainingError):
+    """Raised if a bundle cannot be used as a teacher."""
+
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"bundle {name} {reason}")
 
 
 class UnknownEncoder(TrainingError):
+    """Raised if the registry has no encoder of that name."""
+
     def __init__(self, name: str, known: Iterable[str]) -> None:
         super().__init__(f"there is no encoder {name!r}; choose one of {', '.join(known)}")
 
 
 class OtherAudio(TrainingError):
-    def __init__(self, found: object, encoder: str, wanted: object) -> None:
+    """Raised if prepared windows do not fit the encoder's audio input."""
+
+    def __init__(self, found: object, encoder: str, expected: object) -> None:
         super().__init__(
-            f"the prepared windows are {found}, and the encoder {encoder} takes {wanted}; prepare "
-            "the audio again for that encoder"
+            f"the prepared windows are {found}, and the encoder {encoder} takes {expected}; "
+            "prepare the audio again for that encoder"
         )
 
 
 class BadCrop(TrainingError):
+    """Raised if the crop length does not fit the teacher's segments or the window."""
+
     def __init__(self, crop_s: float, window_s: float, segment_s: float = 0) -> None:
         segment = f"a multiple of {segment_s:g} s, the teacher's segment, and " if segment_s else ""
         super().__init__(
@@ -139,16 +169,22 @@ class BadCrop(TrainingError):
 
 
 class UnknownMethod(TrainingError):
+    """Raised if a method of that name does not exist."""
+
     def __init__(self, method: str, known: Iterable[str]) -> None:
         super().__init__(f"unknown method {method!r}; choose one of {', '.join(known)}")
 
 
 class BadFold(TrainingError):
+    """Raised if the data set has no fold of that number."""
+
     def __init__(self, fold: int, n_folds: int) -> None:
         super().__init__(f"there is no fold {fold}; the data set has folds 0 to {n_folds - 1}")
 
 
 class OtherUsers(TrainingError):
+    """Raised if users of the factors are missing from the logs."""
+
     def __init__(self, n_missing: int) -> None:
         super().__init__(
             f"{n_missing} users of the factors are not in the logs; evaluate with "
@@ -157,16 +193,22 @@ class OtherUsers(TrainingError):
 
 
 class BadExport(TrainingError):
+    """Raised if a bundle cannot be written from these inputs."""
+
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"{what}: {reason}; nothing was written")
 
 
 class BadPrecision(TrainingError):
+    """Raised if a graph cannot be converted to that precision."""
+
     def __init__(self, reason: str) -> None:
         super().__init__(f"{reason}; nothing was written")
 
 
 class NothingToEvaluate(TrainingError):
+    """Raised if no held-out item has enough listeners."""
+
     def __init__(self, n_clips: int, min_listeners: int) -> None:
         super().__init__(
             f"none of the {n_clips} held-out clips is of an item with {min_listeners} or more "
@@ -175,5 +217,7 @@ class NothingToEvaluate(TrainingError):
 
 
 class MissingMidi(TrainingError):
+    """Raised if the MIDI source is neither a folder nor a tar archive."""
+
     def __init__(self, source: Path, reason: str) -> None:
         super().__init__(f"{source} is neither a folder of .mid files nor an archive: {reason}")

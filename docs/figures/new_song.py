@@ -231,7 +231,7 @@ def _text(
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.figures.new_song", description=__doc__)
-    parser.add_argument("--data", type=Path, help="measure anew from this folder")
+    parser.add_argument("--data", type=Path, help="measure again, from this folder")
     parser.add_argument("--work", type=Path, default=Path("runs/new-song"))
     given = parser.parse_args()
     if given.data:

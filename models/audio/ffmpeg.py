@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from models.audio.ffmpeg_blocks import Block, FrameBuffer
-from models.audio.ffmpeg_graph import BLOCK_SAMPLES, GraphSource
+from models.audio.ffmpeg_graph import GRAPH_BLOCK_SAMPLES, GraphSource
 from models.audio.id3 import tags_end
 from models.audio.ogg import missing_bytes
 from models.audio.window_choice import Samples
@@ -26,26 +26,26 @@ OPEN_OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 # Decoded before the window: after a seek Opus converges in 80 ms (RFC 7845, section 4.6), AAC in
 # two packets (46 ms).
 PREROLL_S = 0.16
-# What may be missing at the end of a complete file: containers round durations, and encoders pad.
+# May be missing at the end of a complete file: containers round durations, and encoders pad.
 SLACK_S = 1.0
-MAX_MISSING = 0.01
+MAX_UNDECODED = 0.01
 # Containers without an index, for which FFmpeg guesses a duration from the bit rate.
 UNINDEXED = {"aac", "mp3"}
 OGG = "ogg"
 # Codecs whose packets hold some thousand samples at most. A packet of PCM is as large as the
 # container states, and FFmpeg's filter graph crashes where it cannot allocate memory for one.
 BOUNDED = {"aac", "mp3", "mp3float", "opus", "vorbis"}
-# A few blocks of Vorbis may all be misplaced (see `ffmpeg_graph`). Among this many some are placed
-# right, so that a gap is detected.
+# A few blocks of Vorbis may all be misplaced (see `ffmpeg_graph`). Among this many, some are placed
+# correctly, so that a gap is detected.
 VORBIS = "vorbis"
-MIN_VORBIS_SAMPLES = 16 * BLOCK_SAMPLES
-# The graph opens the file again for each window. A file that takes a hundred times as long to open
-# as usual is opened only once, without a graph.
+MIN_VORBIS_SAMPLES = 16 * GRAPH_BLOCK_SAMPLES
+# The graph reopens the file for each window. A file that takes a hundred times as long to open as
+# usual is opened only once, without a graph.
 MAX_GRAPH_OPEN_S = 0.1
 
 
 class FfmpegReader:
-    """An open file and its first audio stream.
+    """FFmpeg decoder of the first audio stream of a file.
 
     Raises
     ------
@@ -68,7 +68,7 @@ class FfmpegReader:
     def _open_stream(self) -> None:
         self._stream = _audio_stream(self._container)
         context = self._stream.codec_context
-        if context is None:  # despite its type: a codec that FFmpeg does not know
+        if context is None:  # despite its type: a codec unknown to FFmpeg
             raise NoAudioStream("the audio stream has a codec that no decoder knows")
         if self._stream.time_base is None or not context.sample_rate or not context.channels:
             raise NoAudioStream("the audio stream states no sample rate or no channels")
@@ -79,15 +79,15 @@ class FfmpegReader:
         self.channels: int = context.channels
         duration_s = self._duration_s()
         if duration_s <= 0:
-            raise NoAudioStream("the audio stream holds no samples")
-        self.n_frames = int(duration_s * self.sample_rate)
+            raise NoAudioStream("the audio stream has no samples")
+        self.n_samples = int(duration_s * self.sample_rate)
 
     def _open_graph(self) -> GraphSource:
         return GraphSource(
             self._path,
             self.sample_rate,
             origin_s=float(self._origin * self._time_base),
-            n_frames=self.n_frames,
+            n_samples=self.n_samples,
             stream=self._stream.index,
             options=self._options,
         )
@@ -127,7 +127,7 @@ class FfmpegReader:
                 if packet.pts is not None and packet.size:
                     end = max(end, packet.pts - self._origin + (packet.duration or 0))
         except av.error.FFmpegError:
-            pass  # the end of what can be read, which is the answer
+            pass  # the end of the readable part has been reached
         return float(end * self._time_base)
 
     def _seek(self, to_s: float) -> None:
@@ -144,9 +144,9 @@ class FfmpegReader:
         Raises
         ------
         CorruptAudio
-            Where more than 1 % of them do not decode.
+            If more than 1 % of the samples cannot be decoded.
         """
-        count = min(count, self.n_frames - start)
+        count = min(count, self.n_samples - start)
         if count <= 0:
             return np.zeros(0, np.float32)
         from_s = start / self.sample_rate - PREROLL_S
@@ -156,7 +156,7 @@ class FfmpegReader:
         return self._read_by_frames(start, count, from_s) if mono is None else mono
 
     def _read_by_frames(self, start: int, count: int, from_s: float) -> Samples:
-        """As `read`, but tolerant of gaps and damage: missing samples are silent."""
+        """As `read`, but tolerates gaps and damage: missing samples are zero."""
         mono = np.zeros(count, np.float32)
         filled = 0
         self._reopen_ogg()
@@ -166,19 +166,19 @@ class FfmpegReader:
             if begin < end:
                 block.mix_down(begin, mono[begin - start : end - start])
                 filled += end - begin
-        if filled < count * (1 - MAX_MISSING):
+        if filled < count * (1 - MAX_UNDECODED):
             raise CorruptAudio(
                 f"only {filled / count:.0%} of the window's {self.codec} audio decodes",
                 value=round(filled / count, 3),
-                limit=1 - MAX_MISSING,
+                limit=1 - MAX_UNDECODED,
             )
         return mono
 
     def _reopen_ogg(self) -> None:
         """Open an Ogg file again for each window.
 
-        FFmpeg misplaces the audio from an Ogg file's last page on, if it has read that page before
-        and seeks to the middle of it.
+        FFmpeg misplaces audio from an Ogg file's last page on if it has read that page before and
+        seeks to the middle of the page.
         """
         if self._container.format.name == OGG:
             self._container.close()
@@ -186,7 +186,7 @@ class FfmpegReader:
             self._stream = _audio_stream(self._container)
 
     def _blocks(self, end: int) -> Iterator[Block]:
-        """Decoded audio from here to sample `end`, in blocks without a gap."""
+        """Decode from the current position to sample `end`, in blocks without a gap."""
         buffer = FrameBuffer(self.sample_rate)
         scale = self._time_base * self.sample_rate
         per_tick, ticks = scale.numerator, scale.denominator
@@ -213,7 +213,7 @@ class FfmpegReader:
         try:
             yield from self._container.demux(self._stream)
         except av.error.FFmpegError:
-            return  # unreadable from here on: `_read_by_frames` counts what is missing
+            return  # unreadable from here on: `_read_by_frames` counts the missing samples
 
     def _open(self) -> InputContainer:
         try:
@@ -229,7 +229,7 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     streams = container.streams.audio
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams}))
-        raise NoAudioStream(f"the file holds no audio stream, only: {kinds or 'nothing'}")
+        raise NoAudioStream(f"the file has no audio stream, only: {kinds or 'nothing'}")
     return streams[0]
 
 

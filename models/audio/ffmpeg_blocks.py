@@ -1,7 +1,7 @@
 """FIFO of decoded FFmpeg frames, joined into blocks so that Python's cost is per block.
 
-A frame is some 20 ms of audio. To convert each frame to an array and to mix it down costs as much
-as to decode it.
+A frame is some 20 ms of audio. Converting each frame to an array and mixing it down costs as much
+as decoding it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio
 
-# Half a megabyte of stereo. A block costs as much as twenty frames; larger blocks save no more.
-BLOCK_SAMPLES = 65_536
+# Half a megabyte of stereo. A block costs as much as twenty frames; larger blocks save nothing.
+FIFO_BLOCK_SAMPLES = 65_536
 # Some containers round times to milliseconds (WebM); the shortest packet of any codec is longer.
 MAX_JITTER_S = 0.0015
 
 
 @dataclass(frozen=True)
 class Block:
-    """Contiguous audio; `position` is in samples from the start of the audio."""
+    """Contiguous decoded audio; `position` is in samples from the start of the audio."""
 
     position: int
     frame: av.AudioFrame
@@ -52,11 +52,11 @@ class Block:
 
 
 class FrameBuffer:
-    """FIFO of consecutive frames of one format, which joins them into blocks.
+    """FIFO of consecutive frames of one format, joined into blocks.
 
     Attributes
     ----------
-    end : position behind the last frame
+    end : position after the last frame
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -68,16 +68,16 @@ class FrameBuffer:
         self.end = 0
 
     def add(self, frame: av.AudioFrame, position: int) -> Block | None:
-        """Append the frame at that position; the block before it, if it is complete, else None."""
+        """Append the frame at that position; returns the block before it if complete, else None."""
         # FFmpeg's FIFO assumes that every frame has as many channels as the first.
         other_format = frame.layout.nb_channels != self._channels
         misplaced = not -self._jitter <= position - self.end <= self._jitter
         # FFmpeg misplaces a Vorbis frame at the change from long to short blocks, and places the
-        # next one right again. So two misplaced frames in a row are a gap.
+        # next one correctly. So two misplaced frames in a row are a gap.
         gap = other_format or (misplaced and self._was_misplaced)
         self._was_misplaced = misplaced and not gap
         block = None
-        if gap or self.end - self._start >= BLOCK_SAMPLES:
+        if gap or self.end - self._start >= FIFO_BLOCK_SAMPLES:
             block = self.take()
             if other_format:
                 self._fifo, self._channels = av.AudioFifo(), frame.layout.nb_channels
@@ -91,6 +91,6 @@ class FrameBuffer:
         return block
 
     def take(self) -> Block | None:
-        """Remove the block of all frames in the buffer; None where there are none."""
+        """Remove and return the block of all frames in the buffer; None if the buffer is empty."""
         frame = self._fifo.read()
         return None if frame is None else Block(self._start, frame)

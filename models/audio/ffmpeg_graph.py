@@ -1,7 +1,7 @@
 """FFmpeg filter graph (amovie): decodes and joins frames outside Python.
 
-To pass each frame of some 20 ms to Python costs a fifth of its decoding time. The graph does not
-report damage or gaps: where `GraphSource.read` detects any it returns None, and the caller decodes
+Passing each frame of some 20 ms to Python costs a fifth of its decoding time. The graph does not
+report damage or gaps: if `GraphSource.read` detects any it returns None, and the caller decodes
 frame by frame.
 """
 
@@ -19,10 +19,10 @@ from av.filter import Graph
 from models.audio.ffmpeg_blocks import MAX_JITTER_S, Block
 from models.audio.window_choice import Samples
 
-# 0.74 s at 44.1 kHz. One block more than the window has is decoded; each costs some 20 µs itself.
-BLOCK_SAMPLES = 32_768
+# 0.74 s at 44.1 kHz. One block more than the window has is decoded; a block costs some 20 µs.
+GRAPH_BLOCK_SAMPLES = 32_768
 # FFmpeg misplaces a Vorbis frame at the change from long to short blocks, in some music every tenth
-# frame, and two blocks in a row may begin with one. Behind a gap all blocks are misplaced.
+# frame, and two blocks in a row may begin with such a frame. After a gap all blocks are misplaced.
 MAX_MISPLACED = 2
 
 
@@ -33,15 +33,15 @@ class GraphSource:
     Attributes
     ----------
     origin_s : timestamp of the audio's first sample
-    n_frames : minimum length in samples a channel; a stream that ends before is incomplete
-    container : FFmpeg's name of the only possible container, so that it need not be detected
-    options : for the demuxer
+    n_samples : minimum length in samples per channel; a shorter stream is incomplete
+    container : FFmpeg's name of the container, so that it need not be detected
+    options : demuxer options
     """
 
     path: Path
     sample_rate: int
     origin_s: float = 0.0
-    n_frames: int = 0
+    n_samples: int = 0
     stream: int = -1
     container: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class GraphSource:
     def read(self, start: int, count: int, *, from_s: float = 0.0) -> Samples | None:
         """Mono float32 samples [start, start + count), the mean of the channels.
 
-        None where samples are missing, or where the format changes.
+        None if samples are missing, or if the format changes.
 
         Parameters
         ----------
@@ -78,8 +78,8 @@ class GraphSource:
                 position = block.end
         except (av.error.FFmpegError, ValueError):
             return None
-        # A gap in the last block shows only by the position of its end.
-        is_complete = position >= max(end, self.n_frames - jitter) and not n_misplaced
+        # A gap in the last block shows only in the position of its end.
+        is_complete = position >= max(end, self.n_samples - jitter) and not n_misplaced
         return mono if is_complete else None
 
     def _position(self, frame: av.AudioFrame) -> int:
@@ -99,12 +99,12 @@ class GraphSource:
         return options | ({"format_name": self.container} if self.container else {})
 
     def blocks(self, from_s: float = 0.0) -> Iterator[av.AudioFrame]:
-        """Decoded frames from there on, of `BLOCK_SAMPLES` each but the last."""
+        """Decoded frames from `from_s` on, of `GRAPH_BLOCK_SAMPLES` each except the last."""
         graph = Graph()
         graph.threads = 1
         nodes = [
             graph.add("amovie", **self._movie(from_s)),
-            graph.add("asetnsamples", n=str(BLOCK_SAMPLES), p="0"),
+            graph.add("asetnsamples", n=str(GRAPH_BLOCK_SAMPLES), p="0"),
             graph.add("aformat", sample_fmts="fltp"),
             graph.add("abuffersink"),
         ]

@@ -1,7 +1,7 @@
 """ID3v2 tag skipping: where the tags at the start of a file end.
 
 libsndfile and FFmpeg parse all of a tag's frames, in time that grows with the square of their
-number: 100,000 frames in two megabytes took a minute. So these libraries start behind the tags.
+number: 100,000 frames in two megabytes took a minute. So these libraries start after the tags.
 
 Source: ID3v2.4.0, section 3.1.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 from models.errors import CorruptAudio
 
 HEADER_BYTES, FOOTER = 10, 0x10
-# Usually one; tools that do not recognise the first tag put another one in front of it.
+# Usually one; tools that do not recognise the first tag prepend another one.
 MAX_TAGS = 16
 
 
@@ -23,7 +23,7 @@ def tags_end(path: Path) -> int:
     Raises
     ------
     CorruptAudio
-        Where there are more than `MAX_TAGS`.
+        If there are more than `MAX_TAGS`.
     """
     end = 0
     with path.open("rb") as file:
@@ -42,7 +42,7 @@ def tags_end(path: Path) -> int:
 
 
 def _tag_bytes(header: bytes) -> int:
-    """Length of the tag with this header, stated in four bytes of seven bits; 0 for no tag."""
+    """Length of the tag with this header, stated in four bytes of seven bits; 0 without a tag."""
     if len(header) < HEADER_BYTES or header[:3] != b"ID3":
         return 0
     version, size = header[3:5], header[6:10]

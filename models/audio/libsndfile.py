@@ -16,7 +16,7 @@ from models.errors import CorruptAudio, TruncatedAudio
 # libsndfile takes twice as long as FFmpeg for Vorbis and Opus.
 OGG = b"OggS"
 MP3 = "MPEG_LAYER_III"
-# libsndfile reads a dozen more, obscure formats, which an upload must not reach. MP3 is left out,
+# libsndfile reads a dozen more, obscure formats, which uploads must not reach. MP3 is excluded,
 # since libsndfile guesses its length: see `models.audio.mp3`.
 CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", "FLAC"}
 UNKNOWN_LENGTH = 1 << 60
@@ -24,15 +24,15 @@ UNKNOWN_LENGTH = 1 << 60
 # write to a pipe state the largest number, and their files are complete.
 STATED_SIZE = re.compile(r"(?:RIFF|FORM|data|SSND)\s*:\s*(\d+) \(should be (\d+)\)")
 STREAMED = 0x7FFF_0000
-# Read at the end of the file, to check that it is complete. To seek to the very last sample of a
-# FLAC file can take libFLAC as long as to decode all of it.
+# Read at the end of the file, to check that it is complete. Seeking to the very last sample of a
+# FLAC file can take libFLAC as long as decoding the whole file.
 TAIL_FRAMES = 8192
-# Share of the stated length: some tools trim a frame, or count a chunk twice.
+# As a share of the stated length: some tools trim a frame, or count a RIFF chunk twice.
 MAX_MISSING = 0.005
 
 
 class SndfileReader:
-    """An open file; use `open`, which returns None for files that libsndfile does not read."""
+    """libsndfile reader; use `open`, which returns None for files that libsndfile does not read."""
 
     def __init__(self, file: soundfile.SoundFile) -> None:
         self._file = file
@@ -40,21 +40,21 @@ class SndfileReader:
         self.codec = codec_name(file.format, file.subtype)
         self.sample_rate: int = file.samplerate
         self.channels: int = file.channels
-        self.n_frames: int = file.frames
+        self.n_samples: int = file.frames
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
-        """The reader; None for a format that another reader is for.
+        """The reader; None for a format of another reader.
 
         Raises
         ------
         TruncatedAudio
-            Where the header states more audio than the file holds.
+            If the header states more audio than the file holds.
         """
         with path.open("rb") as head:
             if head.read(4) == OGG:
                 return None
-        if tags_end(path):  # libsndfile misreads a FLAC file behind tags
+        if tags_end(path):  # libsndfile misreads a FLAC file after tags
             return None
         try:
             file = soundfile.SoundFile(path)
@@ -79,24 +79,24 @@ class SndfileReader:
                     value=int(held),
                     limit=int(stated),
                 )
-        tail = min(self.n_frames, TAIL_FRAMES)
+        tail = min(self.n_samples, TAIL_FRAMES)
         try:
-            self._file.seek(self.n_frames - tail)
+            self._file.seek(self.n_samples - tail)
             held_frames = len(self._file.read(tail))
         except soundfile.LibsndfileError:
             held_frames = 0
         if held_frames < tail:
-            raise truncated_error(self.n_frames / self.sample_rate)
+            raise truncated_error(self.n_samples / self.sample_rate)
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
         try:
-            self._file.seek(min(start, self.n_frames))
+            self._file.seek(min(start, self.n_samples))
             # 16-bit audio is read as int16: half the memory traffic, and the same numbers.
             dtype = "int16" if self._integer else "float32"
             frames = self._file.read(count, dtype=dtype, always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise CorruptAudio(f"the {self.codec} audio does not decode") from error
+            raise CorruptAudio(f"the {self.codec} audio cannot be decoded") from error
         return mix_down(frames, 32768 if self._integer else 1)
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class SndfileReader:
 
 def truncated_error(stated_s: float) -> TruncatedAudio:
     return TruncatedAudio(
-        f"the header states {stated_s:.2f} s of audio, the file ends before that",
+        f"the header states {stated_s:.2f} s of audio, the file ends earlier",
         limit=round(stated_s, 2),
     )
 

@@ -36,8 +36,8 @@ from models.errors import CorruptAudio, TruncatedAudio
 
 # A frame's data may begin in earlier frames (the bit reservoir), at most this many bytes back.
 RESERVOIR_BYTES = 511
-# Some of the smallest frames (24 bytes) hold no data: the search for it does not go back to the
-# start of the file.
+# Some of the smallest frames (24 bytes) hold no data; the limit keeps the search for data from
+# going back to the start of the file.
 MAX_RESERVOIR_FRAMES = 64
 MAX_OVERHEAD_BYTES = HEADER_BYTES + CHECKSUM_BYTES + MAX_SIDE_BYTES
 # A decoded frame depends on the frame before it; one more for the state of the decoder's filters.
@@ -47,7 +47,7 @@ AV_OPTIONS = {"format_whitelist": "mp3", "protocol_whitelist": "file"}
 
 
 class Mp3Reader:
-    """An open file; use `open`, which returns None for files that are no MP3, or an unusual one."""
+    """MP3 reader; use `open`, which returns None for files that are not MP3, or unusual MP3."""
 
     def __init__(self, data: mmap.mmap, frames: Mp3Index, file: soundfile.SoundFile) -> None:
         self._data = data
@@ -56,18 +56,18 @@ class Mp3Reader:
         self.codec = codec_name(file.format, file.subtype)
         self.sample_rate: int = file.samplerate
         self.channels: int = file.channels
-        self.n_frames = min(frames.audio_samples, frames.n_samples - self._skip)
+        self.n_samples = min(frames.audio_samples, frames.n_samples - self._skip)
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
-        """The reader; None for a file that is left to FFmpeg.
+        """The reader; None for a file that is left to `FfmpegReader`.
 
         Raises
         ------
         TruncatedAudio
-            Where the file holds less than its first or its last frame states.
+            If the file is shorter than its first or last frame states.
         CorruptAudio
-            Where the file begins with too many tags.
+            If the file begins with too many tags.
         """
         with path.open("rb") as file:
             head = file.read(3)
@@ -99,7 +99,7 @@ class Mp3Reader:
             if frames.info and file.frames != frames.audio_samples:
                 return None
             reader = cls(data, frames, file)
-        return reader if reader.n_frames > 0 else None
+        return reader if reader.n_samples > 0 else None
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio.
@@ -107,9 +107,9 @@ class Mp3Reader:
         Raises
         ------
         CorruptAudio
-            Where more than 1 % of them do not decode.
+            If more than 1 % of the samples cannot be decoded.
         """
-        count = min(count, self.n_frames - start)
+        count = min(count, self.n_samples - start)
         if count <= 0:
             return np.zeros(0, np.float32)
         frame_samples = self._frames.frame_samples
@@ -122,7 +122,7 @@ class Mp3Reader:
         source = GraphSource(
             Path(f"/proc/self/fd/{descriptor}"),
             self.sample_rate,
-            n_frames=(1 + last - reservoir) * frame_samples,
+            n_samples=(1 + last - reservoir) * frame_samples,
             container="mp3",
             options=AV_OPTIONS,
         )
@@ -135,12 +135,12 @@ class Mp3Reader:
         return mono
 
     def _read_damaged(self, descriptor: int, before: int, count: int) -> Samples:
-        """As `read`, but by libsndfile, which continues behind frames that do not decode."""
+        """As `read`, but by libsndfile, which continues after damaged frames."""
         try:
             with soundfile.SoundFile(descriptor, closefd=False) as file:
                 samples = file.read(before + count, dtype="float32", always_2d=True)[before:]
         except soundfile.LibsndfileError as error:
-            raise CorruptAudio("the mp3 audio does not decode") from error
+            raise CorruptAudio("the mp3 audio cannot be decoded") from error
         if len(samples) < count * (1 - MAX_UNDECODED):
             raise CorruptAudio(
                 f"only {len(samples) / count:.0%} of the window's mp3 audio decodes",
@@ -150,7 +150,7 @@ class Mp3Reader:
         return mix_down(samples, 1)
 
     def _reservoir_start(self, first: int) -> int:
-        """The frame to begin at so that the bit reservoir of frame `first` is included."""
+        """First frame of an excerpt that includes the bit reservoir of frame `first`."""
         start, end = first, self._position(first)
         while start > max(0, first - MAX_RESERVOIR_FRAMES):
             data_bytes = end - self._position(start) - (first - start) * MAX_OVERHEAD_BYTES
@@ -193,14 +193,14 @@ def _check_complete(frames: Mp3Index, sample_rate: int) -> None:
 
 
 def open_sound(path: Path) -> soundfile.SoundFile:
-    """Open the file with libsndfile behind its tags.
+    """Open the file with libsndfile, after its tags.
 
     Raises
     ------
     CorruptAudio
-        Where there are too many tags.
+        If there are too many tags.
     LibsndfileError
-        Where libsndfile does not read the file.
+        If libsndfile cannot read the file.
     """
     begin = tags_end(path)
     descriptor = os.open(path, os.O_RDONLY)  # libsndfile closes it, also on failure

@@ -21,7 +21,7 @@ SAMPLE_RATES = {
     0: (11_025, 12_000, 8_000),
 }
 HEADER_BYTES, CHECKSUM_BYTES, MAX_SIDE_BYTES = 4, 2, 32
-# Samples that a decoder adds in front, after the encoder's own delay; mpg123 cuts off both.
+# Decoder delay in samples, in addition to the encoder's delay; mpg123 removes both.
 DECODER_DELAY = 529
 
 
@@ -61,7 +61,7 @@ class InfoHeader(NamedTuple):
 
 
 def parse_format(header: bytes | bytearray) -> FrameFormat | None:
-    """The format in a frame's first three bytes; None where they are no frame header."""
+    """The format in a frame's first three bytes; None if they are not a frame header."""
     if len(header) < 3 or header[0] != 0xFF or header[1] & 0xE6 != LAYER_3:
         return None
     version, bit_rate, rate = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3
@@ -71,7 +71,7 @@ def parse_format(header: bytes | bytearray) -> FrameFormat | None:
 
 
 def parse_info_header(frame: bytes) -> InfoHeader | None:
-    """The frame's Xing or Info header; None without one, or if it states no number of frames."""
+    """The frame's Xing or Info header; None without one, or if it lacks the number of frames."""
     for name in (b"Xing", b"Info"):
         at = frame.find(name, HEADER_BYTES, 64)
         if at > 0 and len(frame) >= at + 12 and frame[at + 7] & 1:
@@ -87,10 +87,10 @@ def parse_info_header(frame: bytes) -> InfoHeader | None:
 
 
 def make_prefix(frames: bytearray, n_frames: int) -> bytes:
-    """An Info frame and a silent frame, which make these frames a file of their own.
+    """An Info frame and a silent frame, to be prepended so that the frames form a complete file.
 
     Without an Info frame, libsndfile estimates the number of frames from the size of one, and reads
-    no further. With one, libsndfile skips the decoder's delay, which is in the silent frame.
+    no further. With an Info frame, it skips the decoder delay, which falls into the silent frame.
     """
     frame_format = parse_format(frames[:3])
     if frame_format is None:
@@ -104,12 +104,12 @@ def make_prefix(frames: bytearray, n_frames: int) -> bytes:
 
 
 def mute_frame(frames: bytearray, at: int) -> None:
-    """Make the frame at that byte silent; its data stays, since later frames may refer to it."""
+    """Silence the frame at that byte; its data stays, since later frames may refer to it."""
     frame_format = parse_format(frames[at : at + 3])
     if frame_format is None:
         return
     begin = at + HEADER_BYTES + (0 if frames[at + 1] & 1 else CHECKSUM_BYTES)
     length = frame_format.side_bytes(frames[at + 3])
-    # The first eight or nine bits state where the frame's data begins: mpg123 needs no more.
+    # The first eight or nine bits state where the frame's data begins; mpg123 needs only these.
     ninth = frames[begin + 1] & 0x80 if frame_format.version == MPEG_1 else 0
     frames[begin + 1 : begin + length] = bytes([ninth]) + bytes(length - 2)

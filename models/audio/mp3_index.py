@@ -1,8 +1,8 @@
 """MP3 frame index: byte position of every frame, and so the length of the file.
 
-Only some MP3 files state their length. libsndfile estimates that of the others from the size of the
-file, including tags; to seek, it steps through every frame before. Here a regular expression that
-matches a run of frames does that, in half a millisecond a minute of audio.
+Only some MP3 files state their length. For other files libsndfile estimates the length from the
+file size, including tags; to seek, it steps through every previous frame. Here a regular expression
+that matches runs of frames does both, in half a millisecond per minute of audio.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from models.audio.mp3_frames import (
 
 # Eleven bits of sync, any version, layer III; a valid bit rate and sample rate.
 FRAME_START = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xeb]", re.DOTALL)
-# Damage is skipped, but a file that is no MP3 is not searched to its end.
+# Damage is skipped, but a file that is not MP3 is not searched to its end.
 MAX_RESYNC_BYTES = 1 << 20
 # Tags that may follow the last frame: ID3v1, APE, Lyrics3, ID3v2 footers.
 TRAILING_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
-# Lengths of the runs that one match takes: the longest first, then the rest in shorter ones.
+# Lengths of the runs that one match covers: long runs first, the rest in shorter ones.
 RUN_LENGTHS = (256, 16, 1)
 
 
@@ -52,7 +52,7 @@ class Mp3Index:
     info : the Xing or Info header; None without one
     missing_bytes : that the last frame lacks, where it is truncated
     is_mixed : the format changes within the file; only frames before the change are counted
-    end : the byte behind the last complete frame
+    end : the byte after the last complete frame
     """
 
     format: FrameFormat | None
@@ -69,24 +69,24 @@ class Mp3Index:
 
     @property
     def n_samples(self) -> int:
-        """Samples a channel in all complete frames."""
+        """Samples per channel in all complete frames."""
         return self.n_mp3_frames * self.frame_samples
 
     @property
     def stated_samples(self) -> int | None:
-        """Samples a channel as the info header states them; None without one."""
+        """Samples per channel as the info header states them; None without one."""
         return self.info.n_frames * self.frame_samples if self.info else None
 
     @property
     def audio_samples(self) -> int:
-        """Samples a channel without the encoder's padding, where the info header states it."""
+        """Samples per channel, without the encoder's padding if the info header states it."""
         if self.info is None:
             return self.n_samples
         stated_samples = self.info.n_frames * self.frame_samples
         return stated_samples - self.info.skip - self.info.skip_at_end
 
     def position(self, data: mmap.mmap, number: int) -> int:
-        """The byte at which a frame begins; behind the last frame, the byte at which that ends."""
+        """Byte at which a frame begins; for a number after the last frame, the byte at its end."""
         if number >= self.n_mp3_frames or self.format is None:
             return self.end
         run = self.runs[bisect_right(self.runs, (number, len(data))) - 1]

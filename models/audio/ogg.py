@@ -1,7 +1,6 @@
 """Truncation check for Ogg files, by the last page.
 
-FFmpeg and libsndfile take a truncated file for a complete one: Ogg states its length only in its
-last page.
+FFmpeg and libsndfile do not notice truncation, since Ogg states its length only in the last page.
 
 Source: RFC 3533, section 6 (the page header).
 """
@@ -18,7 +17,7 @@ MAX_PAGE_BYTES = HEADER_BYTES + 255 + 255 * 255
 
 
 def missing_bytes(path: Path) -> int:
-    """Number of bytes that the last page lacks; 0 where it is complete.
+    """Number of bytes that the last page lacks; 0 if it is complete.
 
     A file that is cut between two pages passes, since recordings of a stream end like that.
     """
@@ -28,7 +27,7 @@ def missing_bytes(path: Path) -> int:
         tail = file.read(MAX_PAGE_BYTES)
     start = tail.rfind(CAPTURE)
     if start < 0:
-        return 0  # other data follows the last page: there is nothing to check
+        return 0  # other data follows the last page: nothing to check
     page = tail[start:]
     if len(page) < HEADER_BYTES:
         return HEADER_BYTES - len(page)

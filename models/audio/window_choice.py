@@ -21,13 +21,13 @@ NAMED: dict[str, Mode] = {"middle": "middle", "start": "start", "all": "all"}
 
 @dataclass(frozen=True)
 class WindowChoice:
-    """The chosen windows: the middle, the start, all consecutive windows, or one at an offset."""
+    """Window selection: the middle, the start, all consecutive windows, or one at an offset."""
 
     mode: Mode = "middle"
     offset_s: float = 0.0
 
     @classmethod
-    @lru_cache(128)  # most requests ask for one of a few windows
+    @lru_cache(128)  # most requests choose one of a few windows
     def parse(cls, text: str) -> WindowChoice:
         """Parse `middle`, `start`, `all` or a number of seconds; `ValueError` for anything else."""
         if mode := NAMED.get(text):
@@ -38,7 +38,7 @@ class WindowChoice:
 
     @cached_property
     def text(self) -> str:
-        """The text that `parse` reads as this choice, in one form for equal choices."""
+        """The text that `parse` parses to this choice; equal choices have the same text."""
         # All digits: with `:g`, which keeps six, two offsets could share a cache key.
         return repr(self.offset_s) if self.mode == "offset" else self.mode
 
@@ -48,8 +48,9 @@ def window_starts(
 ) -> tuple[float, ...]:
     """Start of each chosen window in seconds; several windows only for `all`.
 
-    Audio that is no longer than a window has one, at 0. For `all`, a remainder shorter than half a
-    window is left out, and a longer remainder is covered by a window that ends with the audio.
+    Audio that is not longer than a window has one window, at 0. For `all`, a remainder shorter than
+    half a window is left out, and a longer remainder is covered by a window that ends with the
+    audio.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Audio windows as model input: open, seek, decode, mix down, resample.
 
-Training and service read audio through this one module, so that they get the same samples. WAV,
+Training and service both read audio through this module, so that they get the same samples. WAV,
 AIFF and FLAC are read by libsndfile; MP3, Ogg, and what libsndfile cannot open (AAC in MP4 or ADTS,
 WebM, ALAC, WMA), by FFmpeg's libraries, restricted to those containers and to local files. Only the
 chosen windows are decoded.
@@ -25,20 +25,20 @@ from models.errors import AudioTooShort, NotFinite, SilentAudio, UnsupportedLayo
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
 MAX_CHANNELS = 8
-# -80 dB of full scale: below, a 16-bit recording holds nothing but dither.
+# -80 dBFS: below, a 16-bit recording holds only dither.
 SILENCE_PEAK = 1e-4
 # Read on both sides of a window, so that the resampler's edge effects fall outside of it.
 MARGIN_S = 0.02
 EVERY = slice(None)
 
 
-class Reader(Protocol):
-    """An open audio file; `n_frames` and `read` count samples at the file's own rate."""
+class AudioReader(Protocol):
+    """Interface of an open audio file; `n_samples` and `read` count samples at the file's rate."""
 
     codec: str
     sample_rate: int
     channels: int
-    n_frames: int
+    n_samples: int
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
@@ -47,8 +47,8 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
-class AudioFacts:
-    """Codec, sample rate, channels and duration of the file as uploaded."""
+class AudioInfo:
+    """Metadata of the file: codec, sample rate, channels and duration."""
 
     codec: str
     sample_rate: int
@@ -58,31 +58,31 @@ class AudioFacts:
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows that were decoded, as the model's input. Silent windows are left out.
+    """Decoded windows as the model's input, without silent windows.
 
     Attributes
     ----------
     starts_s : start of each window in seconds
     samples : float32, shape (len(starts_s), window_samples), in [-1, 1]
-    n_chosen : number of chosen windows in this audio, decoded here or not
-    quiet_peak : highest peak of the silent windows, as a share of full scale
+    n_chosen : number of chosen windows in the whole audio
+    silent_peak : highest peak of the silent windows, as a share of full scale
     """
 
-    facts: AudioFacts
+    info: AudioInfo
     starts_s: tuple[float, ...]
     samples: Samples
     n_chosen: int = 1
-    quiet_peak: float = 0.0
+    silent_peak: float = 0.0
 
 
-def open_audio(path: Path) -> Reader:
+def open_audio(path: Path) -> AudioReader:
     """Open as MP3, else with libsndfile, else with FFmpeg.
 
     Raises
     ------
     NotAudio, NoAudioStream, TruncatedAudio, CorruptAudio, UnsupportedLayout
     """
-    reader: Reader = Mp3Reader.open(path) or SndfileReader.open(path) or FfmpegReader(path)
+    reader: AudioReader = Mp3Reader.open(path) or SndfileReader.open(path) or FfmpegReader(path)
     try:
         _check_layout(reader)
     except UnsupportedLayout:
@@ -91,7 +91,7 @@ def open_audio(path: Path) -> Reader:
     return reader
 
 
-def _check_layout(reader: Reader) -> None:
+def _check_layout(reader: AudioReader) -> None:
     if not MIN_SAMPLE_RATE <= reader.sample_rate <= MAX_SAMPLE_RATE:
         raise UnsupportedLayout(
             f"the sample rate is {reader.sample_rate} Hz, "
@@ -127,7 +127,7 @@ def read_windows(
 
 
 def decode_windows(
-    reader: Reader,
+    reader: AudioReader,
     audio: AudioInput,
     choice: WindowChoice,
     *,
@@ -138,43 +138,43 @@ def decode_windows(
 
     Parameters
     ----------
-    part : which of the chosen windows, by position; if it leaves some out, silence in all windows
-        of the part is no error
+    part : which of the chosen windows, by position; if it excludes some, silence in all windows of
+        the part is not an error
 
     Raises
     ------
     AudioError
         The subclass says which: see `models.errors`.
     """
-    facts = AudioFacts(
+    info = AudioInfo(
         codec=reader.codec,
         sample_rate=reader.sample_rate,
         channels=reader.channels,
-        duration_s=reader.n_frames / reader.sample_rate,
+        duration_s=reader.n_samples / reader.sample_rate,
     )
-    chosen = window_starts(choice, facts.duration_s, audio, max_windows)
+    chosen = window_starts(choice, info.duration_s, audio, max_windows)
     starts_s: list[float] = []
     windows: list[Samples] = []
-    quiet_peak = 0.0
+    silent_peak = 0.0
     for start_s in chosen[part]:
         try:
             windows.append(_read_window(reader, audio, start_s))
             starts_s.append(start_s)
-        except SilentAudio as error:  # of several windows the silent ones are left out
-            quiet_peak = max(quiet_peak, float(error.value or 0.0))
+        except SilentAudio as error:  # silent windows among several are left out
+            silent_peak = max(silent_peak, float(error.value or 0.0))
     if not windows and len(chosen[part]) == len(chosen):
-        raise silent(quiet_peak)
+        raise silent_error(silent_peak)
     samples = np.array(windows, np.float32)
     return Windows(
-        facts=facts,
+        info=info,
         starts_s=tuple(starts_s),
         samples=samples.reshape(-1, audio.window_samples),
         n_chosen=len(chosen),
-        quiet_peak=quiet_peak,
+        silent_peak=silent_peak,
     )
 
 
-def _read_window(reader: Reader, audio: AudioInput, start_s: float) -> Samples:
+def _read_window(reader: AudioReader, audio: AudioInput, start_s: float) -> Samples:
     """The window at `start_s`, shape (window_samples,)."""
     start = round(start_s * reader.sample_rate)
     count = round(audio.window_s * reader.sample_rate)
@@ -182,7 +182,7 @@ def _read_window(reader: Reader, audio: AudioInput, start_s: float) -> Samples:
     before = min(margin, start)
     mono = reader.read(start - before, before + count + margin)
     if mono.size <= before:
-        raise AudioTooShort("the window holds no samples", value=0, limit=1)
+        raise AudioTooShort("the window has no samples", value=0, limit=1)
     _check_finite(mono)
     _check_level(mono[before : before + count])
     skip = round(before * audio.sample_rate / reader.sample_rate)
@@ -194,16 +194,16 @@ def _read_window(reader: Reader, audio: AudioInput, start_s: float) -> Samples:
 def _check_finite(mono: Samples) -> None:
     # If any sample is NaN, so are the minimum and the maximum.
     if not (np.isfinite(mono.min()) and np.isfinite(mono.max())):
-        raise NotFinite("the audio holds samples that are NaN, infinite or far too large")
+        raise NotFinite("the audio has samples that are NaN, infinite or far too large")
 
 
 def _check_level(mono: Samples) -> None:
     peak = float(max(-mono.min(), mono.max()))
     if peak < SILENCE_PEAK:
-        raise silent(peak)
+        raise silent_error(peak)
 
 
-def silent(peak: float) -> SilentAudio:
+def silent_error(peak: float) -> SilentAudio:
     return SilentAudio(
         f"the window peaks at {peak:.2g} of full scale, the minimum is {SILENCE_PEAK:g}",
         value=peak,

@@ -1,1 +1,1 @@
-"""HTTP routes, their OpenAPI text and the bodies of their answers."""
+"""HTTP routes, their OpenAPI descriptions and response rendering."""

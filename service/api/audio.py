@@ -1,4 +1,4 @@
-"""Embedding and task routes: embed, embed/batch, embeddings/{sha256}, classify, regress, analyze."""
+"""Embedding and task routes: embed, embed/batch, embeddings/{sha}, classify, regress, analyze."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from service.api.embed_batch import BatchResponse, BatchUpload
 from service.api.openapi import (
     BATCH_LINES,
     BATCH_PROBLEMS,
+    CACHED_PROBLEMS,
     FILE_BODY,
     FILE_PROBLEMS,
     FILES_BODY,
-    REMEMBERED_PROBLEMS,
     TASK_PROBLEMS,
     VECTORS,
 )
@@ -35,9 +35,9 @@ router = APIRouter()
 
 
 class EmbedRoute(APIRoute):
-    """Route that calls its endpoint directly where the request has no query, as most have none.
+    """Route that calls its endpoint directly if the request has no query, as most requests.
 
-    FastAPI's solving of the endpoint's parameters is a tenth of what a cached answer costs.
+    FastAPI's dependency solving would be a tenth of the cost of a cached answer.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -58,7 +58,7 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
     """
     pipeline = pipeline_of(request)
     model = pipeline.encoder(query.model)
-    answer, timer = await _ask_one(request, pipeline, model, query.window)
+    answer, timer = await _run_one(request, pipeline, model, query.window)
     response = render.embedding_response(answer, request, features=query.features)
     response.headers[SERVER_TIMING] = timer.header()
     return response
@@ -84,9 +84,9 @@ router.add_api_route(
     tags=["audio"],
 )
 async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -> Response:
-    """Many files in one request, each a multipart part named `file`: a line of JSON for each.
+    """Many files in one request, each a multipart part named `file`: one line of JSON per file.
 
-    Lines come as files are done, in any order; a problem of one file is in the line of that file.
+    Lines are sent as files are done, in any order; the problem of a file is in its line.
     """
     pipeline = pipeline_of(request)
     pipeline.check_open()
@@ -104,19 +104,19 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
 @router.get(
     "/embeddings/{sha256}",
     response_model=Embedding,
-    responses=VECTORS | REMEMBERED_PROBLEMS,
+    responses=VECTORS | CACHED_PROBLEMS,
     tags=["audio"],
 )
 async def remembered(
     request: Request, sha256: Sha256, query: Annotated[EmbedQuery, Query()]
 ) -> Response:
-    """The cached answer for the audio with that SHA-256: ask before an upload."""
+    """The cached answer for the audio with this SHA-256: look up before uploading."""
     pipeline = pipeline_of(request)
     model = pipeline.encoder(query.model)
     window = WindowChoice.parse(query.window)
     answer = await pipeline.look_up(sha256, window.text, model)
     if answer is None:
-        raise NotRemembered("nothing is remembered of that audio, window and model", value=sha256)
+        raise NotRemembered("no cached answer for this audio, window and model", value=sha256)
     note_outcomes(current(), [model], [answer])
     return render.embedding_response(answer, request, features=query.features)
 
@@ -130,14 +130,14 @@ def _add_task_route(
     description: str,
     response_model: type[Classification | Regression],
 ) -> None:
-    """A route for every task of models of that kind."""
+    """Add a route for every task of that kind of model."""
 
     async def answer_task(
         request: Request, response: Response, task: str, query: Annotated[TaskQuery, Query()]
     ) -> Classification | Regression:
         pipeline = pipeline_of(request)
         model = pipeline.models.for_task(kind, task, query.model)
-        answer, timer = await _ask_one(request, pipeline, model, query.window)
+        answer, timer = await _run_one(request, pipeline, model, query.window)
         response.headers[SERVER_TIMING] = timer.header()
         return body(answer, vectors=query.vectors)
 
@@ -185,29 +185,29 @@ async def analyze(
 ) -> Analysis:
     """The answers of several models to one upload, which is decoded once.
 
-    A model that fails has a `problem` in its place; the request fails only where every model does.
+    A failed model has a `problem` in place of its answer; the request fails only if all models do.
     """
     pipeline = pipeline_of(request)
     names = query.models or pipeline.models.loaded
     models = [pipeline.models.find(name) for name in names]
-    results, timer = await _ask(request, pipeline, models, query.window)
+    results, timer = await _run(request, pipeline, models, query.window)
     response.headers[SERVER_TIMING] = timer.header()
     return render.analysis(models, results, features=query.features, vectors=query.vectors)
 
 
-async def _ask(
+async def _run(
     request: Request, pipeline: Pipeline, models: Sequence[Model], window: str
 ) -> tuple[list[ModelResult], StageTimer]:
-    """What each model answers to the request's upload, and the stages that it went through."""
+    """Run models on the request's upload; each model's result, and the stage timings."""
     choice, context = WindowChoice.parse(window), current()
-    asked = ModelRequest(tuple(models), choice, context.new_timer())
-    results = await pipeline.receive_and_answer(request, asked)
+    model_request = ModelRequest(tuple(models), choice, context.new_timer())
+    results = await pipeline.receive_and_answer(request, model_request)
     note_outcomes(context, models, results)
-    return results, asked.timer
+    return results, model_request.timer
 
 
-async def _ask_one(
+async def _run_one(
     request: Request, pipeline: Pipeline, model: Model, window: str
 ) -> tuple[ModelAnswer, StageTimer]:
-    (result,), timer = await _ask(request, pipeline, [model], window)
+    (result,), timer = await _run(request, pipeline, [model], window)
     return raise_if_error(result), timer

@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[1] / "web" / "docs.html"
 
 
 def docs_page() -> HTMLResponse:
-    """The page with its headers, made once."""
+    """The page with its headers."""
     text = DOCS.read_text(encoding="utf-8")
     headers = {
         "Content-Security-Policy": content_security_policy(text),
@@ -24,7 +24,7 @@ def docs_page() -> HTMLResponse:
 
 
 def content_security_policy(page: str) -> str:
-    """A policy of the page's own scripts and styles, by hash, and of requests to its own origin."""
+    """Policy that allows the page's own scripts and styles, by hash, and same-origin requests."""
     return "; ".join(
         [
             "default-src 'none'",

@@ -33,14 +33,15 @@ log = logging.getLogger("tasteprint")
 
 @dataclass
 class BatchUpload:
-    """The work on the files of one request.
+    """Request of many files: reads them, runs the model on each, and queues the response lines.
 
-    A few files are in work at a time, and wait for admission instead of being refused. The body is
-    read no faster than that; lines wait in memory for a client that sends all before it reads.
+    A few files are processed at a time, and wait for admission instead of being refused. The body
+    is read no faster than that; lines wait in memory for a client that reads only after it has sent
+    everything.
 
     Attributes
     ----------
-    lines : the answers in the order in which they are done; None after the last
+    lines : response lines in the order in which they are done; None after the last
     """
 
     pipeline: Pipeline
@@ -53,25 +54,25 @@ class BatchUpload:
 
     def __post_init__(self) -> None:
         self._max_files = max(1, self.pipeline.settings.max_in_flight // 4)
-        self._places = asyncio.Semaphore(self._max_files)
+        self._slots = asyncio.Semaphore(self._max_files)
 
     async def run(self, request: Request) -> None:
         """Read and answer every file."""
-        ahead = PeekableReceive(request.receive)
-        reading = Request(request.scope, ahead.receive)
-        peeking = Request(request.scope, ahead.peek)
+        peekable = PeekableReceive(request.receive)
+        reading = Request(request.scope, peekable.receive)
+        peeking = Request(request.scope, peekable.peek)
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._read(reading, peeking, tasks)
                 await run_until_disconnect(reading, self._all_answered(), None)
         except* ClientDisconnect:
-            log.debug("a client left during its batch")
+            log.debug("client disconnected during its batch")
         finally:
             self.files.close()
             self.lines.put_nowait(None)
 
     async def _read(self, reading: Request, peeking: Request, tasks: asyncio.TaskGroup) -> None:
-        """Start each file once it is whole and has a place; nothing more is read meanwhile."""
+        """Start each file once it is complete and has a slot; nothing else is read meanwhile."""
         try:
             budget, settings = self.pipeline.upload_budget, self.pipeline.settings
             body = BodyReader(reading, self.files, budget, settings)
@@ -79,19 +80,19 @@ class BatchUpload:
                 for file in self.files.feed(chunk):
                     await self._start(file, peeking, tasks)
             self.files.finish()
-        except TasteprintError as error:  # of the body; the files before it are answered
+        except TasteprintError as error:  # of the body; files before the error are answered
             self.lines.put_nowait(BatchLine(problem=describe(error)))
 
     async def _start(self, file: BatchFile, peeking: Request, tasks: asyncio.TaskGroup) -> None:
-        def on_done(_: asyncio.Task[None]) -> None:  # also of a task that never began
+        def on_done(_: asyncio.Task[None]) -> None:  # also of a task that never started
             file.close()
-            self._places.release()
+            self._slots.release()
 
         try:
-            if self._places.locked():
-                await run_until_disconnect(peeking, self._places.acquire(), None)
+            if self._slots.locked():
+                await run_until_disconnect(peeking, self._slots.acquire(), None)
             else:
-                await self._places.acquire()
+                await self._slots.acquire()
         except BaseException:
             file.close()
             raise
@@ -99,7 +100,7 @@ class BatchUpload:
 
     async def _all_answered(self) -> None:
         for _ in range(self._max_files):
-            await self._places.acquire()
+            await self._slots.acquire()
 
     async def _answer(self, file: BatchFile) -> None:
         line = BatchLine(index=file.index, file=file.name)
@@ -111,17 +112,17 @@ class BatchUpload:
 
     async def _embed(self, file: BatchFile) -> Embedding:
         timer = self.context.new_timer()
-        asked = ModelRequest((self.model,), self.window, timer, is_patient=True)
-        guard = partial(with_deadline, self.pipeline.settings.deadline_s)
-        results = await self.pipeline.answer(file.hand_over(), asked, guard)
-        note_outcomes(self.context, asked.models, results)
+        model_request = ModelRequest((self.model,), self.window, timer, waits_for_admission=True)
+        policy = partial(with_deadline, self.pipeline.settings.deadline_s)
+        results = await self.pipeline.answer(file.hand_over(), model_request, policy)
+        note_outcomes(self.context, model_request.models, results)
         return render.embedding(raise_if_error(results[0]), features=self.features)
 
 
 class BatchResponse(Response):
-    """NDJSON response: a line for each file, as it is done.
+    """NDJSON response: one line per file, as it is done.
 
-    Starlette's `StreamingResponse` receives messages itself, and here these are the files.
+    Not a `StreamingResponse`: Starlette's receives messages itself, and here these hold the files.
     """
 
     def __init__(self, batch: BatchUpload, request: Request) -> None:
@@ -139,14 +140,14 @@ class BatchResponse(Response):
                 await run
                 await self._send(send, {"type": "http.response.body", "body": b""})
             except asyncio.CancelledError:  # the deadline of a shutdown
-                problem = describe(Stopping("the service ended before the rest was answered"))
+                problem = describe(Stopping("the service shut down before the request completed"))
                 await send(_message(BatchLine(problem=problem)))
             finally:
                 run.cancel()
                 await asyncio.gather(run, return_exceptions=True)
 
     async def _send(self, send: Send, message: Message) -> None:
-        """Send; a client that reads nothing for as long as an upload may be silent has left."""
+        """Send; a client that reads nothing for `upload_timeout_s` counts as disconnected."""
         try:
             async with asyncio.timeout(self._batch.pipeline.settings.upload_timeout_s):
                 await send(message)

@@ -52,7 +52,7 @@ FILE: Kinds = (
 TASK: Kinds = (*FILE, UnknownTask, WrongModel)
 # A problem of one file is in the line of that file.
 BATCH: Kinds = (UnsupportedBody, BadMultipart, *QUERY, UnknownModel, Stopping)
-REMEMBERED: Kinds = (*QUERY, UnknownModel, NotRemembered)
+CACHED: Kinds = (*QUERY, UnknownModel, NotRemembered)
 
 
 def problems(kinds: Kinds, **reasons: str) -> dict[int | str, dict[str, Any]]:
@@ -67,9 +67,9 @@ def problems(kinds: Kinds, **reasons: str) -> dict[int | str, dict[str, Any]]:
 
 
 def types(kinds: Iterable[type[TasteprintError]], status: int) -> list[str]:
-    """Problem types of that status: of the kinds, and of problems that have no error class."""
+    """Problem types of that status: those of the kinds, and those without an error class."""
     found = [type_of(kind.__name__) for kind in kinds if status_of_kind(kind) == status]
-    # A path parameter that holds a slash matches no route: the 404 of the framework.
+    # A path parameter with a slash matches no route: the framework's 404.
     return sorted({*found, *{404: [NO_TYPE], 500: [BUG]}.get(status, [])})
 
 
@@ -126,7 +126,7 @@ VECTORS: dict[int | str, dict[str, Any]] = {
 }
 BATCH_LINES: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "A line of JSON for each file, as it is done.",
+        "description": "One line of JSON per file, as it is done.",
         "content": {"application/x-ndjson": {"schema": BatchLine.model_json_schema()}},
     }
 }
@@ -140,7 +140,7 @@ FILE_PROBLEMS = problems(
     s422="Unusable audio (empty, truncated, silent, too short, …) or an invalid parameter.",
     s429="Too busy; Retry-After states when to try again.",
     s500="The model failed on this audio.",
-    s503="A decoder or a model was lost; Retry-After states when to try again.",
+    s503="A decoder or a model is unavailable; Retry-After states when to try again.",
     s504="No answer within the deadline; Retry-After states when to try again.",
 )
 BATCH_PROBLEMS = problems(
@@ -150,10 +150,10 @@ BATCH_PROBLEMS = problems(
     s415="Not a multipart body.",
     s422="An invalid parameter.",
     s500="Unexpected error of the service.",
-    s503="The service is stopping.",
+    s503="The service is shutting down.",
 )
-REMEMBERED_PROBLEMS = problems(
-    REMEMBERED,
+CACHED_PROBLEMS = problems(
+    CACHED,
     s400="Unknown query parameter.",
     s404="No cached answer, or unknown model.",
     s422="Not a SHA-256, or an invalid parameter.",

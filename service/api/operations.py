@@ -13,7 +13,7 @@ from service.errors import Stopping, Unavailable, UnknownModel
 from service.inference.model import Model
 from service.observability.metrics import Metrics
 from service.pipeline.pipeline import pipeline_of
-from service.pipeline.probe import Probe
+from service.pipeline.probe import ReadinessProbe
 from service.schemas.queries import NoQuery
 from service.schemas.responses import Health, ModelCard, ModelList, Readiness, RefusedModel
 
@@ -26,7 +26,7 @@ async def list_models(request: Request, query: Annotated[NoQuery, Query()]) -> M
     models = pipeline_of(request).models
     return ModelList(
         models=[_describe(model) for model in models.loaded.values()],
-        refused=[RefusedModel(name=name, reason=why) for name, why in models.refused.items()],
+        refused=[RefusedModel(name=name, reason=reason) for name, reason in models.refused.items()],
     )
 
 
@@ -63,7 +63,7 @@ async def limits(request: Request, query: Annotated[NoQuery, Query()]) -> Limits
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["operation"])
 async def healthz() -> Health:
-    """Liveness: the process answers."""
+    """Liveness: the process responds."""
     return Health(status="ok")
 
 
@@ -71,12 +71,14 @@ async def healthz() -> Health:
 @router.get(
     "/readyz",
     response_model_exclude_none=True,
-    responses=problems((Stopping, Unavailable), s503="The probe failed, or the service is ending."),
+    responses=problems(
+        (Stopping, Unavailable), s503="The probe failed, or the service is shutting down."
+    ),
     tags=["operation"],
 )
 async def readyz(request: Request) -> Readiness:
-    """Readiness: a probe passed a real decoder and every model's real queue within a second."""
-    probe: Probe = request.app.state.probe
+    """Readiness: a short sound passed a decoder and every model's queue in the last second."""
+    probe: ReadinessProbe = request.app.state.probe
     return await probe.ready(details=request.app.open_paths is None)
 
 

@@ -1,4 +1,4 @@
-"""Response bodies: the models' answers in the schema of each route."""
+"""Response rendering: models' answers in the response schema of each route."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def embedding(answer: ModelAnswer, *, features: bool) -> Embedding:
 
 
 def embedding_response(answer: ModelAnswer, request: Request, *, features: bool) -> Response:
-    """JSON, or the bare numbers where the request accepts `application/octet-stream`."""
+    """JSON, or raw float32 if the request accepts `application/octet-stream`."""
     if RAW in request.headers.get("accept", ""):
         return octet_stream(answer, ["embedding", "features"] if features else ["embedding"])
     # Serialised here: FastAPI would first validate the answer against its own schema.
@@ -50,7 +50,7 @@ def embedding_response(answer: ModelAnswer, request: Request, *, features: bool)
 
 
 def octet_stream(answer: ModelAnswer, names: list[str]) -> Response:
-    """Outputs one after the other as little-endian float32; headers state names and sizes."""
+    """Concatenated outputs as little-endian float32; headers state their names and sizes."""
     outputs = [answer.computed.outputs[name] for name in names]
     sizes = [f"{name}={len(output)}" for name, output in zip(names, outputs, strict=True)]
     described = {
@@ -95,7 +95,7 @@ def regression(answer: ModelAnswer, *, vectors: bool) -> Regression:
 def analysis(
     models: Sequence[Model], results: Sequence[ModelResult], *, features: bool, vectors: bool
 ) -> Analysis:
-    """Every model's answer or problem; where no model answered, the first error is raised.
+    """Every model's answer or problem; if no model answered, raises the first error.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def analysis(
 def _analysed(
     answer: ModelAnswer, window: WindowUsed, *, features: bool, vectors: bool
 ) -> dict[str, object]:
-    """The body of the model's own route, without what is stated once for all models."""
+    """The body of the model's own route, without the fields that are stated once for all models."""
     body: Embedding | Classification | Regression
     match answer.model.card.kind:
         case "encoder":
@@ -137,10 +137,10 @@ def _analysed(
     return part
 
 
-def _vectors(answer: ModelAnswer, wanted: bool) -> dict[str, Vector]:
-    """The embedding and features of the model itself, where they are wanted."""
+def _vectors(answer: ModelAnswer, requested: bool) -> dict[str, Vector]:
+    """The model's own embedding and features, if requested."""
     outputs = answer.computed.outputs
-    return {name: outputs[name] for name in ("embedding", "features")} if wanted else {}
+    return {name: outputs[name] for name in ("embedding", "features")} if requested else {}
 
 
 def model_used(model: Model) -> ModelUsed:

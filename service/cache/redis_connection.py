@@ -18,11 +18,11 @@ from redis.exceptions import ResponseError
 
 from service.errors import CannotStart
 
-# Concurrent commands. One process sends them from one thread, so that more connections carry
-# nothing more; and a frozen Redis that wakes up does not meet hundreds of connections.
+# Concurrent commands. One process sends commands from one thread, so that more connections would
+# carry no more; and a frozen Redis that resumes does not meet hundreds of connections.
 MAX_CONNECTIONS = 16
-# A connection that is made in the background may take longer than a request may wait: for the
-# name's resolution and the TLS handshake.
+# A connection made in the background may take longer than a request may wait: DNS resolution and
+# the TLS handshake take time.
 CONNECT_S = 2.0
 
 log = logging.getLogger("tasteprint")
@@ -31,14 +31,14 @@ log = logging.getLogger("tasteprint")
 class CircuitBreaker:
     """Circuit breaker for Redis: opens at a failure, closes once a background probe succeeds.
 
-    While the circuit is open, requests go without Redis and do not wait for it.
+    While the circuit is open, requests are answered without Redis and do not wait for Redis.
 
     Parameters
     ----------
-    address : of Redis, for the log
+    address : address of Redis, for the log
     probe : sends a command to Redis, over a new connection where there is none; raises on failure
     timeout_s : how long a request may wait for Redis, and so how long a probe may take
-    pause_s : between probes
+    pause_s : interval between probes while the circuit is open
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether Redis is being probed in the background, and requests must not call it."""
+        """Whether Redis is being probed in the background, and requests must not call Redis."""
         return self._probing is not None
 
     async def allows_call(self) -> bool:
@@ -78,11 +78,11 @@ class CircuitBreaker:
         return self._probing is None
 
     def record_failure(self, error: Exception) -> None:
-        """Open the circuit: Redis did not answer, so probe it until it does."""
+        """Open the circuit: Redis did not answer, so probe Redis until it does."""
         self._note_failure(error)
         if self._probing is None:
             # At once after a first failure, which may be a single late answer; but a Redis that
-            # answers the probe and fails the requests is probed once a pause at most.
+            # answers probes and fails requests is probed once per pause at most.
             now = asyncio.get_running_loop().time()
             self._start_probing(max(0.0, self._next_probe_at - now))
             self._next_probe_at = now + self._pause_s
@@ -96,7 +96,7 @@ class CircuitBreaker:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     await self._probe()
-                # The connection is there now: a request may wait this long for a command.
+                # The connection is open now: a request may wait this long for a command.
                 async with asyncio.timeout(self._timeout_s):
                     await self._probe()
                 break
@@ -124,7 +124,7 @@ class CircuitBreaker:
 
 
 def open_pool(url: str) -> ConnectionPool:
-    """The connection pool of a `redis://` or `rediss://` URL; it connects at the first command.
+    """The connection pool of a `redis://` or `rediss://` URL; connects at the first command.
 
     Raises
     ------
@@ -136,11 +136,11 @@ def open_pool(url: str) -> ConnectionPool:
         pool = ConnectionPool.from_url(
             url,
             max_connections=MAX_CONNECTIONS + 1,  # one more for the background probe
-            # The caller bounds the whole command. A timeout for each step would cost a task each.
+            # The caller bounds the whole command. A timeout per step would cost a task per step.
             socket_timeout=None,
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
-            protocol=2,  # enough for GET and SET, and its handshake is the shorter one
+            protocol=2,  # sufficient for GET and SET, with the shorter handshake
         )
         # Not connected yet: this checks the options.
         pool.make_connection()  # type: ignore[no-untyped-call]
@@ -166,9 +166,9 @@ def _check_options(url: str) -> None:
 
 
 def describe_error(error: BaseException) -> str:
-    """What went wrong, without the server's message, which may repeat the password it was sent.
+    """Description of an error without the server's message, which may repeat the password.
 
-    Of an error response only its code is used, the first word: OOM, READONLY, WRONGTYPE.
+    Of an error response only the code is used, the first word: OOM, READONLY, WRONGTYPE.
     """
     if isinstance(error, ResponseError):
         code = re.match(r"[A-Z]{2,20}\b", str(getattr(error, "status_code", None) or error))
@@ -180,12 +180,12 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-class Resolver:
-    """Resolves one host name, with one resolution at a time that all callers wait for.
+class DnsResolver:
+    """DNS resolver of one host name: one resolution at a time, which all callers wait for.
 
-    A resolution cannot be cancelled: it goes on in its thread until the system's resolver gives up.
-    So it runs in a daemon thread of its own, which blocks neither the event loop's thread pool nor
-    the end of the process.
+    A resolution cannot be cancelled: it continues in its thread until the system's resolver gives
+    up. So it runs in a separate daemon thread, which blocks neither the event loop's thread pool
+    nor the exit of the process.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -213,7 +213,7 @@ class Resolver:
             socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as caught:  # `UnicodeError`: a name that is too long
             error = caught if isinstance(caught, OSError) else OSError(str(caught))
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(self._finish, running, error)
 
     def _finish(self, running: asyncio.Future[None], error: OSError | None) -> None:

@@ -12,14 +12,14 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-# Overwrites samples that were taken: as float32, 0xFF bytes are NaN.
+# Overwrites samples that have been read: as float32, 0xFF bytes are NaN.
 WIPED = memoryview(b"\xff" * (2 << 20))
 # Memory of larger files is returned to the system: four windows of 30 s at 16 kHz are kept.
 MAX_KEPT_BYTES = 8 << 20
 
 
 class Memfd:
-    """An anonymous file in memory, gone when closed or when this process ends.
+    """An anonymous file in memory, freed when closed or when this process exits.
 
     On systems other than Linux, a temporary file on disk.
 
@@ -54,7 +54,7 @@ class UploadMemfd(Memfd):
 
     def __init__(self) -> None:
         super().__init__("tasteprint")
-        # Closed during a write of another thread, its descriptor could be another file's by then.
+        # Closed while another thread writes, the descriptor could already belong to another file.
         self._lock = threading.Lock()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -70,13 +70,13 @@ class UploadMemfd(Memfd):
 class SampleMemfd(Memfd):
     """A decoder's samples, which are read once and then wiped.
 
-    Its memory is kept for the next samples: to get zeroed memory from the system, and to give it
-    back, took longer than to write and to read the samples.
+    The memory is kept for the next samples: getting zeroed memory from the system and returning it
+    took longer than writing and reading the samples.
     """
 
     def __init__(self) -> None:
         super().__init__("samples")
-        # A thread that is reading must not go on in a file that is closed meanwhile.
+        # A thread that is reading must not continue in a file that was closed in the meantime.
         self._lock = threading.Lock()
 
     def take(self, size: int) -> npt.NDArray[np.uint8]:
@@ -85,11 +85,11 @@ class SampleMemfd(Memfd):
         Raises
         ------
         EOFError
-            Where the file holds fewer.
+            Where the file holds fewer bytes.
         """
         with self._lock:
             if size > (held := os.fstat(self._file.fileno()).st_size):
-                raise EOFError(f"{size} bytes were promised, the file holds {held}")
+                raise EOFError(f"expected {size} bytes, the file holds {held}")
             content = np.empty(size, np.uint8)
             self._file.seek(0)
             view = content.data
@@ -97,7 +97,7 @@ class SampleMemfd(Memfd):
                 count = cast(int, self._file.readinto(view))  # type: ignore[attr-defined]
                 if not count:
                     held = size - len(view)
-                    raise EOFError(f"{size} bytes were promised, the file holds {held}")
+                    raise EOFError(f"expected {size} bytes, the file holds {held}")
                 view = view[count:]
             self._wipe(size)
             return content

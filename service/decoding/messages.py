@@ -14,13 +14,13 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Job(Message):
-    """Request: decode windows of the file at `path` into the file at `samples`.
+class DecodeRequest(Message):
+    """Request to decode windows of the file at `path` into the file at `samples`.
 
     Attributes
     ----------
-    window : which windows are chosen: see `models.audio.window_choice`
-    first, count : the part of the chosen windows to decode: `count` from position `first` on
+    window : the text of a `models.audio.window_choice.WindowChoice`
+    first, count : which of the chosen windows to decode: `count` of them from position `first` on
     """
 
     path: str
@@ -32,8 +32,8 @@ class Job(Message):
     count: int
 
 
-class Decoded(Message):
-    """Response: the job's file holds float32 samples, shape (len(starts_s), window_samples)."""
+class DecodeResponse(Message):
+    """Response: the samples file holds float32, shape (len(starts_s), window_samples)."""
 
     codec: str
     sample_rate: int
@@ -41,10 +41,10 @@ class Decoded(Message):
     duration_s: float
     starts_s: list[float]
     n_chosen: int
-    quiet_peak: float
+    silent_peak: float
 
 
-class Refused(Message):
+class DecodeError(Message):
     """Response: the file cannot be decoded; `error` is the class name of an `AudioError`."""
 
     error: str
@@ -54,7 +54,7 @@ class Refused(Message):
     remedy: str | None = None
 
     @classmethod
-    def from_error(cls, error: TasteprintError) -> Refused:
+    def from_error(cls, error: TasteprintError) -> DecodeError:
         return cls(
             error=type(error).__name__,
             detail=error.detail,
@@ -64,8 +64,5 @@ class Refused(Message):
         )
 
 
-RESPONSE: TypeAdapter[Decoded | Refused] = TypeAdapter(Decoded | Refused)
+RESPONSE: TypeAdapter[DecodeResponse | DecodeError] = TypeAdapter(DecodeResponse | DecodeError)
 READY = b"ready"
-# To find out a file's format and duration: a second for the longest AAC without an index (98 MB).
-# FFmpeg takes a minute for 100,000 tags in a WebM of 4 MB.
-OPEN_CPU_S = 4.0

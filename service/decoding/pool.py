@@ -1,6 +1,6 @@
 """Decoder pool: worker processes that decode audio, each supervised and restarted if it ends.
 
-Only the windows that are needed are decoded. A process that crashes or hangs costs its own job.
+Only the requested windows are decoded. A process that crashes or hangs fails its own request only.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from pathlib import Path
 
 from models.audio.windows import Windows
 from models.card import AudioInput
-from service.decoding.messages import Job
+from service.decoding.messages import DecodeRequest
 from service.decoding.worker import DecoderWorker
 from service.errors import DecoderLost
 from service.observability.events import NO_LISTENER, EventListener
 from service.settings import Settings
 
-# Between two attempts to start a process.
+# Time between two attempts to start a process.
 RETRY_S = 1.0
 
 log = logging.getLogger("tasteprint")
 
 
 class DecodePool:
-    """`decode_workers` processes with one job each at a time; one that ends is replaced at once.
+    """`decode_workers` processes, each with one request at a time; a process that ends is replaced.
 
     Attributes
     ----------
-    waiting : jobs that wait for an idle worker
+    waiting : requests that wait for an idle worker
     """
 
     def __init__(self, settings: Settings, listener: EventListener = NO_LISTENER) -> None:
@@ -38,11 +38,11 @@ class DecodePool:
         # Last in, first out: the memory of the worker that was used last is warm.
         self._idle: asyncio.LifoQueue[DecoderWorker] = asyncio.LifoQueue()
         self._supervisors: list[asyncio.Task[None]] = []
-        self._jobs: set[asyncio.Task[Windows]] = set()
+        self._running: set[asyncio.Task[Windows]] = set()
         self.waiting = 0
 
     async def start(self) -> None:
-        """Start all processes and wait until each takes jobs.
+        """Start all processes and wait until each takes requests.
 
         Raises
         ------
@@ -56,13 +56,13 @@ class DecodePool:
         await asyncio.sleep(0)  # lets each supervisor put its worker into the queue
 
     async def _supervise(self, worker: DecoderWorker) -> None:
-        """Offer a worker, wait for its end, start another one, for ever."""
+        """Offer a worker, wait until its process exits, start another one; runs until cancelled."""
         try:
             while True:
                 self._idle.put_nowait(worker)
                 cause = await worker.wait_for_exit()
-                self._listener.decoder_died(cause)
-                log.warning("a decoder has ended (%s), starting another", cause)
+                self._listener.decoder_exited(cause)
+                log.warning("a decoder process exited (%s), starting another", cause)
                 worker = await self._start_another()
         finally:
             await worker.kill()
@@ -90,7 +90,7 @@ class DecodePool:
         """
         worker = await self._acquire()
         first = part.start if part else 0
-        job = Job(
+        request = DecodeRequest(
             path=str(path),
             samples=str(worker.samples_path),
             audio=audio,
@@ -99,10 +99,10 @@ class DecodePool:
             first=first,
             count=part.stop - first if part else self._settings.max_windows,
         )
-        # A task of its own, shielded: a caller that is cancelled does not end a running job, whose
+        # A separate task, shielded: a cancelled caller must not cancel a running request, since the
         # process would have to be killed with it.
-        task = asyncio.create_task(worker.decode(job))
-        self._jobs.add(task)
+        task = asyncio.create_task(worker.decode(request))
+        self._running.add(task)
         task.add_done_callback(functools.partial(self._release, worker))
         return await asyncio.shield(task)
 
@@ -110,7 +110,7 @@ class DecodePool:
         self.waiting += 1
         try:
             while not (worker := await self._idle.get()).is_alive:
-                pass  # it ended while idle: its supervisor starts another one
+                pass  # the process exited while idle: its supervisor starts another one
             return worker
         finally:
             self.waiting -= 1
@@ -118,12 +118,12 @@ class DecodePool:
     def _release(self, worker: DecoderWorker, task: asyncio.Task[Windows]) -> None:
         if not worker.is_killed:
             self._idle.put_nowait(worker)
-        self._jobs.discard(task)
+        self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # retrieved, so that asyncio logs none where the caller has left
+            task.exception()  # retrieved, so that asyncio logs none where the caller was cancelled
 
     async def close(self) -> None:
-        tasks = [*self._jobs, *self._supervisors]
+        tasks = [*self._running, *self._supervisors]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,16 +1,16 @@
 """Sandbox of a decoder process: resource limits and the system call filter.
 
-Enforced by the kernel, each with a test: address space, CPU time a job, size and number of files,
-no core dump, no privileges by exec; and where a system call filter is available
-(`service.decoding.seccomp`) no network, no program, no new process, no signal to another process
+Enforced by the kernel, each with a test: address space, CPU time per request, size and number of
+files, no core dump, no privileges by exec; and, where a system call filter is available
+(`service.decoding.seccomp`), no network, no program, no new process, no signal to another process
 and no access to its memory, no file opened for writing, created, renamed or removed.
 
 Not enforced: a decoder runs as the service's user and reads whatever that user may read: other
 uploads while they are in memory, `/proc/<service>/environ`. Landlock would prevent that, but it
 also refuses `/proc/<service>/fd/<n>`, by which a decoder opens its files. A decoder that is taken
 over may also give itself more CPU time and larger files, and its files in memory (which the MP3
-reader creates) are not part of its address space; the service's own timeout kills it all the same.
-Bugs in the kernel, behind the calls that stay allowed, are not covered either.
+reader creates) are not part of its address space; the service's own timeout kills it anyway.
+Bugs in the kernel, reached by the calls that stay allowed, are not covered either.
 """
 
 from __future__ import annotations
@@ -26,29 +26,32 @@ from service.errors import CannotStart
 
 # Three pipes, the upload, the samples; the rest is for files that libraries open to read.
 MAX_FILES = 32
+# CPU time to find out a file's format and duration: a second for the longest AAC without an index
+# (98 MB). FFmpeg would take a minute for 100,000 tags in a WebM of 4 MB.
+OPEN_CPU_S = 4.0
 NO_FILTER = "decoders run without a system call filter: they could reach the network"
 
 log = logging.getLogger("tasteprint")
 
 
 def limit_process(memory_bytes: int) -> None:
-    """Set the limits that hold for a decoder's whole life."""
+    """Set the limits that hold for the whole life of a decoder process."""
     _set_limit(resource.RLIMIT_AS, memory_bytes)
     _set_limit(resource.RLIMIT_CORE, 0)
     _set_limit(resource.RLIMIT_NOFILE, MAX_FILES)
 
 
 def limit_cpu_time(cpu_s: float) -> None:
-    """Set the CPU time from now on, after which SIGPROF ends the process.
+    """Limit the CPU time from now on; beyond the limit SIGPROF ends the process.
 
     Not RLIMIT_CPU, which counts from the start of the process by sampling at clock ticks: after a
-    minute of short jobs it is seconds off the CPU time used.
+    minute of short requests it is seconds off the CPU time used.
     """
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
 
 
 def limit_file_size(size_bytes: int) -> None:
-    """Set the size of a file beyond which a write fails with EFBIG."""
+    """Limit the size of files: a write beyond it fails with EFBIG."""
     _set_soft_limit(resource.RLIMIT_FSIZE, size_bytes)
 
 
@@ -65,8 +68,8 @@ def install_filter(*, required: bool) -> None:
     except OSError:
         if required:
             raise
-        # Next best: no further process. The limit counts all processes of the user, so that no
-        # other number is of use, and it does not apply to root.
+        # Next best: no further process. The limit counts all processes of the user, so that only
+        # 0 has an effect, and it does not apply to root.
         _set_limit(resource.RLIMIT_NPROC, 0)
 
 
@@ -88,7 +91,7 @@ def check(*, required: bool) -> None:
 
 
 def find_filter_error() -> str:
-    """Why the filter cannot be installed here, or "". Tried in a thread, which ends with it."""
+    """Why the filter cannot be installed here, or "". Tried in a thread, which then ends."""
     errors: list[str] = []
 
     def attempt() -> None:

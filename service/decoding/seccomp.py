@@ -1,4 +1,4 @@
-"""System call filter (seccomp-BPF): calls that a decoder has no use for fail with EPERM.
+"""System call filter (seccomp-BPF): calls that a decoder does not need fail with EPERM.
 
 A deny list rather than an allow list: libraries and kernels differ in the calls that they need,
 and an allow list that lacks one makes decoders fail in production. So a call that is newer than
@@ -70,7 +70,7 @@ class _Program(ctypes.Structure):
 
 
 def install(*, every_thread: bool = True) -> None:
-    """Refuse the calls from now on, in this thread or in the whole process; it cannot be undone.
+    """Install the filter in this thread or in the whole process; it cannot be undone.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def _check(result: int) -> None:
 
 
 def filter_code(machine: str, pid: int) -> bytes:
-    """The filter's BPF program for a process of that number; 8 bytes an instruction."""
+    """The filter's BPF program for the process `pid`; 8 bytes per instruction."""
     code = [_step(LOAD, ARCH), _step(EQUAL, AUDIT_ARCH[machine], 1, 0), _step(RETURN, EPERM)]
     code.append(_step(LOAD, NUMBER))
     if machine == "x86_64":

@@ -15,17 +15,24 @@ import numpy.typing as npt
 
 import models
 from models import errors as audio_errors
-from models.audio.windows import AudioFacts, Windows
+from models.audio.windows import AudioInfo, Windows
 from models.errors import AudioError, CorruptAudio
 from service import errors
 from service.decoding.memfd import SampleMemfd
-from service.decoding.messages import OPEN_CPU_S, READY, RESPONSE, Decoded, Job, Refused
+from service.decoding.messages import (
+    READY,
+    RESPONSE,
+    DecodeError,
+    DecodeRequest,
+    DecodeResponse,
+)
+from service.decoding.sandbox import OPEN_CPU_S
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
-from service.observability.events import Death
+from service.observability.events import ExitCause
 from service.settings import Settings
 
 ROOT = Path(models.__file__).parent.parent
-# Signals of a crash; SIGKILL and the like come from outside of the process.
+# Signals of a crash; SIGKILL and the like come from outside the process.
 CRASH_SIGNALS = {
     signal.SIGSEGV,
     signal.SIGABRT,
@@ -59,7 +66,7 @@ class DecoderWorker:
 
     @classmethod
     async def start(cls, settings: Settings) -> DecoderWorker:
-        """Start a process and wait until it takes jobs.
+        """Start a process and wait until it takes requests.
 
         Raises
         ------
@@ -81,18 +88,18 @@ class DecoderWorker:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process is running, as far as is known."""
+        """Whether the process is running, as far as asyncio has noticed."""
         return self._process.returncode is None and not self._stdout.at_eof()
 
-    async def wait_for_exit(self) -> Death:
-        """Wait for the process's end; the cause of it."""
+    async def wait_for_exit(self) -> ExitCause:
+        """Wait until the process exits; returns the cause."""
         code = await self._process.wait()
         await self.kill()
         if self._timed_out or -code == signal.SIGPROF:
             return "timed-out"
         return "crashed" if -code in CRASH_SIGNALS else "lost"
 
-    async def decode(self, job: Job) -> Windows:
+    async def decode(self, request: DecodeRequest) -> Windows:
         """Decode one file in the process.
 
         Raises
@@ -100,13 +107,13 @@ class DecoderWorker:
         AudioError
             Also where the process crashes on the file or takes too long.
         DecoderLost
-            Where the process was ended from outside.
+            Where the process was killed from outside.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                response = await self._request(job)
-                if isinstance(response, Decoded):
-                    return await self._collect(response, job)
+                response = await self._request(request)
+                if isinstance(response, DecodeResponse):
+                    return await self._collect(response, request)
         except TimeoutError as error:
             self._timed_out = True
             await self.kill()
@@ -114,16 +121,16 @@ class DecoderWorker:
                 f"decoding took over {self._timeout_s:g} s", limit=self._timeout_s
             ) from error
         except BaseException:
-            await self.kill()  # else its late response would be taken for the next job's
+            await self.kill()  # else its late response would be taken for the next request's
             raise
         raise _to_error(response)
 
-    async def _request(self, job: Job) -> Decoded | Refused:
+    async def _request(self, request: DecodeRequest) -> DecodeResponse | DecodeError:
         try:
-            self._stdin.write(job.model_dump_json().encode() + b"\n")
+            self._stdin.write(request.model_dump_json().encode() + b"\n")
             await self._stdin.drain()
             return RESPONSE.validate_json(await self._stdout.readline())
-        except (OSError, RuntimeError, ValueError) as error:  # it ended, or its line is no response
+        except (OSError, RuntimeError, ValueError) as error:  # it exited, or sent no response
             raise await self._exit_error() from error
 
     async def _exit_error(self) -> AudioError | DecoderLost:
@@ -137,24 +144,30 @@ class DecoderWorker:
         if -code in CRASH_SIGNALS:
             name = signal.Signals(-code).name
             return DecoderCrashed(f"the decoder crashed on this file ({name})", value=name)
-        return DecoderLost(f"the decoder ended during this request (status {code})", value=code)
+        return DecoderLost(
+            f"the decoder process exited during this request (status {code})", value=code
+        )
 
-    async def _collect(self, decoded: Decoded, job: Job) -> Windows:
-        shape = (len(decoded.starts_s), job.audio.window_samples)
+    async def _collect(self, response: DecodeResponse, request: DecodeRequest) -> Windows:
+        shape = (len(response.starts_s), request.audio.window_samples)
         # A process that parses hostile files is not trusted.
-        if shape[0] > job.count or decoded.n_chosen > job.max_windows:
+        if shape[0] > request.count or response.n_chosen > request.max_windows:
             raise DecoderLost(
-                "the decoder answered more windows than it may", value=shape[0], limit=job.count
+                "the decoder returned more windows than requested",
+                value=shape[0],
+                limit=request.count,
             )
         try:
             samples = (await self._take(4 * shape[0] * shape[1])).view(np.float32).reshape(shape)
         except (EOFError, ValueError) as error:  # too few bytes, or the file was closed meanwhile
             raise DecoderLost("the decoder wrote fewer samples than it stated") from error
-        if np.isnan(samples[:, -1]).any():  # wiped bytes, which were not written anew
+        if np.isnan(samples[:, -1]).any():  # wiped bytes that were not overwritten
             raise DecoderLost("the decoder wrote fewer samples than it stated")
-        facts = AudioFacts(decoded.codec, decoded.sample_rate, decoded.channels, decoded.duration_s)
-        starts_s = tuple(decoded.starts_s)
-        return Windows(facts, starts_s, samples, decoded.n_chosen, decoded.quiet_peak)
+        info = AudioInfo(
+            response.codec, response.sample_rate, response.channels, response.duration_s
+        )
+        starts_s = tuple(response.starts_s)
+        return Windows(info, starts_s, samples, response.n_chosen, response.silent_peak)
 
     async def _take(self, size: int) -> npt.NDArray[np.uint8]:
         if size <= MAX_BLOCKING_BYTES:
@@ -162,10 +175,10 @@ class DecoderWorker:
         return await asyncio.to_thread(self._samples.take, size)
 
     async def kill(self) -> int:
-        """Kill the process and wait for its end; its exit status, negative for a signal."""
+        """Kill the process and wait until it exits; its exit status, negative for a signal."""
         self.is_killed = True
         if self._process.returncode is None:
-            # Not `Process.kill`, which polls first: where the process has just ended by itself,
+            # Not `Process.kill`, which polls first: where the process has just exited by itself,
             # that poll takes the exit status away from the task that waits for it.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
@@ -196,19 +209,19 @@ async def _launch(settings: Settings) -> Process:
 def _environment() -> dict[str, str]:
     """The service's environment without its settings; NumPy needs no threads.
 
-    So the password of Redis is not in a decoder's own memory or crash reports. This is no security
-    boundary: a decoder runs as the service's user, which may read `/proc/<pid>/environ` of the
-    service.
+    So the password of Redis is not in a decoder's own memory or crash reports. This is not a
+    security boundary: a decoder runs as the service's user, which may read the service's
+    `/proc/<pid>/environ`.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TASTEPRINT_")}
     path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
     return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-def _to_error(refused: Refused) -> AudioError:
+def _to_error(response: DecodeError) -> AudioError:
     """The error that the process states, looked up by class name; only audio errors are allowed."""
-    name = refused.error
+    name = response.error
     kind = getattr(audio_errors, name, None) or getattr(errors, name, None)
     if not (isinstance(kind, type) and issubclass(kind, AudioError)):
         kind = CorruptAudio
-    return kind(refused.detail, value=refused.value, limit=refused.limit, remedy=refused.remedy)
+    return kind(response.detail, value=response.value, limit=response.limit, remedy=response.remedy)

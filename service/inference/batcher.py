@@ -1,6 +1,6 @@
-"""Dynamic batching: all windows that wait when a worker is free go in one run, up to a limit.
+"""Dynamic batching: a free worker runs all queued windows, up to a limit, as one batch.
 
-No timer delays a window: a batch is whatever came while the worker was busy.
+No timer delays a window: a batch is what arrived while the worker was busy.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ log = logging.getLogger("tasteprint")
 
 @dataclass(eq=False)
 class QueuedWindow:
-    """A model's input for one window in the queue, and the future of its answer.
+    """A window in the queue of a model, and the future of its result.
 
     Attributes
     ----------
-    window : (window_samples,) of a waveform, (dim,) of an encoder's output for a head
-    queued_at : by `time.perf_counter`
-    was_retried : a worker failed on it, and it was queued again
+    window : a waveform (window_samples,), or for a head the encoder's output (dim,)
+    queued_at : on the clock of `time.perf_counter`
+    was_retried : whether a worker failed on the window and it was queued again
     """
 
     window: Samples
-    answer: asyncio.Future[Inferred]
+    answer: asyncio.Future[WindowResult]
     queued_at: float
     was_retried: bool = False
 
 
 @dataclass(frozen=True)
-class Inferred:
-    """One window's outputs by name, without the batch axis, and the time that they took."""
+class WindowResult:
+    """One window's outputs by name, without the batch axis, and their queue and run time."""
 
     outputs: Outputs
     queue_ms: float
@@ -48,11 +48,11 @@ class Inferred:
 
 
 class Batcher:
-    """The queue of one model. Every queued window gets an answer or an error, whatever fails.
+    """Dynamic batcher of one model. Every queued window gets a result or an error, whatever fails.
 
-    On a CPU a run of several windows takes longer than one run after another (their activations do
-    not fit the caches), so there `max_batch` is 1 and several workers run concurrently. On GPUs a
-    worker is a device; whichever is free takes what is queued.
+    On a CPU a batch of several windows takes longer than single runs in sequence (the activations
+    do not fit the caches), so `max_batch` is 1 and several workers run concurrently. On GPUs each
+    worker is a device, and a free worker takes the queued windows.
     """
 
     def __init__(
@@ -68,23 +68,23 @@ class Batcher:
 
     @property
     def running(self) -> int:
-        """Runs under way, also those whose answer no request waits for any more."""
+        """Number of runs in progress, including runs whose result no request waits for."""
         return len(self._pool.running)
 
     @property
     def waiting(self) -> int:
-        """Windows in the queue."""
+        """Number of windows in the queue."""
         return len(self._queue)
 
-    async def run(self, window: Samples) -> Inferred:
-        """One window's answer; the window has shape `model.input_shape`.
+    async def run(self, window: Samples) -> WindowResult:
+        """Queue one window, shape `model.input_shape`, and wait for its result.
 
         Raises
         ------
         InferenceFailed, InferenceTimeout, Unavailable
         """
         if self._tasks[0].done():
-            raise Unavailable("the service is stopping")
+            raise Unavailable("the service is shutting down")
         if self._pool.all_hung:
             raise self._hung_error()
         queued = QueuedWindow(
@@ -112,7 +112,7 @@ class Batcher:
                 await self._run_batch(batch, worker)
 
     def _next_batch(self) -> list[QueuedWindow]:
-        """The windows that have waited longest, without those whose request has left."""
+        """The windows that have waited longest, without windows whose request was cancelled."""
         limit, batch = self._batch_limit(), list[QueuedWindow]()
         while self._queue and len(batch) < limit:
             queued = self._queue.popleft()
@@ -123,7 +123,7 @@ class Batcher:
         return batch
 
     def _batch_limit(self) -> int:
-        """`max_batch`, or an equal share of the queue where other workers are free too."""
+        """`max_batch`, or an equal share of the queue if other workers are free too."""
         if self._model.max_batch == 1:
             return 1
         share = math.ceil(len(self._queue) / max(1, self._pool.n_free))
@@ -138,16 +138,16 @@ class Batcher:
             infer_ms = 1e3 * (time.perf_counter() - started)
             for queued, outputs in zip(batch, rows, strict=True):
                 _resolve(queued, outputs, 1e3 * (started - queued.queued_at), infer_ms)
-        except Exception as error:  # the worker's task must go on, and every waiter gets the error
-            # onnxruntime's message has paths and addresses, which are not for a client.
+        except Exception as error:  # the task must survive, and every waiter gets the error
+            # Only logged: onnxruntime's message has paths and addresses, not meant for clients.
             log.exception("model %s failed", self._model.card.name)
             self._retry_or_fail(batch, worker, error)
         except asyncio.CancelledError:
-            _fail(batch, Unavailable("the service is stopping"))
+            _fail(batch, Unavailable("the service is shutting down"))
             raise
 
     def _retry_or_fail(self, batch: list[QueuedWindow], worker: int, error: Exception) -> None:
-        """Queue windows again, once, for another device: the windows may be what made it fail."""
+        """Queue windows again for another device, once only: the windows may be the cause."""
         can_retry = worker in self._pool.quarantined
         retried = [queued for queued in batch if can_retry and not queued.was_retried]
         for queued in retried:
@@ -159,7 +159,7 @@ class Batcher:
             self._not_empty.set()
 
     def _fail_queue(self) -> None:
-        """Every worker hangs: let no window wait for them."""
+        """Fail every queued window, since all workers hang."""
         _fail(list(self._queue), self._hung_error())
 
     def _hung_error(self) -> InferenceTimeout:
@@ -171,7 +171,7 @@ class Batcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        _fail(list(self._queue), Unavailable("the service is stopping"))
+        _fail(list(self._queue), Unavailable("the service is shutting down"))
         self._pool.close()
 
 
@@ -181,9 +181,9 @@ def _resolve(
     if queued.answer.done():
         return
     if outputs is None:
-        queued.answer.set_exception(InferenceFailed("the model's answer is not finite"))
+        queued.answer.set_exception(InferenceFailed("the model's output is not finite"))
     else:
-        queued.answer.set_result(Inferred(outputs, queue_ms, infer_ms))
+        queued.answer.set_result(WindowResult(outputs, queue_ms, infer_ms))
 
 
 def _fail(batch: list[QueuedWindow], error: Exception) -> None:

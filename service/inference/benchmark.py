@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-# What the faster way must gain: more than the noise of a measurement, so that another start on the
-# same machine chooses the same.
+# Minimum speed-up: above the noise of a measurement, so that another start on the same machine
+# makes the same choice.
 MIN_GAIN = 1.1
-# Runs of each way, in turn; the shortest counts. More than two where the ratio of both is neither
-# a clear loss nor a gain: other work on the machine blurs the difference.
+# Alternating runs of both candidates; the shortest counts. More than two if the ratio is neither a
+# clear loss nor a gain, since other work on the machine blurs the difference.
 MIN_RUNS, MAX_RUNS, CLEAR_LOSS = 2, 5, 0.75
-# Long enough to see a difference of a few per cent, short enough for a start.
+# Long enough to detect a difference of a few per cent, short enough for startup.
 MEASURED_S = 0.09
 
 
@@ -28,7 +28,8 @@ def is_faster(
 
     Parameters
     ----------
-    clock : seconds; `time.process_time` measures CPU time, where nothing else in this process runs
+    clock : returns seconds; `time.process_time` measures CPU time, if nothing else in this process
+        computes
     """
     baseline_s = candidate_s = math.inf
     gain = 0.0
@@ -48,7 +49,7 @@ def _duration_s(run: Callable[[], object], clock: Callable[[], float]) -> float:
 
 
 def runs_per_second(run: Callable[[], object], n_threads: int) -> float:
-    """Throughput of `run` called from several threads at a time, each warmed up by one run."""
+    """Throughput of `run` called from several threads concurrently, each warmed up by one run."""
 
     def measure() -> tuple[int, float]:
         run()

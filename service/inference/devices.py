@@ -1,4 +1,4 @@
-"""CUDA devices: how many the driver sees, and work done on all of them in parallel."""
+"""CUDA devices: their number, their execution providers, and a parallel map over them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ T = TypeVar("T")
 
 
 def list_gpus() -> list[Providers]:
-    """The execution providers of each GPU; empty without one.
+    """The execution providers of each GPU; empty without a GPU.
 
-    The driver is asked first, since onnxruntime prints an alarming error where CUDA is asked for
-    without a device. CUDA_VISIBLE_DEVICES chooses among the devices and numbers them anew, which
-    the driver sees to.
+    The driver is queried first, since onnxruntime prints an alarming error if CUDA is requested
+    without a device. The driver applies CUDA_VISIBLE_DEVICES, which selects and renumbers devices.
     """
     count = count_cuda_devices() if CUDA in ort.get_available_providers() else 0
     if count:
@@ -46,7 +45,7 @@ def count_cuda_devices() -> int:
 
 
 def for_each_device(count: int, prepare: Callable[[int], T], model_name: str) -> list[T]:
-    """Call `prepare` for every device in parallel; its results in order, without failed devices.
+    """Call `prepare` for every device in parallel; the results in order, without failed devices.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ def for_each_device(count: int, prepare: Callable[[int], T], model_name: str) ->
     Raises
     ------
     Exception
-        The first device's error, where all devices fail.
+        The first device's error, if all devices fail.
     """
     with ThreadPoolExecutor(count, thread_name_prefix=f"prepare-{model_name}") as threads:
         futures = [threads.submit(prepare, device) for device in range(count)]
@@ -66,4 +65,4 @@ def for_each_device(count: int, prepare: Callable[[int], T], model_name: str) ->
             results.append(future.result())
         elif count > 1:
             log.error("model %s is not on device %d: %s", model_name, device, error)
-    return results or [futures[0].result()]  # which raises
+    return results or [futures[0].result()]  # raises

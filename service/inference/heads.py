@@ -1,6 +1,6 @@
-"""Task heads: a small graph that runs on the outputs of an encoder that is loaded already.
+"""Task heads: small graphs that run on the outputs of a loaded encoder.
 
-The bundle's full graph holds encoder and head together, and serves where the encoder is missing.
+The bundle's full graph holds encoder and head together, and runs if the encoder is not loaded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from models.audio.window_choice import Samples
-from models.bundle import Bundle, probe_noise
+from models.bundle import Bundle, verification_noise
 from models.card import Card, Head
 from models.errors import BundleError
 from models.similarity import agreement
@@ -25,19 +25,19 @@ from service.settings import Settings, cores
 
 log = logging.getLogger("tasteprint")
 
-# Largest difference between head and full graph, as a share of the largest value: rounding only.
+# Maximum difference between head and full graph, relative to the largest value: rounding only.
 TOLERANCE = 1e-3
 
 
 def load_head(
     bundle: Bundle, head: Head, encoder: Model | None, settings: Settings, split: ThreadSplit
 ) -> Model:
-    """The head on its encoder; the bundle's full graph where the encoder is not loaded.
+    """Load the head on its encoder, or the bundle's full graph if the encoder is not loaded.
 
-    Either way both are opened for a moment in float32, and the head must answer what the full graph
-    does. The head takes the encoder's outputs in the precision that the encoder runs in if the
-    head's own outputs then still agree with the full graph's, or in any case if that precision was
-    asked for by name.
+    In both cases both are opened temporarily in float32, and the head's outputs must equal those of
+    the full graph. The head takes the encoder's outputs in the precision that the encoder runs in
+    if the head's outputs then still agree with the full graph's, or in any case if that precision
+    was set by name.
 
     Raises
     ------
@@ -45,9 +45,9 @@ def load_head(
         Or whatever onnxruntime raises.
     """
     float32 = settings.model_copy(update={"precision": "float32"})
-    # For the comparison only, so one worker is enough.
+    # For the comparison only, so one worker suffices.
     full = open_model(bundle, float32, ThreadSplit(cores(), 1))
-    # A head is a matrix or two: on the CPU it takes less time than the copy to a GPU.
+    # A head is one or two matrices: on the CPU it takes less time than a copy to a GPU.
     session = ort.InferenceSession(bundle.graph_bytes(head), session_options(1), providers=[CPU])
     base = _in_float32(encoder) if encoder else full
     model = Model(bundle, (session,), base.provider, max_batch=1, encoder=base)
@@ -58,7 +58,7 @@ def load_head(
     served = replace(model, encoder=encoder, precision=encoder.precision)
     if settings.precision == "auto" and not _agrees(served, encoder, expected):
         log.warning(
-            "%s runs by its full graph: on %s in %s its answers would differ",
+            "%s runs by its full graph: on %s in %s its outputs would differ",
             *(bundle.card.name, encoder.card.name, encoder.precision),
         )
         return open_model(bundle, settings, split)
@@ -66,7 +66,7 @@ def load_head(
 
 
 def _in_float32(encoder: Model) -> Model:
-    """The encoder by its float32 graph, on the CPU, for the time of the comparison."""
+    """The encoder in float32 on the CPU, for the comparison."""
     if encoder.precision == "float32":
         return encoder
     graph = encoder.bundle.graph_bytes(encoder.card.graph())
@@ -81,10 +81,10 @@ def _in_float32(encoder: Model) -> Model:
 
 
 def _agrees(model: Model, encoder: Model, expected: Outputs) -> bool:
-    """Whether on noise the head's outputs are the full graph's, but for the precision."""
+    """Whether the head's outputs on noise agree with the full graph's at reduced precision."""
     if encoder.precision == "float32":
         return True
-    found = model.run(encoder.run(probe_noise(model.card.input.shape))[model.input_name])
+    found = model.run(encoder.run(verification_noise(model.card.input.shape))[model.input_name])
     return all(
         agreement(found[name], expected[name]) >= MIN_AGREEMENT for name in model.output_names
     )
@@ -106,15 +106,15 @@ def _verify_tensors(model: Model) -> None:
 
 
 def _verify_outputs(model: Model, base: Model, full: Model) -> Outputs:
-    """Run noise through encoder and head, and through the full graph; the latter's outputs."""
+    """Compare encoder and head with the full graph on noise; returns the full graph's outputs."""
     card = model.card
     if base.card.audio != card.audio:
         raise BundleError(
-            f"bundle {card.name}: its audio input is not that of its encoder {base.card.name}",
+            f"bundle {card.name}: its audio input differs from that of {base.card.name}",
             value=str(card.audio),
             limit=str(base.card.audio),
         )
-    noise = probe_noise(card.input.shape)
+    noise = verification_noise(card.input.shape)
     expected, encoded = full.run(noise), base.run(noise)
     for tensor in card.outputs:
         if tensor.name not in model.output_names:
@@ -130,19 +130,19 @@ def _verify_outputs(model: Model, base: Model, full: Model) -> Outputs:
     return expected
 
 
-def _compare(card: Card, what: str, found: Samples | None, expected: Samples) -> None:
+def _compare(card: Card, output: str, found: Samples | None, expected: Samples) -> None:
     if found is None or found.shape != expected.shape:
         raise BundleError(
-            f"bundle {card.name}: {what} has another shape than its full graph's",
+            f"bundle {card.name}: {output} has another shape than in its full graph",
             value=None if found is None else str(found.shape[1:]),
             limit=str(expected.shape[1:]),
         )
     if not np.isfinite(found).all():
-        raise BundleError(f"bundle {card.name}: {what} is not finite on noise")
+        raise BundleError(f"bundle {card.name}: {output} is not finite on noise")
     difference, limit = float(abs(found - expected).max()), TOLERANCE * float(abs(expected).max())
     if difference > limit:
         raise BundleError(
-            f"bundle {card.name}: {what} differs from its full graph's",
+            f"bundle {card.name}: {output} differs from its full graph's",
             value=difference,
             limit=limit,
         )

@@ -1,9 +1,9 @@
-"""ONNX Runtime I/O binding: a run whose inputs and outputs are bound before it starts.
+"""ONNX Runtime I/O binding: runs with inputs and outputs bound in advance.
 
 Between host memory and a GPU, a bound and a plain run both copy once in and once out. A plain run
 copies in on its own stream and without Python's lock (GIL), a bound run copies before it starts and
-holds the lock. So `is_faster` decides on the machine at hand. On a CPU neither run copies, and both
-take the same time.
+holds the lock. So `is_faster` measures on this machine. On a CPU neither run copies, and both take
+the same time.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import onnxruntime as ort
 
 from models.audio.window_choice import Samples
 
-# Less than `benchmark.MIN_GAIN`: both runs answer the same to the last bit, so that a start that
-# chooses otherwise changes nothing but a few per cent of speed. Above 1 for the lock that is held.
-MIN_GAIN = 1.05
+# Less than `benchmark.MIN_GAIN`: both runs give identical bits, so that another choice at
+# another start only changes speed by a few per cent. Above 1 because of the lock that is held.
+MIN_BINDING_GAIN = 1.05
 
 
 def run_bound(
     session: ort.InferenceSession, output_names: list[str], input_name: str, inputs: Samples
 ) -> list[Samples]:
-    """The outputs of those names. A binding serves one run: several threads cannot share one.
+    """Run with I/O binding; the outputs of those names.
+
+    A binding serves one run, since several threads cannot share one.
 
     The outputs are bound without a shape, since the shape changes with the batch size.
     """

@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from models.audio.window_choice import Samples
 from models.bundle import Bundle
-from models.card import OUTPUTS, Card, Precision
+from models.card import REQUIRED_OUTPUTS, Card, Precision
 from service.inference.io_binding import run_bound
 
 # By output name, shape (batch, …) or without the batch axis for one window.
@@ -19,20 +19,20 @@ Outputs = dict[str, Samples]
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded bundle; `provider` is what the session reports, not what was asked for.
+    """Loaded model; `provider` is what the session reports, not what was requested.
 
-    With an `encoder`, the sessions run the card's task head alone: the head takes an output of the
+    With an `encoder`, the sessions run only the card's task head: the head takes an output of the
     encoder, and shares the encoder's run with every other head on that encoder.
 
     Attributes
     ----------
-    sessions : one for each worker, that is for each concurrent run: on GPUs each device's own, on
-        a CPU the same session for all workers
-    max_batch : largest number of windows in one run
-    solo_session : on every core, for a run without concurrent ones; None where `sessions` are on
-        every core themselves
+    sessions : one per worker, that is per concurrent run: on GPUs one per device, on a CPU the same
+        session for all workers
+    max_batch : maximum number of windows per run
+    solo_session : uses every core, for a run without concurrent runs; None if `sessions` already
+        use every core
     uses_io_binding : whether inputs and outputs are bound before a run
-    precision : of the graph that runs; the encoder's where there is one
+    precision : of the graph that runs; with an encoder, the encoder's
     """
 
     bundle: Bundle
@@ -46,7 +46,7 @@ class Model:
 
     @property
     def session(self) -> ort.InferenceSession:
-        """The first session, where any will do."""
+        """The first session, for callers that need any session."""
         return self.sessions[0]
 
     @cached_property
@@ -73,31 +73,31 @@ class Model:
 
     @cached_property
     def input_name(self) -> str:
-        """What the sessions take: the waveform, or the encoder's output of this name."""
+        """Input name of the sessions: the waveform, or an output of the encoder."""
         if self.encoder is None or self.card.head is None:
             return self.card.input.name
         return self.card.head.input
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
-        """Without the batch axis."""
+        """Shape of the input without the batch axis."""
         if self.encoder is None:
             return self.card.input.shape
         return self.card.output_shape(self.input_name)
 
     @cached_property
     def output_names(self) -> list[str]:
-        """What the sessions return: every output of the card, or what a head adds to them."""
+        """Outputs of the sessions: every output of the card, or those that a head adds."""
         if self.encoder is None:
             return [tensor.name for tensor in self.card.outputs]
-        return sorted(OUTPUTS[self.card.kind] - OUTPUTS["encoder"])
+        return sorted(REQUIRED_OUTPUTS[self.card.kind] - REQUIRED_OUTPUTS["encoder"])
 
     def run(self, inputs: Samples, *, worker: int = 0, solo: bool = False) -> Outputs:
         """Run one batch on a worker's session; (batch, *input_shape) -> (batch, …) by output name.
 
         Parameters
         ----------
-        solo : no other run is under way: use every core
+        solo : no other run is in progress, so use every core
         """
         session = self.solo_session if solo and self.solo_session else self.sessions[worker]
         run = run_bound if self.uses_io_binding else run_plain
@@ -105,7 +105,7 @@ class Model:
         return dict(zip(self.output_names, values, strict=True))
 
     def merge_outputs(self, encoder_outputs: Outputs, head_outputs: Outputs) -> Outputs:
-        """Every output of a head's card: the head's own, and the encoder's unchanged."""
+        """Every output of a head's card: those of the head, and the encoder's unchanged."""
         outputs = encoder_outputs | head_outputs
         return {tensor.name: outputs[tensor.name] for tensor in self.card.outputs}
 
@@ -113,5 +113,5 @@ class Model:
 def run_plain(
     session: ort.InferenceSession, output_names: list[str], input_name: str, inputs: Samples
 ) -> list[Samples]:
-    """The outputs of those names, without I/O binding; see `io_binding.run_bound`."""
+    """Run without I/O binding; the outputs of those names. See `io_binding.run_bound`."""
     return [np.asarray(values) for values in session.run(output_names, {input_name: inputs})]

@@ -16,25 +16,25 @@ from service.inference.benchmark import is_faster
 
 log = logging.getLogger("tasteprint")
 
-Wanted = Literal["auto"] | Precision
-# Of the outputs with the float32 graph's, as the minimum over real windows: for a graph that is
-# chosen automatically.
+PrecisionSetting = Literal["auto"] | Precision
+# Minimum agreement of a graph's outputs with the float32 graph's, over real windows, for a graph
+# that is chosen automatically.
 MIN_AGREEMENT = 0.999
 
 
 def choose_graph(
-    bundle: Bundle, wanted: Wanted, on_gpu: bool, options: ort.SessionOptions
+    bundle: Bundle, requested: PrecisionSetting, on_gpu: bool, options: ort.SessionOptions
 ) -> Graph:
-    """The graph of a bundle that runs.
+    """Choose the graph of a bundle to run.
 
-    With `auto` it is float16 on a GPU and int8 on a CPU, if the card states a minimum agreement of
-    at least 0.999 and, for int8, this machine runs it faster; else float32. A precision that is
-    asked for by name runs whatever its agreement; where the bundle has no such graph, float32 runs
-    and a warning is logged.
+    `auto` chooses float16 on a GPU and int8 on a CPU, if the card states a minimum agreement of at
+    least 0.999 and, for int8, this machine runs it faster; else float32. A precision that is set by
+    name is used whatever its agreement; if the bundle has no such graph, float32 is used and a
+    warning is logged.
 
     Parameters
     ----------
-    options : of the CPU sessions to measure with
+    options : options of the CPU sessions for the measurement
 
     Raises
     ------
@@ -42,15 +42,15 @@ def choose_graph(
         Or whatever onnxruntime raises.
     """
     card, graphs = bundle.card, {graph.precision: graph for graph in bundle.card.graphs}
-    if wanted != "auto":
-        if wanted not in graphs:
+    if requested != "auto":
+        if requested not in graphs:
             log.warning(
                 "bundle %s has no %s graph, only %s: float32 runs",
                 card.name,
-                wanted,
+                requested,
                 ", ".join(graphs),
             )
-        return graphs.get(wanted, card.graph())
+        return graphs.get(requested, card.graph())
     graph = graphs.get("float16" if on_gpu else "int8")
     if graph is None or graph.agreement is None or graph.agreement.minimum < MIN_AGREEMENT:
         return card.graph()
@@ -58,7 +58,7 @@ def choose_graph(
 
 
 def _is_faster_graph(bundle: Bundle, graph: Graph, options: ort.SessionOptions) -> bool:
-    """Whether the graph takes less CPU time a window on this machine than the float32 graph.
+    """Whether the graph takes less CPU time per window than the float32 graph on this machine.
 
     Raises
     ------

@@ -23,7 +23,7 @@ log = logging.getLogger("tasteprint")
 
 @dataclass(frozen=True)
 class ModelRegistry:
-    """The models that were loaded, by name, and the bundles that were refused, with the reason."""
+    """Model registry: loaded models by name, and refused bundles with the reason."""
 
     loaded: dict[str, Model]
     refused: dict[str, str]
@@ -40,7 +40,7 @@ class ModelRegistry:
         raise _unknown(name, self.loaded)
 
     def for_task(self, kind: Kind, task: str, name: str | None) -> Model:
-        """The model of that name; without a name the task's namesake, else its first model.
+        """The model of that name; without a name, the task's namesake, else the first model.
 
         Raises
         ------
@@ -51,7 +51,7 @@ class ModelRegistry:
         if not of_task:
             tasks = sorted({model.card.task for model in of_kind})
             raise UnknownTask(
-                f"no {kind} does the task {task[:64]!r}",
+                f"no {kind} has the task {task[:64]!r}",
                 value=task[:64],
                 limit=", ".join(tasks) or "none",
             )
@@ -62,7 +62,7 @@ class ModelRegistry:
         if name not in self.loaded:
             raise _unknown(name, of_task)
         raise WrongModel(
-            f"{name} is no {kind} of the task {task!r}", value=name, limit=", ".join(of_task)
+            f"{name} is not a {kind} of the task {task!r}", value=name, limit=", ".join(of_task)
         )
 
 
@@ -76,7 +76,7 @@ def load_models(settings: Settings) -> ModelRegistry:
     Raises
     ------
     CannotStart
-        Where no bundle can be used, or a GPU is required and not used.
+        If no bundle can be used, or a GPU is required and not used.
     """
     bundles: list[Bundle] = []
     refused: dict[str, str] = {}
@@ -120,7 +120,7 @@ def _check_start(settings: Settings, loaded: dict[str, Model], refused: dict[str
     slow = [name for name, model in loaded.items() if model.provider != CUDA]
     if settings.require_gpu and slow:
         raise CannotStart(
-            f"TASTEPRINT_REQUIRE_GPU is set and these run on the CPU: {', '.join(slow)}",
+            f"TASTEPRINT_REQUIRE_GPU is set, and these models run on the CPU: {', '.join(slow)}",
             value=CPU,
             limit=CUDA,
             remedy="check nvidia-smi, CUDA and cuDNN, or unset TASTEPRINT_REQUIRE_GPU",
@@ -128,7 +128,7 @@ def _check_start(settings: Settings, loaded: dict[str, Model], refused: dict[str
 
 
 def _read(folder: Path) -> Bundle:
-    """Read a bundle, whose name must be its folder's so that no two bundles share a name."""
+    """Read a bundle; its name must be that of its folder, so that no two bundles share a name."""
     bundle = read(folder)
     if bundle.card.name != folder.name:
         raise BundleError(
@@ -141,9 +141,9 @@ def _read(folder: Path) -> Bundle:
 
 
 def _choose_split(bundles: list[Bundle], settings: Settings) -> ThreadSplit:
-    """Measured on the default model, else on the first that runs, and used for all models."""
+    """Measure on the default model, else on the first that runs; used for all models."""
     for bundle in sorted(bundles, key=lambda bundle: bundle.card.name != settings.default_model):
-        with contextlib.suppress(Exception):  # a bundle that does not run is refused in its turn
+        with contextlib.suppress(Exception):  # a bundle that does not run is refused later
             return choose_thread_split(bundle, settings)
     return ThreadSplit(cores(), 1)
 
@@ -151,7 +151,7 @@ def _choose_split(bundles: list[Bundle], settings: Settings) -> ThreadSplit:
 def _load(
     bundle: Bundle, loaded: dict[str, Model], settings: Settings, split: ThreadSplit
 ) -> Model:
-    """Load, verify and warm up a model; any failure refuses this bundle alone."""
+    """Load, verify and warm up a model; any failure refuses only this bundle."""
     head = bundle.card.head
     try:
         if head is None:
@@ -161,7 +161,7 @@ def _load(
         model = warm_up(model)
     except TasteprintError:
         raise
-    except Exception as error:  # onnxruntime's errors share no base but this
+    except Exception as error:  # onnxruntime's errors have no other common base
         log.error("onnxruntime on bundle %s: %s", bundle.card.name, error)
         raise BundleError(
             f"bundle {bundle.card.name}: its graph cannot be loaded and run "
@@ -171,6 +171,6 @@ def _load(
 
 
 def _find_encoder(digest: str, loaded: dict[str, Model]) -> Model | None:
-    """The loaded model of that digest, if it runs a graph of its own rather than a head."""
+    """The loaded model with that digest, if it runs a full graph rather than a head."""
     matching = (model for model in loaded.values() if model.bundle.digest == digest)
     return next((model for model in matching if model.encoder is None), None)

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from models.audio.window_choice import Samples
-from models.bundle import Bundle, probe_noise, verify_session
+from models.bundle import Bundle, verification_noise, verify_session
 from service.inference import io_binding
 from service.inference.benchmark import is_faster
 from service.inference.devices import CPU, CUDA, Providers, for_each_device, list_gpus
@@ -28,8 +28,8 @@ log = logging.getLogger("tasteprint")
 def open_model(bundle: Bundle, settings: Settings, split: ThreadSplit) -> Model:
     """Open the bundle's full graph and verify it against the card.
 
-    Where a precision was chosen automatically and its graph does not run here, the float32 graph
-    runs instead.
+    If a precision was chosen automatically and its graph does not run here, the float32 graph is
+    used.
 
     Raises
     ------
@@ -55,10 +55,10 @@ def _open(bundle: Bundle, settings: Settings, split: ThreadSplit) -> Model:
 
 
 def _open_on_gpus(bundle: Bundle, settings: Settings, devices: list[Providers]) -> Model | None:
-    """The model with a session on each GPU; None where onnxruntime uses CUDA on none of them."""
+    """The model with a session on each GPU; None if onnxruntime uses CUDA on none of them."""
     chosen = choose_graph(bundle, settings.precision, True, session_options(1))
     graph = bundle.graph_bytes(chosen)
-    share_arena()  # once, before several threads need it
+    share_arena()  # created once, before several threads need it
 
     def open_on(device: int) -> ort.InferenceSession:
         options = session_options(cores())
@@ -76,7 +76,7 @@ def _open_on_gpus(bundle: Bundle, settings: Settings, devices: list[Providers]) 
 
 
 def _open_on_cpu(bundle: Bundle, settings: Settings, split: ThreadSplit) -> Model:
-    # Measured on one thread, as most workers run: measurements of concurrent runs interfere.
+    # Measured on one thread, as most workers run, since measurements of concurrent runs interfere.
     chosen = choose_graph(bundle, settings.precision, False, session_options(1))
     graph = bundle.graph_bytes(chosen)
     options = session_options(split.intra_op_threads)
@@ -87,20 +87,20 @@ def _open_on_cpu(bundle: Bundle, settings: Settings, split: ThreadSplit) -> Mode
     if split.n_workers == 1:
         return model
     solo_session = ort.InferenceSession(graph, session_options(cores()), providers=[CPU])
-    # The same audio gives the same numbers whatever else is under way, so also with more threads.
+    # The same audio must give the same numbers under any load, so also with more threads.
     solo = replace(model, sessions=(solo_session,))
     return replace(model, solo_session=solo_session) if _is_identical(model, solo) else model
 
 
 def _is_identical(model: Model, other: Model) -> bool:
-    """Whether both models answer noise with the same bits."""
-    noise = probe_noise(model.input_shape)
+    """Whether both models give identical outputs on noise."""
+    noise = verification_noise(model.input_shape)
     outputs, other_outputs = model.run(noise), other.run(noise)
     return all(np.array_equal(outputs[name], other_outputs[name]) for name in outputs)
 
 
 def choose_thread_split(bundle: Bundle, settings: Settings) -> ThreadSplit:
-    """How concurrent runs on a CPU share the cores: as set, else as measured on this graph.
+    """Choose how concurrent runs on a CPU share the cores: as set, else as measured.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def choose_thread_split(bundle: Bundle, settings: Settings) -> ThreadSplit:
 
 
 def warm_up(model: Model) -> Model:
-    """Run every batch size on every GPU, where the first run of each takes longest.
+    """Run every batch size on every GPU, since the first run of each takes longest.
 
     The returned model is without the devices that failed, and uses I/O binding where that is
     faster.
@@ -148,14 +148,14 @@ def warm_up(model: Model) -> Model:
     plain = replace(model, sessions=tuple(sessions))
     bound, largest = replace(plain, uses_io_binding=True), silence(model.max_batch)
     faster = is_faster(
-        lambda: bound.run(largest), lambda: plain.run(largest), min_gain=io_binding.MIN_GAIN
+        lambda: bound.run(largest), lambda: plain.run(largest), min_gain=io_binding.MIN_BINDING_GAIN
     )
     return bound if faster else plain
 
 
 @functools.cache
 def share_arena() -> None:
-    """Use one memory arena for every session of this process: a third of the memory of one each."""
+    """Share one memory arena among all sessions: a third of the memory of separate arenas."""
     cpu = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
@@ -169,7 +169,7 @@ def session_options(intra_op_threads: int) -> ort.SessionOptions:
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = ERRORS_ONLY
     options.intra_op_num_threads = intra_op_threads
-    # A spinning thread takes the core that a decoder needs: a third more CPU time a clip.
+    # A spinning thread takes the core that a decoder needs: a third more CPU time per clip.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A graph may name external files for its weights, which onnxruntime looks for in the working
     # directory where the graph is given as bytes. External weights are not covered by the bundle's

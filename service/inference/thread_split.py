@@ -1,4 +1,4 @@
-"""Thread split: intra-op threads a run × concurrent runs, chosen by measurement at the start.
+"""Thread split: intra-op threads per run × concurrent runs, chosen by measurement at startup.
 
 One run on every core has the lowest latency for a single request. Several concurrent runs with
 fewer threads each have the higher throughput, since no thread waits for another at the end of a
@@ -23,22 +23,22 @@ class ThreadSplit:
 
 
 def list_splits(cores: int) -> list[ThreadSplit]:
-    """From one run a core, over two runs on half of the cores each, to one run on all cores."""
+    """From one run per core, over two runs on half of the cores each, to one run on all cores."""
     halved = [2**power for power in range(cores.bit_length()) if cores % 2**power == 0]
     counts = sorted({cores, *halved}, reverse=True)
     return [ThreadSplit(cores // n_workers, n_workers) for n_workers in counts]
 
 
 def find_best_split(cores: int, open_run: Callable[[int], Callable[[], object]]) -> ThreadSplit:
-    """The split with the highest throughput; of nearly equal ones, the one of most workers.
+    """Find the split with the highest throughput; among nearly equal splits, that of most workers.
 
-    A split of fewer workers must gain `MIN_GAIN`: beside decoders, whose work a measurement at the
-    start lacks, each end of a layer waits for a thread that has no core. A single request has a
+    A split of fewer workers must gain `MIN_GAIN`: beside decoders, whose load a measurement at
+    startup lacks, each end of a layer waits for a thread that has no core. A single request has a
     session on every core anyway (`Model.solo_session`).
 
     Parameters
     ----------
-    open_run : number of intra-op threads -> a run that several threads may call at a time
+    open_run : number of intra-op threads -> a run that several threads may call concurrently
     """
     best, max_per_second = ThreadSplit(1, cores), 0.0
     for split in list_splits(cores):

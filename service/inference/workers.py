@@ -1,8 +1,8 @@
 """Worker threads of one model, with quarantine for workers that fail or hang.
 
-On GPUs each worker has a device of its own. A failing GPU would drain the queue, since it answers
-at once: it is quarantined until a probe batch of silence succeeds, of as many windows as the batch
-that it failed on. A worker that hangs takes no further batch.
+On GPUs each worker has its own device. A failing GPU would drain the queue, since failures are
+fast: it is quarantined until a trial batch of silence succeeds, with as many windows as the batch
+that failed. A worker that hangs takes no further batch.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numpy as np
 from models.audio.window_choice import Samples
 from service.inference.model import Model, Outputs
 
-PROBE_PAUSE_S = 1.0
+TRIAL_PAUSE_S = 1.0
 
 log = logging.getLogger("tasteprint")
 
 
 class WorkerPool:
-    """The threads that run a model, and which of them are running, failing or hung.
+    """Worker threads of one model, with quarantine.
 
     Attributes
     ----------
-    running : workers with a run under way, also a run whose answer no request waits for any more
-    quarantined : workers that fail, while another one neither fails nor hangs
-    all_hung : whether no worker is left that may answer in time
+    running : workers with a run in progress, including runs whose result no request waits for
+    quarantined : failing workers, while another worker neither fails nor hangs
+    all_hung : whether every worker hangs
     """
 
     def __init__(self, model: Model, timeout_s: float, on_all_hung: Callable[[], None]) -> None:
@@ -51,7 +51,7 @@ class WorkerPool:
 
     @property
     def n_free(self) -> int:
-        """Workers that take the next batch: neither running nor in a probe."""
+        """Number of workers that can take a batch: neither running nor in a trial batch."""
         return len(self._threads) - len(self.running | self._recovering)
 
     async def run(self, worker: int, windows: list[Samples], *, solo: bool) -> list[Outputs | None]:
@@ -59,7 +59,7 @@ class WorkerPool:
 
         Parameters
         ----------
-        solo : no other window waits; if no other worker is running either, the run is on every core
+        solo : no other window waits; if no other worker is running either, the run uses every core
 
         Raises
         ------
@@ -85,18 +85,18 @@ class WorkerPool:
         return rows
 
     async def recover(self, worker: int) -> None:
-        """Run a probe batch of silence; where that fails too, pause for a second."""
+        """Run a trial batch of silence; if it fails too, pause for a second."""
         silence = np.zeros(self._model.input_shape, np.float32)
         self._recovering.add(worker)
         try:
             await self.run(worker, [silence] * self._failing[worker], solo=False)
         except Exception:  # it was logged when the worker began to fail
-            await asyncio.sleep(PROBE_PAUSE_S)
+            await asyncio.sleep(TRIAL_PAUSE_S)
         finally:
             self._recovering.discard(worker)
 
     def _mark_failing(self, worker: int, n_windows: int) -> None:
-        # Where workers share a session, as on a CPU, a failure says nothing about one of them.
+        # If workers share a session, as on a CPU, a failure says nothing about a single worker.
         if self._model.devices > 1:
             if worker not in self._failing:
                 log.error("model %s fails: its other workers continue", self._name(worker))
@@ -121,10 +121,10 @@ class WorkerPool:
         log.warning("model %s has returned from a run that was late", self._name(worker))
 
     def _update(self) -> None:
-        """Derive who is quarantined, which a batcher looks at for every batch."""
+        """Update `quarantined` and `all_hung`, which the batcher reads for every batch."""
         workers = set(range(len(self._threads)))
         healthy = workers - self._failing.keys() - self._hung
-        # A worker that is healthy is not failing, so it is another one.
+        # A healthy worker is not failing, so it differs from every failing worker.
         self.quarantined = set(self._failing) if healthy else set()
         self.all_hung = self._hung == workers
 
@@ -143,9 +143,9 @@ def _run(model: Model, windows: list[Samples], worker: int, solo: bool) -> list[
     Raises
     ------
     ValueError
-        Where an output has more or fewer rows than windows: the rows cannot be assigned.
+        If an output has more or fewer rows than windows: the rows cannot be assigned.
     FloatingPointError
-        Where one of several devices answers with nothing but NaN and infinities.
+        If one of several devices returns only NaN and infinities.
     """
     # n of (samples,) -> (n, samples)
     batch = windows[0][None] if len(windows) == 1 else np.stack(windows)
@@ -155,7 +155,7 @@ def _run(model: Model, windows: list[Samples], worker: int, solo: bool) -> list[
             raise ValueError(f"{name} has {len(values)} rows for {len(windows)} windows")
     rows = [_finite_row(outputs, index) for index in range(len(windows))]
     if model.devices > 1 and not any(rows):
-        raise FloatingPointError("none of the answers is finite")
+        raise FloatingPointError("none of the outputs is finite")
     return rows
 
 

@@ -21,7 +21,7 @@ from service.observability.context import current
 from service.schemas import headers
 from service.settings import Settings
 
-# Load balancers call these without a key.
+# Load balancers call these paths without a key.
 ALWAYS_OPEN = frozenset({"/healthz", "/readyz"})
 DOCS = frozenset({"/", "/docs", "/openapi.json"})
 METRICS = frozenset({"/metrics"})
@@ -32,15 +32,15 @@ POLICY_VIOLATION = 1008  # of RFC 6455
 class ApiKeyMiddleware:
     """ASGI middleware that answers 401 to requests without one of the API keys.
 
-    Every path but the open ones requires a key, also paths that do not exist: without a key a
-    client cannot find out which exist.
+    Every path except the open ones requires a key, also paths that do not exist: without a key a
+    client cannot find out which paths exist.
     """
 
     def __init__(self, app: ASGIApp, keys: Digests, open_paths: frozenset[str]) -> None:
         self._app, self._keys, self._open = app, keys, open_paths
-        # Made once: a refusal has to cost the service less than the client.
+        # Built once: a refusal must cost the service less than the client.
         self._no_key = _refusal(NoKey("the request has no API key"))
-        self._wrong_key = _refusal(WrongKey("the API key is none of this service's"))
+        self._wrong_key = _refusal(WrongKey("the API key is not one of this service's keys"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or scope["path"] in self._open:
@@ -57,7 +57,7 @@ class ApiKeyMiddleware:
 
 
 def keys_of(request_headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
-    """A request's keys in `Authorization: Bearer` and in `X-API-Key`: the first of each."""
+    """The keys of a request: the first `Authorization: Bearer` and the first `X-API-Key`."""
     keys: dict[bytes, bytes] = {}
     for name, value in request_headers:
         if name == b"authorization" and value[:7].lower() == b"bearer ":
@@ -74,7 +74,7 @@ def _refusal(error: Unauthorized) -> Response:
 
 
 def install(app: FastAPI, settings: Settings) -> frozenset[str] | None:
-    """Add the middleware for API keys and for CORS, each where the settings ask for it.
+    """Add the middleware for API keys and for CORS, where the settings enable them.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def install(app: FastAPI, settings: Settings) -> frozenset[str] | None:
             remedy="name the origins: TASTEPRINT_CORS_ORIGINS=https://app.example.org",
         )
     if settings.cors_origins:
-        # Around the key check: a preflight has no key, and pages may read a 401.
+        # Outside the key check: a preflight has no key, and pages may read a 401.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -118,7 +118,7 @@ def read_keys(settings: Settings) -> Digests:
     Raises
     ------
     CannotStart
-        Where the file cannot be read or holds no valid keys.
+        If the file cannot be read or has no valid keys.
     """
     path = settings.api_keys_file
     if path is None:
@@ -126,24 +126,24 @@ def read_keys(settings: Settings) -> Digests:
     try:
         return tuple(dict.fromkeys(settings.api_keys + parse_file(path)))
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(error, OSError) else error
         if isinstance(error, UnicodeDecodeError):  # its message shows a byte of the file
-            why = "it is not a text file"
+            reason = "it is not a text file"
         raise CannotStart(
-            f"TASTEPRINT_API_KEYS_FILE: {path}: {why}", remedy="put one key on each line"
+            f"TASTEPRINT_API_KEYS_FILE: {path}: {reason}", remedy="put one key on each line"
         ) from None
 
 
-def check_exposure(listener: socket.socket, settings: Settings) -> None:
-    """Check that the bound address, whatever its name was, is not open to everybody by accident.
+def check_exposure(server_socket: socket.socket, settings: Settings) -> None:
+    """Check that the bound address is not reachable by other machines without keys by accident.
 
     Raises
     ------
     CannotStart
-        Where other machines can reach the address, there are no API keys, and
-        `TASTEPRINT_ALLOW_ANYONE` is not set; the listener is closed.
+        If other machines can reach the address, no API keys are set, and
+        `TASTEPRINT_ALLOW_ANYONE` is not set; the socket is closed.
     """
-    host = listener.getsockname()[0]
+    host = server_socket.getsockname()[0]
     if is_loopback(host) or settings.allow_anyone:
         return
     try:
@@ -157,7 +157,7 @@ def check_exposure(listener: socket.socket, settings: Settings) -> None:
             "TASTEPRINT_HOST=127.0.0.1, or TASTEPRINT_ALLOW_ANYONE=true to serve without keys",
         )
     except CannotStart:
-        listener.close()
+        server_socket.close()
         raise
 
 

@@ -15,7 +15,7 @@ from service.observability.context import CURRENT, RequestContext, current
 from service.observability.request_recorder import RequestRecorder
 from service.schemas import headers
 
-# FastAPI parses each parameter: 64 KB of them would block the event loop for a tenth of a second.
+# FastAPI parses each parameter: 64 KB of parameters would block the event loop for 0.1 s.
 MAX_QUERY_BYTES = 4 << 10
 REQUEST_ID = headers.REQUEST_ID.lower().encode()
 VALID_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -28,11 +28,11 @@ class RequestMiddleware:
 
     Between these it refuses requests beyond its limits, adds the security headers and the request
     ID to every response, and answers 503 where a shutdown cancels the request (uvicorn would answer
-    500 as plain text). It delays no message.
+    500 as plain text). It buffers no message.
 
     Parameters
     ----------
-    private : no cache may keep any response; else none to a POST
+    private : forbid caches to store any response; otherwise only responses to POST
     """
 
     def __init__(self, app: ASGIApp, recorder: RequestRecorder, *, private: bool) -> None:
@@ -60,14 +60,14 @@ class RequestMiddleware:
             return
         try:
             await self._app(scope, receive, send)
-        except asyncio.CancelledError:  # by the deadline of a shutdown
+        except asyncio.CancelledError:  # cancelled at the deadline of a shutdown
             if current().status:
                 raise
-            error = Stopping("the service ended before there was an answer")
+            error = Stopping("the service shut down before the request completed")
             await problems.answer(error)(scope, receive, send)
 
     def _sender(self, send: Send, scope: Scope, context: RequestContext) -> Send:
-        """`send` that adds the headers, and notes the status and the bytes in the context."""
+        """`send` that adds headers, and records status and bytes in the context."""
         added = [NO_SNIFF, (REQUEST_ID, context.request_id.encode())]
         if self._private or scope["method"] == "POST":
             added.insert(1, NO_STORE)
@@ -85,7 +85,7 @@ class RequestMiddleware:
 
 
 def request_id_of(request_headers: list[tuple[bytes, bytes]]) -> str:
-    """The client's request ID where it is safe in logs and headers, else a new one."""
+    """The client's request ID if it is safe in logs and headers, else a new one."""
     for name, value in request_headers:
         if name == REQUEST_ID and VALID_ID.fullmatch(value):
             return value.decode("ascii")
@@ -93,7 +93,7 @@ def request_id_of(request_headers: list[tuple[bytes, bytes]]) -> str:
 
 
 def check_limits(scope: Scope) -> TasteprintError | None:
-    """The error of a request whose query is too long, or whose transfer coding is not read."""
+    """The error of a request whose query is too long, or whose transfer coding is not supported."""
     if len(scope["query_string"]) > MAX_QUERY_BYTES:
         return QueryTooLong(
             f"the query is longer than {MAX_QUERY_BYTES} bytes",
@@ -101,10 +101,10 @@ def check_limits(scope: Scope) -> TasteprintError | None:
             limit=MAX_QUERY_BYTES,
         )
     for name, value in scope["headers"]:
-        # httptools accepts codings that end in `chunked`, and decodes that one alone.
+        # httptools accepts codings that end in `chunked`, but decodes only `chunked`.
         if name == b"transfer-encoding" and value.strip().lower() != b"chunked":
             coding = value[:64].decode("latin-1")
             return UnknownCoding(
-                f"the transfer coding {coding} is not read", value=coding, limit="chunked"
+                f"the transfer coding {coding} is not supported", value=coding, limit="chunked"
             )
     return None

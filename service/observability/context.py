@@ -11,21 +11,21 @@ from http import HTTPStatus
 
 from service.errors import NOT_IMPLEMENTED
 
-# Nginx's status for a client that closed its connection: no client reads it.
-CLIENT_LEFT = 499
+# Nginx's status for a client that closed the connection; it is only logged.
+CLIENT_DISCONNECTED = 499
 NO_REASON = "none"
 
 
 class StageTimer:
-    """Durations of the stages of one file's way, for the standard `Server-Timing` header.
+    """Stage timings of one file of a request, for the standard `Server-Timing` header.
 
-    Models of one request pass a stage at the same time: the longest duration counts.
+    The models of a request pass a stage concurrently: the longest duration counts.
 
     Attributes
     ----------
     stages_ms : milliseconds by stage, in the order in which stages ended
     ended_s : when each stage ended, on the clock of `time.perf_counter`
-    running : names of the stages under way
+    running : names of the current stages
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class StageTimer:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a block of code as that stage, also where the block raises."""
+        """Time a block of code as that stage, also if the block raises."""
         started_s = time.perf_counter()
         self.running.append(name)
         try:
@@ -45,7 +45,7 @@ class StageTimer:
             self.add(name, 1e3 * (time.perf_counter() - started_s))
 
     def add(self, name: str, ms: float, *, ago_ms: float = 0.0) -> None:
-        """Note a stage that took `ms` and ended `ago_ms` ago."""
+        """Record a stage that took `ms` and ended `ago_ms` ago."""
         if ms >= self.stages_ms.get(name, 0.0):
             self.stages_ms[name] = ms
             self.ended_s[name] = time.perf_counter() - ago_ms / 1e3
@@ -57,12 +57,12 @@ class StageTimer:
 
 @dataclass(frozen=True, slots=True)
 class ModelOutcome:
-    """What one model did for a request.
+    """Outcome of one model for a request.
 
     Attributes
     ----------
     outcome : `computed`, `cached`, or a value of `outcome_of`
-    reason : of a refusal or failure, as `RequestContext.reason`
+    reason : reason of a refusal or failure, as in `RequestContext.reason`
     """
 
     model: str
@@ -72,14 +72,14 @@ class ModelOutcome:
 
 @dataclass(slots=True, eq=False)
 class RequestContext:
-    """One request: its id, its outcome, and the stages of each of its files.
+    """Request context: ID, outcome, and stage timings of each file.
 
     Attributes
     ----------
     started_s : on the clock of `time.perf_counter`
     status : HTTP status of the answer; 0 until the answer begins
-    problem : `type` of the problem that the request was answered with; empty without one
-    timers : one for each file of the request
+    problem : `type` of the problem response; empty without one
+    timers : one per file of the request
     """
 
     request_id: str
@@ -92,7 +92,7 @@ class RequestContext:
     models: list[ModelOutcome] = field(default_factory=list)
 
     def new_timer(self) -> StageTimer:
-        """A timer whose stages count as this request's."""
+        """A new timer for a file of this request."""
         timer = StageTimer()
         self.timers.append(timer)
         return timer
@@ -108,7 +108,7 @@ class RequestContext:
 
     @property
     def cached(self) -> bool | None:
-        """Whether every model's answer was cached; None where the request asked no model."""
+        """Whether every model's answer was cached; None if the request used no model."""
         return all(model.outcome == "cached" for model in self.models) if self.models else None
 
     @property
@@ -117,15 +117,15 @@ class RequestContext:
 
     @property
     def reason(self) -> str:
-        """Why the request was not answered, one of a bounded number of words: `not-audio`, …"""
+        """Why the request failed, one of a bounded number of words: `not-audio`, …"""
         if self.outcome == "answered":
             return NO_REASON
         return reason_of(self.problem) or _phrase(self.status)
 
 
 def outcome_of(status: int) -> str:
-    """`answered`, `refused` (the request's fault), `failed` (the service's), or `left`."""
-    if status in (0, CLIENT_LEFT):
+    """`answered`, `refused` (client error), `failed` (server error), or `left` (disconnected)."""
+    if status in (0, CLIENT_DISCONNECTED):
         return "left"
     if status < 400:
         return "answered"
@@ -133,13 +133,13 @@ def outcome_of(status: int) -> str:
 
 
 def reason_of(problem_type: str) -> str:
-    """`urn:tasteprint:not-audio` -> `not-audio`; empty for a type of another namespace."""
+    """`urn:tasteprint:not-audio` -> `not-audio`; empty for another namespace."""
     _, _, reason = problem_type.partition("urn:tasteprint:")
     return reason
 
 
 def _phrase(status: int) -> str:
-    if status in (0, CLIENT_LEFT):
+    if status in (0, CLIENT_DISCONNECTED):
         return "client-left"
     try:
         return HTTPStatus(status).phrase.lower().replace(" ", "-")
@@ -151,5 +151,5 @@ CURRENT: ContextVar[RequestContext | None] = ContextVar("request_context", defau
 
 
 def current() -> RequestContext:
-    """The context of the request that this task serves; outside of a request, a throw-away one."""
+    """The context of the current request; outside a request, an empty one that is discarded."""
     return CURRENT.get() or RequestContext("")

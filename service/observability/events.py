@@ -1,4 +1,4 @@
-"""Event listener: the interface by which stages report events, implemented by the metrics."""
+"""Event listener: interface by which components report events; the metrics implement it."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Literal
 
 CacheResult = Literal["hit", "miss"]
 # `unanswered`: Redis is unreachable or too slow. `refused`: Redis answered with an error (it is
-# full). `damaged`: the stored entry is not the one that was written.
+# full). `damaged`: the stored entry fails its checksum.
 CacheFailure = Literal["unanswered", "refused", "damaged"]
-# `crashed`: by the file that was decoded. `lost`: killed from outside.
-Death = Literal["crashed", "timed-out", "lost"]
+# `crashed`: by a signal while decoding a file. `lost`: killed from outside.
+ExitCause = Literal["crashed", "timed-out", "lost"]
 
 
 class EventListener:
-    """Listener that ignores every event; `metrics.Metrics` counts them."""
+    """Event listener that ignores every event; `metrics.Metrics` counts them."""
 
     def batch(self, model: str, windows: int) -> None:
-        """A model is about to run on that many windows."""
+        """A model is about to run on a batch of that many windows."""
 
     def cache(self, result: CacheResult) -> None:
         """An answer was looked up in the cache."""
 
-    def cache_failed(self, why: CacheFailure) -> None:
-        """The cache failed; the request goes on without it."""
+    def cache_failed(self, cause: CacheFailure) -> None:
+        """The cache failed; the request continues without it."""
 
-    def decoder_died(self, cause: Death) -> None:
-        """A decoder process has ended, and is replaced."""
+    def decoder_exited(self, cause: ExitCause) -> None:
+        """A decoder process exited, and is replaced."""
 
 
 NO_LISTENER = EventListener()

@@ -13,17 +13,17 @@ from service.observability.context import CURRENT
 from service.settings import Settings
 
 ACCESS = "tasteprint.access"
-# Fields that the message of a request's line states already.
+# Fields that the message of an access-log line already contains.
 IN_MESSAGE = {"method", "route", "status"}
 PLAIN = re.compile(r"[!#-<>-~]+")  # printable, without spaces, quotes and equals signs
 
 
 def configure(settings: Settings) -> None:
-    """Send the logs of this process, those of uvicorn and warnings included, to stderr."""
-    # No format shows thread and process: they are not looked up for each record.
+    """Send the logs of this process, including uvicorn's and warnings, to stderr."""
+    # No format shows thread and process, so they need not be looked up for each record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
     logging.basicConfig(handlers=[handler], force=True)
     logging.captureWarnings(True)
     logging.getLogger("tasteprint").setLevel(settings.log_level.upper())
@@ -31,18 +31,18 @@ def configure(settings: Settings) -> None:
 
 
 def announce(text: str, settings: Settings) -> None:
-    """Print the banner of a started service on stdout, whatever the level."""
+    """Print the startup banner on stdout, at any log level."""
     if settings.log_format == "json":
         record = logging.LogRecord("tasteprint", logging.INFO, "", 0, text, None, None)
-        text = JsonLines().format(record)
+        text = JsonFormatter().format(record)
     print(text, flush=True)
 
 
-class TextLines(logging.Formatter):
-    """Time, level, message, and `name=value` for each field."""
+class TextFormatter(logging.Formatter):
+    """Text formatter: time, level, message, and `name=value` for each field."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # Line ends are escaped: a value from a client cannot forge a line of the log.
+        # Line ends are escaped, so that a value from a client cannot forge a log line.
         message = record.getMessage().strip().replace("\r", "\\r").replace("\n", "\\n")
         words = [time_of(record), record.levelname, message]
         for name, value in fields_of(record).items():
@@ -52,8 +52,8 @@ class TextLines(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line; a traceback is its `exception`."""
+class JsonFormatter(logging.Formatter):
+    """JSON formatter: one object per line; a traceback is the field `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -79,7 +79,7 @@ def _second(epoch_s: int) -> str:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """The record's `extra={"fields": {…}}`, and the id of the request under way."""
+    """The record's `extra={"fields": {…}}`, and the ID of the current request."""
     fields: dict[str, Any] = getattr(record, "fields", {})
     context = CURRENT.get()
     return fields if context is None else fields | {"request_id": context.request_id}
@@ -90,5 +90,5 @@ def _plain(value: object) -> str:
         value = ",".join(map(str, value))
     if isinstance(value, str):
         return value if PLAIN.fullmatch(value) else json.dumps(value)
-    # `json.dumps` gives the same text for a number, in five times the time.
+    # `json.dumps` gives the same text for a number, but takes five times as long.
     return str(value) if type(value) in (int, float) else json.dumps(value)

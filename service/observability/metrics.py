@@ -18,9 +18,9 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from service.observability.context import RequestContext
-from service.observability.events import CacheFailure, CacheResult, Death, EventListener
+from service.observability.events import CacheFailure, CacheResult, EventListener, ExitCause
 
-# From a cached answer's lookup to the longest that a stage may take by default.
+# From a cache lookup to the longest that a stage may take by default.
 SECONDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0),
@@ -31,8 +31,8 @@ WINDOWS = (1, 2, 4, 8, 16, 32, 64)
 T = TypeVar("T", Counter, Histogram)
 
 
-class SeriesByLabels(dict[tuple[str, ...], T]):
-    """Series of a metric family by labels: the library's `labels()` costs more than `inc()`."""
+class LabelCache(dict[tuple[str, ...], T]):
+    """Cache of series by labels: the library's `labels()` costs more than `inc()`."""
 
     def __init__(self, family: T) -> None:
         super().__init__()
@@ -45,18 +45,18 @@ class SeriesByLabels(dict[tuple[str, ...], T]):
 
 
 class Metrics(EventListener):
-    """The metrics of one application, in a registry of its own.
+    """Prometheus metrics of one application, in a separate registry.
 
     Attributes
     ----------
-    running : contexts of the requests under way
+    running : contexts of the requests in progress
     """
 
     def __init__(self, version: str) -> None:
         self.running: set[RequestContext] = set()
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self._requests = SeriesByLabels(
+        self._requests = LabelCache(
             Counter(
                 "tasteprint_requests",
                 "Requests by route, outcome, and the reason of a refusal.",
@@ -64,60 +64,67 @@ class Metrics(EventListener):
                 registry=registry,
             )
         )
-        self._request_seconds = SeriesByLabels(
+        self._request_seconds = LabelCache(
             Histogram(
                 "tasteprint_request_seconds",
-                "From a request's header to the end of its answer.",
+                "Duration of a request, from its headers to the end of the response.",
                 ["route"],
                 buckets=SECONDS,
                 registry=registry,
             )
         )
-        self._stage_seconds = SeriesByLabels(
+        self._stage_seconds = LabelCache(
             Histogram(
                 "tasteprint_stage_seconds",
-                "A request's time in each stage, as its Server-Timing header states it.",
+                "Duration of each stage of a request, as in the Server-Timing header.",
                 ["stage"],
                 buckets=SECONDS,
                 registry=registry,
             )
         )
-        self._answers = SeriesByLabels(
+        self._answers = LabelCache(
             Counter(
                 "tasteprint_answers",
-                "What each model did for a request: computed, cached, refused or failed.",
+                "Model results by outcome: computed, cached, refused or failed.",
                 ["model", "outcome", "reason"],
                 registry=registry,
             )
         )
         self._batch_windows = Histogram(
             "tasteprint_batch_windows",
-            "Windows in a run of a model.",
+            "Batch size of a model's runs, in windows.",
             ["model"],
             buckets=WINDOWS,
             registry=registry,
         )
-        self._lookups = SeriesByLabels(
-            Counter("tasteprint_cache_lookups", "Answers looked up.", ["result"], registry=registry)
+        self._lookups = LabelCache(
+            Counter(
+                "tasteprint_cache_lookups",
+                "Cache lookups by result.",
+                ["result"],
+                registry=registry,
+            )
         )
         self._cache_errors = Counter(
             "tasteprint_cache_errors",
-            "What the cache could not do; nobody's request failed of it.",
+            "Failed cache operations by cause; requests are answered without the cache.",
             ["cause"],
             registry=registry,
         )
-        self._deaths = Counter(
+        self._decoder_exits = Counter(
             "tasteprint_decoder_deaths",
-            "Decoder processes that ended and were replaced.",
+            "Decoder processes that exited and were replaced, by cause.",
             ["cause"],
             registry=registry,
         )
         self._ready = Gauge(
             "tasteprint_start_to_ready_seconds",
-            "From the process's start until it took requests.",
+            "Time from the start of the process until it accepted requests.",
             registry=registry,
         )
-        build = Info("tasteprint_build", "What runs.", registry=registry)
+        build = Info(
+            "tasteprint_build", "Versions of service, Python and onnxruntime.", registry=registry
+        )
         build.info(
             {
                 "version": version,
@@ -128,16 +135,16 @@ class Metrics(EventListener):
         self._from_zero()
 
     def _from_zero(self) -> None:
-        """Start series of known labels at zero: the rate of a first event needs the zero before."""
+        """Initialise series of known labels to zero, so that `rate()` sees the first event."""
         for result in get_args(CacheResult):
             self._lookups[(result,)].inc(0)
-        for why in get_args(CacheFailure):
-            self._cache_errors.labels(why)
-        for cause in get_args(Death):
-            self._deaths.labels(cause)
+        for failure in get_args(CacheFailure):
+            self._cache_errors.labels(failure)
+        for cause in get_args(ExitCause):
+            self._decoder_exits.labels(cause)
 
     def watch(self, models: Iterable[str], queues: Collector) -> None:
-        """Read the queues at each scrape; the models' series begin at zero."""
+        """Read the queues at each scrape; initialise the models' series to zero."""
         self._registry.register(queues)
         for name in models:
             self._batch_windows.labels(name)
@@ -148,7 +155,7 @@ class Metrics(EventListener):
     def request(
         self, route: str, outcome: str, reason: str, context: RequestContext, seconds: float
     ) -> None:
-        """Count a request that has ended."""
+        """Count an ended request."""
         self._requests[route, outcome, reason].inc()
         self._request_seconds[(route,)].observe(seconds)
         for timer in context.timers:
@@ -163,11 +170,11 @@ class Metrics(EventListener):
     def cache(self, result: CacheResult) -> None:
         self._lookups[(result,)].inc()
 
-    def cache_failed(self, why: CacheFailure) -> None:
-        self._cache_errors.labels(why).inc()
+    def cache_failed(self, cause: CacheFailure) -> None:
+        self._cache_errors.labels(cause).inc()
 
-    def decoder_died(self, cause: Death) -> None:
-        self._deaths.labels(cause).inc()
+    def decoder_exited(self, cause: ExitCause) -> None:
+        self._decoder_exits.labels(cause).inc()
 
     def collect(self) -> Iterable[Metric]:
         """Every metric without its `_created` series, which would double the size of a scrape."""
@@ -178,22 +185,22 @@ class Metrics(EventListener):
             yield metric
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """The body of a scrape and its media type, by the request's header `Accept`."""
+        """The body of a scrape and its media type, negotiated by the header `Accept`."""
         try:
             encode, media_type = choose_encoder(accept)
-        except (TypeError, ValueError):  # `Accept` names a version that is no version
+        except (TypeError, ValueError):  # `Accept` has an invalid version
             encode, media_type = choose_encoder("")
         return encode(self), media_type
 
 
-# `starttime`, field 22 of /proc/<pid>/stat, counted behind the name in brackets (proc(5)).
+# `starttime`, field 22 of /proc/<pid>/stat, counted after the name in brackets (proc(5)).
 START_TIME = 19
 
 
 def process_age_s() -> float:
-    """Seconds since the process began, to 10 ms; of its CPU time where there is no /proc."""
+    """Age of the process in seconds, to 10 ms; its CPU time where there is no /proc."""
     if sys.platform != "linux":
         return time.process_time()
-    behind_name = Path("/proc/self/stat").read_text().rpartition(")")[2]
-    started_s = int(behind_name.split()[START_TIME]) / os.sysconf("SC_CLK_TCK")
+    after_name = Path("/proc/self/stat").read_text().rpartition(")")[2]
+    started_s = int(after_name.split()[START_TIME]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s

@@ -13,35 +13,37 @@ from starlette.types import Scope
 from service.observability.context import RequestContext
 from service.observability.logs import ACCESS
 from service.observability.metrics import Metrics
-from service.observability.tracing import Traces
+from service.observability.tracing import SpanExporter
 
 MAX_PATH_CHARS = 200
-# Route of every path without one: a client may invent any number of paths.
+# Route label of unmatched paths, since a client may invent any number of paths.
 NO_ROUTE = "unmatched"
 
 access = logging.getLogger(ACCESS)
 
 
 class RequestRecorder:
-    """Records ended requests as metrics, spans and lines of the access log.
+    """Request recorder: writes each ended request to metrics, trace spans and the access log.
 
     Attributes
     ----------
-    running : the requests under way
+    running : contexts of the requests in progress
     """
 
-    def __init__(self, metrics: Metrics, traces: Traces | None, templates: RouteTemplates) -> None:
-        self._metrics, self._traces, self._templates = metrics, traces, templates
+    def __init__(
+        self, metrics: Metrics, span_exporter: SpanExporter | None, templates: RouteTemplates
+    ) -> None:
+        self._metrics, self._span_exporter, self._templates = metrics, span_exporter, templates
         self.running = metrics.running
 
     def record(self, scope: Scope, context: RequestContext) -> None:
-        """Record a request that ends now."""
+        """Record a request that has just ended."""
         self.running.discard(context)
         route, ended_s = self._route_of(scope), time.perf_counter()
         outcome, reason, cached = context.summary()
         self._metrics.request(route, outcome, reason, context, ended_s - context.started_s)
-        if self._traces is not None:
-            self._traces.request(f"{scope['method']} {route}", context, scope, ended_s)
+        if self._span_exporter is not None:
+            self._span_exporter.request(f"{scope['method']} {route}", context, scope, ended_s)
         if access.isEnabledFor(logging.INFO):
             fields = _fields(scope, context, route, ended_s)
             if outcome != "answered":
@@ -49,13 +51,13 @@ class RequestRecorder:
             if context.models:
                 fields |= {"models": [model.model for model in context.models], "cached": cached}
             message = f"{scope['method']} {route} {context.status}"
-            # Not `access.info`, which looks for the caller's file and line first.
+            # Not `access.info`, which first looks up the caller's file and line.
             extra = {"fields": fields}
             record = access.makeRecord(ACCESS, logging.INFO, "", 0, message, (), None, extra=extra)
             access.handle(record)
 
     def _route_of(self, scope: Scope) -> str:
-        """The route's template, as `/models/{name}`, of which there are few."""
+        """The template of the route, such as `/models/{name}`: a bounded number of labels."""
         path: str | None = getattr(scope.get("route"), "path", None)
         return path or self._templates.match(scope["path"])
 
@@ -78,7 +80,7 @@ def _fields(scope: Scope, context: RequestContext, route: str, ended_s: float) -
 
 
 class RouteTemplates:
-    """Finds the template of a path where Starlette found no route, as for a wrong method."""
+    """Finds the route template of a path if Starlette found no route, as for a wrong method."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         paths = dict.fromkeys(route.path for route in routes if isinstance(route, Route))

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces: a span for each request and each stage. Imported only where turned on."""
+"""OpenTelemetry traces: a span per request and per stage. The SDK is imported only if enabled."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 SERVICE = "tasteprint"
-PATH = "/v1/traces"  # of OTLP over HTTP, below the collector's address
+PATH = "/v1/traces"  # of OTLP over HTTP, appended to the collector's address
 EXPORT_TIMEOUT_S = 5.0
-# How long a collector that hangs may delay the end of the service.
+# How long a collector that hangs may delay the shutdown.
 CLOSE_TIMEOUT_S = 2.0
 
 
-def open_traces(settings: Settings, version: str) -> Traces | None:
-    """Traces that are exported to the collector of the settings; None without a collector.
+def open_span_exporter(settings: Settings, version: str) -> SpanExporter | None:
+    """Span exporter to the collector of the settings; None without a collector.
 
     Raises
     ------
     CannotStart
-        Where the extra `otel` is not installed.
+        If the extra `otel` is not installed.
     """
     if settings.otlp_endpoint is None:
         return None
@@ -44,11 +44,11 @@ def open_traces(settings: Settings, version: str) -> Traces | None:
             value=str(error.name),
             remedy="pip install -e '.[otel]' beside the code, or unset TASTEPRINT_OTLP_ENDPOINT",
         ) from error
-    return Traces(provider, version)
+    return SpanExporter(provider, version)
 
 
 def _provider(endpoint: str, version: str) -> TracerProvider:
-    """Exports spans in batches from a thread of its own; spans that cannot be sent are dropped.
+    """Tracer provider that exports spans in batches from its own thread, and drops unsent spans.
 
     Headers, certificates and sampling are set by the standard `OTEL_*` variables.
     """
@@ -58,7 +58,7 @@ def _provider(endpoint: str, version: str) -> TracerProvider:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     resource = Resource.create({"service.name": SERVICE, "service.version": version})
-    # Not the global provider, by which other libraries would trace themselves.
+    # Not the global provider, through which other libraries would export their own spans.
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     exporter = OTLPSpanExporter(
         endpoint=endpoint.rstrip("/").removesuffix(PATH) + PATH, timeout=EXPORT_TIMEOUT_S
@@ -67,8 +67,8 @@ def _provider(endpoint: str, version: str) -> TracerProvider:
     return provider
 
 
-class Traces:
-    """Makes the spans of a request after its end, from the durations of its context."""
+class SpanExporter:
+    """Span exporter: makes the spans of an ended request from the stage timings of its context."""
 
     def __init__(self, provider: TracerProvider, version: str) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -78,7 +78,7 @@ class Traces:
         self._propagator = TraceContextTextMapPropagator()
 
     def request(self, name: str, context: RequestContext, scope: Scope, ended_s: float) -> None:
-        """Export the span of an ended request, a child of its `traceparent`, and of each stage."""
+        """Export the span of an ended request, child of its `traceparent`, and a span per stage."""
         from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
         epoch_ns = time.time_ns() - _ns(time.perf_counter())
@@ -91,19 +91,19 @@ class Traces:
         )
         if context.outcome == "failed":
             span.set_status(StatusCode.ERROR, context.reason)
-        inside = set_span_in_context(span)
+        parent = set_span_in_context(span)
         for timer in context.timers:
             for stage, ms in timer.stages_ms.items():
                 end_ns = epoch_ns + _ns(timer.ended_s[stage])
-                part = self._tracer.start_span(stage, inside, start_time=end_ns - _ns(ms / 1e3))
-                part.end(end_ns)
+                child = self._tracer.start_span(stage, parent, start_time=end_ns - _ns(ms / 1e3))
+                child.end(end_ns)
         span.end(epoch_ns + _ns(ended_s))
 
     def _parent(self, scope: Scope) -> Context:
         return self._propagator.extract(Headers(scope=scope))
 
     async def close(self) -> None:
-        """Export the remaining spans; waits 2 s at most for a collector that does not answer."""
+        """Export the remaining spans; wait at most 2 s for a collector that does not answer."""
         done, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def shutdown() -> None:
@@ -111,7 +111,7 @@ class Traces:
             with contextlib.suppress(RuntimeError):  # the event loop is closed
                 loop.call_soon_threadsafe(done.set)
 
-        # A daemon thread: the event loop's end would wait for an executor's.
+        # A daemon thread, since closing the event loop would wait for an executor's threads.
         threading.Thread(target=shutdown, daemon=True, name="traces-end").start()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(done.wait(), CLOSE_TIMEOUT_S)

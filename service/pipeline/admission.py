@@ -10,15 +10,15 @@ from service.errors import Busy
 
 
 class Admission:
-    """Bounds the windows in work over all routes, from decoding to their answers.
+    """Admission control: bounds the windows in flight of all routes, from decoding to the answer.
 
-    A request of many windows works on a few at a time and holds places for these few alone, so that
+    A request of many windows works on a few at a time and holds slots for these few only, so that
     it cannot keep other requests out.
 
     Attributes
     ----------
-    limit : places
-    in_flight : places that are taken
+    limit : number of slots
+    in_flight : slots in use
     """
 
     def __init__(self, limit: int) -> None:
@@ -27,7 +27,7 @@ class Admission:
         self._freed = asyncio.Event()
 
     def check(self, n_windows: int = 1) -> None:
-        """Refuse what `admit` would refuse.
+        """Raise where `admit` would.
 
         Raises
         ------
@@ -36,32 +36,34 @@ class Admission:
         limit = self._limit_of(n_windows)
         if self.in_flight + min(n_windows, limit) > limit:
             raise Busy(
-                f"{self.in_flight} windows of audio are in work", value=self.in_flight, limit=limit
+                f"{self.in_flight} windows are in flight, the limit is {limit}",
+                value=self.in_flight,
+                limit=limit,
             )
 
     @contextmanager
     def admit(self, n_windows: int = 1) -> Iterator[None]:
-        """Hold a place for each window, or as many places as there are at all.
+        """Hold a slot for each window, at most as many as a request may hold.
 
         Raises
         ------
         Busy
         """
         self.check(n_windows)
-        places = min(n_windows, self._limit_of(n_windows))
-        self.in_flight += places
+        n_slots = min(n_windows, self._limit_of(n_windows))
+        self.in_flight += n_slots
         try:
             yield
         finally:
-            self.in_flight -= places
+            self.in_flight -= n_slots
             self._freed.set()
 
     def _limit_of(self, n_windows: int) -> int:
-        """Requests of many windows leave a quarter of the places to those of one window."""
+        """Requests of several windows leave a quarter of the slots to requests of one window."""
         return self.limit if n_windows == 1 else self.limit - self.limit // 4
 
     async def wait_for_room(self, n_windows: int = 1) -> None:
-        """Wait until `n_windows` would be admitted: for a batch, which is in no hurry."""
+        """Wait until `n_windows` would be admitted: for a batch, which may wait."""
         while True:
             try:
                 return self.check(n_windows)

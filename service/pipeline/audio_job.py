@@ -11,22 +11,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.audio.window_choice import WindowChoice
-from models.audio.windows import Windows, silent
-from models.card import OUTPUTS, AudioInput
+from models.audio.windows import Windows, silent_error
+from models.card import REQUIRED_OUTPUTS, AudioInput
 from models.errors import TasteprintError
 from service.cache.memory import Cache, cache_key
 from service.decoding.pool import DecodePool
 from service.errors import Busy
-from service.inference.batcher import Batcher, Inferred
+from service.inference.batcher import Batcher, WindowResult
 from service.inference.model import Model
 from service.observability.context import StageTimer
 from service.pipeline.admission import Admission
 from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.pipeline.single_flight import SingleFlight
-from service.schemas.responses import AudioHeard, Computed, Vector, WindowUsed
+from service.schemas.responses import AudioHeard, CachedAnswer, Vector, WindowUsed
 from service.transport.upload import Upload
 
-# Windows of one upload in work at a time, and so in memory; the others wait behind other requests.
+# Windows of one upload in flight, and so in memory, at a time; the rest queue after other requests.
 WINDOWS_AT_A_TIME = 4
 
 log = logging.getLogger("tasteprint")
@@ -34,28 +34,28 @@ log = logging.getLogger("tasteprint")
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """A model's outputs for some windows, a row for each of `windows.starts_s`.
+    """A model's outputs for some windows, one row for each of `windows.starts_s`.
 
     The samples of the windows are dropped.
     """
 
     windows: Windows
-    rows: list[Inferred]
+    rows: list[WindowResult]
 
     @classmethod
-    def of(cls, windows: Windows, rows: list[Inferred]) -> ModelOutputs:
+    def of(cls, windows: Windows, rows: list[WindowResult]) -> ModelOutputs:
         return cls(replace(windows, samples=np.empty((0, 0), np.float32)), rows)
 
     def __add__(self, later: ModelOutputs) -> ModelOutputs:
         starts_s = self.windows.starts_s + later.windows.starts_s
-        quiet_peak = max(self.windows.quiet_peak, later.windows.quiet_peak)
-        windows = replace(self.windows, starts_s=starts_s, quiet_peak=quiet_peak)
+        silent_peak = max(self.windows.silent_peak, later.windows.silent_peak)
+        windows = replace(self.windows, starts_s=starts_s, silent_peak=silent_peak)
         return ModelOutputs(windows, self.rows + later.rows)
 
 
 @dataclass(frozen=True)
-class Stages:
-    """The stages that every job of a service goes through."""
+class PipelineComponents:
+    """The components that every job of a service uses."""
 
     admission: Admission
     cache: Cache
@@ -64,24 +64,29 @@ class Stages:
 
 
 class AudioJob:
-    """The work on one upload and one choice of window, shared by the requests that ask for it.
+    """One upload and one choice of window, shared by all requests for both.
 
-    Each part of the audio is decoded once for an audio input and run once through each model, also
-    where several models or requests need it. The upload and its places are held until the last
-    `acquire` is over.
+    Each part of the audio is decoded once per audio input and run once through each model, also
+    where several models or requests need it. The upload and its admission slots are held until the
+    last `acquire` ends.
     """
 
     def __init__(
-        self, upload: Upload, sha256: str, window: str, choice: WindowChoice, stages: Stages
+        self,
+        upload: Upload,
+        sha256: str,
+        window: str,
+        choice: WindowChoice,
+        components: PipelineComponents,
     ) -> None:
         self._upload, self._sha256 = upload, sha256
         self._window, self._choice = window, choice
-        self._stages = stages
+        self._components = components
         self._answers: SingleFlight[str, ModelAnswer] = SingleFlight()
         self._outputs: SingleFlight[tuple[str, int], ModelOutputs] = SingleFlight(
-            keep=2 * len(stages.batchers)
+            keep=2 * len(components.batchers)
         )
-        # The models of a request go through the parts side by side: the latest parts are shared.
+        # The models of a request go through the parts concurrently: the latest parts are shared.
         self._decoded: SingleFlight[tuple[AudioInput, int], Windows] = SingleFlight(keep=2)
         self._is_admitted = False
         self._n_users = 0
@@ -90,7 +95,7 @@ class AudioJob:
 
     @contextmanager
     def acquire(self) -> Iterator[None]:
-        """Keep the job open; the last user closes it."""
+        """Context manager: keep the job open; the last user closes the job."""
         self._n_users += 1
         try:
             yield
@@ -107,36 +112,38 @@ class AudioJob:
 
     @property
     def n_computing(self) -> int:
-        """Answers under way."""
+        """Number of answers being computed."""
         return len(self._answers)
 
     async def answer(
-        self, asked: ModelRequest, known: Sequence[ModelAnswer | None]
+        self, model_request: ModelRequest, known: Sequence[ModelAnswer | None]
     ) -> list[ModelResult]:
-        """Every model's answer, or why it has none, in the order of the request.
+        """Each model's answer or error, in the order of the request.
 
         Parameters
         ----------
-        known : of each model the answer from the cache; None is computed
+        known : each model's answer from the cache; None where it has to be computed
         """
         models = [
-            model for model, answer in zip(asked.models, known, strict=True) if answer is None
+            model
+            for model, answer in zip(model_request.models, known, strict=True)
+            if answer is None
         ]
-        work = [self._answer_model(model, asked) for model in models]
+        work = [self._answer_model(model, model_request) for model in models]
         computed = iter(await asyncio.gather(*work, return_exceptions=True))
         return [answer or _result_or_raise(next(computed)) for answer in known]
 
-    async def _answer_model(self, model: Model, asked: ModelRequest) -> ModelAnswer:
+    async def _answer_model(self, model: Model, model_request: ModelRequest) -> ModelAnswer:
         while True:
             try:
-                return await self._compute_once(model, asked.timer)
+                return await self._compute_once(model, model_request.timer)
             except Busy:
-                if not asked.is_patient:
+                if not model_request.waits_for_admission:
                     raise
-                await self._stages.admission.wait_for_room(self._windows_at_a_time)
+                await self._components.admission.wait_for_room(self._windows_at_a_time)
 
     async def _compute_once(self, model: Model, timer: StageTimer) -> ModelAnswer:
-        """The answer of the computation under way, else of a new one."""
+        """The answer of the running computation, else of a new one."""
         is_shared = self.is_computing(model)
         answer = self._answers.call(model.card.name, self._compute, model, timer)
         if not is_shared:
@@ -152,21 +159,21 @@ class AudioJob:
                 computed = await self._compute_from_audio(model, timer)
             key = self._key_of(model)
             with timer.stage("remember"):
-                await self._stages.cache.put(key, computed)
+                await self._components.cache.put(key, computed)
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("computed %s: %s", key, timer.header())
         return ModelAnswer(model, computed, cached=False)
 
     def _admit(self) -> None:
-        """Hold places for everything that this job computes, until it closes.
+        """Hold admission slots for everything that this job computes, until the job closes.
 
         Raises
         ------
         Busy
         """
         if not self._is_admitted:
-            places = self._stages.admission.admit(self._windows_at_a_time)
-            self._on_close.enter_context(places)
+            slots = self._components.admission.admit(self._windows_at_a_time)
+            self._on_close.enter_context(slots)
             self._is_admitted = True
 
     @property
@@ -178,32 +185,35 @@ class AudioJob:
 
     async def _compute_from_encoder_answer(
         self, model: Model, timer: StageTimer
-    ) -> Computed | None:
+    ) -> CachedAnswer | None:
         """A head's answer from the cached answer of its encoder, without decoding.
 
-        None where there is none in the cache, or one that is the mean of several windows: a head
-        is run on each window.
+        None where the cache has no answer of the encoder, or the mean of several windows: a head is
+        run on each window.
         """
         if model.encoder is None:
             return None
-        known = await self._stages.cache.get(self._key_of(model.encoder))
+        known = await self._components.cache.get(self._key_of(model.encoder))
         if known is None or len(known.window.starts) > 1:
             return None
         vector = np.array(known.outputs[model.input_name], np.float32)
-        row = await self._stages.batchers[model.card.name].run(vector)
+        row = await self._components.batchers[model.card.name].run(vector)
         _time_inference([row], timer)
         outputs = known.outputs | {name: _mean([row], name) for name in model.output_names}
-        kept = {name: outputs[name] for name in sorted(OUTPUTS[model.card.kind])}
+        kept = {name: outputs[name] for name in sorted(REQUIRED_OUTPUTS[model.card.kind])}
         return known.model_copy(update={"outputs": kept})
 
-    async def _compute_from_audio(self, model: Model, timer: StageTimer) -> Computed:
+    async def _compute_from_audio(self, model: Model, timer: StageTimer) -> CachedAnswer:
         with timer.stage("decode"):
             await self._decode_once(model.card.audio, 0)
         outputs = await self.run_model(model)
         _time_inference(outputs.rows, timer)
-        facts = outputs.windows.facts
-        return Computed(
-            outputs={name: _mean(outputs.rows, name) for name in sorted(OUTPUTS[model.card.kind])},
+        info = outputs.windows.info
+        return CachedAnswer(
+            outputs={
+                name: _mean(outputs.rows, name)
+                for name in sorted(REQUIRED_OUTPUTS[model.card.kind])
+            },
             window=WindowUsed(
                 starts=[round(start_s, 6) for start_s in outputs.windows.starts_s],
                 seconds=model.card.audio.window_s,
@@ -211,15 +221,15 @@ class AudioJob:
             ),
             audio=AudioHeard(
                 sha256=self._sha256,
-                duration=round(facts.duration_s, 6),
-                codec=facts.codec,
-                rate=facts.sample_rate,
-                channels=facts.channels,
+                duration=round(info.duration_s, 6),
+                codec=info.codec,
+                rate=info.sample_rate,
+                channels=info.channels,
             ),
         )
 
     async def run_model(self, model: Model) -> ModelOutputs:
-        """A model's outputs for every chosen window, some windows at a time.
+        """Run a model on every chosen window, some windows at a time.
 
         Raises
         ------
@@ -229,7 +239,7 @@ class AudioJob:
         for first in range(WINDOWS_AT_A_TIME, outputs.windows.n_chosen, WINDOWS_AT_A_TIME):
             outputs += await self._run_once(model, first)
         if not outputs.rows:
-            raise silent(outputs.windows.quiet_peak)
+            raise silent_error(outputs.windows.silent_peak)
         return outputs
 
     async def _run_once(self, model: Model, first: int) -> ModelOutputs:
@@ -237,7 +247,7 @@ class AudioJob:
         return await self._outputs.call((model.card.name, first), self._run, model, first)
 
     async def _run(self, model: Model, first: int) -> ModelOutputs:
-        batcher = self._stages.batchers[model.card.name]
+        batcher = self._components.batchers[model.card.name]
         if model.encoder is None:
             windows = await self._decode_once(model.card.audio, first)
             return ModelOutputs.of(
@@ -247,7 +257,7 @@ class AudioJob:
         inputs = [row.outputs[model.input_name] for row in encoded.rows]
         heads = await asyncio.gather(*map(batcher.run, inputs))
         rows = [
-            Inferred(
+            WindowResult(
                 model.merge_outputs(row.outputs, head.outputs),
                 row.queue_ms + head.queue_ms,
                 row.infer_ms + head.infer_ms,
@@ -263,28 +273,28 @@ class AudioJob:
     async def _decode(self, audio: AudioInput, first: int) -> Windows:
         part = slice(first, first + WINDOWS_AT_A_TIME)
         path = await self._upload.path()
-        return await self._stages.decoders.decode(path, audio, self._window, part=part)
+        return await self._components.decoders.decode(path, audio, self._window, part=part)
 
     async def close(self) -> None:
-        """Cancel what is being computed, and wait for its end."""
+        """Cancel the running computations, and wait until they have ended."""
         await self._answers.close()
 
 
 def _result_or_raise(result: ModelAnswer | BaseException) -> ModelResult:
-    """An answer, or an error of one model; any other exception is raised."""
+    """Return an answer, or an error of one model; raise any other exception."""
     if isinstance(result, ModelAnswer | TasteprintError):
         return result
     raise result
 
 
-def _time_inference(rows: list[Inferred], timer: StageTimer) -> None:
+def _time_inference(rows: list[WindowResult], timer: StageTimer) -> None:
     infer_ms = max([row.infer_ms for row in rows])
     timer.add("queue", max([row.queue_ms for row in rows]), ago_ms=infer_ms)
     timer.add("infer", infer_ms)
 
 
-def _mean(rows: list[Inferred], output: str) -> Vector:
-    """Mean over windows as numbers that read back to the same float32: (n, dim) -> (dim,)."""
+def _mean(rows: list[WindowResult], output: str) -> Vector:
+    """Mean over windows as numbers that parse to the same float32: (n, dim) -> (dim,)."""
     vector = np.stack([row.outputs[output] for row in rows]).mean(0)
-    # The shortest decimal of each float32, not the twice as long one of its float64.
+    # The shortest decimal of each float32, half as long as that of its float64.
     return [float(str(value)) for value in vector]

@@ -1,4 +1,4 @@
-"""Cancellation of work whose client has disconnected, or whose deadline has passed."""
+"""Cancellation of work whose client disconnected, or whose deadline has passed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ T = TypeVar("T")
 async def run_until_disconnect(
     request: Request, work: Coroutine[Any, Any, T], deadline_s: float | None
 ) -> T:
-    """The result of `work`, which a disconnect or the deadline cancels, also in its queues.
+    """Await `work`; cancel it, also where it waits in a queue, on a disconnect or at the deadline.
 
-    The request's body has been read: the next message that the request receives is
+    The request's body must have been read: the next message that the request receives is
     `http.disconnect`.
 
     Raises
@@ -26,24 +26,24 @@ async def run_until_disconnect(
     DeadlineExceeded, ClientDisconnect
     """
     working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_disconnected(request))
-    both: set[asyncio.Task[Any]] = {working, leaving}
+    disconnect = asyncio.create_task(_wait_for_disconnect(request))
+    both: set[asyncio.Task[Any]] = {working, disconnect}
     try:
         await asyncio.wait(both, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        if leaving.done():
+        if disconnect.done():
             raise ClientDisconnect
         raise _deadline_exceeded(deadline_s)
     finally:
-        leaving.cancel()
+        disconnect.cancel()
         if not working.done():
             working.cancel()
             await asyncio.wait({working})
 
 
 async def with_deadline(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled at the deadline.
+    """Await `work`; cancel it at the deadline.
 
     Raises
     ------
@@ -57,9 +57,11 @@ async def with_deadline(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:
 
 
 def _deadline_exceeded(deadline_s: float | None) -> DeadlineExceeded:
-    return DeadlineExceeded(f"there was no answer within {deadline_s:g} s", limit=deadline_s)
+    return DeadlineExceeded(
+        f"the answer took longer than the deadline of {deadline_s:g} s", limit=deadline_s
+    )
 
 
-async def _disconnected(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -8,30 +8,30 @@ from models.audio.window_choice import WindowChoice
 from models.errors import TasteprintError
 from service.inference.model import Model
 from service.observability.context import StageTimer
-from service.schemas.responses import Computed
+from service.schemas.responses import CachedAnswer
 
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """The answers of one or several models for one upload.
+    """Request to run one or several models on one upload.
 
     Attributes
     ----------
-    is_patient : whether the request waits for admission; else it is refused where there is no room
+    waits_for_admission : whether to wait where the service is busy, instead of raising `Busy`
     """
 
     models: tuple[Model, ...]
     window: WindowChoice
     timer: StageTimer
-    is_patient: bool = False
+    waits_for_admission: bool = False
 
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """A model's answer; `cached` where it was not computed for this request."""
+    """One model's answer; `cached` where it was not computed for this request."""
 
     model: Model
-    computed: Computed
+    computed: CachedAnswer
     cached: bool
 
 

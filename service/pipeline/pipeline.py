@@ -20,7 +20,7 @@ from service.inference.registry import ModelRegistry
 from service.observability.context import ModelOutcome, RequestContext, outcome_of, reason_of
 from service.observability.events import NO_LISTENER, EventListener
 from service.pipeline.admission import Admission
-from service.pipeline.audio_job import AudioJob, Stages
+from service.pipeline.audio_job import AudioJob, PipelineComponents
 from service.pipeline.cancellation import run_until_disconnect
 from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.settings import Settings
@@ -28,17 +28,17 @@ from service.transport.single_upload import receive_upload
 from service.transport.upload import Upload, UploadBudget
 
 Results = list[ModelResult]
-# Awaits the work on an upload, and cancels it where its client or its deadline says so.
-Guard = Callable[[Coroutine[Any, Any, Results]], Awaitable[Results]]
+# Cancellation policy: awaits the work on an upload, and cancels it on a disconnect or a deadline.
+CancellationPolicy = Callable[[Coroutine[Any, Any, Results]], Awaitable[Results]]
 
 
 class Pipeline:
-    """The stages of a service, each made once, and the order in which an upload passes them.
+    """Owner of the service's components, and of the order in which an upload passes through them.
 
     Attributes
     ----------
-    jobs : the work under way, by the upload's SHA-256 and its window
-    requests : how many are under way
+    jobs : running jobs, by the upload's SHA-256 and its window
+    requests : number of requests in progress
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Pipeline:
     ) -> None:
         self.settings = settings
         self.models = models
-        # None where its bundle was refused: the service starts all the same.
+        # None where the bundle was refused: the service starts anyway.
         self._default_encoder = models.loaded.get(settings.default_model)
         self._listener = listener
         self.upload_budget = UploadBudget(settings.max_held_bytes)
@@ -72,11 +72,11 @@ class Pipeline:
         await self.cache.close()
 
     def stop(self) -> None:
-        """Take no more requests; those under way are finished."""
+        """Accept no more requests; requests in progress are finished."""
         self.stopping = True
 
     def encoder(self, name: str | None) -> Model:
-        """The model of that name, or the default of `/embed`.
+        """The model of that name, or the default model of `/embed`.
 
         Raises
         ------
@@ -87,18 +87,18 @@ class Pipeline:
         return self.models.find(name or self.settings.default_model)
 
     def check_open(self) -> None:
-        """Refuse a request where the service is stopping.
+        """Raise if the service is shutting down.
 
         Raises
         ------
         Stopping
         """
         if self.stopping:
-            raise Stopping("the service is stopping")
+            raise Stopping("the service is shutting down")
 
     @contextmanager
     def track(self) -> Iterator[None]:
-        """Count a request from its first byte to its answer: a shutdown waits for those counted.
+        """Count a request from its first byte to its answer: a shutdown waits for counted requests.
 
         Raises
         ------
@@ -111,37 +111,45 @@ class Pipeline:
         finally:
             self.requests -= 1
 
-    async def receive_and_answer(self, request: Request, asked: ModelRequest) -> Results:
-        """Receive the one upload of a request, and answer it.
+    async def receive_and_answer(self, request: Request, model_request: ModelRequest) -> Results:
+        """Receive the one upload of a request, and run the requested models on it.
 
         Raises
         ------
         TasteprintError
-            Where there is no upload to answer, no room, or no time left.
+            Where the upload is invalid, the service is busy, or the deadline has passed.
         """
         with self.track():
-            self.admission.check()  # before the body is read: a full service refuses at once
-            with asked.timer.stage("upload"):
+            self.admission.check()  # before the body is read: a busy service refuses at once
+            with model_request.timer.stage("upload"):
                 upload = await receive_upload(request, self.settings, self.upload_budget)
             deadline_s = self.settings.deadline_s
-            guard = partial(run_until_disconnect, request, deadline_s=deadline_s)
-            return await self.answer(upload, asked, guard)
+            policy = partial(run_until_disconnect, request, deadline_s=deadline_s)
+            return await self.answer(upload, model_request, policy)
 
-    async def answer(self, upload: Upload, asked: ModelRequest, guard: Guard) -> Results:
-        """What each model answers to one upload, or why it does not, in the order asked for.
+    async def answer(
+        self, upload: Upload, model_request: ModelRequest, policy: CancellationPolicy
+    ) -> Results:
+        """Each model's answer or error for one upload, in the order of the request.
 
-        The upload is closed at the end.
+        Closes the upload.
+
+        Parameters
+        ----------
+        policy : awaits the work, and cancels it on a disconnect or at a deadline
         """
         with ExitStack() as on_exit:
             on_exit.callback(upload.close)
-            with asked.timer.stage("cache"):
-                sha256, window = upload.sha256, asked.window.text
-                known = [await self.look_up(sha256, window, model) for model in asked.models]
+            with model_request.timer.stage("cache"):
+                sha256, window = upload.sha256, model_request.window.text
+                known = [
+                    await self.look_up(sha256, window, model) for model in model_request.models
+                ]
             if all(known):
                 return [answer for answer in known if answer]
             on_exit.pop_all()  # from here on the job owns the upload
-        with self._join_job(upload, sha256, window, asked.window) as job:
-            return await guard(job.answer(asked, known))
+        with self._join_job(upload, sha256, window, model_request.window) as job:
+            return await policy(job.answer(model_request, known))
 
     async def look_up(self, sha256: str, window: str, model: Model) -> ModelAnswer | None:
         """The cached answer of a model; None also where the answer is being computed."""
@@ -156,20 +164,20 @@ class Pipeline:
     def _join_job(
         self, upload: Upload, sha256: str, window: str, choice: WindowChoice
     ) -> Iterator[AudioJob]:
-        """The job of that audio and window that is under way, else a new one."""
+        """Context manager: the running job of that audio and window, else a new one."""
         key = f"{sha256}:{window}"
         job = self.jobs.get(key)
         if job is not None:
             upload.close()
         else:
-            job = self.jobs[key] = AudioJob(upload, sha256, window, choice, self.stages())
+            job = self.jobs[key] = AudioJob(upload, sha256, window, choice, self.components())
             job.on_close(lambda: self.jobs.pop(key))
         with job.acquire():
             yield job
 
-    def stages(self) -> Stages:
-        """The stages that a job goes through."""
-        return Stages(self.admission, self.cache, self.decoders, self.batchers)
+    def components(self) -> PipelineComponents:
+        """The components that a job uses."""
+        return PipelineComponents(self.admission, self.cache, self.decoders, self.batchers)
 
 
 def pipeline_of(request: Request) -> Pipeline:
@@ -179,12 +187,12 @@ def pipeline_of(request: Request) -> Pipeline:
 
 
 def raise_if_error(result: ModelResult) -> ModelAnswer:
-    """The answer of one model.
+    """Return the answer of one model, or raise its error.
 
     Raises
     ------
     TasteprintError
-        Where the result is one.
+        If the result is an error.
     """
     if isinstance(result, TasteprintError):
         raise result
@@ -194,7 +202,7 @@ def raise_if_error(result: ModelResult) -> ModelAnswer:
 def note_outcomes(
     context: RequestContext, models: Sequence[Model], results: Sequence[ModelResult]
 ) -> None:
-    """Note in the request's context what each model answered, or why it did not."""
+    """Record each model's outcome in the request context."""
     for model, result in zip(models, results, strict=True):
         context.models.append(_outcome_of(model.card.name, result))
 

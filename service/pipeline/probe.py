@@ -1,4 +1,4 @@
-"""Readiness probe: a short sound through a real decoder and the real queue of every model."""
+"""Readiness probe: a short sound through a decoder process and the queue of every model."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from service.schemas.responses import Readiness, RefusedModel
 from service.transport.upload import Upload, UploadBudget
 
 PROBE_TIMEOUT_S = 10.0
-PROOF_S = 1.0
+VALID_S = 1.0
 
 log = logging.getLogger("tasteprint")
 
 
-class Probe:
-    """Proves that the service answers; concurrent calls share one probe.
+class ReadinessProbe:
+    """Readiness probe: checks that the service answers; concurrent calls share one run.
 
-    A proof holds for a second, so that frequent calls take no noticeable part of the machine.
+    A success is valid for a second, so that frequent calls cost next to nothing.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -37,11 +37,11 @@ class Probe:
         self._probes: SingleFlight[str, float] = SingleFlight()
         models = pipeline.models.loaded.values()
         self._sound = probe_sound(max(1.0, *(model.card.audio.min_audio_s for model in models)))
-        self._proven_until_s = 0.0
+        self._valid_until_s = 0.0
         self._probe_ms = 0.0
 
     async def ready(self, *, details: bool = True) -> Readiness:
-        """Proof for a load balancer that the service answers.
+        """Run the probe, or return the last success where it is still valid.
 
         Parameters
         ----------
@@ -53,9 +53,9 @@ class Probe:
             Where the probe fails or takes longer than 10 s, or the service is stopping.
         """
         self._pipeline.check_open()
-        if time.monotonic() >= self._proven_until_s:
+        if time.monotonic() >= self._valid_until_s:
             self._probe_ms = await self._probes.call("probe", self._run)
-            self._proven_until_s = time.monotonic() + PROOF_S
+            self._valid_until_s = time.monotonic() + VALID_S
         ready = Readiness(status="ready", probe_ms=self._probe_ms)
         return ready.model_copy(update=self._details()) if details else ready
 
@@ -71,24 +71,24 @@ class Probe:
         }
 
     async def _run(self) -> float:
-        """Milliseconds that the probe took."""
+        """Run the probe; returns its duration in milliseconds."""
         started_s = time.perf_counter()
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self._run_every_model()
         except TasteprintError as error:
-            log.error("the probe failed: %s", error)
-            raise Unavailable(f"the probe failed ({type(error).__name__})") from error
+            log.error("the readiness probe failed: %s", error)
+            raise Unavailable(f"the readiness probe failed ({type(error).__name__})") from error
         except TimeoutError as error:
-            raise Unavailable("the probe got no answer in time", limit=PROBE_TIMEOUT_S) from error
+            raise Unavailable("the readiness probe timed out", limit=PROBE_TIMEOUT_S) from error
         return round(1e3 * (time.perf_counter() - started_s), 2)
 
     async def _run_every_model(self) -> None:
         size = len(self._sound)
         upload = Upload(size, UploadBudget(size))
         upload.write(self._sound)
-        choice, stages = WindowChoice(), self._pipeline.stages()
-        job = AudioJob(upload, upload.sha256, choice.text, choice, stages)
+        choice, components = WindowChoice(), self._pipeline.components()
+        job = AudioJob(upload, upload.sha256, choice.text, choice, components)
         with job.acquire():
             for model in self._pipeline.models.loaded.values():
                 await job.run_model(model)
@@ -98,7 +98,7 @@ class Probe:
 
 
 def probe_sound(seconds: float) -> bytes:
-    """Quiet noise as a WAV file."""
+    """Noise at a tenth of full scale as a WAV file of that length."""
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, math.ceil(16_000 * seconds))
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:

@@ -22,14 +22,14 @@ class _Flight(Generic[T]):
 
 @dataclass(eq=False)
 class SingleFlight(Generic[K, T]):
-    """Computations by key, shared by the calls that come while they run.
+    """Single-flight: calls with a key whose computation is running wait for its result.
 
-    No call owns a computation: the computation goes on where a caller is cancelled, and is
-    cancelled with the last of its callers.
+    No caller owns a computation: it continues where a caller is cancelled, and is cancelled with
+    its last caller.
 
     Attributes
     ----------
-    keep : how many of the latest results stay, for calls that come after the computation
+    keep : number of latest results to keep for later calls
     """
 
     keep: int = 0
@@ -40,17 +40,17 @@ class SingleFlight(Generic[K, T]):
         return key in self._running
 
     def __len__(self) -> int:
-        """Computations under way."""
+        """Number of running computations."""
         return len(self._running)
 
     def call(
         self, key: K, compute: Callable[..., Coroutine[Any, Any, T]], *arguments: Any
     ) -> asyncio.Future[T]:
-        """The kept result of that key, that of the computation under way, or of a new one.
+        """Future of the key's kept result, of its running computation, or of a new one.
 
         Parameters
         ----------
-        compute : makes the computation of `arguments` where a new one is needed
+        compute : coroutine function, called with `arguments` to start a new computation
         """
         if key in self._kept:
             kept: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -78,7 +78,7 @@ class SingleFlight(Generic[K, T]):
     def _on_done(self, key: K, flight: _Flight[T]) -> None:
         if self._running.get(key) is flight:
             del self._running[key]
-        # Looking at the exception keeps asyncio from reporting it where every caller has left.
+        # Retrieving the exception keeps asyncio from logging it where every caller was cancelled.
         if flight.task.cancelled() or flight.task.exception():
             return
         if self.keep:
@@ -87,7 +87,7 @@ class SingleFlight(Generic[K, T]):
                 self._kept.popitem(last=False)
 
     async def close(self) -> None:
-        """Cancel every computation, and wait for its end."""
+        """Cancel every computation, and wait until all have ended."""
         tasks = [flight.task for flight in self._running.values()]
         for task in tasks:
             task.cancel()

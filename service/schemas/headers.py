@@ -6,7 +6,7 @@ REQUEST_ID = "X-Request-ID"
 RETRY_AFTER = "Retry-After"
 SERVER_TIMING = "Server-Timing"
 WWW_AUTHENTICATE = "WWW-Authenticate"
-# Of an answer as bare numbers (`Accept: application/octet-stream`).
+# Headers of an answer in raw float32 (`Accept: application/octet-stream`).
 OUTPUTS = "Tasteprint-Outputs"
 MODEL = "Tasteprint-Model"
 DIGEST = "Tasteprint-Digest"
@@ -14,7 +14,7 @@ PRECISION = "Tasteprint-Precision"
 AUDIO = "Tasteprint-Audio"
 CACHED = "Tasteprint-Cached"
 
-# Access-Control-Expose-Headers: what pages of other origins may read beside a few that all may.
+# Access-Control-Expose-Headers: headers that pages of other origins may read.
 EXPOSED = (
     RETRY_AFTER,
     SERVER_TIMING,

@@ -19,25 +19,25 @@ Window = Annotated[
     AfterValidator(_check_window),
     Field(
         description="`middle`, `start`, `all` (mean over consecutive windows), or an offset in s.",
-        # For readers of the schema: the validator's error says it in words.
+        # For readers of the schema only: the validator has a clearer error message.
         json_schema_extra={"pattern": r"^(middle|start|all|[0-9]{1,6}(\.[0-9]{1,6})?)$"},
     ),
 ]
-Features = Annotated[
-    bool, Field(description="`false` leaves the features (penultimate layer) out.")
-]
+Features = Annotated[bool, Field(description="`false` omits the features (penultimate layer).")]
 Vectors = Annotated[
     bool, Field(description="`true` adds a classifier's or regressor's own embedding and features.")
 ]
 
 
 class NoQuery(BaseModel):
-    """No parameters: any parameter is refused, not ignored."""
+    """Query without parameters: any parameter is refused, not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class EmbedQuery(NoQuery):
+    """Query of the embedding routes."""
+
     model: str | None = Field(
         default=None, description="Name from GET /models; default: TASTEPRINT_DEFAULT_MODEL."
     )
@@ -46,6 +46,8 @@ class EmbedQuery(NoQuery):
 
 
 class TaskQuery(NoQuery):
+    """Query of `/classify/{task}` and `/regress/{task}`."""
+
     model: str | None = Field(
         default=None, description="A model of this task; default: the model named like the task."
     )
@@ -54,6 +56,8 @@ class TaskQuery(NoQuery):
 
 
 class AnalyzeQuery(NoQuery):
+    """Query of `/analyze`."""
+
     models: list[str] = Field(
         default=[],
         description="Names from GET /models, separated by commas or repeated; default: all.",

@@ -21,6 +21,8 @@ OwnFeatures = Annotated[
 
 
 class Answer(BaseModel):
+    """Base of the response schemas: immutable, and unknown fields are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -38,7 +40,7 @@ class ModelUsed(Answer):
 
 
 class WindowUsed(Answer):
-    """The stretch of audio that the model was run on."""
+    """The windows of audio that the model was run on."""
 
     starts: list[float] = Field(
         description="Start of each window in seconds; one window unless `all`."
@@ -50,7 +52,7 @@ class WindowUsed(Answer):
 
 
 class AudioHeard(Answer):
-    """Facts of the uploaded file."""
+    """Metadata of the uploaded file."""
 
     sha256: Sha256 = Field(description="SHA-256 of the file's bytes.")
     duration: float = Field(description="Duration in seconds.")
@@ -59,8 +61,8 @@ class AudioHeard(Answer):
     channels: int
 
 
-class Computed(Answer):
-    """The cached answer of a model for an audio and a window."""
+class CachedAnswer(Answer):
+    """A model's answer for an audio and a window, as the cache stores it."""
 
     outputs: dict[str, Vector] = Field(
         description="Mean over the windows, by the name of the output."
@@ -97,7 +99,7 @@ class Problem(BaseModel):
 
 
 class BatchLine(Answer):
-    """The answer or the problem of one file; a problem without `index` is one of the body."""
+    """The answer or the problem of one file; a problem without `index` concerns the body."""
 
     index: int | None = Field(default=None, description="Position of the file in the body, from 0.")
     file: str | None = Field(default=None, description="Name of the file, as the client sent it.")
@@ -106,6 +108,8 @@ class BatchLine(Answer):
 
 
 class Label(Answer):
+    """A label of a classifier and its probability."""
+
     label: str = Field(examples=["jazz"])
     probability: float
 
@@ -135,7 +139,7 @@ class Regression(Answer):
 
 
 class Analysed(Answer):
-    """One model's part of an analysis: the answer of its own route, or its problem."""
+    """One model's result in an analysis: the answer of its own route, or its problem."""
 
     model: ModelUsed
     kind: Kind
@@ -190,16 +194,20 @@ class RefusedModel(Answer):
 
 
 class ModelList(Answer):
+    """Loaded models and refused bundles."""
+
     models: list[ModelCard]
     refused: list[RefusedModel]
 
 
 class Health(Answer):
+    """Liveness."""
+
     status: str = Field(examples=["ok"])
 
 
 class Readiness(Answer):
-    """Proof that a probe passed decoder, queues and models, in `probe_ms` milliseconds."""
+    """Readiness: a probe passed decoder, queues and models in `probe_ms` milliseconds."""
 
     status: str = Field(examples=["ready"])
     probe_ms: float
@@ -207,5 +215,9 @@ class Readiness(Answer):
         default=None,
         description="Execution provider by model. Left out where API keys are required.",
     )
-    cache: str | None = Field(default=None, description="Likewise.")
-    refused: list[RefusedModel] | None = Field(default=None, description="Likewise.")
+    cache: str | None = Field(
+        default=None, description="The cache in use. Left out where API keys are required."
+    )
+    refused: list[RefusedModel] | None = Field(
+        default=None, description="Refused bundles. Left out where API keys are required."
+    )

@@ -11,13 +11,19 @@ from models.errors import TasteprintError
 from service.errors import EmptyUpload, NoFile, TooManyFiles
 from service.settings import Settings
 from service.transport.body import MULTIPART, media_type, unsupported_body
-from service.transport.multipart import MultipartParser, PartHead, Sink, check_complete, check_field
+from service.transport.multipart import (
+    MultipartParser,
+    PartHeaders,
+    Sink,
+    check_complete,
+    check_field,
+)
 from service.transport.upload import Upload, UploadBudget
 
 
 @dataclass
 class BatchFile:
-    """One file of the body; after an error the rest of its bytes is skipped."""
+    """One file of the body; after an error the rest of the file's bytes is skipped."""
 
     index: int
     name: str
@@ -37,7 +43,7 @@ class BatchFile:
         self.close()
 
     def hand_over(self) -> Upload:
-        """The upload, which the caller closes from now on.
+        """The upload; from now on the caller has to close it.
 
         Raises
         ------
@@ -55,7 +61,7 @@ class BatchFile:
 
 
 class BatchFiles:
-    """The files of a multipart body, in the order in which they become complete."""
+    """Multipart files receiver: yields the files of a body as they become complete."""
 
     def __init__(self, request: Request, settings: Settings, budget: UploadBudget) -> None:
         kind, options = media_type(request)
@@ -69,12 +75,12 @@ class BatchFiles:
         self._count = 0
 
     def feed(self, chunk: bytes) -> Iterator[BatchFile]:
-        """Take in the next bytes, and yield each file that they complete before parsing on.
+        """Parse the next bytes, and yield each file that they complete before parsing on.
 
         Raises
         ------
         BadUpload
-            Where the body itself is malformed.
+            If the body itself is malformed.
         """
         for _ in self._body.parts(chunk):
             assert self._incomplete is not None
@@ -90,19 +96,19 @@ class BatchFiles:
         """
         check_complete(self._body)
         if not self._count:
-            raise NoFile("the multipart body holds no part")
+            raise NoFile("the multipart body has no part")
 
-    def _begin_part(self, head: PartHead) -> Sink:
-        check_field(head)
+    def _begin_part(self, headers: PartHeaders) -> Sink:
+        check_field(headers)
         if self._count == (limit := self._settings.max_batch_files):
             raise TooManyFiles(
-                f"the request holds more than {limit} files",
+                f"the request has more than {limit} files",
                 value=limit + 1,
                 limit=limit,
                 remedy="send the rest in another request",
             )
         upload = Upload(self._settings.max_upload_bytes, self._budget)
-        self._incomplete = BatchFile(self._count, head.filename, upload)
+        self._incomplete = BatchFile(self._count, headers.filename, upload)
         self._count += 1
         return self._incomplete.write
 
@@ -113,7 +119,7 @@ class BatchFiles:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the incomplete file; complete files are their owners'."""
+        """Bytes of the incomplete file; complete files belong to their owners."""
         return 0 if self._incomplete is None else self._incomplete.upload.held_bytes
 
     def close(self) -> None:

@@ -24,27 +24,27 @@ DELIVERY_EXTENSION = "tasteprint.delivery"
 
 
 class BodyReceiver(Protocol):
-    """Takes in a body that is delivered directly; its methods may not raise."""
+    """Receiver of a body that the server delivers directly; its methods must not raise."""
 
     def on_data(self, data: bytes) -> None: ...
 
     def on_end(self) -> None: ...
 
     def on_disconnect(self) -> None:
-        """The client has left before the end."""
+        """The client disconnected before the end."""
 
 
 Deliver = Callable[[BodyReceiver], None]
 
 
 def find_delivery(scope: Scope) -> Deliver | None:
-    """The server's function that delivers the body directly; None where it has none."""
+    """The server's function that delivers the body directly; None without that extension."""
     extension: dict[str, Deliver] = scope.get("extensions", {}).get(DELIVERY_EXTENSION, {})
     return extension.get("deliver")
 
 
 def content_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """`Content-Length`; 0 without one. The parser accepts blanks and leading zeros."""
+    """`Content-Length`; 0 without one. The HTTP parser accepts blanks and leading zeros."""
     for name, value in headers:
         if name == b"content-length":
             return int(value.strip().lstrip(b"0")[:20] or 0)
@@ -52,12 +52,12 @@ def content_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
 
 
 def media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
-    """The body's type and its options, as `boundary`; an empty type where none is stated.
+    """The body's media type and its options, such as `boundary`; an empty type without the header.
 
     Raises
     ------
     UnsupportedBody
-        Where the header is too long to parse.
+        If the header is too long to parse.
     """
     stated = request.headers.get("content-type", "")
     if len(stated) > MAX_TYPE_BYTES:
@@ -68,83 +68,84 @@ def media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
 
 def unsupported_body(kind: str, limit: str) -> UnsupportedBody:
     name = kind[:64] or "no type"
-    return UnsupportedBody(f"a body of type {name} is not read", value=name, limit=limit)
+    return UnsupportedBody(f"a body of type {name} is not supported", value=name, limit=limit)
 
 
 class UploadRate:
-    """The time that a client has left: the allowed silence, less its delay behind the minimum rate.
+    """Minimum upload rate: the idle time that a client has left.
 
-    A fast start does not pay for a slow end, and time spent by the service does not count.
+    It is the allowed idle time less the client's delay behind the minimum rate. A fast start does
+    not make up for a slow end, and time spent by the service does not count.
 
     Attributes
     ----------
-    deadline_s : on the event loop's clock
-    received_bytes : so far
+    deadline_s : when the idle time is used up, on the event loop's clock
+    received_bytes : bytes received so far
     """
 
     def __init__(self, settings: Settings) -> None:
         self._loop = asyncio.get_running_loop()
         self._min_bytes_per_s = settings.min_upload_bytes_per_s
-        self._max_silence_s = self._left_s = settings.upload_timeout_s
-        self.deadline_s = self._loop.time() + self._max_silence_s
+        self._max_idle_s = self._left_s = settings.upload_timeout_s
+        self.deadline_s = self._loop.time() + self._max_idle_s
         self.received_bytes = 0
 
     @property
     def behind_s(self) -> float:
-        """The delay behind the minimum rate, in seconds of the allowed silence."""
-        return self._max_silence_s - (self.deadline_s - self._loop.time())
+        """The delay behind the minimum rate, in seconds of the allowed idle time."""
+        return self._max_idle_s - (self.deadline_s - self._loop.time())
 
     def stop(self, received_bytes: int) -> None:
-        """So many bytes have arrived: the clock stands still until `start`."""
+        """Stop the clock until `start`, since this number of bytes has arrived."""
         self.received_bytes += received_bytes
         left_s = self.deadline_s - self._loop.time() + received_bytes / self._min_bytes_per_s
-        self._left_s = min(left_s, self._max_silence_s)
+        self._left_s = min(left_s, self._max_idle_s)
 
     def start(self) -> None:
-        """The service waits for the client again."""
+        """Start the clock: the service waits for the client."""
         self.deadline_s = self._loop.time() + self._left_s
 
     def timeout(self) -> UploadTimeout:
-        """The error of a client whose time is over."""
-        silence_s, rate = self._max_silence_s, self._min_bytes_per_s
-        if self._left_s == silence_s:
-            return UploadTimeout(f"no bytes arrived for {silence_s:g} s", limit=silence_s)
+        """The error of an upload whose idle time is used up."""
+        idle_s, rate = self._max_idle_s, self._min_bytes_per_s
+        if self._left_s == idle_s:
+            return UploadTimeout(f"no bytes arrived for {idle_s:g} s", limit=idle_s)
         return UploadTimeout(
-            f"{self.received_bytes} bytes arrived, at less than {rate} bytes a second",
+            f"{self.received_bytes} bytes arrived, at less than {rate} bytes per second",
             value=self.received_bytes,
             limit=rate,
         )
 
 
-class BytesHolder(Protocol):
-    """The owner of a body's bytes in memory."""
+class BodyBuffer(Protocol):
+    """Buffer that owns the bytes of a body."""
 
     @property
     def held_bytes(self) -> int: ...
 
     def close(self) -> None:
-        """Release the bytes at once."""
+        """Release the bytes."""
 
 
 class BodyReader:
-    """Reads one request's body; while it waits for the client, the upload budget may evict it.
+    """Request body reader; while it waits for the client, the upload budget may evict the body.
 
     Attributes
     ----------
-    evicted : the error, where the body was evicted
+    evicted : the error of an evicted body, else None
     """
 
     def __init__(
-        self, request: Request, holder: BytesHolder, budget: UploadBudget, settings: Settings
+        self, request: Request, buffer: BodyBuffer, budget: UploadBudget, settings: Settings
     ) -> None:
-        self._request, self._holder = request, holder
+        self._request, self._buffer = request, buffer
         self._evictable = budget.evictable
         self.rate = UploadRate(settings)
         self.evicted: UploadTimeout | None = None
         self._on_evicted: Callable[[], object] | None = None
 
     async def feed(self, sink: Callable[[bytes], None]) -> None:
-        """Feed the body's pieces to a sink as fast as they arrive.
+        """Feed the chunks of the body to a sink as fast as they arrive.
 
         Raises
         ------
@@ -155,7 +156,7 @@ class BodyReader:
             async for chunk in self.chunks():
                 sink(chunk)
             return
-        receiver = SinkReceiver(self, sink)
+        receiver = DirectBodyReceiver(self, sink)
         try:
             deliver(receiver)
             await receiver.done
@@ -164,7 +165,7 @@ class BodyReader:
             current().received_bytes += self.rate.received_bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body's pieces by the ASGI `receive`, no faster than they are asked for.
+        """The chunks of the body by the ASGI `receive`, no faster than the caller iterates.
 
         Raises
         ------
@@ -191,7 +192,7 @@ class BodyReader:
                 yield chunk
 
     def start_waiting(self, on_evicted: Callable[[], object]) -> None:
-        """Wait for the client: its clock runs, and the body may be evicted until `stop_waiting`."""
+        """Wait for the client: until `stop_waiting` the clock runs and the body is evictable."""
         self._on_evicted = on_evicted
         self.rate.start()
         self._evictable.add(self)
@@ -201,7 +202,7 @@ class BodyReader:
 
     @property
     def held_bytes(self) -> int:
-        return self._holder.held_bytes
+        return self._buffer.held_bytes
 
     @property
     def behind_s(self) -> float:
@@ -209,7 +210,7 @@ class BodyReader:
         return self.rate.behind_s if self.held_bytes else 0.0
 
     def evict(self) -> None:
-        """Release the bytes, and end the reading with an error."""
+        """Release the bytes, and end reading with an error."""
         behind_s = round(self.behind_s, 1)
         self.evicted = UploadTimeout(
             f"the upload was {behind_s} s behind the minimum rate, and other uploads needed its "
@@ -218,7 +219,7 @@ class BodyReader:
             limit=EVICTABLE_BEHIND_S,
         )
         self.stop_waiting()
-        self._holder.close()
+        self._buffer.close()
         if self._on_evicted is not None:
             self._on_evicted()
 
@@ -228,12 +229,12 @@ def _expire(timeout: asyncio.Timeout) -> None:
         timeout.reschedule(0)
 
 
-class SinkReceiver:
-    """Feeds a body that is delivered directly to a sink.
+class DirectBodyReceiver:
+    """Receiver of a directly delivered body, which feeds a sink.
 
     Attributes
     ----------
-    done : done when the body is complete, or with the error that ended it
+    done : future that is done when the body is complete, or with the error that ended it
     """
 
     def __init__(self, reader: BodyReader, sink: Callable[[bytes], None]) -> None:
@@ -265,7 +266,7 @@ class SinkReceiver:
         self._finish(self._reader.evicted)
 
     def _check_rate(self) -> None:
-        """End the upload where its time is over; most often the deadline has moved meanwhile."""
+        """End the upload if its deadline has passed; usually the deadline has moved meanwhile."""
         deadline_s = self._rate.deadline_s
         if self._loop.time() < deadline_s:
             self._timer = self._loop.call_at(deadline_s, self._check_rate)
@@ -285,4 +286,4 @@ class SinkReceiver:
         self._timer.cancel()
         self._reader.stop_waiting()
         if self.done.done() and not self.done.cancelled():
-            self.done.exception()  # retrieved, else asyncio logs an error that no task awaits
+            self.done.exception()  # retrieved, so that asyncio does not log it

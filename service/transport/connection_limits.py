@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from service.settings import Settings
 
-# Open files besides those of connections: models, decoders and their pipes, Redis.
+# Open files other than those of connections: models, decoders and their pipes, Redis.
 OTHER_FILES = 512
 # A connection and the memfd of its upload.
 FILES_PER_CONNECTION = 2
@@ -18,13 +18,13 @@ log = logging.getLogger("tasteprint")
 
 @dataclass
 class ConnectionLimits:
-    """The limits of all connections, and which connections are idle.
+    """Connection limits, and the idle connections.
 
     Attributes
     ----------
-    head_timeout_s : until a request's head is complete
-    write_timeout_s : for a client that does not read its answer
-    idle : transports of connections without a request under way, the longest idle first; beyond
+    head_timeout_s : time limit to send a request's headers
+    write_timeout_s : time limit for a client that does not read its answer
+    idle : transports of connections without a request in progress, the longest idle first; beyond
         `max_connections` the first connection is closed
     """
 
@@ -47,12 +47,12 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
 
 def max_connections(settings: Settings) -> int:
     """The setting, or fewer where the system's limit of open files is lower."""
-    wanted = settings.max_connections
-    return min(wanted, (raise_open_files(wanted) - OTHER_FILES) // FILES_PER_CONNECTION)
+    requested = settings.max_connections
+    return min(requested, (raise_open_files(requested) - OTHER_FILES) // FILES_PER_CONNECTION)
 
 
 def raise_open_files(connections: int) -> int:
-    """Raise the process's limit of open files to the need of that many connections.
+    """Raise the process's limit of open files to what that many connections need.
 
     Returns
     -------

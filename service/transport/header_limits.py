@@ -5,17 +5,17 @@ from __future__ import annotations
 from service.errors import HeadTooLarge
 from service.problems import MEDIA_TYPE, describe
 
-# Request line and headers, or a chunk's size, or trailers. Node.js and Apache allow a quarter of
-# it; data is read in pieces, so that somewhat more may pass.
-MAX_HEAD_BYTES = 64 << 10
-# A body may come in so many pieces of any size; beyond them, in pieces of that mean size.
-FREE_PIECES, MIN_PIECE_BYTES = 1000, 256
+# Of request line and headers, of a chunk's framing, or of trailers. Node.js and Apache allow a
+# quarter of this; data is read in chunks, so that somewhat more may pass.
+MAX_HEADER_BYTES = 64 << 10
+# A body may arrive in this many chunks of any size; beyond them the mean size has a minimum.
+FREE_CHUNKS, MIN_CHUNK_BYTES = 1000, 256
 
 
-def head_too_large_response() -> bytes:
-    """The raw HTTP answer 431: without a complete head no route can give it."""
+def headers_too_large_response() -> bytes:
+    """The raw HTTP response 431, since no route can answer a request with incomplete headers."""
     error = HeadTooLarge(
-        f"the request's headers are longer than {MAX_HEAD_BYTES} bytes", limit=MAX_HEAD_BYTES
+        f"the request's headers are longer than {MAX_HEADER_BYTES} bytes", limit=MAX_HEADER_BYTES
     )
     body = describe(error).model_dump_json(exclude_none=True).encode()
     head = (

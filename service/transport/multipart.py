@@ -1,7 +1,7 @@
-"""Streaming multipart parser: passes the bytes of each part on as they arrive, and keeps no others.
+"""Streaming multipart parser: passes the bytes of each part on as they arrive, without a copy.
 
 Source: RFC 7578 and RFC 2046, section 5.1.1. Delimiters are searched for with `bytes.find`, whose
-time is linear in the length whatever the bytes are.
+time is linear in the length for any bytes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from service.errors import BadMultipart, NoFile, TooManyFiles, WrongField
 
 FIELD = "file"
 MAX_BOUNDARY_BYTES = 70
-# Of a preamble, a boundary line, a part's headers or an epilogue.
-MAX_HEAD_BYTES = 8 << 10
+# Maximum size of a preamble, a boundary line, a part's headers or an epilogue.
+MAX_SECTION_BYTES = 8 << 10
 MAX_NAME_CHARS = 255
 # Parsing time grows faster than the length.
 MAX_DISPOSITION_BYTES = 4 << 10
@@ -25,8 +25,8 @@ Sink = Callable[[memoryview], None]
 
 
 @dataclass(frozen=True)
-class PartHead:
-    """The names in a part's headers, as the client wrote them."""
+class PartHeaders:
+    """Field name and file name in the headers of a part, as the client sent them."""
 
     field: str
     filename: str
@@ -40,18 +40,18 @@ class MultipartParser:
 
     Attributes
     ----------
-    ended : the closing boundary was read
+    ended : whether the closing boundary was read
     """
 
     def __init__(
         self,
         boundary: bytes,
-        begin_part: Callable[[PartHead], Sink],
+        begin_part: Callable[[PartHeaders], Sink],
         end_part: Callable[[], None],
     ) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
             raise BadMultipart(
-                "the boundary is too long" if boundary else "the content type names no boundary",
+                "the boundary is too long" if boundary else "the content type has no boundary",
                 value=len(boundary),
                 limit=MAX_BOUNDARY_BYTES,
             )
@@ -59,13 +59,13 @@ class MultipartParser:
         self._begin_part, self._end_part = begin_part, end_part
         self._sink: Sink | None = None
         self._part_ended = False
-        # The first delimiter has no line before it.
+        # The first delimiter has no line end before it, so one is added.
         self._buffer = b"\r\n"
         self._step: Callable[[], bool] = self._skip_preamble
         self.ended = False
 
     def feed(self, chunk: bytes) -> None:
-        """Take in the next bytes of the body.
+        """Parse the next bytes of the body.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class MultipartParser:
             pass
 
     def parts(self, chunk: bytes) -> Iterator[None]:
-        """Take in the next bytes of the body; yields at the end of each part before parsing on."""
+        """Parse the next bytes of the body; yields at the end of each part before parsing on."""
         self._buffer = self._join(chunk)
         while self._step():
             if self._part_ended:
@@ -83,10 +83,10 @@ class MultipartParser:
                 yield
 
     def _join(self, chunk: bytes) -> bytes:
-        """The buffer and the chunk.
+        """Join the buffer and the chunk.
 
-        Where no delimiter begins in the buffer, the buffer alone is passed on: joining it to the
-        chunk would copy the whole chunk.
+        If no delimiter begins in the buffer, only the buffer is passed on, since joining both would
+        copy the whole chunk.
         """
         edge = len(self._delimiter) - 1
         if self._step == self._read_content and len(chunk) > edge >= len(self._buffer):
@@ -99,7 +99,7 @@ class MultipartParser:
     def _skip_preamble(self) -> bool:
         at = self._buffer.find(self._delimiter)
         if at < 0:
-            self._check_head("does not begin with its boundary")
+            self._check_section("does not begin with its boundary")
             return False
         self._buffer = self._buffer[at + len(self._delimiter) :]
         self._step = self._after_delimiter
@@ -113,20 +113,20 @@ class MultipartParser:
             return True
         at = self._buffer.find(b"\r\n")
         if at < 0:
-            self._check_head("has a boundary line that does not end")
+            self._check_section("has a boundary line that does not end")
             return False
         if self._buffer[:at].strip(b" \t"):
             raise BadMultipart("the multipart body has a boundary line with other text")
         self._buffer = self._buffer[at:]  # keeps the line's end: a part may have no headers
-        self._step = self._read_head
+        self._step = self._read_headers
         return True
 
-    def _read_head(self) -> bool:
+    def _read_headers(self) -> bool:
         at = self._buffer.find(b"\r\n\r\n")
-        if at < 0 or at > MAX_HEAD_BYTES:
-            self._check_head("has part headers that do not end")
+        if at < 0 or at > MAX_SECTION_BYTES:
+            self._check_section("has part headers that do not end")
             return False
-        self._sink = self._begin_part(read_head(self._buffer[:at]))
+        self._sink = self._begin_part(read_headers(self._buffer[:at]))
         # The CRLF before the content may also begin a delimiter: an empty part.
         self._buffer = self._buffer[at + 2 :]
         self._step = self._read_first
@@ -161,20 +161,20 @@ class MultipartParser:
             self._buffer = self._buffer[count:]
 
     def _skip_epilogue(self) -> bool:
-        self._check_head("continues after its closing boundary")
+        self._check_section("continues after its closing boundary")
         return False
 
-    def _check_head(self, what: str) -> None:
-        if len(self._buffer) > MAX_HEAD_BYTES:
+    def _check_section(self, defect: str) -> None:
+        if len(self._buffer) > MAX_SECTION_BYTES:
             raise BadMultipart(
-                f"the multipart body {what}", value=len(self._buffer), limit=MAX_HEAD_BYTES
+                f"the multipart body {defect}", value=len(self._buffer), limit=MAX_SECTION_BYTES
             )
 
 
-def read_head(head: bytes) -> PartHead:
-    """The names in a part's `Content-Disposition`, each cut to 255 characters."""
+def read_headers(headers: bytes) -> PartHeaders:
+    """Parse a part's `Content-Disposition`; names are truncated to 255 characters."""
     options: dict[bytes, bytes] = {}
-    for line in head.split(b"\r\n"):
+    for line in headers.split(b"\r\n"):
         name, colon, value = line.partition(b":")
         if line and not colon:
             raise BadMultipart("the multipart body has a part header without a colon")
@@ -186,7 +186,7 @@ def read_head(head: bytes) -> PartHead:
                     limit=MAX_DISPOSITION_BYTES,
                 )
             _, options = parse_options_header(value.strip())
-    return PartHead(_text(options, b"name"), _text(options, b"filename"))
+    return PartHeaders(_text(options, b"name"), _text(options, b"filename"))
 
 
 def _text(options: dict[bytes, bytes], name: bytes) -> str:
@@ -194,7 +194,7 @@ def _text(options: dict[bytes, bytes], name: bytes) -> str:
 
 
 class SingleFileParser:
-    """Parses a body of exactly one part, `file`, and feeds its bytes to a sink."""
+    """Parser of a body with exactly one part, `file`, whose bytes are fed to a sink."""
 
     def __init__(self, boundary: bytes, sink: Sink) -> None:
         self._sink = sink
@@ -202,11 +202,11 @@ class SingleFileParser:
         self._body = MultipartParser(boundary, self._begin_part, lambda: None)
         self.feed = self._body.feed
 
-    def _begin_part(self, head: PartHead) -> Sink:
-        check_field(head)
+    def _begin_part(self, headers: PartHeaders) -> Sink:
+        check_field(headers)
         self._parts += 1
         if self._parts > 1:
-            raise TooManyFiles("the request holds more than one file", value=2, limit=1)
+            raise TooManyFiles("the request has more than one file", value=2, limit=1)
         return self._sink
 
     def finish(self) -> None:
@@ -218,12 +218,12 @@ class SingleFileParser:
         """
         check_complete(self._body)
         if not self._parts:
-            raise NoFile("the multipart body holds no part")
+            raise NoFile("the multipart body has no part")
 
 
-def check_field(head: PartHead) -> None:
-    if head.field != FIELD:
-        name = head.field[:64]
+def check_field(headers: PartHeaders) -> None:
+    if headers.field != FIELD:
+        name = headers.field[:64]
         raise WrongField(f"the field is named {name!r}", value=name, limit=FIELD)
 
 

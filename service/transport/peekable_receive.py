@@ -13,7 +13,7 @@ MAX_BYTES = 256 << 10
 
 
 class PeekableReceive:
-    """`peek` at the messages to come; `receive` consumes them in the same order."""
+    """Peekable ASGI receive: `peek` reads messages ahead, `receive` consumes them in order."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -23,7 +23,7 @@ class PeekableReceive:
         return self._messages.popleft() if self._messages else await self._receive()
 
     async def peek(self) -> Message:
-        """The next message not peeked at yet; waits forever while too many bytes are buffered."""
+        """The next message not peeked at yet; waits forever while `MAX_BYTES` are buffered."""
         if sum(len(message.get("body", b"")) for message in self._messages) >= MAX_BYTES:
             await asyncio.Event().wait()
         self._messages.append(await self._receive())

@@ -16,19 +16,19 @@ from service.transport.body import (
 from service.transport.multipart import SingleFileParser
 from service.transport.upload import Upload, UploadBudget, upload_too_large
 
-# Raw bodies; without a type a body is read as bytes (RFC 9110, section 8.3).
+# Types of raw bodies; a body without a type is read as bytes (RFC 9110, section 8.3).
 RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
 # Boundaries and part headers, which Content-Length counts and the file does not.
 MULTIPART_OVERHEAD_BYTES = 16 << 10
 
 
 async def receive_upload(request: Request, settings: Settings, budget: UploadBudget) -> Upload:
-    """Receive the request's one file, hashed and bounded while it streams.
+    """Receive the one file of a request; hash it and limit its size while it streams.
 
     Raises
     ------
     BadUpload
-        Where the body is not exactly one file; the subclass tells why.
+        If the body is not exactly one file; the subclass says why.
     Busy
         Where the upload memory budget is exhausted.
     ClientDisconnect
@@ -52,14 +52,14 @@ async def receive_upload(request: Request, settings: Settings, budget: UploadBud
             await BodyReader(request, upload, budget, settings).feed(upload.write)
         if not upload.size:
             raise EmptyUpload("the file has no bytes", value=0, limit=1)
-    except BaseException:  # also where the client disconnects: its bytes are released
+    except BaseException:  # also where the client disconnects: release the bytes
         upload.close()
         raise
     return upload
 
 
 def _has_no_body(request: Request) -> bool:
-    """Whether a POST has neither a length nor chunks nor a type; an empty file has one of them."""
+    """Whether a POST has neither a length nor chunks nor a type; an empty file has one of these."""
     headers = request.headers
     framed = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     return not framed and "content-type" not in headers

@@ -1,4 +1,4 @@
-"""An uploaded file in memory, and the memory budget that all uploads share."""
+"""Upload in memory, and the upload memory budget that all uploads share."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Protocol
 from service.decoding.memfd import UploadMemfd
 from service.errors import Busy, UploadTooLarge
 
-PIECE_BYTES = 32 << 10
-# A file of this size or larger is written by a thread: it would block the event loop for
-# milliseconds.
+CHUNK_BYTES = 32 << 10
+# A file of this size or larger is written by a thread: writing it on the event loop would block
+# for milliseconds.
 BLOCKING_BYTES = 2 << 20
-# Networks stall for as long now and then: an upload less behind is not evicted.
+# Networks occasionally stall for this long: an upload less behind is not evicted.
 EVICTABLE_BEHIND_S = 1.0
 
 
 class Upload:
     """An uploaded file: its bytes and their SHA-256. The owner closes it.
 
-    The bytes stay in the pieces in which they arrived until they are decoded: an answer from the
-    cache, found by the digest, needs no file.
+    The bytes stay in the chunks in which they arrived until they are decoded: a cached answer,
+    found by the digest, needs no file.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Upload:
     def __init__(self, max_bytes: int, budget: UploadBudget) -> None:
         self._max_bytes, self._budget = max_bytes, budget
         self._hash = hashlib.sha256()
-        self._pieces: list[bytes | bytearray | memoryview] = []
+        self._chunks: list[bytes | bytearray | memoryview] = []
         self._memfd: UploadMemfd | None = None
         self._spilling: asyncio.Future[None] | None = None
         self._closed = False
@@ -47,7 +47,7 @@ class Upload:
         return 0 if self._closed else self.size
 
     def write(self, data: bytes | memoryview) -> None:
-        """Take in a piece of the file.
+        """Append a chunk of the file.
 
         Raises
         ------
@@ -58,16 +58,16 @@ class Upload:
         self._budget.reserve(len(data))
         self.size += len(data)
         self._hash.update(data)
-        last = self._pieces[-1] if self._pieces else None
-        if len(data) >= PIECE_BYTES:
-            self._pieces.append(data)
-        elif isinstance(last, bytearray) and len(last) < PIECE_BYTES:
+        last = self._chunks[-1] if self._chunks else None
+        if len(data) >= CHUNK_BYTES:
+            self._chunks.append(data)
+        elif isinstance(last, bytearray) and len(last) < CHUNK_BYTES:
             last += data
-        else:  # small pieces are joined: each object has a cost
-            self._pieces.append(bytearray(data))
+        else:  # small chunks are joined, since each object has a cost
+            self._chunks.append(bytearray(data))
 
     async def path(self) -> Path:
-        """Path of the file for a decoder: a memfd, written once, until the upload is closed."""
+        """Path of a memfd with the file, for a decoder; written once, valid until `close`."""
         if self._memfd is None:
             self._memfd = UploadMemfd()
             if self.size < BLOCKING_BYTES:
@@ -80,14 +80,14 @@ class Upload:
         return self._memfd.path
 
     def _spill(self, memfd: UploadMemfd) -> None:
-        while self._pieces and not self._closed:
-            memfd.write(self._pieces.pop(0))
+        while self._chunks and not self._closed:
+            memfd.write(self._chunks.pop(0))
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
             self._budget.release(self.size)
-            self._pieces.clear()
+            self._chunks.clear()
             if self._memfd is not None:
                 self._memfd.close()
 
@@ -112,12 +112,12 @@ class Evictable(Protocol):
 class UploadBudget:
     """Upload memory budget: bounds the bytes of all uploads, complete or not.
 
-    When the budget is exhausted, the uploads furthest below the minimum rate are evicted. One that
-    keeps the rate is never evicted.
+    When the budget is exhausted, the uploads furthest below the minimum rate are evicted. An upload
+    that keeps the rate is never evicted.
 
     Attributes
     ----------
-    held_bytes : bytes reserved now
+    held_bytes : bytes currently reserved
     evictable : the incomplete uploads that wait for their clients
     """
 
@@ -127,7 +127,7 @@ class UploadBudget:
         self.evictable: set[Evictable] = set()
 
     def reserve(self, count: int) -> None:
-        """Reserve bytes, by evicting slow uploads where necessary.
+        """Reserve bytes, evicting slow uploads if necessary.
 
         Raises
         ------
@@ -144,14 +144,16 @@ class UploadBudget:
         uploads = select_evictions(self.evictable, missing_bytes)
         if not uploads:
             raise Busy(
-                f"uploads hold {self.held_bytes} bytes", value=self.held_bytes, limit=self.max_bytes
+                f"uploads in memory hold {self.held_bytes} bytes, the limit is {self.max_bytes}",
+                value=self.held_bytes,
+                limit=self.max_bytes,
             )
         for upload in uploads:
             upload.evict()
 
 
 def select_evictions(evictable: set[Evictable], missing_bytes: int) -> list[Evictable]:
-    """The uploads furthest behind that hold so many bytes; none where all of them hold fewer."""
+    """The uploads furthest behind that together hold that many bytes; none if all hold fewer."""
     behind_s = {upload: upload.behind_s for upload in evictable}
     slow = [upload for upload in evictable if behind_s[upload] >= EVICTABLE_BEHIND_S]
     selected = []

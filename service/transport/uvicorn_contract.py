@@ -1,8 +1,8 @@
 """Compatibility check of uvicorn's internals, with fallback to uvicorn's own protocol.
 
-`uvicorn_protocol` subclasses `HttpToolsProtocol` and uses attributes that uvicorn may change in any
-version. Where they differ, the service falls back to uvicorn's own protocol and to the ASGI
-`receive`, and logs which protections are missing.
+`uvicorn_protocol` subclasses `HttpToolsProtocol` and uses undocumented attributes that uvicorn may
+change in any version. If they differ, the service falls back to uvicorn's own protocol and to the
+ASGI `receive`, and logs which protections are missing.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def http_protocol(settings: Settings) -> Callable[..., asyncio.Protocol] | str:
         log.warning(
             "uvicorn %s with httptools %s is not a tested version (%s): serving by uvicorn's own "
             "protocol. Not limited are the number of connections, the time and the size of a "
-            "request's head, pipelined requests, the number of pieces of a body, and the time to "
-            "read an answer; uploads take longer, and clients that ask for HTTP/2 (h2c) or speak "
-            "HTTP/1.0 may fail. Install %s",
+            "request's headers, pipelined requests, the number of chunks of a body, and the time "
+            "to read an answer; uploads take longer, and clients that ask for HTTP/2 (h2c) or "
+            "speak HTTP/1.0 may fail. Install %s",
             version("uvicorn"),
             _version_of_httptools(),
             "; ".join(violations),
@@ -59,9 +59,9 @@ def http_protocol(settings: Settings) -> Callable[..., asyncio.Protocol] | str:
 
 
 def find_violations() -> list[str]:
-    """What the installed uvicorn and httptools do otherwise than `uvicorn_protocol` needs."""
+    """How the installed uvicorn and httptools differ from what `uvicorn_protocol` needs."""
     try:
-        connection = Connection()
+        connection = _StubConnection()
         return connection.missing_attributes() or list(connection.broken_behaviours())
     except Exception as error:  # an unknown version may fail in any way
         return [f"{type(error).__name__}: {error}"]
@@ -78,7 +78,7 @@ def _version_of_httptools() -> str:
         return "(not installed)"
 
 
-class Connection:
+class _StubConnection:
     """A connection of uvicorn's own protocol without a socket and without an event loop."""
 
     def __init__(self) -> None:
@@ -93,8 +93,8 @@ class Connection:
             setattr(Recorder, name, self._recorded(name, getattr(HttpToolsProtocol, name)))
         config = uvicorn.Config(_no_app, http=Recorder, ws="none", lifespan="off", log_config=None)
         config.load()
-        self.transport = StubTransport()
-        loop: Any = StubLoop()
+        self.transport = _StubTransport()
+        loop: Any = _StubLoop()
         self.protocol: Any = Recorder(
             config=config, server_state=ServerState(), app_state={}, _loop=loop
         )
@@ -122,7 +122,7 @@ class Connection:
         """A sentence for each behaviour that differs."""
         protocol, cycle = self.protocol, self.protocol.cycle
         if self.calls != ["on_headers_complete", "on_body"]:
-            yield f"the parser calls {self.calls} for a head and the first bytes of a body"
+            yield f"the parser calls {self.calls} for headers and the first bytes of a body"
         if (b"content-length", b"4") not in cycle.scope["headers"]:
             yield "`cycle.scope` has no lower-case headers"
         if not cycle.waiting_for_100_continue or cycle.disconnected or not cycle.keep_alive:
@@ -133,7 +133,7 @@ class Connection:
         yield from self._answer()
         protocol.data_received(LAST_GET)
         if protocol.cycle is cycle or protocol.cycle.keep_alive or self.transport.is_closing():
-            yield "a request with `Connection: close` and bytes after it is read otherwise"
+            yield "a request with `Connection: close` and bytes after it is handled differently"
         protocol.connection_lost(None)
         if not protocol.cycle.disconnected:
             yield "`connection_lost` does not set `cycle.disconnected`"
@@ -151,11 +151,11 @@ class Connection:
         _run(cycle.send({"type": "http.response.start", "status": 200}))
         _run(cycle.send({"type": "http.response.body", "body": b"xyz"}))
         if len(written) != 2 or b"transfer-encoding: chunked\r\n" not in written[0]:
-            yield "the head of an answer is not written in one call"
+            yield "the headers of a response are not written in one call"
         elif written[1] != b"3\r\nxyz\r\n0\r\n\r\n":
-            yield "a piece of an answer and its size are not written in one call"
+            yield "a chunk of a response and its size are not written in one call"
         if self.calls[-1] != "on_response_complete":
-            yield "the end of an answer does not call `on_response_complete`"
+            yield "the end of a response does not call `on_response_complete`"
 
 
 POST = (
@@ -165,8 +165,8 @@ POST = (
 LAST_GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nmore"
 
 
-class StubTransport(asyncio.Transport):
-    """Records what is written."""
+class _StubTransport(asyncio.Transport):
+    """Transport that records what is written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,27 +190,27 @@ class StubTransport(asyncio.Transport):
 async def _no_app(scope: Any, receive: Any, send: Any) -> None: ...
 
 
-class StubHandle:
-    """A task or a timer that never runs."""
+class _StubHandle:
+    """Task or timer that never runs."""
 
     def add_done_callback(self, callback: object) -> None: ...
 
     def cancel(self) -> None: ...
 
 
-class StubLoop:
+class _StubLoop:
     """Event loop that runs nothing."""
 
-    def create_task(self, work: Coroutine[Any, Any, None], **_: object) -> StubHandle:
+    def create_task(self, work: Coroutine[Any, Any, None], **_: object) -> _StubHandle:
         work.close()
-        return StubHandle()
+        return _StubHandle()
 
-    def call_later(self, delay_s: float, callback: object) -> StubHandle:
-        return StubHandle()
+    def call_later(self, delay_s: float, callback: object) -> _StubHandle:
+        return _StubHandle()
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that waits for nothing."""
+    """Run a coroutine that never suspends."""
     try:
         work.send(None)
     except StopIteration:

@@ -1,9 +1,9 @@
-"""HTTP/1.1 protocol: uvicorn's, with limits on a connection and with direct body delivery.
+"""HTTP/1.1 protocol: uvicorn's, with connection limits and direct body delivery.
 
 Everything that relies on undocumented attributes of uvicorn is in this file; `uvicorn_contract`
 lists these attributes and checks them at the start.
 
-Direct body delivery: the pieces of a body go to a `BodyReceiver` as they arrive, past the ASGI
+Direct body delivery: the chunks of a body go to a `BodyReceiver` as they arrive, bypassing the ASGI
 `receive`. Through `receive` each 256 KiB is copied twice, sets an event, passes a task and every
 middleware, and pauses and resumes reading: a fifth of the cost of answering a song from the cache.
 A body with a Content-Length needs no parsing either: it bypasses the parser, which would copy it,
@@ -22,26 +22,26 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from service.transport.body import DELIVERY_EXTENSION, BodyReceiver, content_length
 from service.transport.connection_limits import ConnectionLimits
 from service.transport.header_limits import (
-    FREE_PIECES,
-    MAX_HEAD_BYTES,
-    MIN_PIECE_BYTES,
-    head_too_large_response,
+    FREE_CHUNKS,
+    MAX_HEADER_BYTES,
+    MIN_CHUNK_BYTES,
+    headers_too_large_response,
 )
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 INVALID = "Invalid HTTP request received."
-# uvloop reads on from one socket while it has data; after so many bytes others get their turn.
+# uvloop keeps reading from one socket while it has data; after this many bytes others get a turn.
 MAX_BYTES_PER_TURN = 512 << 10
 H2C_UPGRADE = re.compile(rb"(?<=\n)upgrade: *h2c *\r\n", re.IGNORECASE)
 CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One connection: bounds its head, its pieces and its idle time; answers one request at a time.
+    """HTTP/1.1 connection: limits headers, chunks and idle time; answers one request at a time.
 
-    A pipelined request, sent before the answer to the one before it, is not read (uvicorn would
-    queue any number of them), and the connection closes after that answer: clients that pipeline
-    have to expect it (RFC 9112, section 9.3.2), and no client of today pipelines.
+    A pipelined request, sent before the previous one is answered, is not read (uvicorn would queue
+    any number of them), and the connection closes after the answer: clients that pipeline have to
+    expect this (RFC 9112, section 9.3.2), and no current client pipelines.
 
     uvicorn with httptools reads a header of any length, in time quadratic in the length: 64 MB
     blocked the service for 25 s.
@@ -50,27 +50,27 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def __init__(self, limits: ConnectionLimits, **uvicorn_arguments: Any) -> None:
         super().__init__(**uvicorn_arguments)
         self._limits = limits
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._header_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        self._answering = False  # a request's head is complete and its answer is not
+        self._answering = False  # a request's headers are complete and the answer is not
         self._ignores_input = False  # after a pipelined request
-        self._head_bytes = 0  # bytes since the last byte of a body, or since the last request
+        self._header_bytes = 0  # bytes since the last byte of a body, or since the last request
         self._in_body = False
-        self._pieces = self._body_bytes = 0
+        self._chunks = self._body_bytes = 0
         self._receiver: BodyReceiver | None = None
-        self._unparsed_bytes = 0  # still to come of a body that bypasses the parser
+        self._unparsed_bytes = 0  # remaining bytes of a body that bypasses the parser
         self._turn_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._limits.idle[self.transport] = None
-        self._start_head_timer()
+        self._start_header_timer()
         if len(self.connections) > self._limits.max_connections:
             next(iter(self._limits.idle)).abort()  # may be this connection
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._limits.idle.pop(self.transport, None)
-        self._stop_head_timer()
+        self._stop_header_timer()
         if self._write_timer is not None:
             self._write_timer.cancel()
         super().connection_lost(exc)
@@ -81,20 +81,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._ignores_input:
             return
-        if not self._answering and self._head_timer is None:
-            self._start_head_timer()
-        self._head_bytes += len(data)
+        if not self._answering and self._header_timer is None:
+            self._start_header_timer()
+        self._header_bytes += len(data)
         if self._unparsed_bytes:
             self._receive_unparsed(data)
         else:
             super().data_received(data if self._in_body else without_h2c_upgrade(data))
-        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
             if not self._in_body:
-                self.transport.write(head_too_large_response())
+                self.transport.write(headers_too_large_response())
             self.transport.close()
 
     def _receive_unparsed(self, data: bytes) -> None:
-        # As uvicorn does: the answer may have been given before the end of the body.
+        # As uvicorn does: the answer may have been sent before the end of the body.
         self._unset_keepalive_if_required()
         body, following = data[: self._unparsed_bytes], data[self._unparsed_bytes :]
         self._unparsed_bytes -= len(body)
@@ -113,16 +113,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # Callbacks of the parser.
 
     def on_headers_complete(self) -> None:
-        self._head_bytes = 0
+        self._header_bytes = 0
         if self._answering:
             self._ignores_input = True
             self.cycle.keep_alive = False
         if self._ignores_input:
             return
         self._answering = self._in_body = True
-        self._pieces = self._body_bytes = 0
+        self._chunks = self._body_bytes = 0
         self._limits.idle.pop(self.transport, None)
-        self._stop_head_timer()
+        self._stop_header_timer()
         self.scope["extensions"] = {DELIVERY_EXTENSION: {"deliver": self.deliver}}
         super().on_headers_complete()
         if self.cycle and self.scope["http_version"] == "1.0":
@@ -132,12 +132,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         if self._ignores_input:
             return
-        self._head_bytes = 0
-        # Each piece has a fixed cost, and a chunk may have a single byte.
-        self._pieces, self._body_bytes = self._pieces + 1, self._body_bytes + len(body)
-        if self._pieces > FREE_PIECES + self._body_bytes // MIN_PIECE_BYTES:
+        self._header_bytes = 0
+        # Each chunk has a fixed cost, and a client may send chunks of a single byte.
+        self._chunks, self._body_bytes = self._chunks + 1, self._body_bytes + len(body)
+        if self._chunks > FREE_CHUNKS + self._body_bytes // MIN_CHUNK_BYTES:
             self.transport.close()
-            raise ValueError("the body comes in too many pieces")
+            raise ValueError("the body arrives in too many chunks")
         if self._receiver is None:
             super().on_body(body)
             return
@@ -151,7 +151,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self._ignores_input:
             return
-        self._head_bytes, self._in_body = 0, False
+        self._header_bytes, self._in_body = 0, False
         super().on_message_complete()
         if self._receiver is not None:
             receiver, self._receiver = self._receiver, None
@@ -160,7 +160,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # Calls of the request's cycle and of the application.
 
     def deliver(self, receiver: BodyReceiver) -> None:
-        """Deliver the body to this receiver from now on: the ASGI extension of each request."""
+        """Deliver the body to this receiver from now on (the ASGI extension of each request)."""
         cycle = self.cycle
         if cycle.waiting_for_100_continue and not self.transport.is_closing():
             cycle.waiting_for_100_continue = False
@@ -174,7 +174,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             receiver.on_end()
         else:
             self._receiver = receiver
-            if cycle.keep_alive:  # else the parser has to know that no request follows
+            if cycle.keep_alive:  # else the parser has to know that no further request follows
                 length = content_length(cycle.scope["headers"])
                 self._unparsed_bytes = max(0, length - self._body_bytes)
             self.flow.resume_reading()
@@ -188,7 +188,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # Flow control.
 
     def pause_writing(self) -> None:
-        """Called where the client does not read its answer: abort it after the time limit."""
+        """The client does not read its answer: abort the connection after the time limit."""
         super().pause_writing()
         self._write_timer = self.loop.call_later(self._limits.write_timeout_s, self.transport.abort)
 
@@ -202,24 +202,24 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.flow.resume_reading()
 
-    def _start_head_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self._limits.head_timeout_s, self.transport.abort)
+    def _start_header_timer(self) -> None:
+        self._header_timer = self.loop.call_later(self._limits.head_timeout_s, self.transport.abort)
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
 
 def new_parser(protocol: HttpToolsProtocol) -> httptools.HttpRequestParser:
-    """A parser as uvicorn makes it: data after the last request of a connection is ignored."""
+    """A parser configured as uvicorn's: data after the last request of a connection is ignored."""
     parser = httptools.HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
 
 
 def without_h2c_upgrade(data: bytes) -> bytes:
-    """Remove a request for HTTP/2 from a head: httptools would read no body after it.
+    """Remove an upgrade to HTTP/2 from the headers: httptools would read no body after it.
 
     Java's client asks for the upgrade by default, and accepts an answer in HTTP/1.1 (RFC 9110,
     section 7.8).
@@ -230,9 +230,9 @@ def without_h2c_upgrade(data: bytes) -> bytes:
 
 
 class DechunkingTransport:
-    """Transport for HTTP/1.0, which has no chunks: removes those that uvicorn writes.
+    """Transport for HTTP/1.0, which has no chunked encoding: removes uvicorn's chunk framing.
 
-    uvicorn writes the head in one call, and each piece of a body with its size in one call.
+    uvicorn writes the headers in one call, and each chunk of a body with its size in one call.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:

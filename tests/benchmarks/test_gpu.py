@@ -26,7 +26,7 @@ def test_each_way_in_runs_alone_and_beside_itself(tmp_path: Path) -> None:
 
 
 def test_what_was_measured_is_drawn() -> None:
-    row = {"precision": "float32", "batch": 4, "plain": 11.0, "bound": 12.0, "there": 13.0}
+    row = {"precision": "float32", "batch": 4, "plain": 11.0, "bound": 12.0, "on_device": 13.0}
     together = {"precision": "float32", "devices": 2, "plain": 22.0}
     drawn = table({"rows": [row], "together": [together]})
     assert "| float32 | 4 | 11 | 12 | 13 |" in drawn

@@ -75,13 +75,13 @@ def test_an_open_loop_is_the_same_each_time(port: int) -> None:
 
 
 def dues(seen: Seen) -> list[float]:
-    return sorted(each.due_s for each in seen.outcomes)
+    return sorted(outcome.due_s for outcome in seen.outcomes)
 
 
 def test_a_refusal_is_seen_with_when_to_come_again(port: int) -> None:
     seen = saturate(port, [multipart(b"x", "/refused")], 3, 1)
-    assert [each.status for each in seen.outcomes] == [429] * 3
-    assert {each.retry_after for each in seen.outcomes} == {"7"}
+    assert [outcome.status for outcome in seen.outcomes] == [429] * 3
+    assert {outcome.retry_after for outcome in seen.outcomes} == {"7"}
     assert seen.per_second == 0
 
 
@@ -89,4 +89,4 @@ def test_a_broken_connection_is_an_outcome() -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), OneAtATime) as closed:
         free: int = closed.server_address[1]  # where nobody listens any more
     seen = saturate(free, [multipart(b"x")], 2, 1)
-    assert [each.status for each in seen.outcomes] == [0, 0]
+    assert [outcome.status for outcome in seen.outcomes] == [0, 0]

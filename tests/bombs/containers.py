@@ -113,7 +113,7 @@ def webm_of_recursive_tags() -> bytes:
 
 def webm_of_many_tags(count: int = 100_000) -> bytes:
     """Each with a name of its own: FFmpeg reads them in a minute."""
-    names = (element(b"\x45\xa3", b"%d" % each) for each in range(count))
+    names = (element(b"\x45\xa3", b"%d" % number) for number in range(count))
     tags = b"".join(element(b"\x67\xc8", name + element(b"\x44\x87", b"x")) for name in names)
     return _webm_and(element(b"\x12\x54\xc3\x67", element(b"\x73\x73", tags)))
 

@@ -55,7 +55,8 @@ def flac_of_hours(hours: int = HOURS) -> bytes:
 
 def ogg_page(serial: int, sequence: int, granule: int, flags: int, packets: list[bytes]) -> bytes:
     """A page without its checksum (RFC 3533, section 6)."""
-    lacing = b"".join(bytes([*[255] * (len(each) // 255), len(each) % 255]) for each in packets)
+    sizes = [len(packet) for packet in packets]
+    lacing = b"".join(bytes([*[255] * (size // 255), size % 255]) for size in sizes)
     head = struct.pack("<4sBBqIII", b"OggS", 0, flags, granule, serial, sequence, 0)
     return head + bytes([len(lacing)]) + lacing + b"".join(packets)
 
@@ -98,7 +99,7 @@ def mp3_with_cover() -> bytes:
 
 def mp3_with_many_tags(count: int = 100_000) -> bytes:
     """Each with a name of its own: to read them takes the square of their number, a minute."""
-    return id3(b"".join(id3_frame(b"TXXX", b"\0%d\0x" % each) for each in range(count))) + good(
+    return id3(b"".join(id3_frame(b"TXXX", b"\0%d\0x" % number) for number in range(count))) + good(
         "mp3"
     )
 

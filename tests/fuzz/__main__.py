@@ -88,10 +88,10 @@ async def try_bombs(pool: DecodePool, findings: Findings, out: Path) -> None:
 def _load(summary: Path) -> tuple[Findings, int]:
     if not summary.exists():
         return Findings(), 0
-    said = json.loads(summary.read_text())
-    done = said.pop("done")
-    said["outcomes"] = {kind: Counter(counts) for kind, counts in said["outcomes"].items()}
-    return Findings(**said), done
+    progress = json.loads(summary.read_text())
+    done = progress.pop("done")
+    progress["outcomes"] = {kind: Counter(counts) for kind, counts in progress["outcomes"].items()}
+    return Findings(**progress), done
 
 
 def _save(summary: Path, findings: Findings, done: int) -> None:

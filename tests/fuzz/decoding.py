@@ -36,7 +36,7 @@ KNOWN = {"ok"} | {
 KEPT = {"DecoderCrashed", "DecodeTimeout", "DecoderOutOfMemory", "DecoderLost"}
 SLOW_S = 5.0
 # Behind the decoder's broad `except`: what a reader raised that it should have said itself.
-UNSAID = re.compile(r"does not decode \((\w+)\)")
+UNSAID = re.compile(r"cannot be decoded \((\w+)\)")
 MiB = 1 << 20
 DECODER_BYTES = 600 * MiB
 
@@ -60,7 +60,7 @@ class Findings:
         """Count it; whether its file is worth keeping."""
         kind = mutant.source.partition(":")[0]
         self.outcomes.setdefault(kind, Counter())[outcome] += 1
-        said: dict[str, object] = {
+        record: dict[str, object] = {
             "number": number,
             "source": mutant.source,
             "done": mutant.done,
@@ -68,11 +68,11 @@ class Findings:
             "seconds": round(seconds, 3),
             "sha256": sha256(mutant.content).hexdigest(),
         }
-        self.slowest.append(said)
-        self.slowest.sort(key=lambda each: -float(str(each["seconds"])))
+        self.slowest.append(record)
+        self.slowest.sort(key=lambda record: -float(str(record["seconds"])))
         del self.slowest[10:]
         if worth := outcome in KEPT or outcome not in KNOWN or seconds > SLOW_S:
-            self.kept.append(said)
+            self.kept.append(record)
         return worth
 
     def total(self) -> Counter[str]:

@@ -29,7 +29,7 @@ def test_a_mutant_is_the_same_for_its_seed_and_number(files: dict[str, bytes]) -
     made = [mutant(files, SEED, number) for number in range(30)]
     assert made == [mutant(files, SEED, number) for number in range(30)]
     assert made[0] != mutant(files, SEED + 1, 0)
-    assert len({each.content for each in made}) > 25
+    assert len({mutant.content for mutant in made}) > 25
 
 
 def test_every_mutation_changes_files_and_checksums_are_those_of_the_format(

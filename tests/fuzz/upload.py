@@ -17,7 +17,7 @@ import atheris
 with atheris.instrument_imports(
     include=["service.transport.multipart", "service.transport.single_upload", "python_multipart"]
 ):
-    from service.transport.multipart import MAX_HEAD_BYTES, SingleFileParser
+    from service.transport.multipart import MAX_SECTION_BYTES, SingleFileParser
     from service.transport.single_upload import receive_upload
 
 from starlette.requests import Request
@@ -49,15 +49,15 @@ SEEDS = (
 
 
 def cut(body: bytes, size: int) -> Iterator[bytes]:
-    """The body in pieces; 0 leaves it whole."""
+    """The body in chunks; 0 leaves it whole."""
     size = size or max(1, len(body))
     for start in range(0, len(body), size):
         yield body[start : start + size]
 
 
-async def received(kind: str, pieces: list[bytes]) -> tuple[str, str]:
+async def received(kind: str, chunks: list[bytes]) -> tuple[str, str]:
     """What the service makes of a request: the error's name, or nothing; and the file's digest."""
-    messages = [{"type": "http.request", "body": each, "more_body": True} for each in pieces]
+    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     messages.append({"type": "http.request", "body": b"", "more_body": False})
     queue = iter(messages)
 
@@ -80,14 +80,14 @@ async def received(kind: str, pieces: list[bytes]) -> tuple[str, str]:
     return "", digest
 
 
-def parsed(boundary: bytes, pieces: list[bytes]) -> tuple[str, bytes]:
+def parsed(boundary: bytes, chunks: list[bytes]) -> tuple[str, bytes]:
     """What the parser alone makes of a body, watched for what it keeps."""
     found = bytearray()
     try:
         part = SingleFileParser(boundary, found.extend)
-        for piece in pieces:
-            part.feed(piece)
-            assert len(part._body._buffer) <= MAX_HEAD_BYTES
+        for chunk in chunks:
+            part.feed(chunk)
+            assert len(part._body._buffer) <= MAX_SECTION_BYTES
         part.finish()
     except BadUpload as error:
         return type(error).__name__, bytes(found)
@@ -103,12 +103,12 @@ def try_one(data: bytes) -> None:
     if len(data) < 2:
         return
     kind, body = TYPES[data[1] % len(TYPES)], data[2:]
-    whole, pieces = list(cut(body, 0)), list(cut(body, data[0]))
-    at_once, cut_up = parsed(b"b", whole), parsed(b"b", pieces)
+    whole, chunks = list(cut(body, 0)), list(cut(body, data[0]))
+    at_once, cut_up = parsed(b"b", whole), parsed(b"b", chunks)
     first = LOOP.run_until_complete(received(kind, whole))
-    then = LOOP.run_until_complete(received(kind, pieces))
+    then = LOOP.run_until_complete(received(kind, chunks))
     # python-multipart skips a preamble that begins with a line's end up to the next hyphen, within
-    # a piece: one that is cut may be refused. What is taken is the same file.
+    # a chunk: one that is cut may be refused. What is taken is the same file.
     preamble = body[:1] in {b"\r", b"\n"} and "BadMultipart" in {
         at_once[0],
         cut_up[0],

@@ -19,18 +19,18 @@ class Scrape:
     def value(self, name: str, **labels: str) -> float:
         """The sum of the samples of that name whose labels include these; 0 where there is none."""
         return sum(
-            each.value
-            for each in self.samples
-            if each.name == name and labels.items() <= each.labels.items()
+            sample.value
+            for sample in self.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
         )
 
     def labels(self, name: str) -> list[dict[str, str]]:
-        return [each.labels for each in self.samples if each.name == name]
+        return [sample.labels for sample in self.samples if sample.name == name]
 
 
 def read(text: str) -> Scrape:
     return Scrape(
-        [each for family in text_string_to_metric_families(text) for each in family.samples]
+        [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     )
 
 

@@ -39,7 +39,7 @@ def test_each_key_opens_and_nothing_near_it() -> None:
     assert api_keys.holds(held, FIRST.encode())
     assert api_keys.holds(held, SECOND.encode())
     near = (FIRST[:-1], FIRST + "0", FIRST.upper(), "", held[0].hex())
-    assert not any(api_keys.holds(held, each.encode()) for each in near)
+    assert not any(api_keys.holds(held, key.encode()) for key in near)
     assert not api_keys.holds((), FIRST.encode())
 
 
@@ -52,8 +52,8 @@ def test_a_key_given_twice_is_one() -> None:
     [
         ("short-secret", "key 1 has 12 characters and needs at least 16"),
         (f"{FIRST},short-secret", "key 2 has 12 characters"),
-        ("", "holds no key"),
-        (" , ", "holds no key"),
+        ("", "has no key"),
+        (" , ", "has no key"),
         ("short-secret with a blank", "key 1 has characters that a header cannot carry"),
         ("short-secret-umläut-0123", "key 1 has characters that a header cannot carry"),
     ],
@@ -79,7 +79,7 @@ def test_the_keys_of_a_file_count_beside_the_others(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (None, "No such file"),
-        (b"", "holds no key"),
+        (b"", "has no key"),
         (b"short-secret\n", "key 1 has 12"),
         (b"short-secret\xff", "it is not a text file"),
     ],
@@ -98,8 +98,8 @@ def test_a_bad_file_of_keys_is_refused_without_its_content(
 def test_a_bad_key_is_said_by_the_settings_name_at_the_start(tmp_path: Path) -> None:
     process = launch(tmp_path / "log", api_keys="short-secret")
     assert exit_status(process, tmp_path / "log") == 1
-    said = (tmp_path / "log").read_text()
-    assert "TASTEPRINT_API_KEYS: " in said
-    assert "needs at least 16" in said
-    assert "short-secret" not in said
-    assert "Traceback" not in said
+    log = (tmp_path / "log").read_text()
+    assert "TASTEPRINT_API_KEYS: " in log
+    assert "needs at least 16" in log
+    assert "short-secret" not in log
+    assert "Traceback" not in log

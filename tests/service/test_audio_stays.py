@@ -54,10 +54,12 @@ def upload_in_every_way(service: Service, clip: bytes) -> None:
     assert service.http.post("/embed", files={"audio": clip}).status_code == 400
     with ThreadPoolExecutor(8) as crowd:
         assert set(crowd.map(again, range(16))) == {200}
-    left = service.log().count("a client left")
+    left = service.log().count("client disconnected")
     for _ in range(3):
         leave_halfway(service)
-    wait_until(lambda: service.log().count("a client left") == left + 3, "the service notices")
+    wait_until(
+        lambda: service.log().count("client disconnected") == left + 3, "the service notices"
+    )
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def assert_problem(response: httpx.Response, status: int, kind: str) -> dict[str
     problem: dict[str, Any] = response.json()
     assert problem["type"] == f"urn:tasteprint:{kind}"
     assert problem["status"] == status
-    assert all(problem[said] for said in ("title", "detail", "remedy"))
+    assert all(problem[member] for member in ("title", "detail", "remedy"))
     return problem
 
 
@@ -219,10 +219,12 @@ def leave_halfway(service: Service) -> None:
 
 def test_client_that_leaves_halfway(service: Service, short_clip: Path) -> None:
     service.embedding(short_clip)
-    before, left = service.open_files(), service.log().count("a client left")
+    before, left = service.open_files(), service.log().count("client disconnected")
     for _ in range(5):
         leave_halfway(service)
-    wait_until(lambda: service.log().count("a client left") == left + 5, "the service notices")
+    wait_until(
+        lambda: service.log().count("client disconnected") == left + 5, "the service notices"
+    )
     wait_until(lambda: service.open_files() <= before, "its files are closed")
     assert "Traceback" not in service.log()
     service.embedding(short_clip)

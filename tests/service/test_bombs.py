@@ -80,13 +80,13 @@ def test_every_bomb_has_its_answer_and_none_leaves_anything_behind(
     memory, spooled = service.memory_bytes(), service.held_bytes()
     for number, (name, made) in enumerate(BOMBS.items()):
         response = service.http.post("/embed", files={"file": ("x", made())}, timeout=LIMIT_S)
-        said = response.json()
+        answer = response.json()
         if name in FINE:
             assert response.status_code == 200, (name, response.text)
-            assert said["audio"]["codec"] == FINE[name]
+            assert answer["audio"]["codec"] == FINE[name]
         else:
-            assert said["type"].removeprefix("urn:tasteprint:") in REFUSED[name], (name, said)
-            assert response.status_code == (415 if said["title"] == "Not an audio file" else 422)
+            assert answer["type"].removeprefix("urn:tasteprint:") in REFUSED[name], (name, answer)
+            assert response.status_code == (415 if answer["title"] == "Not an audio file" else 422)
         good = service.embedding(short_clip, window=f"0.{number:03}1")
         assert not good["cached"]
     assert BOMBS.keys() == FINE.keys() | REFUSED.keys()

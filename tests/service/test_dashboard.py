@@ -36,15 +36,15 @@ def found(watched: Service) -> Scrape:
 def test_a_query_names_metrics_and_labels_that_exist(found: Scrape, query: str) -> None:
     names = METRIC.findall(query)
     assert names
-    there = set(PROMETHEUS_OWN)
+    existing = set(PROMETHEUS_OWN)
     for name in names:
         labels = found.labels(name)
         assert labels, name
-        there |= labels[0].keys()
+        existing |= labels[0].keys()
     asked = set(MATCHED.findall(query))
     for group in GROUPED.findall(query):
         asked |= {label.strip() for label in group.split(",")}
-    assert asked <= there
+    assert asked <= existing
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -59,10 +59,10 @@ def test_a_query_holds_nothing_but_metrics_labels_and_known_words(query: str) ->
 def test_every_metric_of_the_service_is_shown(found: Scrape) -> None:
     shown = {
         re.sub(r"_(bucket|sum|count)$", "", name)
-        for each in QUERIES
-        for name in METRIC.findall(each)
+        for query in QUERIES
+        for name in METRIC.findall(query)
     }
-    own = {re.sub(r"_(bucket|sum|count)$", "", each.name) for each in found.samples}
+    own = {re.sub(r"_(bucket|sum|count)$", "", sample.name) for sample in found.samples}
     assert {name for name in own if name.startswith("tasteprint_")} <= shown
 
 
@@ -87,8 +87,8 @@ def test_the_operations_page_shows_series_and_a_log_line_that_exist(
     for name, labels in shown:
         assert set(re.findall(r"(\w+)=", labels)) == found.labels(name)[0].keys(), name
     (line,) = re.findall(r"^```json\n(.*)\n```", page, re.MULTILINE)
-    lines = [json.loads(each) for each in watched.log().splitlines()]
-    assert list(json.loads(line)) in [list(each) for each in lines]
+    lines = [json.loads(entry) for entry in watched.log().splitlines()]
+    assert list(json.loads(line)) in [list(entry) for entry in lines]
 
 
 def test_compose_mounts_files_that_exist() -> None:
@@ -112,8 +112,8 @@ def test_prometheus_is_given_a_key_that_opens(
     assert f"credentials_file: {mounted}\n" in scrapes
     # Compose puts variables in as a shell does.
     given = {"PROMETHEUS_KEY": named, "TASTEPRINT_API_KEYS": keys.get("api_keys", "")}
-    said = subprocess.run(["bash", "-c", f"echo {content}"], env=given, capture_output=True)
-    key = said.stdout.decode().strip()
+    echo = subprocess.run(["bash", "-c", f"echo {content}"], env=given, capture_output=True)
+    key = echo.stdout.decode().strip()
     write_bundle(tmp_path, "levels")
     app = create_app(settings(models_dir=tmp_path, **keys))
 

@@ -20,7 +20,7 @@ from tests.sounds import SAMPLE_RATE, golden, write, write_av
 def test_alone_and_among_others(service: Service, tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{seed}.wav", golden(5.0, seed=seed)) for seed in range(20, 26)]
     alone = [service.embedding(path, window="start")["embedding"] for path in paths]
-    with ThreadPoolExecutor(len(paths)) as clients:  # another window's key: nothing is remembered
+    with ThreadPoolExecutor(len(paths)) as clients:  # another window's key: nothing is cached
         among = list(clients.map(lambda path: service.embedding(path, window="0"), paths))
     assert [answer["cached"] for answer in among] == [False] * len(paths)
     assert [answer["embedding"] for answer in among] == alone

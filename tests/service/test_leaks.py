@@ -91,7 +91,7 @@ def test_refused_bundles_are_named_without_their_place(broken: Service) -> None:
     listed, ready = broken.http.get("/models"), broken.http.get("/readyz")
     assert ready.status_code == 200
     assert_tells_nothing(listed, ready, broken.http.get("/models/levels"))
-    refused = {each["name"]: each["reason"] for each in listed.json()["refused"]}
+    refused = {bundle["name"]: bundle["reason"] for bundle in listed.json()["refused"]}
     expected = {folder.name for folder in (broken.output.parent / "models").iterdir()}
     assert refused.keys() == expected - {"levels", "fails"}
     assert all(refused.values())
@@ -157,7 +157,7 @@ def test_odd_paths_and_parameters(broken: Service, short_clip: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 1e3\r\n\r\n",
@@ -170,15 +170,15 @@ def test_odd_paths_and_parameters(broken: Service, short_clip: Path) -> None:
         b'Set-Cookie: a=b"\r\n\r\nwords\r\n--b--\r\n' + bytes(80),
     ],
 )
-def test_bytes_that_are_hardly_http(broken: Service, said: bytes) -> None:
+def test_bytes_that_are_hardly_http(broken: Service, sent: bytes) -> None:
     where = urlsplit(broken.url)
     with socket.create_connection((where.hostname, where.port), timeout=DEADLINE_S) as client:
-        client.sendall(said)
+        client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
-        heard = b""
+        received = b""
         while data := client.recv(1 << 16):
-            heard += data
-    text = heard.decode("latin-1")
+            received += data
+    text = received.decode("latin-1")
     assert not LEAK.search(text), text
     assert "\nset-cookie" not in text.lower()
     assert broken.http.get("/healthz").status_code == 200

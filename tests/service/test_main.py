@@ -51,10 +51,10 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         process = launch(tmp_path / "log", port=port)
         assert exit_status(process, tmp_path / "log") == 1
-    said = (tmp_path / "log").read_text()
-    assert f"cannot listen on 127.0.0.1:{port}" in said
-    assert "TASTEPRINT_PORT" in said
-    assert "Traceback" not in said
+    log = (tmp_path / "log").read_text()
+    assert f"cannot listen on 127.0.0.1:{port}" in log
+    assert "TASTEPRINT_PORT" in log
+    assert "Traceback" not in log
 
 
 def test_answers_are_not_delayed_by_nagle() -> None:
@@ -75,15 +75,15 @@ def test_answers_are_not_delayed_by_nagle() -> None:
 def test_a_bad_setting_is_said_by_its_name(tmp_path: Path, name: str, value: str) -> None:
     process = launch(tmp_path / "log", **{name: value})
     assert exit_status(process, tmp_path / "log") == 1
-    said = (tmp_path / "log").read_text()
-    assert f"TASTEPRINT_{name.upper()}: " in said
-    assert "Traceback" not in said
+    log = (tmp_path / "log").read_text()
+    assert f"TASTEPRINT_{name.upper()}: " in log
+    assert "Traceback" not in log
 
 
 def test_a_misspelt_setting_is_said_with_the_nearest(tmp_path: Path) -> None:
     process = launch(tmp_path / "log", max_upload=5)
     assert exit_status(process, tmp_path / "log") == 1
-    said = (tmp_path / "log").read_text()
-    assert "no such setting: TASTEPRINT_MAX_UPLOAD; " in said
-    assert "TASTEPRINT_MAX_UPLOAD_BYTES" in said
-    assert "Traceback" not in said
+    log = (tmp_path / "log").read_text()
+    assert "no such setting: TASTEPRINT_MAX_UPLOAD; " in log
+    assert "TASTEPRINT_MAX_UPLOAD_BYTES" in log
+    assert "Traceback" not in log

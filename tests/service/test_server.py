@@ -114,7 +114,7 @@ def test_a_byte_now_and_then_is_cut_and_holds_no_place(tmp_path: Path, short_cli
         while b"}" not in answer:
             answer += client.recv(4096)
         assert answer.startswith(b"HTTP/1.1 408")
-        assert b"bytes a second" in answer
+        assert b"bytes per second" in answer
         assert set(others) == {200}
         wait_until(lambda: service.held_bytes() == 0, "its bytes are gone")
 

@@ -51,8 +51,8 @@ def answers(model: Model, models: dict[str, Model], windows: Samples) -> dict[st
     """Every output for each window: of a head, with those of its encoder."""
     if model.encoder is None:
         return model.run(windows)
-    heard = models[model.encoder.card.name].run(windows)
-    return heard | model.run(heard[model.input_name])
+    encoded = models[model.encoder.card.name].run(windows)
+    return encoded | model.run(encoded[model.input_name])
 
 
 def test_what_the_readme_promises_is_shipped(models: dict[str, Model]) -> None:
@@ -81,21 +81,21 @@ def test_every_answer_means_what_its_card_says(
     name: str, models: dict[str, Model], windows: Samples
 ) -> None:
     model = models[name]
-    card, said = model.card, answers(model, models, windows)
+    card, outputs = model.card, answers(model, models, windows)
     for tensor in card.outputs:
-        assert said[tensor.name].shape == (len(windows), *tensor.shape)
-        assert np.isfinite(said[tensor.name]).all()
-        assert np.abs(np.diff(said[tensor.name], axis=0)).max() > 0  # it hears the difference
+        assert outputs[tensor.name].shape == (len(windows), *tensor.shape)
+        assert np.isfinite(outputs[tensor.name]).all()
+        assert np.abs(np.diff(outputs[tensor.name], axis=0)).max() > 0  # it hears the difference
     if card.kind == "classifier":
-        np.testing.assert_allclose(said["probabilities"].sum(1), 1, atol=1e-5)
-        assert said["probabilities"].min() >= 0
+        np.testing.assert_allclose(outputs["probabilities"].sum(1), 1, atol=1e-5)
+        assert outputs["probabilities"].min() >= 0
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_card_says_where_it_comes_from(name: str) -> None:
     facts = read(MODELS_DIR / name).card.provenance
     assert facts.data
-    assert all(each.licence for each in facts.data)
+    assert all(data.licence for data in facts.data)
     assert facts.metrics
     assert facts.split
     card = read(MODELS_DIR / name).card
@@ -116,9 +116,9 @@ def test_real_mp3s_are_classified_as_offline(service: Service, tmp_path: Path) -
     labels = read(MODELS_DIR / "genre").card.labels
     for path, expected in zip(mp3s, offline, strict=True):
         served = service.answer("/classify/genre", path)["labels"]
-        said = {each["label"]: each["probability"] for each in served}
+        probabilities = {label["label"]: label["probability"] for label in served}
         assert served[0]["label"] == labels[int(expected.argmax())], path.name
-        got = np.array([said[label] for label in labels])
+        got = np.array([probabilities[label] for label in labels])
         assert np.abs(got - expected).max() < 0.1, path.name
 
 

@@ -13,7 +13,7 @@ import torch
 from models.bundle import Bundle
 from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
-from training.export.bundle import provenance
+from training.export.bundle import make_provenance
 from training.export.estimator import export_encoder
 from training.networks.cf_estimator import CFEstimator
 from training.transfer.encoder_outputs import gather_statistics
@@ -55,7 +55,7 @@ def make_teacher(width: int = 32, seed: int = 0) -> CFEstimator:
 
 
 def write_teacher(folder: Path, data: TaskData) -> Bundle:
-    facts = provenance(
+    facts = make_provenance(
         method="untrained",
         data=(),
         seed=0,

@@ -35,7 +35,7 @@ def find_soundfont(soundfont: Path | None = None) -> Path:
     Raises
     ------
     MissingTool
-        Where the program or the sound font is not installed.
+        If the program or the sound font is not installed.
     """
     if shutil.which("fluidsynth") is None:
         raise MissingTool("fluidsynth", "apt-get install fluidsynth fluid-soundfont-gm")
@@ -69,7 +69,7 @@ def render_file(
     Raises
     ------
     RenderFailed
-        Where FluidSynth fails, takes over a minute or renders silence.
+        If FluidSynth fails, takes over a minute or renders silence.
     """
     stereo = _synthesise(midi, soundfont)[: int(max_seconds * RENDER_RATE)]
     mono = (stereo[:, 0].astype(np.float32) + stereo[:, 1]) / 65536

@@ -63,7 +63,7 @@ class Prepared:
 def prepare(
     manifest: pd.DataFrame, out: Path, audio: AudioInput, *, workers: int = 2
 ) -> Generator[dict[str, Any]]:
-    """Decode the middle window of each track; tracks of an earlier run are not decoded again.
+    """Decode the middle window of each track; tracks of an earlier run are skipped.
 
     Yields
     ------
@@ -74,7 +74,7 @@ def prepare(
     Raises
     ------
     OtherManifest
-        Where `out` holds windows of another manifest.
+        If `out` holds windows of another manifest.
     """
     out.mkdir(parents=True, exist_ok=True)
     windows, done = _open(manifest, out, audio)
@@ -96,7 +96,7 @@ def prepare(
                 log.flush()
                 done[record["track_id"]] = record
                 yield record
-    finally:  # interrupted: the next run decodes the tracks not yet begun
+    finally:  # interrupted: the next run decodes the remaining tracks
         pool.shutdown(cancel_futures=True)
     windows.flush()
     _write_tables(manifest, pd.DataFrame(list(done.values())), out)
@@ -113,10 +113,10 @@ def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str
         return {"reason": f"the decoder failed: {type(error).__name__}: {error}"}
     row[:] = np.rint(windows.samples[0] * FULL_SCALE).astype(np.int16)
     return {
-        "duration_s": round(windows.facts.duration_s, 3),
-        "codec": windows.facts.codec,
-        "cut": windows.facts.duration_s > audio.window_s,
-        "padded": windows.facts.duration_s < audio.window_s,
+        "duration_s": round(windows.info.duration_s, 3),
+        "codec": windows.info.codec,
+        "cut": windows.info.duration_s > audio.window_s,
+        "padded": windows.info.duration_s < audio.window_s,
     }
 
 

@@ -32,7 +32,7 @@ class Factorization:
     ----------
     item_factors, user_factors : float32, shapes (n_items, dim) and (n_users, dim)
     items, users : the ids of their rows
-    report : of the logs and of the ranking check
+    report : statistics of the logs, and metrics of the ranking check
     """
 
     item_factors: Factors
@@ -49,8 +49,8 @@ class Factorization:
         np.save(folder / "user_factors.npy", self.user_factors)
         self.items.to_series().to_csv(folder / "items.csv", index=False, header=["item_id"])
         self.users.to_series().to_csv(folder / "users.csv", index=False, header=["user_id"])
-        facts = {"settings": asdict(self.settings), "report": self.report}
-        (folder / "report.json").write_text(json.dumps(facts, indent=2) + "\n")
+        metadata = {"settings": asdict(self.settings), "report": self.report}
+        (folder / "report.json").write_text(json.dumps(metadata, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Factorization:
@@ -61,14 +61,14 @@ class Factorization:
         MissingInput
         """
         try:
-            facts = json.loads((folder / "report.json").read_text())
+            metadata = json.loads((folder / "report.json").read_text())
             return cls(
                 item_factors=np.load(folder / "item_factors.npy"),
                 user_factors=np.load(folder / "user_factors.npy"),
                 items=_read_index(folder / "items.csv"),
                 users=_read_index(folder / "users.csv"),
-                settings=AlsSettings(**facts["settings"]),
-                report=facts["report"],
+                settings=AlsSettings(**metadata["settings"]),
+                report=metadata["report"],
             )
         except FileNotFoundError as error:
             raise MissingInput(folder, "tasteprint-train factorize") from error
@@ -104,11 +104,11 @@ def factorize(
     check: bool = True,
     on_iteration: Callable[[], None] = lambda: None,
 ) -> Factorization:
-    """Factorise the logs; the same logs and seed give the same factors.
+    """Factorise the logs; deterministic for the same logs and seed.
 
     Parameters
     ----------
-    check : also fit on four fifths of the entries and rank the rest, as a sanity check
+    check : also fit on four fifths of the entries and rank the others, as a sanity check
     on_iteration : called after each of the `settings.iterations` (twice as many with `check`)
     """
     # implicit has threads of its own; BLAS threads would only compete with them.
@@ -145,5 +145,5 @@ def _ranking_check(
 ) -> dict[str, float]:
     train, held_out = train_test_split(user_items, 0.8, random_state=settings.seed)
     model = _fit(train, settings, on_iteration)
-    measures = ranking_metrics_at_k(model, train, held_out, K=10, show_progress=False)
-    return {f"held_out_{name}_at_10": float(measures[name]) for name in ("precision", "ndcg")}
+    metrics = ranking_metrics_at_k(model, train, held_out, K=10, show_progress=False)
+    return {f"held_out_{name}_at_10": float(metrics[name]) for name in ("precision", "ndcg")}

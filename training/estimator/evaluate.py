@@ -48,13 +48,13 @@ def run(
 
     Parameters
     ----------
-    min_listeners : a held-out item with fewer is left out
+    min_listeners : held-out items with fewer listeners are left out
     track : shows progress over a list, see `training.networks.inference.Track`
 
     Raises
     ------
     NothingToEvaluate
-        Where no held-out item has enough listeners.
+        If no held-out item has enough listeners.
     """
     prepared, factors = Prepared.load(prepared_dir), Factorization.load(factors_dir)
     network, settings = load_network(run_dir)
@@ -68,7 +68,7 @@ def run(
     if not len(data.items):
         raise NothingToEvaluate(len(test), min_listeners)
     test = test[enough]
-    # Where an item is a song, an artist has several: intervals are over artists, not items.
+    # If items are songs, an artist has several: intervals are over artists, not items.
     artists = test["artist"].factorize()[0]
     data = replace(data, artist_index=artists.astype(np.int64))
     statistics = mel_statistics(prepared, prepared_dir, track)
@@ -111,7 +111,7 @@ def predict(network: Encoder, prepared: Prepared, rows: NDArray[np.int64], track
 
 
 def shuffle_items(predicted: Vectors, item_index: NDArray[np.int64], seed: int = 0) -> Vectors:
-    """Permute predictions between items: the same distribution of vectors, no match to the clip."""
+    """Permute predictions between items: same distribution of vectors, unrelated to the clips."""
     items = np.random.default_rng(seed).permutation(item_index.max() + 1)
     clips = {item: np.flatnonzero(item_index == item) for item in items}
     other = dict(zip(items, np.roll(items, 1), strict=True))

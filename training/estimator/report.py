@@ -24,10 +24,10 @@ COLOURS = {"network": "#c2410c", "ceiling (folded in)": "#a3a3a3"}
 OTHER = "#57534e"
 
 
-def write_measures(folder: Path, facts: dict[str, object]) -> None:
+def write_measures(folder: Path, measures: dict[str, object]) -> None:
     """Write `measures.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MEASURES).write_text(json.dumps(facts, indent=2) + "\n")
+    (folder / MEASURES).write_text(json.dumps(measures, indent=2) + "\n")
 
 
 def read_measures(folder: Path) -> Any:
@@ -51,16 +51,16 @@ def redraw(folder: Path) -> str:
     MissingInput
         Where the folder holds no `measures.json`.
     """
-    facts = read_measures(folder)
-    table = _table(facts["methods"])
+    measures = read_measures(folder)
+    table = _table(measures["methods"])
     note = (
-        f"{facts['n_clips']} clips of {facts['n_items']} held-out items "
-        f"with {facts['min_listeners']} or more listeners, by {facts['n_artists']} artists; "
+        f"{measures['n_clips']} clips of {measures['n_items']} held-out items "
+        f"with {measures['min_listeners']} or more listeners, by {measures['n_artists']} artists; "
         "95 % intervals over artists (users for recall and nDCG)."
     )
     text = f"{table}\n\n{note}\n"
     (folder / "table.md").write_text(text)
-    _draw(facts["methods"], note, folder / "evaluation.svg")
+    _draw(measures["methods"], note, folder / "evaluation.svg")
     return text
 
 

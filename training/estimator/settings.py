@@ -15,7 +15,7 @@ TargetScale = Literal["unit", "raw"]
 
 @dataclass(frozen=True)
 class EstimatorSettings(FitSettings):
-    """One training run of an encoder: `FitSettings`, and the network and its targets."""
+    """Hyperparameters of an encoder's training run: `FitSettings`, network and targets."""
 
     width: Annotated[
         int, Doc("Channels of every convolution; cf-estimator: 32, 64, 128 or 256.")
@@ -28,9 +28,9 @@ class EstimatorSettings(FitSettings):
     )
 
     def to_record(self) -> dict[str, Any]:
-        """As of `FitSettings`; the default encoder is left out.
+        """As in `FitSettings`, but without the default encoder.
 
-        Runs and cards from before there was a choice do not state it, and keep their identity.
+        Runs and cards from before the field existed do not state it, and keep their identity.
         """
         record = super().to_record()
         if self.encoder == DEFAULT_ENCODER:

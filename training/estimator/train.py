@@ -29,11 +29,11 @@ from training.networks.registry import DEFAULT_ENCODER, encoder_class
 def join_targets(
     tracks: pd.DataFrame, factors: Factorization, scale: TargetScale
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of `windows` and their item factors, for the tracks whose item has one.
+    """Rows of `windows` and their targets, for the tracks whose item has a factor.
 
-    With `unit`, each factor is divided by its length. The length of an item's factor grows with
-    how often the item was played, which cannot be heard, and lets a few popular items dominate the
-    squared error.
+    With `unit`, each factor is divided by its length. The length grows with the number of plays,
+    which the audio does not determine, and would let a few popular items dominate the squared
+    error.
     """
     position = factors.items.get_indexer(tracks["item_id"])
     known = position >= 0
@@ -46,8 +46,8 @@ def join_targets(
 class EstimatorModule(AudioModule):
     """Lightning module of an encoder that regresses item factors.
 
-    Checkpoints keep the arguments as hyperparameters. Those of older versions have neither
-    `encoder` nor `embedding_dim`: the defaults are what these checkpoints hold.
+    Checkpoints store the arguments as hyperparameters. Checkpoints of older versions have neither
+    `encoder` nor `embedding_dim`; the defaults are their values.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ def train(
     ------
     UnknownEncoder
     OtherAudio
-        Where the windows have another sample rate or length than the encoder takes.
+        If the windows have another sample rate or length than the encoder takes.
     NothingToTrain
-        Where a part has no window whose item has a factor.
+        If a part has no window whose item has a factor.
     OtherRun
-        Where `out` holds a run with other settings, factors or split.
+        If `out` holds a run with other settings, factors or split.
     """
     audio = encoder_class(settings.encoder).audio
     if prepared.audio != audio:
@@ -136,8 +136,8 @@ def _make_loader(
     part: str,
     settings: EstimatorSettings,
 ) -> Loader:
-    wanted = split.loc[split["part"] == part, "track_id"]
-    tracks = prepared.tracks[prepared.tracks["track_id"].isin(wanted)]
+    track_ids = split.loc[split["part"] == part, "track_id"]
+    tracks = prepared.tracks[prepared.tracks["track_id"].isin(track_ids)]
     rows, targets = join_targets(tracks, factors, settings.targets)
     if not len(rows):
         raise NothingToTrain(part, len(tracks))
@@ -157,7 +157,7 @@ def load_network(run: Path) -> tuple[Encoder, EstimatorSettings]:
     Raises
     ------
     MissingInput
-        Where `run` holds no finished run.
+        If `run` holds no finished run.
     UnknownEncoder
     """
     try:

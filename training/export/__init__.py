@@ -1,1 +1,1 @@
-"""Trained networks to ONNX bundles, and back."""
+"""Export of trained networks as ONNX bundles, and import of their weights."""

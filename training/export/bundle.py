@@ -36,14 +36,14 @@ ENCODER_MEANINGS = MEANINGS | {
 
 @dataclass(frozen=True)
 class CheckedHead:
-    """A head graph that was shown to equal the model; `source` is the encoder output it takes."""
+    """Head graph that passed the parity check; `source` is the encoder output that it takes."""
 
     graph: CheckedGraph
     encoder: Bundle
     source: str
 
 
-def provenance(
+def make_provenance(
     *,
     method: str,
     data: tuple[Data, ...],
@@ -53,7 +53,7 @@ def provenance(
     split: str,
     teacher: str | None = None,
 ) -> Provenance:
-    """Provenance of a model that is made today by this version."""
+    """Provenance of a model created now by this version."""
     return Provenance(
         method=method,
         teacher=teacher,
@@ -71,7 +71,7 @@ def write_bundle(
     folder: Path,
     graph: CheckedGraph,
     outputs: Mapping[str, int],
-    facts: Provenance,
+    provenance: Provenance,
     *,
     kind: Kind,
     task: str,
@@ -81,14 +81,14 @@ def write_bundle(
     head: CheckedHead | None = None,
     card_version: str = "1.0.0",
 ) -> tuple[Bundle, dict[str, float]]:
-    """Write a bundle, named as its folder, and read it back: encoders, task models and probes.
+    """Write the bundle of an encoder, task model or probe, named like its folder, and read it.
 
     Parameters
     ----------
     outputs : name → dimension, in the graph's order
     architecture : name of the encoder in the registry; None where the card states none
     names : labels of a classifier, or targets of a regressor
-    head : a graph that a service runs in place of `graph` where it has the encoder loaded
+    head : graph that the service runs instead of `graph` if the encoder is loaded
 
     Returns
     -------
@@ -122,7 +122,7 @@ def write_bundle(
         ),
         graphs=(Graph(file=GRAPH_FILE, precision="float32", sha256=digest, opset=OPSET),),
         head=_describe_head(head) if head else None,
-        provenance=facts,
+        provenance=provenance,
     )
     files, errors = {GRAPH_FILE: graph.content}, dict(graph.errors)
     if head:

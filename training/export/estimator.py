@@ -18,7 +18,7 @@ from training.estimator.report import read_measures
 from training.estimator.train import load_network
 from training.export.bundle import (
     PARITY_CLIPS,
-    provenance,
+    make_provenance,
     read_data,
     write_bundle,
 )
@@ -32,7 +32,7 @@ def export_encoder(
     network: Encoder,
     folder: Path,
     windows: NDArray[np.float32],
-    facts: Provenance,
+    provenance: Provenance,
     *,
     card_version: str = "1.0.0",
 ) -> tuple[Bundle, Mapping[str, float]]:
@@ -48,7 +48,7 @@ def export_encoder(
         folder,
         graph,
         outputs,
-        facts,
+        provenance,
         kind="encoder",
         task="cf-embedding",
         audio=network.audio,
@@ -87,7 +87,7 @@ def export_run(
     tracks = prepared.tracks[prepared.tracks["track_id"].isin(held_out)]
     rows = tracks["row"].to_numpy(np.int64)[:PARITY_CLIPS]
     counts = split.groupby("part")["artist"].nunique().to_dict()
-    facts = provenance(
+    provenance = make_provenance(
         method=f"{network.title}, MSE + cosine proximity",
         data=used,
         seed=settings.seed,
@@ -97,13 +97,15 @@ def export_run(
         split="by artist, "
         + ", ".join(f"{part}: {n} artists" for part, n in sorted(counts.items())),
     )
-    return export_encoder(network, out, prepared.waveforms(rows), facts, card_version=card_version)
+    return export_encoder(
+        network, out, prepared.waveforms(rows), provenance, card_version=card_version
+    )
 
 
 def _metrics(evaluation: Path) -> dict[str, Scalar]:
-    facts = read_measures(evaluation)
-    metrics: dict[str, Scalar] = {key: facts[key] for key in ("n_clips", "n_items")}
-    for method, measures in facts["methods"].items():
-        for name, (mean, _, _) in measures.items():
+    measures = read_measures(evaluation)
+    metrics: dict[str, Scalar] = {key: measures[key] for key in ("n_clips", "n_items")}
+    for method, values in measures["methods"].items():
+        for name, (mean, _, _) in values.items():
             metrics[f"{method}: {name}"] = round(mean, 4)
     return metrics

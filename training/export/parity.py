@@ -19,7 +19,7 @@ PARITY_TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class CheckedGraph:
-    """ONNX bytes that passed the parity check.
+    """ONNX graph, serialised, that passed the parity check.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ def check_outputs(
     Raises
     ------
     ParityFailed
-        Where an output differs by more than 1e-4.
+        If an output differs by more than 1e-4.
     """
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

@@ -20,7 +20,7 @@ def load_network_from_bundle(source: Bundle) -> Encoder:
     Raises
     ------
     BundleError
-        Where the graph does not hold the weights of the architecture that the card names.
+        If the graph does not hold the weights of the architecture that the card names.
     UnknownEncoder
     """
     card, name = source.card, source.card.architecture or DEFAULT_ENCODER
@@ -35,13 +35,13 @@ def load_network_from_bundle(source: Bundle) -> Encoder:
         for tensor in graph.initializer
         if tensor.name.startswith(PREFIX)
     }
-    wanted = {
+    expected = {
         key: tuple(weight.shape)
         for key, weight in network.state_dict().items()
-        if not key.endswith("num_batches_tracked")  # training alone reads it
+        if not key.endswith("num_batches_tracked")  # only training reads it
     }
-    if any(key not in stored or tuple(stored[key].dims) != wanted[key] for key in wanted):
+    if any(key not in stored or tuple(stored[key].dims) != expected[key] for key in expected):
         raise refusal
-    weights = {key: torch.tensor(onnx.numpy_helper.to_array(stored[key])) for key in wanted}
+    weights = {key: torch.tensor(onnx.numpy_helper.to_array(stored[key])) for key in expected}
     network.load_state_dict(weights, strict=False)
     return network.eval()

@@ -1,1 +1,1 @@
-"""Data loaders and the training loop that every network shares."""
+"""Data loader and training loop shared by all networks."""

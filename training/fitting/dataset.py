@@ -1,4 +1,4 @@
-"""Prepared windows as a torch data set, and its data loader."""
+"""torch data set of prepared windows, and its data loader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Loader = DataLoader[tuple[Tensor, ...]]
 
 
 class WindowDataset(Dataset[tuple[Tensor, ...]]):
-    """Data set of windows and their targets, with random crops where `crop_samples` is not 0.
+    """torch data set of windows and targets, with random crops if `crop_samples` is not 0.
 
     Items are int16 (n_samples,) and one row of each array of `targets`.
     """

@@ -1,7 +1,7 @@
-"""Hyperparameters that every training run has.
+"""Hyperparameters common to all training runs.
 
-A settings class states each hyperparameter once: name, type, default, bounds and help text. The
-command line makes its options from the fields, so these modules import nothing heavy.
+A settings class defines each hyperparameter once: name, type, default, bounds and help text. The
+command line derives its options from the fields, so these modules import nothing heavy.
 """
 
 from __future__ import annotations

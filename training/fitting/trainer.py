@@ -1,4 +1,4 @@
-"""Training loop on windows: Lightning module, optimiser, checkpoints and resuming."""
+"""Training loop: Lightning module, optimiser, checkpoints and resuming."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FREE_TO_CHANGE = {"max_epochs", "patience", "accelerator", "devices", "workers"}
 
 
 class AudioModule(L.LightningModule):
-    """Lightning module of a network behind its front end, on the training device, with Adam."""
+    """Lightning module: front end and network on the training device, trained with Adam."""
 
     def __init__(
         self, network: Encoder | TaskModel, learning_rate: float, cosine_schedule: bool
@@ -69,7 +69,7 @@ class AudioModule(L.LightningModule):
 
 
 def seed_and_silence(settings: FitSettings) -> None:
-    """Seed every generator, and turn off Lightning's hints and advertisements; errors stay."""
+    """Seed every generator, and silence Lightning's hints; errors are still shown."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
@@ -101,7 +101,7 @@ def fit(
     Raises
     ------
     OtherRun
-        Where `out` holds a run with other settings or data.
+        If `out` holds a run with other settings or data.
     """
     resume = resume and (out / LAST).exists()
     _check_run_identity(out, settings, [training, validation], extra_identity or {}, resume)
@@ -123,7 +123,7 @@ def _check_run_identity(
     extra_identity: Mapping[str, str],
     resume: bool,
 ) -> None:
-    """Record settings and a digest of the inputs; refuse to resume a run of other ones."""
+    """Record settings and a digest of the inputs; refuse to resume a run with other ones."""
     free = FREE_TO_CHANGE - ({"max_epochs"} if settings.cosine_schedule else set())
     fixed = {name: value for name, value in settings.to_record().items() if name not in free}
     digest = hashlib.sha256("".join(extra_identity.values()).encode())

@@ -17,7 +17,13 @@ from models.bundle import Bundle, read
 from models.card import Scalar
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
-from training.export.bundle import PARITY_CLIPS, CheckedHead, as_teacher, provenance, write_bundle
+from training.export.bundle import (
+    PARITY_CLIPS,
+    CheckedHead,
+    as_teacher,
+    make_provenance,
+    write_bundle,
+)
 from training.export.parity import CheckedGraph, check_outputs
 from training.probes.models import (
     INNER_FOLDS,
@@ -176,7 +182,7 @@ def _write(
         out,
         CheckedGraph(graph, check_graph(fitted, encoder, plan.settings.source, graph, waveforms)),
         {answer: len(facts.labels)} | sizes,
-        provenance(
+        make_provenance(
             method=f"probe: {plan.settings.kind} on {plan.settings.source}",
             teacher=encoder.digest,
             data=(*facts.data, *as_teacher(encoder)),

@@ -1,6 +1,6 @@
 """Cross-layer equalization before int8 quantization.
 
-An int8 tensor has one scale, so its quietest channels get few of the 256 steps. Between two
+An int8 tensor has a single scale, so its quietest channels get few of the 256 steps. Between two
 convolutions with a ReLU, a channel can be multiplied on one side and divided on the other without
 changing the network. Source: Nagel et al. 2019, section 4.1; the square root as in Xiao et al.
 2023, section 4.
@@ -24,8 +24,8 @@ MIN_RANGE = 1e-3
 def equalize(model: onnx.ModelProto, name: str, windows: Iterable[NDArray[np.float32]]) -> None:
     """Scale the input channels of a convolution half way, in decibels, to the loudest channel.
 
-    The model is changed in place, and only where the input is the ReLU of another convolution that
-    nothing else reads.
+    Changes the model in place, and only if the input is the ReLU of another convolution with no
+    other reader.
     """
     node = next(node for node in model.graph.node if node.name == name)
     producer = _find_producer(model, node)
@@ -41,7 +41,7 @@ def equalize(model: onnx.ModelProto, name: str, windows: Iterable[NDArray[np.flo
 
 
 def _find_producer(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto | None:
-    """The convolution before the node's ReLU, where both convolutions can be rescaled."""
+    """The convolution before the node's ReLU, if both convolutions can be rescaled."""
     relu = _find_sole_producer(model, node.input[0], "Relu")
     producer = _find_sole_producer(model, relu.input[0], "Conv") if relu else None
     if producer is None:
@@ -55,7 +55,7 @@ def _find_producer(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodePro
 
 
 def _find_sole_producer(model: onnx.ModelProto, tensor: str, op_type: str) -> onnx.NodeProto | None:
-    """The node of that type that makes a tensor, where the tensor has a single reader."""
+    """The node of that type that produces a tensor, if the tensor has a single reader."""
     producers = [node for node in model.graph.node if tensor in node.output]
     sole = _count_readers(model, tensor) == 1 and producers and producers[0].op_type == op_type
     return producers[0] if sole else None

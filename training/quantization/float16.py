@@ -14,26 +14,26 @@ HALF = ".float16"
 
 
 def to_float16(graph: bytes) -> onnx.ModelProto:
-    """Convert the part from the first convolution after the front end to the last convolution.
+    """Convert the subgraph from the first convolution after the front end to the last one.
 
-    (The converter of onnxruntime.transformers still casts the waveform itself to float16 when told
-    to leave the front end alone.)
+    (The converter of onnxruntime.transformers casts the waveform to float16 even if the front end
+    is excluded.)
 
     Raises
     ------
     BadPrecision
     """
     model = fold_batch_norm(graph)
-    part = nodes_between(model, find_convolutions(model))
+    subgraph = nodes_between(model, find_convolutions(model))
     floats = _find_floats(model)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    inside = [node for node in model.graph.node if node.name in part]
+    inside = [node for node in model.graph.node if node.name in subgraph]
     produced = {name for node in inside for name in node.output}
-    leaving = produced & _find_read_outside(model, part)
+    leaving = produced & _find_read_outside(model, subgraph)
     cast: set[str] = set()
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        if node.name in part:
+        if node.name in subgraph:
             for name in sorted(floats.intersection(node.input) - produced - cast):
                 cast.add(name)
                 if name in constants:
@@ -61,9 +61,9 @@ def _find_floats(model: onnx.ModelProto) -> set[str]:
     }
 
 
-def _find_read_outside(model: onnx.ModelProto, part: set[str]) -> set[str]:
-    """Names of the tensors that are read outside the part, graph outputs included."""
-    outside = (node for node in model.graph.node if node.name not in part)
+def _find_read_outside(model: onnx.ModelProto, subgraph: set[str]) -> set[str]:
+    """Names of the tensors that are read outside the subgraph, including graph outputs."""
+    outside = (node for node in model.graph.node if node.name not in subgraph)
     read = {name for node in outside for name in node.input}
     return read | {output.name for output in model.graph.output}
 

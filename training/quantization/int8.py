@@ -20,29 +20,29 @@ from training.quantization.equalization import equalize
 from training.quantization.mean_pooling import POOL, replace_means
 from training.quantization.subgraph import find_work_shares, fold_batch_norm
 
-# Share of the multiplications: a lighter convolution loses in quantizing and dequantizing what it
-# gains by integer arithmetic.
+# Minimum share of the multiplications: for a lighter convolution, quantizing and dequantizing cost
+# what integer arithmetic gains.
 MIN_SHARE = 0.1
-# Number of windows that the sensitivity of a convolution is measured on.
+# Number of windows for the sensitivity measurement of a convolution.
 SENSITIVITY_WINDOWS = 8
 
 
-def to_int8(graph: bytes, windows: NDArray[np.float32], least: float) -> onnx.ModelProto:
+def to_int8(graph: bytes, windows: NDArray[np.float32], min_agreement: float) -> onnx.ModelProto:
     """Quantize the heavy convolutions of a graph, and the means over their outputs.
 
     Convolutions are tried from the heaviest down to a tenth of the work. One is quantized if the
-    minimum agreement with the float32 outputs stays at `least` or above; all other nodes stay
+    minimum agreement with the float32 outputs is `min_agreement` or more; all other nodes stay
     float32.
 
     Parameters
     ----------
     windows : float32, shape (n, window_samples): calibration data
-    least : minimum agreement, see `models.similarity`
+    min_agreement : with the float32 outputs, see `models.similarity`
 
     Raises
     ------
     BadPrecision
-        Where no convolution can be quantized.
+        If no convolution can be quantized.
     """
     model = fold_batch_norm(graph)
     work = find_work_shares(model, windows.shape[1])
@@ -59,12 +59,13 @@ def to_int8(graph: bytes, windows: NDArray[np.float32], least: float) -> onnx.Mo
             graph, candidate.SerializeToString(), windows[:SENSITIVITY_WINDOWS], outputs
         )
         minima[name] = min(float(agreement.min()) for agreement in measured.values())
-        if minima[name] >= least:
+        if minima[name] >= min_agreement:
             chosen, best = names, candidate
     if best is None:
         listing = ", ".join(f"{name} {minimum:.6f}" for name, minimum in minima.items())
         raise BadPrecision(
-            f"no convolution in int8 keeps a minimum agreement of {least} with float32: {listing}"
+            f"no convolution in int8 keeps a minimum agreement of {min_agreement} with float32: "
+            f"{listing}"
         )
     return best
 
@@ -75,7 +76,7 @@ def _find_output(model: onnx.ModelProto, name: str) -> str:
 
 @contextlib.contextmanager
 def _silence_warnings() -> Iterator[None]:
-    """onnxruntime's quantizer asks for the folding that `fold_batch_norm` has already done."""
+    """Suppress the quantizer's advice to fold batch norms, which `fold_batch_norm` has done."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -96,7 +97,7 @@ class _WindowReader(CalibrationDataReader):  # type: ignore[misc]
 def quantize_nodes(
     model: onnx.ModelProto, names: list[str], windows: NDArray[np.float32]
 ) -> onnx.ModelProto:
-    """The model with QuantizeLinear and DequantizeLinear around the named nodes, calibrated."""
+    """Calibrate, and put QuantizeLinear and DequantizeLinear around the named nodes."""
     with tempfile.TemporaryDirectory() as folder, _silence_warnings():
         source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
         onnx.save(model, source)

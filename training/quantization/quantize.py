@@ -24,14 +24,14 @@ from training.quantization.float16 import to_float16
 from training.quantization.int8 import to_int8
 from training.quantization.settings import QuantizeSettings
 
-# A minimum over fewer windows says nothing.
+# A minimum over fewer windows is meaningless.
 MIN_WINDOWS = 4
 
 
 def quantize(
     folder: Path, audio: Sequence[Path], data: Path, settings: QuantizeSettings
 ) -> tuple[Bundle, Graph]:
-    """Convert the float32 graph, measure the result on other windows, and write it into the bundle.
+    """Convert the float32 graph, measure its agreement on other windows, add it to the bundle.
 
     `card.json` and its digest, which heads, teachers and caches refer to, stay unchanged.
 
@@ -81,14 +81,14 @@ def read_middle_windows(files: Sequence[Path], audio: AudioInput) -> Iterator[ND
 def _convert(
     source: bytes, stream: Iterator[NDArray[np.float32]], settings: QuantizeSettings
 ) -> tuple[bytes, int]:
-    """The converted graph and its opset; takes the calibration windows from the stream."""
+    """Convert the graph; takes the calibration windows from the stream. Returns graph and opset."""
     if settings.precision == "float16":
         model = to_float16(source)
     else:
         windows = list(islice(stream, settings.calibration))
         if len(windows) < settings.calibration:
             raise BadPrecision(
-                f"calibration needs {settings.calibration} windows, and the audio has "
+                f"calibration needs {settings.calibration} windows, but the audio has "
                 f"{len(windows)}; add audio or lower --calibration"
             )
         model = to_int8(source, np.stack(windows), settings.least)
@@ -108,7 +108,7 @@ def _measure(
     count = len(measured[names[0]])
     if count < MIN_WINDOWS:
         raise BadPrecision(
-            f"agreement needs at least {MIN_WINDOWS} windows, and {count} are left; add audio"
+            f"agreement needs at least {MIN_WINDOWS} windows, but {count} are left; add audio"
         )
     digest = sha256(source)
     return Agreement(reference=digest, windows=count, outputs=summarize(measured), data=used)

@@ -11,7 +11,7 @@ from typing_extensions import Doc
 
 @dataclass(frozen=True)
 class QuantizeSettings:
-    """How a graph is quantized, and on how many windows it is calibrated and measured."""
+    """Options of quantization, calibration and the agreement measurement."""
 
     precision: Annotated[Literal["int8", "float16"], Doc("int8 for CPUs, float16 for GPUs.")] = (
         "int8"

@@ -1,9 +1,9 @@
 """Subgraph selection: which convolutions and nodes of a graph run in reduced precision.
 
-The subgraph reaches from the first convolution after the front end to the last convolution. The front
-end stays float32, since powers of a spectrum overflow float16 and their logarithm needs all digits.
-The nodes after the last convolution stay float32 too: they take next to no time and make the
-outputs.
+The subgraph reaches from the first convolution after the front end to the last convolution. The
+front end stays float32, since powers of a spectrum overflow float16 and their logarithm needs all
+digits. The nodes after the last convolution stay float32 too: they take next to no time and make
+the outputs.
 """
 
 from __future__ import annotations

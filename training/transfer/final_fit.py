@@ -12,7 +12,13 @@ from models.bundle import Bundle, read
 from models.card import Provenance
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
-from training.export.bundle import PARITY_CLIPS, CheckedHead, as_teacher, provenance, write_bundle
+from training.export.bundle import (
+    PARITY_CLIPS,
+    CheckedHead,
+    as_teacher,
+    make_provenance,
+    write_bundle,
+)
 from training.export.reload import load_network_from_bundle
 from training.export.torch_to_onnx import export_checked
 from training.fitting.settings import Accelerator
@@ -73,7 +79,7 @@ def ship(
         metrics["temperature"] = round(temperature, 4)
     used = used_settings(settings)
     del used["fold"]  # no fold is held out
-    facts = provenance(
+    facts = make_provenance(
         method=method,
         teacher=source.digest if method != "base" else None,
         data=(*data.facts.data, *(as_teacher(source) if method != "base" else ())),

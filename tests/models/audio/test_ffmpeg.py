@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from models.audio.ffmpeg import FfmpegReader
-from models.audio.ffmpeg_blocks import BLOCK_SAMPLES, Block, FrameBuffer
+from models.audio.ffmpeg_blocks import FIFO_BLOCK_SAMPLES, Block, FrameBuffer
 from models.audio.window_choice import Samples, WindowChoice
 from models.audio.windows import read_windows
 from models.card import AudioInput
@@ -35,7 +35,7 @@ def test_vorbis_is_what_libsndfile_decodes_from_the_start(vorbis: Path) -> None:
     whole = soundfile.read(vorbis, dtype="float32")[0].mean(axis=1)
     random = np.random.default_rng(1)
     with closing(FfmpegReader(vorbis)) as reader:
-        assert reader.n_frames == whole.size
+        assert reader.n_samples == whole.size
         # Forth and back, and into the last page after it was read.
         near_end = [whole.size - 300, whole.size - 9_000, whole.size - 30_000]
         for start in [0, *random.integers(0, whole.size - RATE, 20), *near_end, 0, *near_end]:
@@ -55,7 +55,7 @@ def test_windows_are_those_of_a_reading_from_the_start(
 ) -> None:
     path = write(tmp_path / f"a.{kind}", golden(SECONDS))
     with closing(FfmpegReader(path)) as reader:
-        whole = reader.read(0, reader.n_frames)
+        whole = reader.read(0, reader.n_samples)
         for start in (0, 7, 300_000, whole.size - 30_000, whole.size - 5_000, 100_000):
             samples = reader.read(start, 4_000)
             assert samples.size == 4_000
@@ -103,14 +103,14 @@ def frame(samples: Samples, format_name: str = "fltp") -> av.AudioFrame:
 
 
 def test_frames_in_a_row_become_blocks_without_a_seam() -> None:
-    sound = np.random.default_rng(0).uniform(-1, 1, (6, 3 * BLOCK_SAMPLES)).astype(np.float32)
+    sound = np.random.default_rng(0).uniform(-1, 1, (6, 3 * FIFO_BLOCK_SAMPLES)).astype(np.float32)
     buffer, mono = FrameBuffer(RATE), np.zeros(sound.shape[1], np.float32)
     blocks: list[Block | None] = []
     for start in range(0, sound.shape[1], 1024):
         jitter = start // 1024 % 3  # as where times are rounded
         blocks.append(buffer.add(frame(sound[:, start : start + 1024]), start + jitter))
     made = [block for block in [*blocks, buffer.take()] if block]
-    assert [block.position for block in made] == [0, BLOCK_SAMPLES, 2 * BLOCK_SAMPLES]
+    assert [block.position for block in made] == [0, FIFO_BLOCK_SAMPLES, 2 * FIFO_BLOCK_SAMPLES]
     for block in made:
         block.mix_down(block.position, mono[block.position : block.end])
     np.testing.assert_allclose(mono, sound.mean(axis=0), atol=1e-6)

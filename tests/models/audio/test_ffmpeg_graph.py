@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from models.audio.ffmpeg import FfmpegReader
-from models.audio.ffmpeg_graph import BLOCK_SAMPLES, GraphSource
+from models.audio.ffmpeg_graph import GRAPH_BLOCK_SAMPLES, GraphSource
 from models.audio.mp3 import Mp3Reader
 from models.audio.window_choice import Samples
 from models.audio.windows import open_audio
@@ -93,7 +93,7 @@ def source_of(path: Path) -> GraphSource:
 def test_across_a_gap_the_graph_returns_none(gap: Path) -> None:
     source = source_of(gap)
     rate = source.sample_rate
-    block_s = BLOCK_SAMPLES / rate
+    block_s = GRAPH_BLOCK_SAMPLES / rate
     for start_s, is_complete in [(2.0, True), (10.0 - 2 * block_s - 1.5, True), (8.8, False)]:
         samples = source.read(round(start_s * rate), 3 * rate // 2, from_s=start_s - 0.2)
         assert (samples is not None) == is_complete

@@ -41,7 +41,7 @@ def test_audio_behind_tags_is_read_as_without_them(kind: str, tags: bytes, tmp_p
         path = tmp_path / name
         path.write_bytes(before + good(kind))
         with closing(open_audio(path)) as reader:
-            read.append(reader.read(reader.n_frames // 2, 10_000))
+            read.append(reader.read(reader.n_samples // 2, 10_000))
     assert len(read[0]) == 10_000
     np.testing.assert_array_equal(read[0], read[1])
 

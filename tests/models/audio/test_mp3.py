@@ -59,7 +59,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def duration_s(content: bytes, path: Path) -> float:
     path.write_bytes(content)
     with closing(open_audio(path)) as reader:
-        return reader.n_frames / reader.sample_rate
+        return reader.n_samples / reader.sample_rate
 
 
 def test_a_stated_length_is_found(stated: bytes, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def assert_cut_from_the_whole(path: Path) -> None:
     starts = np.random.default_rng(0).integers(0, whole.size, 20)
     with closing(open_audio(path)) as reader:
         assert isinstance(reader, Mp3Reader)
-        assert reader.n_frames == whole.size
+        assert reader.n_samples == whole.size
         for start in [0, 1, 1_151, 1_152, *starts.tolist(), whole.size - 1]:
             samples = reader.read(start, 20_000)
             np.testing.assert_allclose(samples, whole[start : start + 20_000], atol=1e-6)
@@ -187,7 +187,7 @@ def test_a_file_of_two_sample_rates_is_never_read_at_the_wrong_one(
     path.write_bytes(bare + other)
     assert index_file(path).is_mixed
     start = read_windows(path, AUDIO, WindowChoice("start"))
-    assert start.facts.sample_rate == RATE
+    assert start.info.sample_rate == RATE
     assert np.abs(start.samples).max() > 0.05
     with pytest.raises(AudioError):
         read_windows(path, AUDIO, WindowChoice.parse("30"))
@@ -200,5 +200,5 @@ def test_a_window_of_the_smallest_frames_is_not_sought_from_the_files_start(tmp_
     path.write_bytes(content * 20)
     with closing(open_audio(path)) as reader:
         assert isinstance(reader, Mp3Reader)
-        frames = reader.n_frames // 576
+        frames = reader.n_samples // 576
         assert reader._reservoir_start(frames // 2) > frames // 2 - 100

@@ -49,10 +49,10 @@ def test_a_whole_file_and_a_recording_that_just_stopped_are_read(
     path = tmp_path / "whole"
     path.write_bytes(content)
     with closing(open_audio(path)) as reader:
-        assert reader.n_frames / reader.sample_rate == pytest.approx(8, abs=0.02)
+        assert reader.n_samples / reader.sample_rate == pytest.approx(8, abs=0.02)
     path.write_bytes(content[: pages(content)[-2]])
     with closing(open_audio(path)) as reader:
-        assert 4 < reader.n_frames / reader.sample_rate < 8
+        assert 4 < reader.n_samples / reader.sample_rate < 8
 
 
 def test_something_else_tells_nothing(tmp_path: Path) -> None:

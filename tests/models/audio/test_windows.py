@@ -62,11 +62,11 @@ def test_a_window_is_the_same_as_cut_from_the_whole(clicks: dict[str, Path], kin
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_facts_of_a_file_are_stated(clicks: dict[str, Path], kind: str) -> None:
-    facts = read_windows(clicks[kind], AUDIO, WindowChoice()).facts
-    assert facts.channels == 2
-    assert facts.sample_rate == (48_000 if kind in {"opus", "webm"} else RATE)
-    assert facts.duration_s == pytest.approx(10, abs=0.1)
-    assert facts.codec
+    info = read_windows(clicks[kind], AUDIO, WindowChoice()).info
+    assert info.channels == 2
+    assert info.sample_rate == (48_000 if kind in {"opus", "webm"} else RATE)
+    assert info.duration_s == pytest.approx(10, abs=0.1)
+    assert info.codec
 
 
 @pytest.mark.parametrize("sample_rate", [4_000, 8_000, 11_025, 16_000, 48_000, 96_000, 192_000])
@@ -168,7 +168,7 @@ def test_files_as_users_have_them_are_read(path: Path) -> None:
     window = AUDIO.model_copy(update={"window_s": 30.0})
     windows = read_windows(path, window, WindowChoice())
     assert windows.samples.shape == (1, 480_000)
-    assert windows.facts.duration_s > 5
+    assert windows.info.duration_s > 5
 
 
 @pytest.mark.parametrize(("codec", "container"), [("aac", "ipod"), ("libopus", "ogg")])
@@ -180,7 +180,7 @@ def test_each_of_eight_channels_is_heard(
     sound[:, channel] = golden(4.0, 48_000, 1)[:, 0]
     path = write_surround(tmp_path / "surround", sound, codec, container)
     windows = read_windows(path, AUDIO, WindowChoice())
-    assert windows.facts.channels == 8
+    assert windows.info.channels == 8
     assert windows.samples.std() == pytest.approx(sound[:, channel].std() / 8, rel=0.15)
 
 

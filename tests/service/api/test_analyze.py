@@ -44,9 +44,9 @@ def loud(tmp_path: Path) -> Path:
 
 def part(whole: dict[str, Any], name: str) -> dict[str, Any]:
     """What an analysis says of one model, as its own route would."""
-    said = dict(whole["models"][name])
-    del said["kind"], said["task"]
-    return {"audio": whole["audio"], "window": whole["window"]} | said
+    answer = dict(whole["models"][name])
+    del answer["kind"], answer["task"]
+    return {"audio": whole["audio"], "window": whole["window"]} | answer
 
 
 @pytest.mark.parametrize("window", ["middle", "all"])
@@ -70,7 +70,7 @@ async def _single(service: Counted, route: str, clip: Path, **query: str | bool)
 
 
 def computing(pipeline: Pipeline) -> int:
-    """Answers under way."""
+    """Number of answers being computed."""
     return sum(job.n_computing for job in pipeline.jobs.values())
 
 
@@ -93,7 +93,7 @@ def test_an_upload_takes_one_place_and_gives_everything_back(
     async def scenario() -> None:
         async with counted(folder, max_in_flight=1) as service:
             whole = await service.answer("/analyze", clip)
-            assert not any("problem" in each for each in whole["models"].values())
+            assert not any("problem" in part for part in whole["models"].values())
             await service.answer("/analyze", loud)  # one model fails on it
             pipeline = service.pipeline
             assert (pipeline.jobs, pipeline.admission.in_flight) == ({}, 0)
@@ -140,7 +140,7 @@ def test_what_is_remembered_is_not_computed_again(folder: Path, clip: Path) -> N
             whole = await service.answer("/analyze", clip, models="levels,a-mood,feeling,mood")
             # The heads take what their encoder is remembered to have said.
             assert (service.decodings, service.runs) == (Counter(), {"a-mood": 1, "feeling": 1})
-            assert [each["cached"] for each in whole["models"].values()] == [
+            assert [part["cached"] for part in whole["models"].values()] == [
                 True,
                 False,
                 False,
@@ -176,10 +176,10 @@ def test_requests_at_a_time_share_the_decoding_and_the_encoder(folder: Path, cli
             singles, wholes = await asyncio.gather(asyncio.gather(*asked), asyncio.gather(*every))
             assert service.decodings == {1.0: 1}
             assert service.runs == dict.fromkeys(ON_LEVELS, 1)
-            said = [answer["cached"] for answer in singles] + [
-                each["cached"] for whole in wholes for each in whole["models"].values()
+            cached = [answer["cached"] for answer in singles] + [
+                part["cached"] for whole in wholes for part in whole["models"].values()
             ]
-            assert said.count(False) == len(ON_LEVELS)
+            assert cached.count(False) == len(ON_LEVELS)
 
     asyncio.run(scenario())
 
@@ -193,7 +193,7 @@ def test_a_model_that_fails_leaves_the_others_their_answers(
         assert failed.keys() == {"model", "kind", "task", "problem"}
         assert failed["problem"]["type"] == "urn:tasteprint:inference-failed"
         assert failed["problem"]["status"] == 500
-        assert not any("problem" in each for each in whole["models"].values())
+        assert not any("problem" in part for part in whole["models"].values())
         alone = service.post("/analyze", loud, models="delicate")
         assert assert_problem(alone, 500, "inference-failed") == failed["problem"]
         assert service.answer("/analyze", loud, models="mood")["models"].keys() == {"mood"}

@@ -60,7 +60,7 @@ def test_openapi_shows_the_upload_and_the_problems(service: Service) -> None:
     kinds = embed["requestBody"]["content"]
     assert kinds.keys() == {"multipart/form-data", "audio/*", "application/octet-stream"}
     assert kinds["multipart/form-data"]["schema"]["required"] == ["file"]
-    assert {each["name"] for each in embed["parameters"]} == set(EmbedQuery.model_fields)
+    assert {parameter["name"] for parameter in embed["parameters"]} == set(EmbedQuery.model_fields)
     for status in ("400", "404", "413", "415", "422", "429", "500", "503"):
         assert embed["responses"][status]["content"].keys() == {"application/problem+json"}
     answer = embed["responses"]["200"]["content"]["application/json"]["schema"]

@@ -50,7 +50,7 @@ def test_only_what_is_written_in_the_page_runs(service: Service, path: str) -> N
     for directive, tag in SHORT.items():
         digests = [hashlib.sha256(text.encode()).digest() for text in blocks.texts[tag]]
         assert digests
-        expected = [f"'sha256-{base64.b64encode(each).decode()}'" for each in digests]
+        expected = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests]
         assert allowed[directive] == expected
 
 

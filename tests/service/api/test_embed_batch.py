@@ -66,8 +66,8 @@ def test_a_bad_body_is_a_problem_or_the_last_line(service: Service, tmp_path: Pa
     kind = {"Content-Type": "multipart/form-data; boundary=B"}
     response = service.http.post("/embed/batch", content=cut, headers=kind)
     lines = [json.loads(line) for line in response.text.splitlines()]
-    (said,) = [line for line in lines if "index" not in line]
-    assert said["problem"]["type"] == "urn:tasteprint:bad-multipart"
+    (last,) = [line for line in lines if "index" not in line]
+    assert last["problem"]["type"] == "urn:tasteprint:bad-multipart"
     assert [line["index"] for line in lines if "answer" in line] == [0]
     wait_until(lambda: service.held_bytes() == 0, "its bytes are gone")
 
@@ -125,7 +125,7 @@ def test_a_batch_that_waits_for_places_sees_its_client_leave(tmp_path: Path) -> 
         with httpx.stream(
             "POST",
             f"{service.url}/embed/batch",
-            files=[("file", ("x", each)) for each in (content, content, *[small] * 20)],
+            files=[("file", ("x", audio)) for audio in (content, content, *[small] * 20)],
         ):
             wait_until(lambda: service.held_bytes() >= 2 * len(content), "two are there")
         wait_until(lambda: service.held_bytes() == 0, "they are dropped")
@@ -194,10 +194,10 @@ def test_http_1_0_is_answered_without_chunks(service: Service, tmp_path: Path) -
     )
     with connect(service) as client:
         client.sendall(head % len(body) + body)
-        said, _, lines = client.makefile("rb").read().partition(b"\r\n\r\n")
-    assert said.startswith(b"HTTP/1.1 200 ")
-    assert b"connection: close" in said
-    assert b"transfer-encoding" not in said
+        headers, _, lines = client.makefile("rb").read().partition(b"\r\n\r\n")
+    assert headers.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in headers
+    assert b"transfer-encoding" not in headers
     assert sorted(json.loads(line)["index"] for line in lines.splitlines()) == [0, 1]
 
 
@@ -206,5 +206,5 @@ def test_a_part_without_content_or_name_is_refused(service: Service, route: str)
     body = b'--B\r\nContent-Disposition: form-data; name="other"\r\n\r\nx\r\n--B--\r\n'
     kind = {"Content-Type": "multipart/form-data; boundary=B"}
     response = service.http.post(route, content=body, headers=kind)
-    said = json.loads(response.text)
-    assert (said.get("problem") or said)["type"] == "urn:tasteprint:wrong-field"
+    answer = json.loads(response.text)
+    assert (answer.get("problem") or answer)["type"] == "urn:tasteprint:wrong-field"

@@ -58,7 +58,7 @@ def document(service: Service) -> dict[str, Any]:
 
 def test_the_window_that_is_documented_is_the_one_that_is_read(document: dict[str, Any]) -> None:
     parameters = document["paths"]["/embed"]["post"]["parameters"]
-    (window,) = (each["schema"] for each in parameters if each["name"] == "window")
+    (window,) = (parameter["schema"] for parameter in parameters if parameter["name"] == "window")
     for text in ("middle", "start", "all", "0", "12.5", "999999.999999"):
         assert re.search(window["pattern"], text)
         WindowChoice.parse(text)
@@ -70,8 +70,9 @@ def test_the_window_that_is_documented_is_the_one_that_is_read(document: dict[st
 
 def types(document: dict[str, Any], path: str, status: int) -> set[str]:
     (operation,) = document["paths"][path].values()
-    said = operation["responses"][str(status)]["content"]["application/problem+json"]["schema"]
-    return {each.removeprefix("urn:tasteprint:") for each in said["properties"]["type"]["enum"]}
+    schema = operation["responses"][str(status)]["content"]["application/problem+json"]["schema"]
+    allowed = schema["properties"]["type"]["enum"]
+    return {name.removeprefix("urn:tasteprint:") for name in allowed}
 
 
 def test_each_problem_answer_names_its_types(document: dict[str, Any]) -> None:
@@ -89,12 +90,12 @@ def test_each_problem_answer_names_its_types(document: dict[str, Any]) -> None:
 def test_no_error_is_left_out_of_the_document(document: dict[str, Any]) -> None:
     """What no route answers is refused before there is one, or keeps the service from starting."""
     named = {
-        each
+        problem_type
         for path, operations in document["paths"].items()
         for operation in operations.values()
         for status in operation["responses"]
         if "application/problem+json" in operation["responses"][status]["content"]
-        for each in types(document, path, int(status))
+        for problem_type in types(document, path, int(status))
     }
     before = {"query-too-long", "head-too-large", "unknown-coding", "no-key", "wrong-key"}
     starting = {"bundle-error", "cannot-start"}

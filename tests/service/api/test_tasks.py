@@ -31,8 +31,8 @@ def tasks(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
 def test_labels_come_best_first_and_sum_to_one(tasks: Service, short_clip: Path) -> None:
     answer = tasks.answer("/classify/mood", short_clip)
     labels = answer["labels"]
-    probabilities = [each["probability"] for each in labels]
-    assert sorted(each["label"] for each in labels) == sorted(LABELS)
+    probabilities = [label["probability"] for label in labels]
+    assert sorted(label["label"] for label in labels) == sorted(LABELS)
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1, abs=1e-6)
 
@@ -79,8 +79,8 @@ def test_all_is_the_mean_of_the_windows_probabilities(tasks: Service, tmp_path: 
     for model in ("mood", "a-mood"):
         every, *parts = (
             {
-                each["label"]: each["probability"]
-                for each in tasks.answer("/classify/mood", path, model=model, window=window)[
+                label["label"]: label["probability"]
+                for label in tasks.answer("/classify/mood", path, model=model, window=window)[
                     "labels"
                 ]
             }
@@ -124,7 +124,8 @@ def test_a_misspelt_parameter_is_refused(tasks: Service, short_clip: Path) -> No
 
 def test_models_say_what_they_do_and_whose_run_they_share(tasks: Service) -> None:
     listed = tasks.http.get("/models").json()["models"]
-    assert {each["name"]: (each["kind"], each["task"], each["encoder"]) for each in listed} == {
+    found = {model["name"]: (model["kind"], model["task"], model["encoder"]) for model in listed}
+    assert found == {
         "a-mood": ("classifier", "mood", "levels"),
         "delicate": ("classifier", "delicate", None),
         "feeling": ("regressor", "feeling", "levels"),

@@ -7,9 +7,9 @@ import asyncio
 from models.audio.window_choice import WindowChoice
 from service.cache.memory import MemoryCache, cache_key
 from service.cache.redis import decode, encode
-from service.schemas.responses import AudioHeard, Computed, WindowUsed
+from service.schemas.responses import AudioHeard, CachedAnswer, WindowUsed
 
-COMPUTED = Computed(
+COMPUTED = CachedAnswer(
     outputs={"embedding": [0.1, -0.2], "features": [1.5]},
     window=WindowUsed(starts=[0.0], seconds=30.0, how="start"),
     audio=AudioHeard(sha256="0" * 64, duration=1.0, codec="mp3", rate=44_100, channels=2),

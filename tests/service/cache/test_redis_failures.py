@@ -18,7 +18,7 @@ import pytest
 from service.cache import redis_connection
 from service.cache.redis import RedisCache
 from service.cache.redis_connection import MAX_CONNECTIONS
-from service.schemas.responses import AudioHeard, Computed, WindowUsed
+from service.schemas.responses import AudioHeard, CachedAnswer, WindowUsed
 from service.settings import Settings
 from tests.redis_server import RedisServer, free_port, redis_running, way_to
 from tests.running import DEADLINE_S
@@ -31,7 +31,7 @@ SLACK_S = 1.0
 CROWD = 200
 SECRET = "the-password-of-redis"
 
-COMPUTED = Computed(
+COMPUTED = CachedAnswer(
     outputs={"embedding": [0.1, -0.2], "features": [1.5]},
     window=WindowUsed(starts=[0.0], seconds=30.0, how="start"),
     audio=AudioHeard(sha256="0" * 64, duration=1.0, codec="mp3", rate=44_100, channels=2),

@@ -155,8 +155,8 @@ def test_a_crowd_waits_for_a_frozen_redis_no_longer_than_one(
 def test_the_password_is_nowhere_to_be_seen(
     cached: Service, redis_server: RedisServer, way: Way, clip: Path
 ) -> None:
-    way.spoilt = lambda said: (
-        b"-ERR unknown command, with: " + said.replace(b"\r\n", b" ") + b"\r\n"
+    way.spoilt = lambda command: (
+        b"-ERR unknown command, with: " + command.replace(b"\r\n", b" ") + b"\r\n"
     )
     try:
         with redis.Redis(port=redis_server.port, password=SECRET) as client:

@@ -67,5 +67,5 @@ def test_memory_beyond_the_limit_is_returned(samples: SampleMemfd) -> None:
 
 def test_reading_more_than_the_file_holds_is_an_error(samples: SampleMemfd) -> None:
     samples.write(b"1234")
-    with pytest.raises(EOFError, match="8 bytes were promised, the file holds 4"):
+    with pytest.raises(EOFError, match="expected 8 bytes, the file holds 4"):
         samples.take(8)

@@ -15,7 +15,7 @@ import pytest
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import Windows, read_windows
 from models.errors import NotAudio
-from service.decoding.messages import Decoded
+from service.decoding.messages import DecodeResponse
 from service.decoding.pool import DecodePool
 from service.decoding.worker import DecoderWorker
 from service.errors import DecoderCrashed, DecoderLost, DecodeTimeout
@@ -65,7 +65,7 @@ def test_samples_are_those_that_training_reads(short_clip: Path) -> None:
             served = await pool.decode(short_clip, AUDIO, window)
             trained = read_windows(short_clip, AUDIO, WindowChoice.parse(window))
             assert (served.samples == trained.samples).all()
-            assert (served.facts, served.starts_s) == (trained.facts, trained.starts_s)
+            assert (served.info, served.starts_s) == (trained.info, trained.starts_s)
 
     with_pool(scenario)
 
@@ -151,7 +151,7 @@ def test_a_cancelled_decoding_keeps_its_process_and_mixes_up_no_responses(
         waits = asyncio.create_task(pool.decode(other, AUDIO, "middle"))
         await asyncio.sleep(0)
         os.kill(decoder, signal.SIGCONT)
-        assert (await waits).facts.sample_rate == 8_000
+        assert (await waits).info.sample_rate == 8_000
         assert decoders() == [decoder]
 
     with_pool(scenario)
@@ -188,10 +188,10 @@ def test_a_start_that_is_cancelled_leaves_no_process() -> None:
 def test_a_decoder_that_answers_more_windows_than_it_may_is_ended(
     short_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def lie(*_: object) -> Decoded:
-        facts = {"codec": "x", "sample_rate": 1, "channels": 1, "duration_s": 1}
-        windows = {"starts_s": [0.0] * 3, "n_chosen": 3, "quiet_peak": 0}
-        return Decoded.model_validate(facts | windows)
+    async def lie(*_: object) -> DecodeResponse:
+        info = {"codec": "x", "sample_rate": 1, "channels": 1, "duration_s": 1}
+        windows = {"starts_s": [0.0] * 3, "n_chosen": 3, "silent_peak": 0}
+        return DecodeResponse.model_validate(info | windows)
 
     async def scenario(pool: DecodePool) -> None:
         with monkeypatch.context() as patch:

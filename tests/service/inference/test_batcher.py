@@ -14,7 +14,7 @@ import pytest
 
 from models.audio.window_choice import Samples
 from service.errors import InferenceFailed, InferenceTimeout, Unavailable
-from service.inference.batcher import Batcher, Inferred
+from service.inference.batcher import Batcher, WindowResult
 from service.inference.model import Model, Outputs
 from service.inference.registry import load_models
 from service.settings import Settings
@@ -77,7 +77,9 @@ def batched(
     asyncio.run(run())
 
 
-async def first_enters(gated: Gated, batcher: Batcher, window: Samples) -> asyncio.Task[Inferred]:
+async def first_enters(
+    gated: Gated, batcher: Batcher, window: Samples
+) -> asyncio.Task[WindowResult]:
     """Start one run and wait until the model is in it, so that the next windows are queued."""
     task = asyncio.create_task(batcher.run(window))
     assert await asyncio.to_thread(gated.entered.wait, DEADLINE_S)
@@ -135,7 +137,7 @@ def test_a_row_that_is_not_finite_fails_its_window_only(gated: Gated) -> None:
         await asyncio.sleep(0)
         gated.gate.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(result) for result in results] == [Inferred, Inferred, InferenceFailed]
+        assert [type(result) for result in results] == [WindowResult, WindowResult, InferenceFailed]
 
     batched(gated, scenario)
 

@@ -14,7 +14,7 @@ from models.card import Precision
 from models.errors import BundleError
 from service.inference.heads import load_head
 from service.inference.model import Model
-from service.inference.precision import MIN_AGREEMENT, Wanted, choose_graph
+from service.inference.precision import MIN_AGREEMENT, PrecisionSetting, choose_graph
 from service.inference.registry import load_models
 from service.inference.session import open_model, session_options
 from service.inference.thread_split import ThreadSplit
@@ -40,7 +40,7 @@ def with_graph(
     )
 
 
-def chosen(bundle: Bundle, wanted: Wanted = "auto", *, on_gpu: bool = False) -> Precision:
+def chosen(bundle: Bundle, wanted: PrecisionSetting = "auto", *, on_gpu: bool = False) -> Precision:
     return choose_graph(bundle, wanted, on_gpu, session_options(cores())).precision
 
 
@@ -95,7 +95,11 @@ def test_a_precision_without_a_graph_is_float32_with_a_warning(
 
 def test_loaded_models_state_the_precision_that_runs(tmp_path: Path) -> None:
     with_graph(tmp_path, "int8", MIN_AGREEMENT)
-    by_setting: dict[Wanted, Precision] = {"auto": "int8", "float32": "float32", "int8": "int8"}
+    by_setting: dict[PrecisionSetting, Precision] = {
+        "auto": "int8",
+        "float32": "float32",
+        "int8": "int8",
+    }
     for setting, runs in by_setting.items():
         model = load_models(Settings(models_dir=tmp_path, precision=setting)).loaded["net"]
         if model.provider == "CPUExecutionProvider":
@@ -109,12 +113,12 @@ def test_the_identity_in_float32_is_the_digest_of_the_bundle(tmp_path: Path) -> 
     assert int8.identity == f"{bundle.digest}.{bundle.card.graph('int8').sha256}"
 
 
-def opened(bundle: Bundle, precision: Wanted) -> Model:
+def opened(bundle: Bundle, precision: PrecisionSetting) -> Model:
     return open_model(bundle, Settings(precision=precision), ONE)
 
 
 def on_encoder(
-    folder: Path, content: bytes, wanted: Wanted, doing: Doing = "classifier"
+    folder: Path, content: bytes, wanted: PrecisionSetting, doing: Doing = "classifier"
 ) -> tuple[Model, Model]:
     """An encoder that runs that content as its int8 graph, and a head that was loaded on it."""
     encoder = add_precision(write_bundle(folder, "levels"), "int8", content, 1.0)

@@ -12,7 +12,7 @@ import pytest
 
 from models.audio.window_choice import Samples
 from service.errors import InferenceFailed, InferenceTimeout
-from service.inference.batcher import Batcher, Inferred
+from service.inference.batcher import Batcher, WindowResult
 from service.inference.model import Model
 from tests.bundles import AUDIO
 from tests.running import DEADLINE_S
@@ -45,7 +45,7 @@ def batched(two: Two, scenario: Callable[[Batcher], Awaitable[None]], timeout_s:
     asyncio.run(run())
 
 
-async def holds(device: Device, batcher: Batcher) -> asyncio.Task[Inferred]:
+async def holds(device: Device, batcher: Batcher) -> asyncio.Task[WindowResult]:
     """A run that is held on this device: the windows before it go wherever they do."""
     device.goes_on.clear()
     device.entered.clear()

@@ -247,8 +247,8 @@ def test_every_origin_and_keys_do_not_go_together(models_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "https://*.org", "null"])
-def test_what_is_no_origin_is_said(tmp_path: Path, origin: str) -> None:
-    with pytest.raises(ValueError, match="is no origin"):
+def test_an_invalid_origin_is_refused(tmp_path: Path, origin: str) -> None:
+    with pytest.raises(ValueError, match="is not a valid origin"):
         settings(cors_origins=f"{ORIGIN}, {origin}")
 
 
@@ -314,7 +314,7 @@ def test_addresses_of_version_4_in_version_6_are_what_they_hold() -> None:
 def test_the_refusal_to_listen_is_said_at_the_start(tmp_path: Path) -> None:
     process = launch(tmp_path / "log", host="0.0.0.0")
     assert exit_status(process, tmp_path / "log") == 1
-    said = (tmp_path / "log").read_text()
-    assert "other machines can reach 0.0.0.0, and no API keys are set" in said
-    assert "TASTEPRINT_ALLOW_ANYONE=true" in said
-    assert "Traceback" not in said
+    log = (tmp_path / "log").read_text()
+    assert "other machines can reach 0.0.0.0, and no API keys are set" in log
+    assert "TASTEPRINT_ALLOW_ANYONE=true" in log
+    assert "Traceback" not in log

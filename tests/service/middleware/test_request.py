@@ -40,7 +40,7 @@ def test_every_answer_has_the_id_that_its_request_brought(
 
 def test_a_request_without_an_id_gets_a_new_one(service: Service) -> None:
     ids = [service.http.get("/healthz").headers["x-request-id"] for _ in range(3)]
-    assert all(NEW_ID.fullmatch(each) for each in ids)
+    assert all(NEW_ID.fullmatch(request_id) for request_id in ids)
     assert len(set(ids)) == 3
 
 

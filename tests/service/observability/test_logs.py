@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.observability.context import CURRENT, RequestContext
-from service.observability.logs import JsonLines, TextLines
+from service.observability.logs import JsonFormatter, TextFormatter
 from tests.running import Service, wait_until
 from tests.sounds import golden, write
 
@@ -62,8 +62,8 @@ def test_every_line_of_a_request_has_its_id(watched: Service, tmp_path: Path) ->
         watched.embed(clip)
     finally:
         del watched.http.headers["X-Request-ID"]
-    said = {line["message"].split()[0] for line in lines_of(watched, "followed")}
-    assert said == {"computed", "POST"}  # the computation is a task of its own
+    first_words = {line["message"].split()[0] for line in lines_of(watched, "followed")}
+    assert first_words == {"computed", "POST"}  # the computation is a task of its own
 
 
 def test_a_refusal_says_its_problem(watched: Service) -> None:
@@ -88,7 +88,7 @@ def test_a_path_cannot_make_a_line_of_its_own(service: Service) -> None:
 
 
 def test_a_message_of_two_lines_is_one() -> None:
-    assert TextLines().format(record("one\ntwo\n")).endswith(r" INFO one\ntwo")
+    assert TextFormatter().format(record("one\ntwo\n")).endswith(r" INFO one\ntwo")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_message_of_two_lines_is_one() -> None:
     ],
 )
 def test_a_value_that_could_be_misread_is_quoted(value: object, shown: str) -> None:
-    line = TextLines().format(record("said", fields={"name": value}))
+    line = TextFormatter().format(record("said", fields={"name": value}))
     assert line.endswith(f" said name={shown}")
 
 
@@ -111,7 +111,7 @@ def test_a_traceback_stays_with_its_line_and_its_request() -> None:
     try:
         raise ValueError("on cue")
     except ValueError:
-        line = json.loads(JsonLines().format(record("failed", exc_info=sys.exc_info())))
+        line = json.loads(JsonFormatter().format(record("failed", exc_info=sys.exc_info())))
     finally:
         CURRENT.reset(before)
     assert line["request_id"] == "the-id"

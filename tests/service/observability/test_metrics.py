@@ -116,9 +116,9 @@ def test_stages_are_those_of_the_server_timing_header(watched: Service, tmp_path
     after = scrape(watched)
     name = "tasteprint_stage_seconds_count"
     rose = {
-        each["stage"]
-        for each in after.labels(name)
-        if after.value(name, **each) > before.value(name, **each)
+        labels["stage"]
+        for labels in after.labels(name)
+        if after.value(name, **labels) > before.value(name, **labels)
     }
     assert rose == set(stages) >= {"upload", "cache", "decode", "queue", "infer", "remember"}
 
@@ -286,7 +286,7 @@ def test_each_models_part_of_an_analysis_is_counted(tmp_path: Path) -> None:
 def test_applications_in_one_process_count_for_themselves(tmp_path: Path) -> None:
     write_bundle(tmp_path, "levels")
     one, other = (create_app(Settings(models_dir=tmp_path)) for _ in range(2))
-    one.state.metrics.decoder_died("lost")
+    one.state.metrics.decoder_exited("lost")
     name = "tasteprint_decoder_deaths_total"
     assert [of(app.state.metrics).value(name) for app in (one, other)] == [1, 0]
 

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from service.errors import CannotStart
-from service.observability.tracing import open_traces
+from service.observability.tracing import open_span_exporter
 from service.settings import Settings
 from tests.bundles import write_bundle
 from tests.running import DEADLINE_S, running
@@ -40,7 +40,7 @@ class Collector(ThreadingHTTPServer):
 
     def spans(self) -> dict[str, Span]:
         """By name."""
-        resources = [each for request in self.received for each in request.resource_spans]
+        resources = [resource for request in self.received for resource in request.resource_spans]
         scopes = [scope for resource in resources for scope in resource.scope_spans]
         return {span.name: span for scope in scopes for span in scope.spans}
 
@@ -88,34 +88,35 @@ def test_a_request_is_a_span_below_its_callers_and_each_stage_one_below_that(
             service.http.get("/healthz")
             del service.http.headers["traceparent"]
             service.embed(b"These are words.\n" * 100)
-        (root, *_) = [each for each in _all(collector) if each.name == "POST /embed"]
+        (root, *_) = [span for span in _all(collector) if span.name == "POST /embed"]
         assert (root.trace_id.hex(), root.parent_span_id.hex()) == (TRACE, CALLER)
-        stages = [each for each in _all(collector) if each.parent_span_id == root.span_id]
+        stages = [span for span in _all(collector) if span.parent_span_id == root.span_id]
         header = response.headers["server-timing"]
-        assert {each.name for each in stages} == {part.split(";")[0] for part in header.split(", ")}
-        for each in stages:
-            assert root.start_time_unix_nano <= each.start_time_unix_nano
-            assert each.end_time_unix_nano <= root.end_time_unix_nano
-        by_name = {each.name: each for each in stages}
+        assert {span.name for span in stages} == {part.split(";")[0] for part in header.split(", ")}
+        for span in stages:
+            assert root.start_time_unix_nano <= span.start_time_unix_nano
+            assert span.end_time_unix_nano <= root.end_time_unix_nano
+        by_name = {span.name: span for span in stages}
         in_order = ["upload", "cache", "decode", "queue", "infer", "remember"]
         starts = [by_name[name].start_time_unix_nano for name in in_order]
         assert starts == sorted(starts)
         assert "GET /healthz" not in collector.spans()
-        facts = {each.key: each.value for each in root.attributes}
+        facts = {attribute.key: attribute.value for attribute in root.attributes}
         assert facts["http.route"].string_value == "/embed"
         assert facts["tasteprint.request_id"].string_value == response.headers["x-request-id"]
-        (refused,) = (each for each in _all(collector) if each.name == root.name and each != root)
+        (refused,) = (span for span in _all(collector) if span.name == root.name and span != root)
         assert refused.trace_id != root.trace_id
         assert refused.status.code == Status.STATUS_CODE_UNSET  # it is the request's own fault
-        errors = {each.key: each.value.string_value for each in refused.attributes}
+        errors = {attribute.key: attribute.value.string_value for attribute in refused.attributes}
         assert errors["error.type"] == "not-audio"
     # This service was told to log no requests.
     assert " 200 ms=" not in (tmp_path / "log").read_text()
 
 
 def _all(collector: Collector) -> list[Span]:
-    resources = [each for request in collector.received for each in request.resource_spans]
-    return [span for each in resources for scope in each.scope_spans for span in scope.spans]
+    resources = [resource for request in collector.received for resource in request.resource_spans]
+    scopes = [scope for resource in resources for scope in resource.scope_spans]
+    return [span for scope in scopes for span in scope.spans]
 
 
 def test_a_collector_that_hangs_does_not_keep_the_service_from_ending(tmp_path: Path) -> None:
@@ -132,12 +133,12 @@ def test_a_collector_that_hangs_does_not_keep_the_service_from_ending(tmp_path: 
 
 
 def test_without_a_collector_there_are_no_traces() -> None:
-    assert open_traces(Settings(), "1") is None
+    assert open_span_exporter(Settings(), "1") is None
 
 
 def test_an_extra_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     settings = Settings.model_validate({"otlp_endpoint": "http://127.0.0.1:4318"})
     with pytest.raises(CannotStart, match="not installed") as caught:
-        open_traces(settings, "1")
+        open_span_exporter(settings, "1")
     assert "[otel]" in str(caught.value.remedy)

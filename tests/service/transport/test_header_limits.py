@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.transport.header_limits import MAX_HEAD_BYTES
-from service.transport.multipart import MAX_HEAD_BYTES as MAX_BESIDE_BYTES
+from service.transport.header_limits import MAX_HEADER_BYTES
+from service.transport.multipart import MAX_SECTION_BYTES
 from tests.running import DEADLINE_S, Service, resident_bytes
 
 MiB = 1 << 20
@@ -47,13 +47,13 @@ def send_until_refused(client: socket.socket, piece: bytes, at_most: int) -> int
 
 def test_long_headers_are_answered_as_a_problem(service: Service) -> None:
     with connected(service) as client:
-        client.sendall(POST + b"X: " + b"a" * (MAX_HEAD_BYTES + 100))
+        client.sendall(POST + b"X: " + b"a" * (MAX_HEADER_BYTES + 100))
         head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")
     assert b"application/problem+json" in head
     problem = json.loads(body)
     assert problem["type"] == "urn:tasteprint:head-too-large"
-    assert (problem["status"], problem["limit"]) == (431, MAX_HEAD_BYTES)
+    assert (problem["status"], problem["limit"]) == (431, MAX_HEADER_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_what_never_ends_is_cut_off_and_not_kept(
 def test_a_body_that_goes_on_beside_its_file_is_refused(service: Service, begin: bytes) -> None:
     with connected(service) as client:
         client.sendall(CHUNKED + (chunk(begin) if begin else b""))
-        for _ in range(2 * MAX_BESIDE_BYTES // 1024):
+        for _ in range(2 * MAX_SECTION_BYTES // 1024):
             client.sendall(chunk(b"\r\n" * 512))
         assert client.recv(1 << 16).startswith(b"HTTP/1.1 400 ")
 
 
 def test_many_requests_over_one_connection_are_not_counted_together(service: Service) -> None:
     for _ in range(40):
-        response = service.http.get("/healthz", headers={"X": "a" * (MAX_HEAD_BYTES // 16)})
+        response = service.http.get("/healthz", headers={"X": "a" * (MAX_HEADER_BYTES // 16)})
         assert response.status_code == 200

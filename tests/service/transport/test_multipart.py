@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import BadMultipart, BadUpload
-from service.transport.multipart import MAX_HEAD_BYTES, SingleFileParser
+from service.transport.multipart import MAX_SECTION_BYTES, SingleFileParser
 
 DISPOSITION = b'Content-Disposition: form-data; name="file"; filename="x"\r\n'
 # A file's bytes with what parsers stumble over in it.
@@ -103,14 +103,14 @@ def feed_until_refused(part: SingleFileParser, chunks: list[bytes]) -> list[int]
 def test_what_is_no_file_is_bounded_and_not_kept(endless: bytes) -> None:
     part = SingleFileParser(b"b", bytearray().extend)
     kept = feed_until_refused(part, [endless, *[endless[-1:] * 100] * 1_000])
-    assert max(kept) <= MAX_HEAD_BYTES
-    assert len(kept) < 4 + MAX_HEAD_BYTES // 100
+    assert max(kept) <= MAX_SECTION_BYTES
+    assert len(kept) < 4 + MAX_SECTION_BYTES // 100
 
 
 def test_bytes_after_the_end_are_bounded() -> None:
     part = SingleFileParser(b"b", bytearray().extend)
     part.feed(body(b"RIFF"))
-    assert len(feed_until_refused(part, [b"\r\nmore" * 10] * 1_000)) <= 1 + MAX_HEAD_BYTES // 60
+    assert len(feed_until_refused(part, [b"\r\nmore" * 10] * 1_000)) <= 1 + MAX_SECTION_BYTES // 60
 
 
 @pytest.mark.parametrize(

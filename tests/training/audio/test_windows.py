@@ -49,9 +49,9 @@ def test_windows_are_what_the_service_hears(library: Path) -> None:
     list(prepare(manifest, library / "out", AUDIO))
     prepared = Prepared.load(library / "out")
     assert prepared.tracks["track_id"].tolist() == ["long", "short"]
-    heard = read_windows(library / "long.flac", AUDIO, WindowChoice()).samples
+    decoded = read_windows(library / "long.flac", AUDIO, WindowChoice()).samples
     kept = prepared.waveforms(prepared.tracks["row"].to_numpy()[:1])
-    np.testing.assert_allclose(kept, heard, atol=1 / 32767)
+    np.testing.assert_allclose(kept, decoded, atol=1 / 32767)
 
 
 def test_a_stopped_run_leaves_the_rest_for_the_next(library: Path) -> None:

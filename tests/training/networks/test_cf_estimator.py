@@ -42,12 +42,12 @@ def test_a_long_spectrogram_is_heard_as_the_mean_of_its_segments() -> None:
     network = CFEstimator(32, segment_frames=320).eval()
     clips = torch.randn(2, 1, 96, 1280)
     with torch.no_grad():
-        heard = network(clips)
+        outputs = network(clips)
         parts = [network(segment) for segment in torch.chunk(clips, 4, dim=3)]
     features = torch.stack([part.features for part in parts]).mean(0)
     embedding = torch.stack([part.embedding for part in parts]).mean(0)
-    torch.testing.assert_close(heard.features, features, atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(heard.embedding, embedding, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(outputs.features, features, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(outputs.embedding, embedding, atol=1e-6, rtol=1e-5)
 
 
 def test_a_clip_alone_and_in_a_batch_agree() -> None:

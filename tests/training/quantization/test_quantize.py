@@ -43,8 +43,8 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
         soundfile.write(folder / f"{index:02}.wav", noise, AUDIO.sample_rate)
     (folder / "broken.wav").write_bytes(b"no audio")
     (folder / "cover.jpg").write_bytes(b"not read")
-    said = [{"name": "noise", "use": "calibration and agreement", "licence": "ours"}]
-    (folder / "data.json").write_text(json.dumps(said))
+    statement = [{"name": "noise", "use": "calibration and agreement", "licence": "ours"}]
+    (folder / "data.json").write_text(json.dumps(statement))
     return folder
 
 
@@ -57,18 +57,18 @@ def test_the_command_adds_an_int8_graph_and_states_its_agreement(
     audio: Path, windows: list[NDArray[np.float32]], tmp_path: Path
 ) -> None:
     before = write_task(tmp_path, "mood", content=CLASSIFIER)
-    heard = ("--audio", audio, "--data", audio / "data.json", "--calibration", str(CALIBRATION))
-    said = run("quantize", "--bundle", before.folder, *heard, "--least", "0.99")
+    options = ("--audio", audio, "--data", audio / "data.json", "--calibration", str(CALIBRATION))
+    output = run("quantize", "--bundle", before.folder, *options, "--least", "0.99")
     after = read(before.folder)
     assert (after.digest, after.card_bytes) == (before.digest, before.card_bytes)
     graph = after.card.graph("int8")
     stated = graph.agreement
     assert stated is not None
-    assert f"{stated.windows} windows" in said
+    assert f"{stated.windows} windows" in output
     assert stated.windows == len(windows) - CALIBRATION == N_FILES - CALIBRATION
     assert stated.data[0].licence == "ours"
     names = ["embedding", "features", "probabilities"]
-    exact, content = (after.graph_bytes(each) for each in (after.card.graph(), graph))
+    exact, content = (after.graph_bytes(described) for described in (after.card.graph(), graph))
     measured = measure_agreements(exact, content, windows[CALIBRATION:], names)
     assert stated.outputs == summarize(measured)
     assert 0.99 < stated.minimum < 1
@@ -95,8 +95,8 @@ def test_float16_keeps_the_front_end_in_float32(
     audio: Path, windows: list[NDArray[np.float32]], tmp_path: Path
 ) -> None:
     bundle = write_bundle(tmp_path, "net", network_bytes())
-    heard = ("--audio", audio, "--data", audio / "data.json", "--precision", "float16")
-    run("quantize", "--bundle", bundle.folder, *heard)
+    options = ("--audio", audio, "--data", audio / "data.json", "--precision", "float16")
+    run("quantize", "--bundle", bundle.folder, *options)
     after = read(bundle.folder)
     graph = after.card.graph("float16")
     assert graph.agreement
@@ -104,7 +104,7 @@ def test_float16_keeps_the_front_end_in_float32(
     assert graph.agreement.minimum > 0.9999
     model = onnx.load_from_string(after.graph_bytes(graph))
     onnx.checker.check_model(model)
-    weights = {each.name: each.data_type for each in model.graph.initializer}
+    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     for node in model.graph.node:
         kinds = {weights[name] for name in node.input if name in weights}
         if node.op_type == "Conv":
@@ -124,21 +124,21 @@ def test_equalization_does_not_change_the_outputs(
     equalized = model.SerializeToString()
     assert equalized != fold_batch_norm(graph).SerializeToString()
     near = measure_agreements(graph, equalized, windows, names)
-    assert min(each.min() for each in near.values()) > 1 - 1e-9
+    assert min(values.min() for values in near.values()) > 1 - 1e-9
 
 
 def test_equalization_lowers_the_error_of_int8(
     windows: list[NDArray[np.float32]],
 ) -> None:
-    heard, names = np.stack(windows), ["embedding", "features"]
+    batch, names = np.stack(windows), ["embedding", "features"]
     graph = network_bytes()
     plain, equalized = fold_batch_norm(graph), fold_batch_norm(graph)
     second = find_convolutions(plain)[1].name
-    equalize(equalized, second, heard)
+    equalize(equalized, second, batch)
     off = []
     for model in (plain, equalized):
-        made = quantize_nodes(model, [second], heard).SerializeToString()
-        measured = measure_agreements(graph, made, heard, names)
+        made = quantize_nodes(model, [second], batch).SerializeToString()
+        measured = measure_agreements(graph, made, batch, names)
         off.append(1 - min(agreement.mean() for agreement in measured.values()))
     assert off[1] < 0.9 * off[0]
 
@@ -259,13 +259,13 @@ def test_converted_graphs_declare_only_the_standard_domain(
     graph = network_bytes()
     int8, float16 = to_int8(graph, np.stack(windows[:CALIBRATION]), 0.99), to_float16(graph)
     for model in (fold_batch_norm(graph), int8, float16):
-        assert {each.domain for each in model.opset_import} == {""}
+        assert {opset.domain for opset in model.opset_import} == {""}
 
 
 def test_scaled_values_lower_the_agreement(windows: list[NDArray[np.float32]]) -> None:
     graph = network_bytes(adds=("regressor", "features"))
     louder = onnx.load_from_string(graph)
-    (weight,) = [each for each in louder.graph.initializer if each.name == "weight"]
+    (weight,) = [tensor for tensor in louder.graph.initializer if tensor.name == "weight"]
     weight.CopyFrom(numpy_helper.from_array(1.1 * numpy_helper.to_array(weight), "weight"))
     scaled = louder.SerializeToString()
     found = measure_agreements(graph, scaled, windows[:4], ["embedding", "values"])
