@@ -190,11 +190,11 @@ def goals(figures: Figures) -> list[Goal]:
     for length in NAMES.values():
         row = rows[length, "mp3"]
         served = row["service_per_s"]
-        what = f"{length}s, MP3: `/embed` ÷ "
+        prefix = f"{length}s, MP3: `/embed` ÷ "
         floor = 2.5 if length == NAMES[CLIP_S] else 8
         found += [
-            Goal(f"{what}in process on all cores", served / row["limit_per_s"], min=0.9),
-            Goal(f"{what}baseline server", served / row["afternoon_per_s"], min=floor),
+            Goal(f"{prefix}in process on all cores", served / row["limit_per_s"], min=0.9),
+            Goal(f"{prefix}baseline server", served / row["afternoon_per_s"], min=floor),
         ]
     return found
 

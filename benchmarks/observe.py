@@ -101,7 +101,7 @@ def main() -> None:
     print(
         f"uvicorn's own line  {took:6.1f} µs, +{took - without:.1f} µs, ratio {took / without:.2f}"
     )
-    for what, formatter in (
+    for setup, formatter in (
         ("counted", None),
         ("and logged, text", TextFormatter()),
         ("and logged, JSON", JsonFormatter()),
@@ -109,7 +109,7 @@ def main() -> None:
         log_to_nowhere(formatter)
         recorder = RequestRecorder(Metrics("bench"), None, RouteTemplates([]))
         took = microseconds(RequestMiddleware(bare(), recorder, private=False))
-        print(f"{what:19} {took:6.1f} µs, +{took - without:.1f} µs, ratio {took / without:.2f}")
+        print(f"{setup:19} {took:6.1f} µs, +{took - without:.1f} µs, ratio {took / without:.2f}")
 
 
 if __name__ == "__main__":

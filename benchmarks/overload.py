@@ -145,15 +145,15 @@ def goals(figures: Figures) -> list[Goal]:
 def answers_goal(figures: Figures) -> Goal:
     """Every upload is valid, so any other status is a fault of the service."""
     others = sum(n for status, n in figures["statuses"].items() if status not in {"200", "429"})
-    what = f"4 × load for {figures['seconds']:.0f} s: answers other than 200 and 429"
-    return Goal(what, others, max=0)
+    title = f"4 × load for {figures['seconds']:.0f} s: answers other than 200 and 429"
+    return Goal(title, others, max=0)
 
 
 def memory_goal(figures: Figures) -> Goal:
     # Relative to the first sample under load, and without the last one, taken after the load.
     samples = [sample["with_decoders"] for sample in figures["rss_mb"]]
-    what = f"4 × load for {figures['seconds']:.0f} s: max memory ÷ first sample under load"
-    return Goal(what, max(samples[1:-1]) / samples[1], max=1.05)
+    title = f"4 × load for {figures['seconds']:.0f} s: max memory ÷ first sample under load"
+    return Goal(title, max(samples[1:-1]) / samples[1], max=1.05)
 
 
 def measure_long(plan: Plan) -> Figures:

@@ -16,11 +16,13 @@ from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
 
 Answer = dict[str, list[float]]
-MOST, LATENCY_MS = 8, 10_000
+MAX_BATCH, MAX_LATENCY_MS = 8, 10_000
 
 
 @bentoml.service(workers="cpu_count", traffic={"timeout": 120})
 class Embed:
+    """BentoML service without batching."""
+
     def __init__(self) -> None:
         self.embedder = Embedder()
 
@@ -32,11 +34,13 @@ class Embed:
 
 @bentoml.service(workers="cpu_count", traffic={"timeout": 120})
 class Batched:
+    """BentoML service with adaptive batching."""
+
     def __init__(self) -> None:
         self.embedder = Embedder()
 
     @bentoml.api(  # type: ignore[untyped-decorator]
-        route="/embed", batchable=True, max_batch_size=MOST, max_latency_ms=LATENCY_MS
+        route="/embed", batchable=True, max_batch_size=MAX_BATCH, max_latency_ms=MAX_LATENCY_MS
     )
     def embed(self, file: list[Path]) -> list[Answer]:
         audio = self.embedder.audio

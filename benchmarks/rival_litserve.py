@@ -25,6 +25,8 @@ MultiPartParser.spool_max_size = 128 << 20
 
 
 class Embed(litserve.LitAPI):  # type: ignore[misc]
+    """LitServe API: decodes and batches in its workers."""
+
     def setup(self, device: str) -> None:
         self.embedder = Embedder()
 

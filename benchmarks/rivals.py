@@ -88,8 +88,8 @@ def goals(figures: Figures) -> list[Goal]:
     for name, title in NAMES_OF.items():
         for length in NAMES.values():
             best = max(row[length] for row in others if row["server"] == name)
-            what = f"{length}s, MP3: `/embed` ÷ {title}"
-            found.append(Goal(what, service[length] / best, min=1))
+            goal = f"{length}s, MP3: `/embed` ÷ {title}"
+            found.append(Goal(goal, service[length] / best, min=1))
     return found
 
 

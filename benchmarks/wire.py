@@ -81,7 +81,7 @@ class Client:
         Raises
         ------
         OSError
-            Where the server hangs up or answers what is no HTTP.
+            If the server closes the connection, or its response is not HTTP.
         """
         if self._socket is not None and not is_open(self._socket):
             self.close()  # servers close long idle connections

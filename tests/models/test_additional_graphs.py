@@ -153,5 +153,5 @@ def test_a_card_may_state_several_graphs_itself(tmp_path: Path) -> None:
     card = Card.model_validate_json(bundle.card.model_dump_json())
     assert card.graph("int8").agreement is None
     twice = dict(card) | {"graphs": (*card.graphs, card.graphs[1])}
-    with pytest.raises(ValidationError, match="only one graph a precision"):
+    with pytest.raises(ValidationError, match="only one graph per precision"):
         Card.model_validate(twice)

@@ -85,6 +85,8 @@ def _silence_warnings() -> Iterator[None]:
 
 
 class _WindowReader(CalibrationDataReader):  # type: ignore[misc]
+    """Calibration data: one window at a time."""
+
     def __init__(self, name: str, windows: NDArray[np.float32]) -> None:
         self._inputs: Iterator[dict[str, NDArray[np.float32]]] = iter(
             [{name: window[None]} for window in windows]
