@@ -118,7 +118,7 @@ class UnsupportedLayout(AudioError):
 
 
 class WindowOutside(AudioError):
-    """Raised if the window starts after the end of the audio."""
+    """Raised if the offset leaves less audio than the model's minimum."""
 
     title = "Window outside the audio"
     remedy = "ask for an offset before the end of the audio"

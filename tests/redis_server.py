@@ -1,4 +1,4 @@
-"""A real Redis that can be stopped, and a way to it that can be spoilt."""
+"""A real Redis that can be stopped, and a proxy that can corrupt its responses."""
 
 from __future__ import annotations
 

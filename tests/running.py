@@ -1,4 +1,4 @@
-"""A real service in a process of its own, and what can be seen of it from outside."""
+"""A real service in a subprocess, and its state as seen from outside."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def test_a_program_imports_only_what_it_may(program: str) -> None:
 
 
 @pytest.mark.parametrize("program", ORDER)
-def test_every_part_of_a_program_has_its_place(program: str) -> None:
+def test_every_package_has_its_place_in_the_order(program: str) -> None:
     parts = {part_of(module) for module in modules(program)} - {""}
     assert parts == set(ORDER[program].split())
 

@@ -78,7 +78,7 @@ def assert_shows(shown: Any, answer: Any) -> None:
 
 @pytest.fixture(scope="module")
 def in_float32(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service that nobody else uses, with the graphs that the answers were taken from."""
+    """A service of its own, with the graphs that the answers were taken from."""
     output = tmp_path_factory.mktemp("readme") / "service.log"
     with running(output, precision="float32", cache_entries=0, infer_timeout_s=60) as service:
         yield service

@@ -34,8 +34,8 @@ def load_head(
 ) -> Model:
     """Load the head on its encoder, or the bundle's full graph if the encoder is not loaded.
 
-    In both cases both are opened temporarily in float32, and the head's outputs must equal those of
-    the full graph. The head takes the encoder's outputs in the precision that the encoder runs in
+    In both cases head and full graph are opened temporarily in float32, and their outputs must be
+    equal. The head takes the encoder's outputs in the precision that the encoder runs in
     if the head's outputs then still agree with the full graph's, or in any case if that precision
     was set by name.
 

@@ -18,8 +18,8 @@ def headers_too_large_response() -> bytes:
         f"the request's headers are longer than {MAX_HEADER_BYTES} bytes", limit=MAX_HEADER_BYTES
     )
     body = describe(error).model_dump_json(exclude_none=True).encode()
-    head = (
+    headers = (
         "HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n"
         f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    return head.encode() + body
+    return headers.encode() + body

@@ -1,4 +1,4 @@
-"""Streaming multipart parser: passes the bytes of each part on as they arrive, without a copy.
+"""Streaming multipart parser: passes each part's bytes on as they arrive, and buffers no part.
 
 Source: RFC 7578 and RFC 2046, section 5.1.1. Delimiters are searched for with `bytes.find`, whose
 time is linear in the length for any bytes.

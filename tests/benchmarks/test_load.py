@@ -87,6 +87,6 @@ def test_a_refusal_is_seen_with_when_to_come_again(port: int) -> None:
 
 def test_a_broken_connection_is_an_outcome() -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), OneAtATime) as closed:
-        free: int = closed.server_address[1]  # where nobody listens any more
+        free: int = closed.server_address[1]  # where no server listens any more
     seen = saturate(free, [multipart(b"x")], 2, 1)
     assert [outcome.status for outcome in seen.outcomes] == [0, 0]

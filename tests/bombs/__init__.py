@@ -1,4 +1,4 @@
-"""Small files that ask for much: hours of sound, tables without end, tags as large as an upload.
+"""Decompression bombs: small files with hours of sound, endless tables, or huge tags.
 
 Some are as their format's specification has it, and whole; the others say more than they hold.
 """

@@ -1,4 +1,4 @@
-"""The good files that bombs are made from."""
+"""Valid files that bombs are made from."""
 
 from __future__ import annotations
 

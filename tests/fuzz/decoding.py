@@ -1,4 +1,4 @@
-"""Mutants through the service's own decoder processes, and what came of each."""
+"""Fuzzing of the decoder processes: mutants and their outcomes."""
 
 from __future__ import annotations
 

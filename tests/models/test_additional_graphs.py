@@ -36,9 +36,9 @@ def test_an_additional_graph_leaves_card_and_digest_unchanged(tmp_path: Path) ->
 
 def test_a_bundle_that_is_overwritten_loses_its_additional_graphs(tmp_path: Path) -> None:
     add_precision(write_bundle(tmp_path, "levels"), "int8", graph_bytes(), 0.9995)
-    anew = write_bundle(tmp_path, "levels", graph_bytes(root="Exp"))
-    assert [graph.precision for graph in anew.card.graphs] == ["float32"]
-    names = {path.name for path in anew.folder.iterdir()}
+    rewritten = write_bundle(tmp_path, "levels", graph_bytes(root="Exp"))
+    assert [graph.precision for graph in rewritten.card.graphs] == ["float32"]
+    names = {path.name for path in rewritten.folder.iterdir()}
     assert names == {"card.json", "model.onnx"}
 
 
@@ -88,7 +88,7 @@ def test_a_description_that_is_a_dangling_link_is_refused(tmp_path: Path) -> Non
     assert add_precision(read(folder, additional=()), "int8", graph_bytes(), 1.0).card.graph("int8")
 
 
-def test_only_the_descriptions_that_are_asked_for_are_read(tmp_path: Path) -> None:
+def test_only_the_requested_descriptions_are_read(tmp_path: Path) -> None:
     bundle = add_precision(write_bundle(tmp_path, "levels"), "float16", graph_bytes(), 1.0)
     (bundle.folder / "model.int8.json").write_text("{}")
     found = read(bundle.folder, additional=["float16"]).card.graphs
@@ -139,7 +139,7 @@ def test_an_agreement_must_state_every_output(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", bundle_folders(SHIPPED), ids=lambda folder: folder.name)
-def test_a_card_from_before_there_was_an_agreement_is_valid(folder: Path) -> None:
+def test_a_card_without_agreement_is_valid(folder: Path) -> None:
     stated = json.loads((folder / "card.json").read_text())
     for graph in stated["graphs"]:
         del graph["agreement"]

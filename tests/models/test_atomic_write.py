@@ -1,4 +1,4 @@
-"""A file that is written atomically is there whole or not at all."""
+"""An atomically written file is complete or absent."""
 
 from __future__ import annotations
 

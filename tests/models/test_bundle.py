@@ -1,4 +1,4 @@
-"""A bundle that does not hold what it promises is refused, with its name and the reason."""
+"""A bundle that differs from its card is refused, with its name and the reason."""
 
 from __future__ import annotations
 

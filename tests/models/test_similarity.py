@@ -1,4 +1,4 @@
-"""How near two outputs are: the direction of embeddings, the numbers of all else."""
+"""Output similarity: cosine for embeddings, agreement in magnitude for other outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ZERO, NAN = np.zeros(3, np.float32), np.full(3, np.nan, np.float32)
 
 
 @pytest.mark.parametrize("measure", [cosine, agreement])
-def test_nothing_agrees_with_nothing_alone_and_nan_with_none(measure: Callable[..., float]) -> None:
+def test_zeros_agree_only_with_zeros_and_nan_with_nothing(measure: Callable[..., float]) -> None:
     assert measure(ONE, ONE) == pytest.approx(1, abs=1e-12)
     assert measure(ONE, -ONE) == pytest.approx(-1)
     assert measure(ZERO, ZERO) == 1

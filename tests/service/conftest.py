@@ -1,4 +1,4 @@
-"""A small service to be watched: JSON logs, one decoder, and a Redis that is not there."""
+"""A small service for tests: JSON logs, one decoder, and an unreachable Redis."""
 
 from __future__ import annotations
 

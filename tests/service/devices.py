@@ -1,4 +1,4 @@
-"""Devices for tests: real sessions of the CPU that stand for GPUs, and fail or hang on cue."""
+"""Devices for tests: real CPU sessions that simulate GPUs, and fail or hang on cue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What schemathesis cannot make up: a file that is audio, and an offset that lies within it.
+"""Schemathesis hooks: real audio files, and offsets within them.
 
 Only where it means to send what the document allows; what it spoils on purpose stays spoilt.
 """

@@ -1,4 +1,4 @@
-"""A scrape of `/metrics`, read as Prometheus reads it."""
+"""A scrape of `/metrics`, parsed as by Prometheus."""
 
 from __future__ import annotations
 

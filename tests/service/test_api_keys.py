@@ -34,7 +34,7 @@ def test_a_password_of_redis_is_not_shown() -> None:
     assert "secret" not in repr(settings(redis_url="redis://:secret@127.0.0.1/0"))
 
 
-def test_each_key_opens_and_nothing_near_it() -> None:
+def test_each_key_is_accepted_and_similar_strings_are_not() -> None:
     held = api_keys.parse([FIRST, SECOND])
     assert api_keys.holds(held, FIRST.encode())
     assert api_keys.holds(held, SECOND.encode())
@@ -95,7 +95,7 @@ def test_a_bad_file_of_keys_is_refused_without_its_content(
     assert "secret" not in str(refused.value)
 
 
-def test_a_bad_key_is_said_by_the_settings_name_at_the_start(tmp_path: Path) -> None:
+def test_a_bad_key_is_reported_by_the_settings_name_at_startup(tmp_path: Path) -> None:
     process = launch(tmp_path / "log", api_keys="short-secret")
     assert exit_status(process, tmp_path / "log") == 1
     log = (tmp_path / "log").read_text()

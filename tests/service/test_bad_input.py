@@ -1,4 +1,4 @@
-"""Every bad input has its own answer, and leaves nothing behind."""
+"""Every bad input has its own problem response, and leaks nothing."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def leave_halfway(service: Service) -> None:
         )
 
 
-def test_client_that_leaves_halfway(service: Service, short_clip: Path) -> None:
+def test_client_that_disconnects_during_its_upload(service: Service, short_clip: Path) -> None:
     service.embedding(short_clip)
     before, left = service.open_files(), service.log().count("client disconnected")
     for _ in range(5):

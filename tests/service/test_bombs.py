@@ -71,9 +71,7 @@ REFUSED = {
 }
 
 
-def test_every_bomb_has_its_answer_and_none_leaves_anything_behind(
-    service: Service, short_clip: Path
-) -> None:
+def test_every_bomb_has_its_answer_and_leaks_nothing(service: Service, short_clip: Path) -> None:
     """One after the other, each followed by a good request."""
     service.embedding(short_clip)
     decoders, files = service.decoders(), service.open_files()

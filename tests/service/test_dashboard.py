@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for what a running service has, and shows all that is its own."""
+"""The Grafana dashboard queries existing metrics only, and shows all metrics of the service."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_query_names_metrics_and_labels_that_exist(found: Scrape, query: str) 
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_query_holds_nothing_but_metrics_labels_and_known_words(query: str) -> None:
+def test_a_query_has_only_metrics_labels_and_known_words(query: str) -> None:
     bare = re.sub(
         r"\"[^\"]*\"|\[[^]]*\]|\([\w, ]*\)|\{[^}]*\}|\b[\d.]+\b", " ", METRIC.sub(" ", query)
     )

@@ -1,4 +1,4 @@
-"""The same audio gives the same 40 numbers, whatever way it comes."""
+"""Determinism: the same audio gives the same 40 numbers by every route and format."""
 
 from __future__ import annotations
 

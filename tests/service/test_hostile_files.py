@@ -1,4 +1,4 @@
-"""Files that name other files and other machines: nothing is reached, and each has its answer."""
+"""Files that refer to other files or machines: nothing is accessed, and each has its answer."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def alias(target: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", [b"url ", b"urn ", b"alis"])
-def test_an_mp4_whose_samples_are_said_to_lie_elsewhere_reaches_nothing(
+def test_an_mp4_that_refers_to_other_files_reaches_nothing(
     service: Service, near: Path, listener: socket.socket, tmp_path: Path, kind: bytes
 ) -> None:
     """FFmpeg reads what is here in their place, as it does not open such references."""

@@ -1,4 +1,4 @@
-"""No answer tells where the server keeps its files, or what its code is, whatever goes wrong."""
+"""No response reveals paths or code of the server, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_the_search_finds_what_it_looks_for() -> None:
     assert not LEAK.search("GET /embed: Not Found; see /docs; ../../etc/passwd; audio/wav")
 
 
-def test_refused_bundles_are_named_without_their_place(broken: Service) -> None:
+def test_refused_bundles_are_listed_without_their_path(broken: Service) -> None:
     listed, ready = broken.http.get("/models"), broken.http.get("/readyz")
     assert ready.status_code == 200
     assert_tells_nothing(listed, ready, broken.http.get("/models/levels"))
@@ -170,7 +170,7 @@ def test_odd_paths_and_parameters(broken: Service, short_clip: Path) -> None:
         b'Set-Cookie: a=b"\r\n\r\nwords\r\n--b--\r\n' + bytes(80),
     ],
 )
-def test_bytes_that_are_hardly_http(broken: Service, sent: bytes) -> None:
+def test_malformed_http_leaks_nothing(broken: Service, sent: bytes) -> None:
     where = urlsplit(broken.url)
     with socket.create_connection((where.hostname, where.port), timeout=DEADLINE_S) as client:
         client.sendall(sent)

@@ -1,4 +1,4 @@
-"""`tasteprint-serve` says what it uses, ends cleanly, and explains why it does not start."""
+"""`tasteprint-serve` prints a banner, exits cleanly, and explains why it cannot start."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_decoders_end_when_the_service_is_killed(tmp_path: Path) -> None:
         wait_until(lambda: not any(is_decoder(pid) for pid in decoders), "the decoders end")
 
 
-def test_a_port_in_use_is_said(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         process = launch(tmp_path / "log", port=port)
@@ -72,7 +72,7 @@ def test_answers_are_not_delayed_by_nagle() -> None:
         ("max_held_bytes", "5"),
     ],
 )
-def test_a_bad_setting_is_said_by_its_name(tmp_path: Path, name: str, value: str) -> None:
+def test_a_bad_setting_is_reported_by_its_name(tmp_path: Path, name: str, value: str) -> None:
     process = launch(tmp_path / "log", **{name: value})
     assert exit_status(process, tmp_path / "log") == 1
     log = (tmp_path / "log").read_text()
@@ -80,7 +80,7 @@ def test_a_bad_setting_is_said_by_its_name(tmp_path: Path, name: str, value: str
     assert "Traceback" not in log
 
 
-def test_a_misspelt_setting_is_said_with_the_nearest(tmp_path: Path) -> None:
+def test_a_misspelt_setting_is_reported_with_the_nearest(tmp_path: Path) -> None:
     process = launch(tmp_path / "log", max_upload=5)
     assert exit_status(process, tmp_path / "log") == 1
     log = (tmp_path / "log").read_text()

@@ -1,4 +1,4 @@
-"""The service ends without losing what it has taken, and idle or slow clients cost nobody."""
+"""Graceful shutdown loses no accepted request; idle or slow clients do not slow down others."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_what_does_not_end_in_time_is_left_and_told_so(tmp_path: Path) -> None:
         assert "Traceback" not in service.log()
 
 
-def test_a_byte_now_and_then_is_cut_and_holds_no_place(tmp_path: Path, short_clip: Path) -> None:
+def test_a_slow_upload_is_aborted_and_holds_no_slot(tmp_path: Path, short_clip: Path) -> None:
     with (
         running(
             tmp_path / "log", **small_models(tmp_path), max_in_flight=1, upload_timeout_s=1.0
@@ -175,7 +175,7 @@ def test_requests_sent_ahead_are_not_queued(tmp_path: Path) -> None:
         assert answers.count(b"HTTP/1.1 200") == 1
 
 
-def test_connections_that_ask_for_nothing_are_closed_in_time(tmp_path: Path) -> None:
+def test_idle_connections_are_closed_after_the_timeout(tmp_path: Path) -> None:
     with running(tmp_path / "log", **small_models(tmp_path), head_timeout_s=0.5) as service:
         for sent in (b"", b"GET /healthz HT", b"\r\n"):
             with connect(service) as client:

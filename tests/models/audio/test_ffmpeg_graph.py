@@ -1,4 +1,4 @@
-"""A file that is whole is read within FFmpeg; one that is not, with the care that it needs."""
+"""FFmpeg filter graph: intact files are decoded by it, damaged files frame by frame."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_across_a_gap_the_graph_returns_none(gap: Path) -> None:
         assert (samples is not None) == is_complete
 
 
-def test_what_lies_behind_a_gap_is_in_its_place(gap: Path) -> None:
+def test_audio_after_a_gap_keeps_its_position(gap: Path) -> None:
     both = np.array([read(path, [8.0], 5.0)[0] for path in (gap, gap.with_name("whole.webm"))])
     for begin in (0, 4 * 48_000):
         assert abs(lag(*both[:, begin : begin + 48_000])) <= 48
@@ -125,7 +125,7 @@ def clicks(seconds: int, rate: int) -> Sound:
     return clipped
 
 
-def test_vorbis_is_in_its_place_where_its_blocks_turn_short(tmp_path: Path) -> None:
+def test_vorbis_keeps_its_position_at_short_blocks(tmp_path: Path) -> None:
     rate = RATE // 2
     path = write(tmp_path / "a.ogg", clicks(60, rate), rate)
     expected = soundfile.read(path, dtype="float32")[0]
@@ -155,7 +155,7 @@ def no_memory(*_: object) -> None:
     raise MemoryError
 
 
-def test_what_is_not_there_is_not_made_up(tmp_path: Path) -> None:
+def test_missing_audio_is_not_invented(tmp_path: Path) -> None:
     path = write(tmp_path / "a.m4a", golden(4.0))
     source = source_of(path)
     assert source.read(0, 4 * RATE) is not None

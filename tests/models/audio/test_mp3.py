@@ -1,4 +1,4 @@
-"""MP3 files tell their length in many ways, and some do not."""
+"""MP3 files state their length in many ways, or not at all."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_frames_are_counted_where_no_length_is_stated(bare: bytes, tmp_path: Pat
     assert duration_s(bare, tmp_path / "a.mp3") == pytest.approx(SECONDS, abs=0.1)
 
 
-def test_a_name_says_nothing(bare: bytes, tmp_path: Path) -> None:
+def test_the_file_name_does_not_matter(bare: bytes, tmp_path: Path) -> None:
     # By this one libsndfile would ask for the sample rate.
     assert duration_s(bare, tmp_path / "a.raw") == duration_s(bare, tmp_path / "a.mp3")
 
@@ -123,7 +123,7 @@ def test_a_cut_file_is_refused_whether_its_length_is_stated_or_not(
     [(44_100, 2, 128_000), (48_000, 1, 32_000), (24_000, 2, 24_000), (8_000, 1, 8_000)],
 )
 @pytest.mark.parametrize("xing", ["0", "1"])
-def test_a_window_is_what_a_full_decode_has_there(
+def test_a_window_equals_that_of_a_full_decode(
     tmp_path: Path, rate: int, channels: int, bit_rate: int, xing: str
 ) -> None:
     path = tmp_path / "a.mp3"
@@ -131,7 +131,7 @@ def test_a_window_is_what_a_full_decode_has_there(
     assert_cut_from_the_whole(path)
 
 
-def test_a_window_of_a_variable_bit_rate_is_what_a_full_decode_has_there(tmp_path: Path) -> None:
+def test_a_window_of_a_variable_bit_rate_equals_that_of_a_full_decode(tmp_path: Path) -> None:
     quiet = golden(10)
     quiet[3 * RATE : 6 * RATE] *= 1e-3
     assert_cut_from_the_whole(write(tmp_path / "vbr.mp3", quiet))  # libsndfile lets LAME choose

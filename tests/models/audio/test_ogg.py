@@ -1,4 +1,4 @@
-"""An Ogg file that was cut is noticed, by its last page."""
+"""A truncated Ogg file is detected by its last page."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_whole_file_and_a_recording_that_just_stopped_are_read(
         assert 4 < reader.n_samples / reader.sample_rate < 8
 
 
-def test_something_else_tells_nothing(tmp_path: Path) -> None:
+def test_other_data_after_the_last_page_is_not_checked(tmp_path: Path) -> None:
     path = tmp_path / "other"
     for other in (b"", b"abc", bytes(100_000)):
         path.write_bytes(other)

@@ -1,4 +1,4 @@
-"""Which stretch a model hears."""
+"""Window selection: start times of the chosen windows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def starts(text: str, duration_s: float) -> tuple[float, ...]:
         ("all", 10, (0,)),
     ],
 )
-def test_windows_start_where_asked(
+def test_windows_start_as_chosen(
     window: str, duration_s: float, expected: tuple[float, ...]
 ) -> None:
     assert starts(window, duration_s) == expected

@@ -1,4 +1,4 @@
-"""Every format is read from the right place, at the right rate and level."""
+"""Every format is read at the right position, sample rate and level."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_obscure_containers_are_not_opened(tmp_path: Path, container: str) -> No
         "<?xml version='1.0'?><MPD><BaseURL>http://127.0.0.1:9/</BaseURL></MPD>",
     ],
 )
-def test_a_file_that_names_others_reaches_nothing(tmp_path: Path, text: str) -> None:
+def test_a_file_that_refers_to_others_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "list.m4a"
     path.write_text(text)
     with pytest.raises(NotAudio):
@@ -173,7 +173,7 @@ def test_files_as_users_have_them_are_read(path: Path) -> None:
 
 @pytest.mark.parametrize(("codec", "container"), [("aac", "ipod"), ("libopus", "ogg")])
 @pytest.mark.parametrize("channel", [0, 7])
-def test_each_of_eight_channels_is_heard(
+def test_each_of_eight_channels_is_mixed_in(
     tmp_path: Path, codec: str, container: str, channel: int
 ) -> None:
     sound = np.zeros((4 * 48_000, 8), np.float32)

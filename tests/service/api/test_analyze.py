@@ -87,7 +87,7 @@ def test_a_decoding_an_input_and_a_run_a_graph(folder: Path, clip: Path) -> None
     asyncio.run(scenario())
 
 
-def test_an_upload_takes_one_place_and_gives_everything_back(
+def test_an_upload_takes_one_slot_and_releases_everything(
     folder: Path, clip: Path, loud: Path
 ) -> None:
     async def scenario() -> None:
@@ -102,7 +102,7 @@ def test_an_upload_takes_one_place_and_gives_everything_back(
     asyncio.run(scenario())
 
 
-def test_a_client_that_leaves_ends_nothing_for_the_others(folder: Path, clip: Path) -> None:
+def test_a_disconnect_does_not_cancel_the_work_of_other_clients(folder: Path, clip: Path) -> None:
     async def scenario() -> None:
         async with counted(folder) as service:
             decode = service.pipeline.decoders.decode
@@ -130,7 +130,7 @@ def test_a_client_that_leaves_ends_nothing_for_the_others(folder: Path, clip: Pa
     asyncio.run(scenario())
 
 
-def test_what_is_remembered_is_not_computed_again(folder: Path, clip: Path) -> None:
+def test_cached_answers_are_not_computed_again(folder: Path, clip: Path) -> None:
     async def scenario() -> None:
         async with counted(folder) as service:
             await service.answer("/embed", clip)
@@ -154,7 +154,7 @@ def test_what_is_remembered_is_not_computed_again(folder: Path, clip: Path) -> N
     asyncio.run(scenario())
 
 
-def test_a_head_hears_each_window_also_where_only_their_mean_is_remembered(
+def test_a_head_runs_on_each_window_also_if_only_the_mean_is_cached(
     folder: Path, clip: Path
 ) -> None:
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""The other routes, the problems of the framework, and documentation that needs no internet."""
+"""Operational routes, problems of the framework, and documentation that works offline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A browser runs the page's own script alone, and takes no answer for what it is not."""
+"""Browser security: only the page's own script runs, and no response is sniffed as another type."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_only_what_is_written_in_the_page_runs(service: Service, path: str) -> N
         assert allowed[directive] == expected
 
 
-def test_the_page_is_in_no_frame_and_tells_nobody_where_it_is(service: Service) -> None:
+def test_the_page_forbids_framing_and_sends_no_referrer(service: Service) -> None:
     headers = service.http.get("/docs").headers
     assert headers["x-frame-options"] == "DENY"
     assert headers["referrer-policy"] == "no-referrer"

@@ -63,7 +63,7 @@ def test_features_can_be_left_out(service: Service, clips: dict[str, Path]) -> N
 @pytest.mark.parametrize(
     ("window", "starts"), [("middle", [2.0]), ("start", [0.0]), ("all", [0.0]), ("3.5", [3.5])]
 )
-def test_window_is_where_it_was_asked_for(
+def test_the_window_is_at_the_requested_position(
     service: Service, clips: dict[str, Path], window: str, starts: list[float]
 ) -> None:
     used = service.embedding(clips["flac"], window=window)["window"]

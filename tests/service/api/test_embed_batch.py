@@ -1,4 +1,4 @@
-"""Many files in one request are answered one by one, and never keep others out."""
+"""Batch: many files in one request are answered one by one, without blocking other requests."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_more_files_than_allowed_are_refused(tmp_path: Path) -> None:
         assert [line["problem"]["limit"] for line in lines if "problem" in line] == [2]
 
 
-def test_a_batch_waits_where_others_are_refused_and_leaves_them_room(tmp_path: Path) -> None:
+def test_a_batch_waits_where_requests_are_refused_and_leaves_slots_to_them(tmp_path: Path) -> None:
     contents = [clip(tmp_path, seed).read_bytes() for seed in range(320, 332)]
     with running(tmp_path / "log", **small_models(tmp_path), max_in_flight=4) as service:
         lines = batch(service, [("x", content) for content in contents])
@@ -92,7 +92,7 @@ def test_a_batch_waits_where_others_are_refused_and_leaves_them_room(tmp_path: P
             f"{service.url}/embed/batch?window=start",
             files=[("file", ("x", content)) for content in contents],
         ) as response:
-            # A quarter of the places is all that it takes: there is room for others.
+            # The batch takes only a quarter of the slots, so that others are admitted.
             one = "tasteprint_windows_in_work 1.0"
             wait_until(lambda: one in service.http.get("/metrics").text, "one is in work")
             os.kill(decoder, signal.SIGCONT)
@@ -115,7 +115,7 @@ def test_a_batch_whose_client_left_is_dropped(tmp_path: Path) -> None:
         service.embedding(clip(tmp_path, 345))
 
 
-def test_a_batch_that_waits_for_places_sees_its_client_leave(tmp_path: Path) -> None:
+def test_a_batch_that_waits_for_slots_notices_a_disconnect(tmp_path: Path) -> None:
     """Before any of its files is done: the decoder stands still all the time."""
     small = write(tmp_path / "small.wav", golden(0.2, 8_000, 1), 8_000).read_bytes()
     content = clip(tmp_path, 346).read_bytes()
@@ -132,7 +132,7 @@ def test_a_batch_that_waits_for_places_sees_its_client_leave(tmp_path: Path) -> 
         os.kill(decoder, signal.SIGCONT)
 
 
-def test_a_batch_whose_client_leaves_takes_no_file_from_others(tmp_path: Path) -> None:
+def test_a_batch_whose_client_disconnects_does_not_affect_other_files(tmp_path: Path) -> None:
     first, other = clip(tmp_path, 350), clip(tmp_path, 351)
     with (
         running(tmp_path / "log", **small_models(tmp_path)) as service,
@@ -149,7 +149,9 @@ def test_a_batch_whose_client_leaves_takes_no_file_from_others(tmp_path: Path) -
             joined = clients.submit(service.embedding, first)
             both = "requests_running 3.0"  # with the one that asks
             wait_until(lambda: both in service.http.get("/metrics").text, "another one joins")
-        wait_until(lambda: service.log().count("/embed/batch") > 0, "the batch's client has left")
+        wait_until(
+            lambda: service.log().count("/embed/batch") > 0, "the batch's client disconnected"
+        )
         after = clients.submit(service.embedding, other)
         wait_until(lambda: both in service.http.get("/metrics").text, "another file is there")
         os.kill(decoder, signal.SIGCONT)
@@ -157,7 +159,7 @@ def test_a_batch_whose_client_leaves_takes_no_file_from_others(tmp_path: Path) -
         assert after.result()["embedding"] != joined.result()["embedding"]
 
 
-def test_clients_that_leave_their_batches_leave_no_bytes_held(tmp_path: Path) -> None:
+def test_bytes_of_disconnected_batches_are_released(tmp_path: Path) -> None:
     contents = [clip(tmp_path, seed).read_bytes() for seed in range(360, 363)]
     with running(tmp_path / "log", **small_models(tmp_path), max_in_flight=4) as service:
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""What is remembered can be asked for, and vectors can be had as bare numbers."""
+"""Cached answers are found by the digest of the audio, and vectors are available as bytes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write(tmp_path_factory.mktemp("asked") / "x.flac", golden(2.0, seed=400)).read_bytes()
 
 
-def test_an_embedding_can_be_asked_for_by_its_audios_digest(
-    service: Service, content: bytes
-) -> None:
+def test_an_embedding_is_found_by_the_digest_of_its_audio(service: Service, content: bytes) -> None:
     digest = sha256(content).hexdigest()
     assert_problem(service.http.get(f"/embeddings/{digest}"), 404, "not-remembered")
     answer = service.embedding(content)
@@ -66,7 +64,7 @@ def test_vectors_come_as_little_endian_float32(service: Service, content: bytes)
     assert asked.headers["tasteprint-cached"] == "true"
 
 
-def test_a_problem_is_json_also_where_numbers_are_asked_for(service: Service) -> None:
+def test_a_problem_is_json_also_if_bytes_are_accepted(service: Service) -> None:
     response = service.http.post("/embed", files={"file": b"words"}, headers=RAW)
     assert_problem(response, 415, "not-audio")
 

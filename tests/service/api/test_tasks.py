@@ -100,7 +100,7 @@ def test_all_is_the_mean_of_the_windows_probabilities(tasks: Service, tmp_path: 
         ("/regress/mood", "feeling"),
     ],
 )
-def test_an_unknown_task_names_those_there_are(
+def test_an_unknown_task_lists_the_known_tasks(
     tasks: Service, short_clip: Path, route: str, there_are: str
 ) -> None:
     problem = assert_problem(tasks.post(route, short_clip), 404, "unknown-task")

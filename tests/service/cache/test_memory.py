@@ -38,7 +38,7 @@ def test_an_entry_expires() -> None:
     asyncio.run(scenario())
 
 
-def test_no_entries_keep_nothing() -> None:
+def test_a_cache_of_zero_entries_stores_nothing() -> None:
     async def scenario() -> None:
         cache = MemoryCache(0, ttl_s=60)
         await cache.put("a", COMPUTED)

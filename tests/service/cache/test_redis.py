@@ -1,4 +1,4 @@
-"""A real Redis: used, shared, stopped, hung, restarted; the service goes on through all of it."""
+"""A real Redis: shared, stopped, hung, restarted; the service keeps answering."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_redis_stopped_and_started_again(
     path = write(tmp_path / "a.wav", golden(2.0, seed=82))
     first = cached.embedding(path)
     redis_server.stop()
-    assert cached.embedding(path) == first  # computed again, nobody failed
+    assert cached.embedding(path) == first  # computed again, without an error
     assert cached.embedding(path)["cached"] is False
     assert "not answering" in cached.http.get("/readyz").json()["cache"]
     redis_server.start()

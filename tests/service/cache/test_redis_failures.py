@@ -1,4 +1,4 @@
-"""Whatever Redis does, the cache answers in time, and never with a wrong value."""
+"""Redis failures: the cache answers in time, and never with a wrong value."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def stopped(server: RedisServer) -> Iterator[None]:
         os.kill(server.pid(), signal.SIGCONT)
 
 
-def test_a_frozen_redis_is_asked_over_few_connections(
+def test_a_frozen_redis_gets_few_connections(
     redis_server: RedisServer,
 ) -> None:
     """Also while Redis is in use: each request waits once, and none keeps a socket."""
@@ -190,7 +190,7 @@ def test_a_frozen_redis_is_asked_over_few_connections(
     assert made <= MAX_CONNECTIONS + 4
 
 
-def test_a_name_that_is_slow_to_resolve_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_name_is_resolved_once_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A resolution cannot be cancelled and goes on in its thread: there must be only one."""
     asked: list[object] = []
     end = threading.Event()

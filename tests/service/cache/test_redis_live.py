@@ -1,4 +1,4 @@
-"""The running service while its Redis fails: the same answers, in time."""
+"""The running service with a failing Redis: the same answers, without delay."""
 
 from __future__ import annotations
 

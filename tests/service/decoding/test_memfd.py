@@ -1,4 +1,4 @@
-"""The file of a decoder's samples keeps none of them once read, and detects missing ones."""
+"""memfd of samples: samples are wiped once read, and missing samples are detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A decoder that crashes, hangs or is killed costs its own request and no other."""
+"""A decoder that crashes, hangs or is killed fails only its own request."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_all_killed_at_once_cost_their_own_requests_alone(short_clip: Path) -> N
     with_pool(scenario, decode_workers=2)
 
 
-def test_a_decoder_that_ends_is_replaced_before_the_next_job(short_clip: Path) -> None:
+def test_a_decoder_that_exits_is_replaced_before_the_next_request(short_clip: Path) -> None:
     async def scenario(pool: DecodePool) -> None:
         (before,) = decoders()
         os.kill(before, signal.SIGKILL)
@@ -203,7 +203,7 @@ def test_a_decoder_that_answers_more_windows_than_it_may_is_ended(
     with_pool(scenario, max_windows=2)
 
 
-def test_many_deaths_leave_no_files_open(short_clip: Path) -> None:
+def test_many_exits_leave_no_files_open(short_clip: Path) -> None:
     async def die(pool: DecodePool) -> None:
         task = await stuck(pool, short_clip)
         os.kill(decoders()[0], signal.SIGKILL)

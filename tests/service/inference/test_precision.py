@@ -71,7 +71,7 @@ def test_float16_is_for_gpus_and_int8_for_cpus(tmp_path: Path) -> None:
     assert chosen(with_graph(tmp_path, "int8", 1.0), on_gpu=True) == "float32"
 
 
-def test_float32_replaces_a_graph_that_does_not_run_here_unless_asked_for_by_name(
+def test_float32_replaces_a_graph_that_does_not_run_here_unless_set_by_name(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = write_bundle(tmp_path, "net", HEAVY)

@@ -1,4 +1,4 @@
-"""Good bundles are loaded, bad ones refused by name and reason, and nobody is misled on the GPU."""
+"""Good bundles are loaded, bad ones refused by name and reason; the provider is the real one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_outputs_have_the_cards_shapes(tmp_path: Path) -> None:
     }
 
 
-def test_an_unknown_model_names_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_model_lists_the_known_models(tmp_path: Path) -> None:
     write_bundle(tmp_path, "good")
     with pytest.raises(UnknownModel) as caught:
         load_models(Settings(models_dir=tmp_path)).find("other")
@@ -86,7 +86,7 @@ def test_a_required_gpu_that_is_not_used_is_fatal(tmp_path: Path) -> None:
             load_models(Settings(models_dir=tmp_path, require_gpu=True))
 
 
-def test_a_default_model_that_is_not_there_is_said_at_the_start(tmp_path: Path) -> None:
+def test_a_missing_default_model_is_reported_at_startup(tmp_path: Path) -> None:
     write_bundle(tmp_path, "levels")
     assert load_models(Settings(models_dir=tmp_path, default_model="levels")).loaded
     with pytest.raises(CannotStart, match="DEFAULT_MODEL") as refused:

@@ -1,4 +1,4 @@
-"""Without a key nobody gets in or learns anything; with one, everything is as without keys."""
+"""API keys: 401 without a key and no information; with a key, the service works as without keys."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_the_log_shows_no_key(guarded: Service) -> None:
     assert api_keys.digest(FIRST.encode()).hex() not in guarded.log()
 
 
-def test_openapi_states_the_keys_where_there_are_any(guarded: Service, service: Service) -> None:
+def test_openapi_states_the_keys_if_any_are_set(guarded: Service, service: Service) -> None:
     api = guarded.http.get("/openapi.json").json()
     assert api["security"] == [{"bearer": []}, {"key": []}]
     schemes = api["components"]["securitySchemes"]
@@ -311,7 +311,7 @@ def test_addresses_of_version_4_in_version_6_are_what_they_hold() -> None:
     assert not is_loopback("fe80::1%lo")
 
 
-def test_the_refusal_to_listen_is_said_at_the_start(tmp_path: Path) -> None:
+def test_a_refusal_to_listen_is_reported_at_startup(tmp_path: Path) -> None:
     process = launch(tmp_path / "log", host="0.0.0.0")
     assert exit_status(process, tmp_path / "log") == 1
     log = (tmp_path / "log").read_text()

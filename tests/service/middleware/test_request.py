@@ -45,11 +45,11 @@ def test_a_request_without_an_id_gets_a_new_one(service: Service) -> None:
 
 
 @pytest.mark.parametrize("given", [b"", b"two words", b"x" * 129, b"caf\xe9", b"a\nb", b"a;b"])
-def test_an_id_that_is_not_sane_is_replaced(given: bytes) -> None:
+def test_an_invalid_id_is_replaced(given: bytes) -> None:
     assert NEW_ID.fullmatch(request_id_of([(b"x-request-id", given)]))
 
 
-def test_the_longest_sane_id_is_kept() -> None:
+def test_the_longest_valid_id_is_kept() -> None:
     assert request_id_of([(b"host", b"h"), (b"x-request-id", b"x" * 128)]) == "x" * 128
 
 
@@ -76,7 +76,7 @@ def test_a_bug_is_answered_with_the_id_and_counted_as_failed(tmp_path: Path) -> 
     assert found.value("tasteprint_requests_running") == 0
 
 
-def test_what_is_noted_outside_of_a_request_reaches_nobody() -> None:
+def test_a_context_outside_of_a_request_is_discarded() -> None:
     current().problem = "urn:tasteprint:busy"
     assert current().problem == ""
 

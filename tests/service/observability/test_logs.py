@@ -1,4 +1,4 @@
-"""Every line is in the format that was asked for, and says which request it is about."""
+"""Every log line has the configured format, and the ID of its request."""
 
 from __future__ import annotations
 

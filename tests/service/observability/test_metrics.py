@@ -1,4 +1,4 @@
-"""`GET /metrics`: Prometheus's format, a bounded number of labels, and what really happened."""
+"""`GET /metrics`: Prometheus's format, a bounded number of labels, and correct counts."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_what_waits_is_read_when_scraped(watched: Service, tmp_path: Path) -> No
         assert after.value(f"tasteprint_{name}") == 0, name
 
 
-def test_an_upload_under_way_is_seen_and_one_that_leaves_is_counted(watched: Service) -> None:
+def test_running_uploads_are_shown_and_disconnected_ones_counted(watched: Service) -> None:
     left = {"route": "/embed", "outcome": "left", "reason": "client-left"}
     url = httpx.URL(watched.url)
     before = scrape(watched).value("tasteprint_requests_total", **left)

@@ -1,4 +1,4 @@
-"""Spans reach a collector, below the caller's; without one, or with a dead one, nobody notices."""
+"""Spans reach the collector as children of the caller's; a missing collector delays no request."""
 
 from __future__ import annotations
 
@@ -132,11 +132,11 @@ def test_a_collector_that_hangs_does_not_keep_the_service_from_ending(tmp_path: 
     assert "Traceback" not in service.log()
 
 
-def test_without_a_collector_there_are_no_traces() -> None:
+def test_without_a_collector_no_spans_are_exported() -> None:
     assert open_span_exporter(Settings(), "1") is None
 
 
-def test_an_extra_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     settings = Settings.model_validate({"otlp_endpoint": "http://127.0.0.1:4318"})
     with pytest.raises(CannotStart, match="not installed") as caught:

@@ -1,4 +1,4 @@
-"""What is in flight and held is bounded; beyond it the answer is 429, at once."""
+"""Admission control: windows and bytes are bounded; beyond the limit the answer is 429 at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.service.test_bad_input import assert_problem
 from tests.sounds import golden, write
 
 
-def test_places_are_given_back_also_after_an_error() -> None:
+def test_slots_are_released_also_after_an_error() -> None:
     admission = Admission(1)
     with admission.admit(), pytest.raises(Busy), admission.admit():
         pass
@@ -28,7 +28,7 @@ def test_places_are_given_back_also_after_an_error() -> None:
     assert admission.in_flight == 0
 
 
-def test_long_requests_leave_a_quarter_of_the_places_to_short_ones() -> None:
+def test_long_requests_leave_a_quarter_of_the_slots_to_short_ones() -> None:
     admission = Admission(12)
     with admission.admit(4), admission.admit(4):
         with pytest.raises(Busy) as caught, admission.admit(4):

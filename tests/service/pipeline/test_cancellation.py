@@ -1,4 +1,4 @@
-"""What nobody waits for any longer is dropped, and long requests take turns with others."""
+"""Work that no client waits for is cancelled, and long requests take turns with others."""
 
 from __future__ import annotations
 

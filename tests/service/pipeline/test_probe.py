@@ -1,4 +1,4 @@
-"""Readiness is what a request would meet: red while a model fails or hangs, else green."""
+"""Readiness probe: fails while a model fails or hangs, else succeeds."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_model_that_hangs_answers_its_waiters_and_is_red_until_it_goes_on(
     asyncio.run(scenario())
 
 
-def test_one_of_two_devices_that_hangs_leaves_it_green(tmp_path: Path) -> None:
+def test_the_probe_succeeds_while_one_of_two_devices_hangs(tmp_path: Path) -> None:
     model, one, other = on_two_devices(tmp_path / "models")
 
     async def scenario() -> None:

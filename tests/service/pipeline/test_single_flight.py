@@ -1,4 +1,4 @@
-"""Concurrent identical requests share one computation, which a leaving one does not end."""
+"""Single-flight: concurrent equal calls share a computation; a cancelled call does not end it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def until(gate: asyncio.Event, answer: str) -> str:
     return answer
 
 
-def test_one_that_leaves_does_not_end_it_for_the_others() -> None:
+def test_a_cancelled_caller_does_not_cancel_the_computation() -> None:
     async def scenario() -> None:
         flights: SingleFlight[str, str] = SingleFlight()
         gate = asyncio.Event()
@@ -42,7 +42,7 @@ def test_one_that_leaves_does_not_end_it_for_the_others() -> None:
     asyncio.run(scenario())
 
 
-def test_the_last_that_leaves_ends_it() -> None:
+def test_the_last_cancelled_caller_cancels_the_computation() -> None:
     async def scenario() -> None:
         flights: SingleFlight[str, str] = SingleFlight()
         ended = asyncio.Event()
@@ -59,7 +59,7 @@ def test_the_last_that_leaves_ends_it() -> None:
         for asker in askers:
             asker.cancel()
         await asyncio.gather(*askers, return_exceptions=True)
-        assert not flights.is_running("key")  # whoever comes now starts anew
+        assert not flights.is_running("key")  # the next call starts a new computation
         async with asyncio.timeout(5):
             await ended.wait()
 
@@ -84,7 +84,7 @@ def test_an_error_reaches_every_asker_and_is_not_kept() -> None:
     asyncio.run(scenario())
 
 
-def test_as_many_results_are_kept_as_asked_for() -> None:
+def test_the_latest_results_are_kept_up_to_the_limit() -> None:
     async def scenario() -> list[int]:
         flights: SingleFlight[str, None] = SingleFlight(keep=2)
         made = dict.fromkeys("abc", 0)

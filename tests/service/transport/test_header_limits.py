@@ -1,4 +1,4 @@
-"""Heads, chunk sizes and trailers are bounded; usual requests are not affected."""
+"""Headers, chunk framing and trailers are bounded; usual requests are not affected."""
 
 from __future__ import annotations
 

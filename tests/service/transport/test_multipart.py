@@ -1,4 +1,4 @@
-"""Multipart parser: equal to the standard library's, equal however a body is cut, bounded."""
+"""Multipart parser: equal to the standard library's, independent of chunk sizes, bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A body is received completely however it is cut, with and without direct delivery."""
+"""A body is received completely in chunks of any size, with and without direct delivery."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_blanks_after_a_content_length_of_0_are_ignored(service: Service, stated
         assert (status, problem["type"]) == (422, "urn:tasteprint:empty-upload")
 
 
-def test_the_bytes_of_a_client_that_leaves_are_released(service: Service, content: bytes) -> None:
+def test_the_bytes_of_a_disconnected_client_are_released(service: Service, content: bytes) -> None:
     with connect(service) as client:
         client.sendall(HEAD.format(size=len(content)).encode() + content[:-1])
         wait_until(lambda: service.held_bytes() == len(content) - 1, "its bytes are there")

@@ -57,14 +57,12 @@ def test_the_installed_uvicorn_keeps_the_contract() -> None:
         ("on_tick", ["self", "counter"]),
     ],
 )
-def test_the_methods_of_the_server_that_are_overridden_are_there(
-    method: str, parameters: list[str]
-) -> None:
+def test_the_overridden_methods_of_the_server_exist(method: str, parameters: list[str]) -> None:
     found = list(inspect.signature(getattr(uvicorn.Server, method)).parameters)
     assert found == parameters, f"uvicorn.Server.{method} of {installed()} takes {found}"
 
 
-def test_the_attributes_of_the_server_that_are_used_are_there() -> None:
+def test_the_used_attributes_of_the_server_exist() -> None:
     server = uvicorn.Server(uvicorn.Config("app"))
     for name in ("started", "force_exit", "should_exit"):
         assert hasattr(server, name), f"uvicorn.Server of {installed()} has no attribute `{name}`"

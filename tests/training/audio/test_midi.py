@@ -1,4 +1,4 @@
-"""MIDI becomes audio; what cannot is named; what is there is kept."""
+"""MIDI is rendered to audio; failures are reported; existing renderings are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows are what the service would hear; bad files are listed; a stopped run goes on."""
+"""Prepared windows equal the service's; bad files are listed; a stopped run resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Factors are seeded, saved with their ids, and find a structure that is there."""
+"""Factors are deterministic, saved with their ids, and recover a known structure."""
 
 from __future__ import annotations
 

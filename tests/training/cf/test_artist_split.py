@@ -1,4 +1,4 @@
-"""No artist is on two sides, whatever the fold."""
+"""No artist is in two parts, in any fold."""
 
 from __future__ import annotations
 

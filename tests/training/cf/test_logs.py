@@ -1,4 +1,4 @@
-"""Logs become a matrix, and every row that does not is counted."""
+"""Logs become a matrix, and every dropped row is counted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         read_logs(write(ROWS, tmp_path, "csv"), item_column="artist")
 
 
-def test_nothing_left_says_why(tmp_path: Path) -> None:
+def test_logs_without_usable_rows_are_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(BadLogs, match="item_with_few_users"):
         read_logs(write(ROWS, tmp_path, "csv"), min_item_users=9)
 

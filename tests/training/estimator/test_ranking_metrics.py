@@ -1,4 +1,4 @@
-"""The measures agree with their definitions, and the baselines are where they must be."""
+"""Ranking metrics agree with their definitions, and baselines score as expected."""
 
 from __future__ import annotations
 

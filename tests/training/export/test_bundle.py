@@ -1,4 +1,4 @@
-"""What is exported is what was trained, proven on the way out."""
+"""Exported bundles equal the trained network, by the parity check."""
 
 from __future__ import annotations
 
