@@ -117,6 +117,8 @@ class BadTransfer(TrainingError):
 
 
 class OtherEncoder(TrainingError):
+    """Raised if a method needs the teacher's network and another encoder is chosen."""
+
     def __init__(self, method: str, encoder: str, teacher_encoder: str) -> None:
         super().__init__(
             f"{method} takes the network of the teacher, a {teacher_encoder}, and --encoder is "
@@ -125,6 +127,8 @@ class OtherEncoder(TrainingError):
 
 
 class OtherEmbedding(TrainingError):
+    """Raised if the embeddings of student and teacher differ in size."""
+
     def __init__(self, encoder: str, dim: int, teacher_dim: int) -> None:
         super().__init__(
             f"kd compares the embeddings of student and teacher, and that of the student, a "

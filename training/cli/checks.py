@@ -130,7 +130,7 @@ def check_methods(methods: str) -> list[str]:
 def check_shippable(method: str) -> str:
     """A transfer method: baselines are not exported."""
     if method not in METHODS:
-        raise BadExport(f"the method {method!r}", f"is none of {', '.join(METHODS)}")
+        raise BadExport(f"the method {method!r}", f"is not one of {', '.join(METHODS)}")
     return method
 
 
@@ -153,7 +153,7 @@ def check_width(encoder: str, width: int) -> int:
     widths = find_entry(encoder).widths
     if widths and width not in widths:
         raise typer.BadParameter(
-            f"{width} is none of {', '.join(map(str, widths))}", param_hint="--width"
+            f"{width} is not one of {', '.join(map(str, widths))}", param_hint="--width"
         )
     if width < 1:
         raise typer.BadParameter(f"{width} is less than 1", param_hint="--width")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from models.errors import TasteprintError
-from training.cli import data, datasets, estimator, probes, tasks
+from training.cli import data, datasets, estimator, probes, transfer
 from training.cli.output import console
 from training.errors import TrainingError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/].
     """,
 )
-for stage in (data, estimator, datasets, tasks, probes):
+for stage in (data, estimator, datasets, transfer, probes):
     app.add_typer(stage.app)
 
 

@@ -63,7 +63,7 @@ def _read_songs(folder: Path, name: str) -> pd.DataFrame:
     strange = sorted(set(info[SET]) - PARTS.keys())
     if strange:
         raise BadDataset(
-            name, f"{INFO} has {strange[0]!r} as {SET!r}, which is none of {', '.join(PARTS)}"
+            name, f"{INFO} has {strange[0]!r} as {SET!r}, which is not one of {', '.join(PARTS)}"
         )
     files = find_by_stem(folder / CLIPS)
     return info[["Genre"]].assign(

@@ -41,8 +41,8 @@ HALVES = np.array([[-0.5, 0.5]])
 class Recipe:
     """Estimator of a kind of probe, and the grid of its hyperparameters.
 
-    The first hyperparameter is the strength of the fit (C or alpha); each list begins with the
-    strongest regularization.
+    The first hyperparameter is C (larger regularizes less) or alpha (larger regularizes more); each
+    list begins with the strongest regularization.
     """
 
     make: Callable[..., Any]

@@ -35,8 +35,8 @@ from training.probes.models import (
     find_recipe,
     fit_best,
 )
-from training.probes.onnx_graph import add_head, check_graph, to_head
 from training.probes.settings import SOURCES, ProbeSettings, check_kind_and_source
+from training.probes.sklearn_to_onnx import add_head, check_graph, to_head
 from training.transfer.encoder_outputs import bundle_outputs, require_encoder
 from training.transfer.evaluation import Prediction, evaluate_fold
 from training.transfer.results import Cell
@@ -189,7 +189,7 @@ def _write(
             seed=plan.settings.seed,
             hyperparameters=hyperparameters,
             metrics=metrics,
-            split=f"{facts.split}; metrics of held-out folds; the weights saw every track",
+            split=f"{facts.split}; metrics of held-out folds; weights were trained on every track",
         ),
         kind="classifier" if fitted.is_classifier else "regressor",
         task=facts.card_task,

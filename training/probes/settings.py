@@ -20,7 +20,7 @@ KINDS: dict[TaskKind, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """A kind of scikit-learn model, the encoder output that it takes, and its regularization."""
+    """Hyperparameters of a probe: kind of scikit-learn model, encoder output, regularization."""
 
     kind: Annotated[
         str, Doc("logistic (for regression tasks: ridge), linear-svm, rbf-svm or mlp.")
@@ -28,7 +28,10 @@ class ProbeSettings:
     source: Annotated[str, Doc("Encoder output to fit on: embedding or features.")] = "features"
     strength: Annotated[
         float | None,
-        Doc("C, or alpha of ridge and mlp; default: chosen by nested cross-validation."),
+        Doc(
+            "Value of C (logistic, SVMs), where larger regularizes less, or of alpha (ridge, mlp), "
+            "where larger regularizes more; default: chosen by nested cross-validation."
+        ),
         Ge(1e-9),
     ] = None
     seed: Annotated[int, Doc("Random seed; the same seed gives the same result.")] = 0
@@ -45,7 +48,7 @@ def check_kind_and_source(settings: ProbeSettings) -> None:
     if settings.kind not in known:
         raise BadExport(f"kind {settings.kind!r}", f"unknown; choose {', '.join(known)}")
     if settings.source not in SOURCES:
-        raise BadExport(f"the input {settings.source!r}", f"is none of {', '.join(SOURCES)}")
+        raise BadExport(f"the input {settings.source!r}", f"is not one of {', '.join(SOURCES)}")
 
 
 def check_kind_of_task(kind: str, task_kind: TaskKind) -> None:

@@ -86,8 +86,8 @@ def ship(
         seed=seed,
         hyperparameters=used,
         metrics=metrics,
-        split=f"{data.facts.split}; metrics of held-out folds; the shipped weights saw every "
-        "track, an eighth of them only to choose the checkpoint",
+        split=f"{data.facts.split}; metrics of held-out folds; the shipped weights "
+        "were trained on every track except an eighth, which chose the checkpoint",
     )
     return _write(model, data, source if method == "fix" else None, out, facts, card_version)
 
@@ -101,7 +101,7 @@ def runs_of(results: Path, method: str, width: int) -> list[Result]:
         Where the method is no transfer method, or was not run.
     """
     if method not in METHODS:
-        raise BadExport(f"the method {method!r}", f"is none of {', '.join(METHODS)}")
+        raise BadExport(f"the method {method!r}", f"is not one of {', '.join(METHODS)}")
     runs = [run for run in read_results(results) if (run.method, run.width) == (method, width)]
     if not runs:
         raise BadExport(f"{method} at width {width}", f"has no run in {results}; run `compare`")

@@ -96,7 +96,7 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
     evaluate = ["--prepared", ".", "--factors", "factors", "--logs", "no", "--out", "x"]
     probe = ["--task", "task", "--encoder", "bundle", "--results", "r"]
     cases += [
-        (2, ["compare", *task, "--widths", "32,33"], "33 is none of 32, 64, 128, 256"),
+        (2, ["compare", *task, "--widths", "32,33"], "33 is not one of 32, 64, 128, 256"),
         (2, ["compare", *task, "--folds", "one"], "'one' is no list of numbers such as 0,1,2"),
         (1, ["compare", *task, "--methods", "base,kdd"], "unknown method 'kdd'"),
         (1, ["transfer", *task, "--method", "kdd"], "unknown method 'kdd'"),
@@ -104,18 +104,26 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
         (1, ["transfer", *task, "--teacher", "tiny"], "there is no encoder 'tiny'"),
         (1, ["transfer", *task, "--crop-s", "7.5"], "at most 2 s, the length of the windows"),
         (1, ["compare", *task, "--crop-s", "7.5"], "at most 2 s, the length of the windows"),
-        (2, ["ship", *task, "--results", ".", "--width", "33"], "33 is none of 32, 64, 128, 256"),
-        (2, ["transfer", *task, "--width", "33"], "33 is none of 32, 64, 128, 256"),
+        (
+            2,
+            ["ship", *task, "--results", ".", "--width", "33"],
+            "33 is not one of 32, 64, 128, 256",
+        ),
+        (2, ["transfer", *task, "--width", "33"], "33 is not one of 32, 64, 128, 256"),
         (1, ["transfer", *task, "--teacher", "no"], "bundle no: no readable card.json"),
-        (1, ["ship", *task, "--results", ".", "--method", "x"], "the method 'x': is none of base"),
+        (
+            1,
+            ["ship", *task, "--results", ".", "--method", "x"],
+            "the method 'x': is not one of base",
+        ),
         (1, ["ship", *task, "--results", ".", "--out", "A B"], "the name 'A B'"),
-        (2, ["estimator", *estimator, "--width", "33"], "33 is none of 32, 64, 128, 256"),
+        (2, ["estimator", *estimator, "--width", "33"], "33 is not one of 32, 64, 128, 256"),
         (1, ["estimator", *estimator, "--encoder", "vgg"], "there is no encoder 'vgg'"),
-        (2, ["estimator", *estimator, "--width", "0"], "0 is none of 32, 64, 128, 256"),
+        (2, ["estimator", *estimator, "--width", "0"], "0 is not one of 32, 64, 128, 256"),
         (1, ["estimator", *crops, "--crop-s", "7.5"], "at most 2 s, the length of the windows"),
         (1, ["evaluate", "--run", "no", *evaluate], "make it with `tasteprint-train estimator`"),
         (1, ["probe", *probe, "--out", "x", "--kind", "svm"], "kind 'svm': unknown; choose"),
-        (1, ["probe", *probe, "--out", "x", "--source", "mel"], "the input 'mel': is none of"),
+        (1, ["probe", *probe, "--out", "x", "--source", "mel"], "the input 'mel': is not one of"),
         (1, ["quantize", "--bundle", "bundle", "--audio", "no", "--data", "no"], "no folder of"),
     ]
     code = "\n".join(

@@ -20,9 +20,9 @@ from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
 from training.errors import BadExport, BadTeacher, ParityFailed
 from training.probes.models import RECIPES, assign_inner_folds, fit_best, fit_probe
-from training.probes.onnx_graph import add_head, check_graph, to_head
 from training.probes.probe import probe
 from training.probes.settings import KINDS, ProbeSettings
+from training.probes.sklearn_to_onnx import add_head, check_graph, to_head
 from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.results import Cell, read_results
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_fitted_is_refused_with_the_remedy(folder: Path, tmp_path
     )
     refused("'logistic': it is not .* choose ridge", "regression", kind="logistic")
     refused("'svm': unknown; choose logistic", "regression", kind="svm")
-    refused("'logits': is none of embedding, features", "classification", source="logits")
+    refused("'logits': is not one of embedding, features", "classification", source="logits")
     write_task(folder, "mood")
     refused("mood is a classifier; give an encoder", "classification", "mood")
     write_bundle(folder, "long", audio=AUDIO.model_copy(update={"window_s": 2.0}))

@@ -1,4 +1,4 @@
-"""Conversion of a fitted probe to an ONNX head, and its merge with the encoder's graph."""
+"""scikit-learn to ONNX: a fitted probe as an ONNX head, and its merge with the encoder's graph."""
 
 from __future__ import annotations
 

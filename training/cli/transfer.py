@@ -1,4 +1,4 @@
-"""Commands of transfer learning: train, compare, report and ship transfer methods."""
+"""Transfer learning commands: train, compare, report and ship transfer methods."""
 
 from __future__ import annotations
 
