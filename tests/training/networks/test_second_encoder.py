@@ -44,6 +44,7 @@ from training.estimator.settings import EstimatorSettings
 from training.estimator.train import load_network, train
 from training.export.reload import load_network_from_bundle
 from training.networks.registry import DEFAULT_ENCODER, ENCODERS
+from training.transfer import train as transfer_train
 from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.final_fit import ship
 from training.transfer.grid import compare
@@ -89,6 +90,8 @@ def _registered() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, entry in ENTRIES.items():
             patch.setitem(ENCODERS, name, entry)
+        # The output layer of `fix` takes thousands of epochs, for accuracy that no test needs here.
+        patch.setattr(transfer_train, "LAYER_EPOCHS", 100)
         yield
 
 
