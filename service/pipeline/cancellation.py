@@ -28,6 +28,8 @@ async def run_until_disconnect(
     working = asyncio.create_task(work)
     disconnect = asyncio.create_task(_wait_for_disconnect(request))
     both: set[asyncio.Task[Any]] = {working, disconnect}
+    for task in both:
+        task.add_done_callback(_retrieve)
     try:
         await asyncio.wait(both, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
@@ -40,6 +42,12 @@ async def run_until_disconnect(
         if not working.done():
             working.cancel()
             await asyncio.wait({working})
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Look at the exception, so that asyncio logs none where the caller was cancelled first."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def with_deadline(deadline_s: float, work: Coroutine[Any, Any, T]) -> T:

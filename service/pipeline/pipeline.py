@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -64,8 +65,7 @@ class Pipeline:
         await self.decoders.start()
 
     async def close(self) -> None:
-        for job in list(self.jobs.values()):
-            await job.close()
+        await asyncio.gather(*[job.close() for job in self.jobs.values()])
         for batcher in self.batchers.values():
             await batcher.close()
         await self.decoders.close()

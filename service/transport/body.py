@@ -152,17 +152,22 @@ class BodyReader:
         UploadTimeout, ClientDisconnect, and what the sink raises
         """
         deliver = find_delivery(self._request.scope)
-        if deliver is None:
-            async for chunk in self.chunks():
-                sink(chunk)
-            return
+        try:
+            if deliver is None:
+                async for chunk in self.chunks():
+                    sink(chunk)
+            else:
+                await self._feed_directly(deliver, sink)
+        finally:
+            current().received_bytes += self.rate.received_bytes
+
+    async def _feed_directly(self, deliver: Deliver, sink: Callable[[bytes], None]) -> None:
         receiver = DirectBodyReceiver(self, sink)
         try:
             deliver(receiver)
             await receiver.done
         finally:
             receiver.close()
-            current().received_bytes += self.rate.received_bytes
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The chunks of the body by the ASGI `receive`, no faster than the caller iterates.
@@ -171,7 +176,7 @@ class BodyReader:
         ------
         UploadTimeout, ClientDisconnect
         """
-        chunks, context = aiter(self._request.stream()), current()
+        chunks = aiter(self._request.stream())
         while True:
             try:
                 async with asyncio.timeout(None) as timeout:
@@ -184,7 +189,6 @@ class BodyReader:
                 raise self.evicted or self.rate.timeout() from error
             finally:
                 self.stop_waiting()
-            context.received_bytes += len(chunk)
             if self.evicted is not None:  # just as more bytes arrived
                 raise self.evicted
             if chunk:

@@ -75,13 +75,19 @@ class Upload:
             else:
                 loop = asyncio.get_running_loop()
                 self._spilling = loop.run_in_executor(None, self._spill, self._memfd)
+                # Retrieved, so that asyncio logs none where every caller was cancelled first.
+                self._spilling.add_done_callback(lambda done: done.cancelled() or done.exception())
         if self._spilling is not None:  # shielded: another caller may wait for it too
             await asyncio.shield(self._spilling)
         return self._memfd.path
 
     def _spill(self, memfd: UploadMemfd) -> None:
-        while self._chunks and not self._closed:
-            memfd.write(self._chunks.pop(0))
+        while not self._closed:
+            try:
+                chunk = self._chunks.pop(0)
+            except IndexError:  # all are written, or another thread closed the upload just now
+                return
+            memfd.write(chunk)
 
     def close(self) -> None:
         if not self._closed:

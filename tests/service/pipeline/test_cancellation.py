@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
+from service.pipeline.cancellation import run_until_disconnect
 from tests.bundles import small_models
 from tests.running import running, wait_until
 from tests.service.test_bad_input import assert_problem
 from tests.service.test_server import HEAD, connect, frozen
 from tests.sounds import golden, write
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_an_error_of_the_work_is_retrieved_where_the_caller_is_cancelled(turns: int) -> None:
+    logged: list[dict[str, object]] = []
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("no message comes")
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+        fails = asyncio.Event()
+
+        async def work() -> None:
+            await fails.wait()
+            raise RuntimeError("a bug")
+
+        request = Request({"type": "http"}, receive)
+        caller = asyncio.create_task(run_until_disconnect(request, work(), 60.0))
+        await asyncio.sleep(0)
+        fails.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        del caller
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    assert not logged
 
 
 def test_a_late_answer_is_504_and_its_work_is_dropped(tmp_path: Path) -> None:
