@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MIN_KEY_CHARS = 16
-DIGEST_BYTES = 32
 
 # SHA-256 of each key.
 Digests = tuple[bytes, ...]

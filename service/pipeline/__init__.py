@@ -1,1 +1,1 @@
-"""A request's way from upload to answer."""
+"""Request pipeline: upload, cache, admission, decoding and inference, to the models' answers."""

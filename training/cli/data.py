@@ -1,4 +1,4 @@
-"""Commands that prepare audio and listening logs."""
+"""Commands render, prepare, split and factorize: training audio and listening logs."""
 
 from __future__ import annotations
 
