@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,9 @@ Precision = Literal["float32", "float16", "int8"]
 NAME = "[a-z0-9][a-z0-9-]{0,62}"
 Scalar = str | int | float | bool | None
 
+# Name of a head graph's input where the head takes several outputs of its encoder.
+CONCATENATED = "concatenated"
+
 # Outputs that a graph of each kind must have.
 REQUIRED_OUTPUTS: dict[Kind, frozenset[str]] = {
     "encoder": frozenset({"embedding", "features"}),
@@ -21,8 +25,12 @@ REQUIRED_OUTPUTS: dict[Kind, frozenset[str]] = {
 }
 
 
-def _is_none(value: object) -> bool:
-    return value is None
+def _is_default(default: object) -> Callable[[object], bool]:
+    """For `exclude_if`: fields added after the first bundles are not written if at their default.
+
+    So the cards of those bundles, and the digests of the cards, are unchanged.
+    """
+    return lambda value: value == default
 
 
 class CardModel(BaseModel):
@@ -92,31 +100,92 @@ class Graph(CardModel):
 
 
 class Head(CardModel):
-    """Task head on a frozen encoder: one more graph, from the encoder's output `input`.
+    """Task head on a frozen encoder: one more graph, from one or several outputs of the encoder.
 
-    `input` is the encoder's `embedding` or `features`, shape (batch, dim); the outputs of these
-    names in this bundle are the encoder's. The bundle's other graphs hold encoder and head
-    together; where the encoder is loaded, it runs once for all heads on it.
+    `input` names the outputs, each of shape (batch, dim); several are concatenated in this order.
+    The outputs `embedding` and `features` of this bundle are the encoder's. The bundle's other
+    graphs hold encoder and head together; where the encoder is loaded, it runs once for all heads
+    on it.
     """
 
     file: Annotated[str, Field(pattern=r"^[\w.-]+\.onnx$")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     opset: Annotated[int, Field(gt=0)]
     encoder: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    input: Literal["embedding", "features"]
+    input: str | Annotated[tuple[str, ...], Field(min_length=2)]
+
+    @property
+    def encoder_outputs(self) -> tuple[str, ...]:
+        """Names of the encoder's outputs that the head takes, in the order of its input."""
+        return (self.input,) if isinstance(self.input, str) else self.input
+
+    @property
+    def input_name(self) -> str:
+        """Name of the head graph's one input."""
+        return self.input if isinstance(self.input, str) else CONCATENATED
+
+
+class Patches(CardModel):
+    """The parts of a window that a model is run on; its outputs are the means over them.
+
+    Attributes
+    ----------
+    seconds : length of each patch
+    starts_s : start of each patch in the window, ascending; patches do not overlap
+    """
+
+    seconds: Annotated[float, Field(gt=0)]
+    starts_s: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
 
 
 class AudioInput(CardModel):
-    """The graph's audio input: mono float32 in [-1, 1] at `sample_rate` Hz, `window_s` long."""
+    """The graph's audio input: mono float32 in [-1, 1] at `sample_rate` Hz.
+
+    Without `patches`, the input is the whole window of `window_s`; with them, the patches of the
+    window one after another, and only they are decoded.
+    """
 
     sample_rate: Annotated[int, Field(gt=0)]
     window_s: Annotated[float, Field(gt=0)]
     short_audio: Literal["repeat"]
     min_audio_s: Annotated[float, Field(gt=0)]
+    patches: Annotated[Patches | None, Field(exclude_if=_is_default(None))] = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.patches is None:
+            return self
+        ends_s = [start_s + self.patches.seconds for start_s in self.patches.starts_s]
+        limits_s = (*self.patches.starts_s[1:], self.window_s)
+        if any(end_s > limit_s + 1e-9 for end_s, limit_s in zip(ends_s, limits_s, strict=True)):
+            raise ValueError(
+                f"patches must be ascending, within the window of {self.window_s:g} s, and not "
+                f"overlap: {self.patches.seconds:g} s at {self.patches.starts_s}"
+            )
+        return self
 
     @property
     def window_samples(self) -> int:
         return round(self.sample_rate * self.window_s)
+
+    @property
+    def patch_samples(self) -> int:
+        """Length of a patch; without patches, of the window."""
+        if self.patches is None:
+            return self.window_samples
+        return round(self.sample_rate * self.patches.seconds)
+
+    @property
+    def patch_starts(self) -> tuple[int, ...]:
+        """Start of each patch in samples of the window; without patches, 0 for the window."""
+        if self.patches is None:
+            return (0,)
+        return tuple(round(self.sample_rate * start_s) for start_s in self.patches.starts_s)
+
+    @property
+    def input_samples(self) -> int:
+        """Length of the graph's input: of all patches, or of the window."""
+        return len(self.patch_starts) * self.patch_samples
 
 
 class Provenance(CardModel):
@@ -152,11 +221,18 @@ class Card(CardModel):
         str | None,
         Field(
             pattern=rf"^{NAME}$",
-            exclude_if=_is_none,
+            exclude_if=_is_default(None),
             description="Network architecture of the encoder; if absent, `cf-estimator`.",
         ),
     ] = None
+    # Load at the start, answer in `/analyze` by default and count for readiness; other bundles are
+    # loaded when they are first requested.
+    default: Annotated[bool, Field(exclude_if=_is_default(True))] = True
     labels: tuple[str, ...] = ()
+    # Each label of a classifier has a probability of its own; if false, they sum to 1.
+    multilabel: Annotated[bool, Field(exclude_if=_is_default(False))] = False
+    # Name of a group → labels whose probabilities are added, for example valence: happy, calm.
+    groups: Annotated[dict[str, tuple[str, ...]], Field(exclude_if=_is_default({}))] = {}
     targets: tuple[str, ...] = ()
     audio: AudioInput
     input: Tensor
@@ -171,8 +247,8 @@ class Card(CardModel):
         missing = REQUIRED_OUTPUTS[self.kind] - shapes.keys()
         if missing:
             raise ValueError(f"a {self.kind} needs the outputs {sorted(missing)}")
-        if self.input.name != "waveform" or self.input.shape != (self.audio.window_samples,):
-            raise ValueError(f"the input must be waveform, shape ({self.audio.window_samples},)")
+        if self.input.name != "waveform" or self.input.shape != (self.audio.input_samples,):
+            raise ValueError(f"the input must be waveform, shape ({self.audio.input_samples},)")
         if any(len(shape) != 1 for shape in shapes.values()):
             raise ValueError(f"outputs must be vectors, but have the shapes {shapes}")
         for names in (self.labels, self.targets):
@@ -182,6 +258,11 @@ class Card(CardModel):
             raise ValueError("an encoder cannot be a head on another one")
         if self.kind == "classifier" and shapes["probabilities"] != (len(self.labels),):
             raise ValueError("a classifier needs as many labels as probabilities")
+        if self.multilabel and (self.kind != "classifier" or self.groups):
+            raise ValueError("only a classifier without groups can be multilabel")
+        unknown = {label for group in self.groups.values() for label in group} - set(self.labels)
+        if unknown:
+            raise ValueError(f"groups name labels that the card lacks: {sorted(unknown)}")
         if self.kind == "regressor" and shapes["values"] != (len(self.targets),):
             raise ValueError("a regressor needs as many targets as values")
         if not any(graph.precision == "float32" for graph in self.graphs):

@@ -76,7 +76,7 @@ class Model:
         """Input name of the sessions: the waveform, or an output of the encoder."""
         if self.encoder is None or self.card.head is None:
             return self.card.input.name
-        return self.card.head.input
+        return self.card.head.input_name
 
     @cached_property
     def input_shape(self) -> tuple[int, ...]:
