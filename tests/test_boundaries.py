@@ -51,7 +51,7 @@ ORDER = {
         fitting
         estimator
         export
-        quantization transfer
+        quantization transfer pretrained
         probes
         cli
         __main__

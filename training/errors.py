@@ -203,6 +203,10 @@ class BadExport(TrainingError):
         super().__init__(f"{what}: {reason}; nothing was written")
 
 
+class BadCheckpoint(TrainingError):
+    """Raised if published weights cannot be read, or do not fit the network."""
+
+
 class BadPrecision(TrainingError):
     """Raised if a graph cannot be converted to that precision."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from models.card import AudioInput
 from models.errors import AudioError
 from training.audio.manifest import (
     MANIFEST,
+    NOT_AUDIO,
     read_ids,
 )
 from training.errors import MissingInput, OtherManifest
@@ -118,6 +119,23 @@ def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str
         "cut": windows.info.duration_s > audio.window_s,
         "padded": windows.info.duration_s < audio.window_s,
     }
+
+
+def shuffle_files(folders: Sequence[Path], seed: int) -> list[Path]:
+    """Every file below the folders that may be audio, in a random order."""
+    found = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
+    files = sorted(path for path in found if path.suffix.lower() not in NOT_AUDIO)
+    order = np.random.default_rng(seed).permutation(len(files))
+    return [files[index] for index in order]
+
+
+def read_middle_windows(files: Iterable[Path], audio: AudioInput) -> Iterator[NDArray[np.float32]]:
+    """The middle window of each file that can be read, shape (input_samples,)."""
+    for path in files:
+        try:
+            yield read_windows(path, audio, WindowChoice()).samples[0]
+        except AudioError:
+            continue
 
 
 def _open(

@@ -29,8 +29,11 @@ MEANINGS = {
     "features": "the layer before it, after pooling",
 }
 ENCODER_MEANINGS = MEANINGS | {
-    "embedding": "predicted CF item factor",
     "features": "penultimate layer, after pooling",
+    "max_pool": "maximum over time of each channel",
+    "mean_pool": "mean over time of each channel",
+    "mel_statistics": "mean, standard deviation and mean absolute change in time of each mel band",
+    "tags": "probability of each label, mean over the patches",
 }
 
 
@@ -78,7 +81,9 @@ def write_bundle(
     audio: AudioInput,
     architecture: str | None,
     names: tuple[str, ...] = (),
+    meanings: Mapping[str, str] = {},
     head: CheckedHead | None = None,
+    default: bool = True,
     card_version: str = "1.0.0",
 ) -> tuple[Bundle, dict[str, float]]:
     """Write the bundle of an encoder, task model or probe, named like its folder, and read it.
@@ -87,8 +92,10 @@ def write_bundle(
     ----------
     outputs : name → dimension, in the graph's order
     architecture : name of the encoder in the registry; None where the card states none
-    names : labels of a classifier, or targets of a regressor
+    names : labels of a classifier or of an encoder's tags, or targets of a regressor
+    meanings : of outputs, where they differ from the usual ones
     head : graph that the service runs instead of `graph` if the encoder is loaded
+    default : whether the service loads the bundle at the start, not on its first use
 
     Returns
     -------
@@ -100,7 +107,7 @@ def write_bundle(
     """
     if not re.fullmatch(NAME, folder.name):
         raise BadExport(f"the name {folder.name!r}", "lower-case letters, digits and hyphens only")
-    meanings = ENCODER_MEANINGS if kind == "encoder" else MEANINGS
+    known = (ENCODER_MEANINGS if kind == "encoder" else MEANINGS) | dict(meanings)
     digest = sha256(graph.content)
     card = Card(
         name=folder.name,
@@ -108,16 +115,17 @@ def write_bundle(
         kind=kind,
         task=task,
         architecture=None if architecture == DEFAULT_ENCODER else architecture,
-        labels=names if kind == "classifier" else (),
+        default=default,
+        labels=names if kind != "regressor" else (),
         targets=names if kind == "regressor" else (),
         audio=audio,
         input=TensorCard(
             name="waveform",
-            shape=(audio.window_samples,),
+            shape=(audio.input_samples,),
             meaning=f"mono audio in [-1, 1] at {audio.sample_rate} Hz",
         ),
         outputs=tuple(
-            TensorCard(name=name, shape=(size,), meaning=meanings[name])
+            TensorCard(name=name, shape=(size,), meaning=known[name])
             for name, size in outputs.items()
         ),
         graphs=(Graph(file=GRAPH_FILE, precision="float32", sha256=digest, opset=OPSET),),

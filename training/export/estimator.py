@@ -34,15 +34,26 @@ def export_encoder(
     windows: NDArray[np.float32],
     provenance: Provenance,
     *,
+    task: str = "cf-embedding",
+    labels: tuple[str, ...] = (),
+    embedding: str = "predicted CF item factor",
+    default: bool = True,
     card_version: str = "1.0.0",
 ) -> tuple[Bundle, Mapping[str, float]]:
     """Export an encoder and write its bundle, after a parity check on real `windows`.
+
+    Parameters
+    ----------
+    labels : of the output `tags`, if the encoder has it
+    embedding : what the embedding is
+    default : whether the service loads the bundle at the start
 
     Raises
     ------
     ParityFailed, BadExport, BundleError
     """
     outputs = {"embedding": network.embedding_dim, "features": network.features_dim}
+    outputs |= network.levels
     graph = export_checked(WaveformEncoder(network).eval(), "waveform", windows, list(outputs))
     return write_bundle(
         folder,
@@ -50,9 +61,12 @@ def export_encoder(
         outputs,
         provenance,
         kind="encoder",
-        task="cf-embedding",
+        task=task,
         audio=network.audio,
         architecture=name_of(network),
+        names=labels,
+        meanings={"embedding": embedding},
+        default=default,
         card_version=card_version,
     )
 

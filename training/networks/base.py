@@ -8,11 +8,12 @@ export, transfer and evaluation know this class and the registry alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple, Self
 
 from torch import Tensor, nn
 
-from models.card import AudioInput, Card
+from models.card import AudioInput, Card, Patches
 from training.errors import BadCrop
 
 
@@ -35,21 +36,26 @@ class Encoder(nn.Module, ABC):
     Attributes
     ----------
     title : what cards call the architecture
-    audio : sample rate and window of the waveform
+    audio : sample rate, window and patches of the waveform; of the class, the default
     crop_multiple : in samples; what its pooling (or its patches) divides, so crops are multiples
     front_end_name : attribute that holds the front end in exported graphs and in checkpoints; the
         name is part of both
     width : the size that `--width` sets
     embedding_dim, features_dim : of the outputs
+    levels : name → dimension of further outputs, in the order of `forward_with_levels`
     """
 
     title: ClassVar[str]
-    audio: ClassVar[AudioInput]
+    audio: AudioInput
     crop_multiple: ClassVar[int]
     front_end_name: ClassVar[str] = "front_end"
     width: int
     embedding_dim: int
     features_dim: int
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        return {}
 
     @classmethod
     @abstractmethod
@@ -58,12 +64,14 @@ class Encoder(nn.Module, ABC):
 
     @classmethod
     def from_card(cls, card: Card) -> Self:
-        """An encoder of the sizes that a card states, its weights still random."""
-        return cls.build(
+        """An encoder of the sizes and audio input that a card states, its weights still random."""
+        encoder = cls.build(
             width=width_of_card(card),
             embedding_dim=card.output_shape("embedding")[0],
             crop_s=trained_crop_s(card),
         )
+        encoder.audio = card.audio
+        return encoder
 
     @classmethod
     @abstractmethod
@@ -93,6 +101,26 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, inputs: Tensor) -> Encoded:
         """Front-end output (batch, …) -> `Encoded`."""
+
+    def forward_with_levels(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Embedding, features and each of `levels`, all of shape (batch, dim)."""
+        return tuple(self(inputs))
+
+
+def even_patches(count: int, seconds: float, window_s: float) -> Patches:
+    """Patches in the centres of `count` equal parts of a window.
+
+    Raises
+    ------
+    BadCrop
+        Where the patches do not fit into the window.
+    """
+    if count * seconds > window_s:
+        raise BadCrop(count * seconds, window_s)
+    centres_s = [(index + 0.5) * window_s / count for index in range(count)]
+    return Patches(
+        seconds=seconds, starts_s=tuple(round(centre_s - seconds / 2, 6) for centre_s in centres_s)
+    )
 
 
 def width_of_card(card: Card) -> int:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from training.audio.windows import Prepared
+from training.networks.base import Encoder
+from training.networks.task_model import TaskModel, encoder_of
+from training.networks.waveform import encode_patches
 
 Array = NDArray[np.float32]
 # From waveforms, float32 (batch, n_samples), to each output, (batch, dim).
@@ -43,12 +46,17 @@ def run_over_rows(
     return tuple(np.concatenate(batches) for batches in zip(*outputs, strict=True))
 
 
-def torch_forward(network: nn.Module, front_end: nn.Module) -> Forward:
-    """Front end and network on the CPU, without gradients; the network in evaluation mode."""
+def torch_forward(network: Encoder | TaskModel, front_end: nn.Module) -> Forward:
+    """Front end and network on the CPU, without gradients; the network in evaluation mode.
+
+    The outputs are those of `Encoded`, after the task's output for a task model.
+    """
 
     def forward(waveforms: Array) -> list[Array]:
         with torch.inference_mode():
-            outputs = network(front_end(torch.from_numpy(waveforms)))
+            outputs = encode_patches(encoder_of(network), front_end, torch.from_numpy(waveforms))
+            if isinstance(network, TaskModel):
+                outputs = network.output(outputs[0]), *outputs
             return [output.numpy() for output in outputs]
 
     return forward

@@ -1,8 +1,8 @@
-"""Mel spectrogram of the CF estimator, once for training and once for export.
+"""Mel spectrograms: by torchaudio's FFT for training, and by matrix products for export.
 
-Two modules with the same result: `MelSpectrogram` by torchaudio's FFT, fast on any training device,
-and `FoldedMelSpectrogram` by matrix products, which every ONNX provider runs (the STFT operator
-takes three times as long and has no CUDA kernel).
+For the CF estimator there are two modules with the same result: `MelSpectrogram`, fast on any
+training device, and `FoldedMelSpectrogram`, which every ONNX provider runs (the STFT operator takes
+three times as long and has no CUDA kernel). Both ignore a constant offset (DC) of the waveform.
 """
 
 from __future__ import annotations
@@ -54,16 +54,22 @@ class MelSpectrogram(nn.Module):
         )
 
     def forward(self, waveform: Tensor) -> Tensor:
-        power = self.power(functional.pad(waveform, PADDING))  # (B, n) -> (B, M, T)
-        return to_decibels(power).unsqueeze(1)
+        padded = functional.pad(remove_dc(waveform), PADDING)
+        return to_decibels(self.power(padded)).unsqueeze(1)  # (B, n) -> (B, M, T) -> (B, 1, M, T)
 
 
-class FoldedMelSpectrogram(nn.Module):
-    """Mel spectrogram by a folded DFT matrix: the same numbers as `MelSpectrogram`, without an FFT.
+def remove_dc(waveform: Tensor) -> Tensor:
+    """Subtract the mean of each waveform, shape (batch, n_samples): an inaudible offset."""
+    return waveform - waveform.mean(1, keepdim=True)
 
-    Over a frame cosines are even and sines are odd, so the two halves of the frame are folded onto
-    each other before the product. Within a half, both are even or odd by turns from bin to bin, so
-    the half is folded once more. A frame then takes a quarter of the multiplications.
+
+class FoldedMelPower(nn.Module):
+    """Mel power spectrum of frames by a folded DFT matrix, without an FFT.
+
+    Frames of 512 samples and the next one, (batch, T, 513) -> power (batch, T, 96). Over a frame
+    cosines are even and sines are odd, so the two halves of the frame are folded onto each other
+    before the product. Within a half, both are even or odd by turns from bin to bin, so the half is
+    folded once more. A frame then takes a quarter of the multiplications.
     """
 
     window: Tensor
@@ -91,8 +97,8 @@ class FoldedMelSpectrogram(nn.Module):
             self.register_buffer(f"even_{name}", table[:, ::2].float().contiguous())
             self.register_buffer(f"odd_{name}", table[:, 1::2].float().contiguous())
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        first, last = fold(frames(waveform))  # (B, n) -> (B, T, half + 1)
+    def forward(self, frames: Tensor) -> Tensor:
+        first, last = fold(frames)  # (B, T, 513) -> (B, T, half + 1)
         first, last = first * self.window, last * self.window
         sum_first, sum_last = fold(first + last)  # (B, T, half + 1) -> (B, T, quarter + 1)
         diff_first, diff_last = fold(first - last)
@@ -104,21 +110,39 @@ class FoldedMelSpectrogram(nn.Module):
             (sum_first - sum_last) @ self.odd_cosines,
             (diff_first + diff_last) @ self.odd_sines,
         )
-        mel = even @ self.even_filters.T + odd @ self.odd_filters.T
+        mel: Tensor = even @ self.even_filters.T + odd @ self.odd_filters.T
+        return mel
+
+
+class FoldedMelSpectrogram(FoldedMelPower):
+    """The same numbers as `MelSpectrogram`: (batch, n_samples) -> (batch, 1, 96, T)."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        n_samples = waveform.shape[1]
+        n_frames, before = n_samples // HOP_LENGTH, PADDING[0]
+        after = (n_frames + 1) * HOP_LENGTH - before - n_samples
+        padded = functional.pad(remove_dc(waveform), (before, after))
+        mel = super().forward(cut_frames(padded, n_frames, HOP_LENGTH))
         return to_decibels(mel.transpose(1, 2)).unsqueeze(1)
 
 
-def frames(waveform: Tensor) -> Tensor:
-    """Frames of 512 samples and the next sample: (B, n) -> (B, n // 375, 513).
+def cut_frames(padded: Tensor, n_frames: int, hop_length: int) -> Tensor:
+    """Frames of 512 samples and the next sample: (B, n) -> (B, n_frames, 513).
 
-    Cut from rows of one hop each: a frame is a row and the beginning of the next row.
+    Cut from rows of one hop each: a frame is the beginnings of the rows from its first one on.
+
+    Parameters
+    ----------
+    padded : waveform from the first frame's start to the last row's end at least; a last sample
+        that is missing may be anything, since the window is 0 there
     """
-    n_samples = waveform.shape[1]
-    n_frames = n_samples // HOP_LENGTH
-    before = PADDING[0]
-    after = (n_frames + 1) * HOP_LENGTH - before - n_samples
-    rows = functional.pad(waveform, (before, after)).reshape(-1, n_frames + 1, HOP_LENGTH)
-    return torch.cat([rows[:, :-1], rows[:, 1:, : N_FFT + 1 - HOP_LENGTH]], 2)
+    n_more = N_FFT // hop_length  # rows of a frame after its first one
+    n_rows = n_frames + n_more
+    missing = n_rows * hop_length - padded.shape[1]
+    rows = functional.pad(padded, (0, missing)).reshape(-1, n_rows, hop_length)
+    parts = [rows[:, index : index + n_frames] for index in range(n_more)]
+    rest = N_FFT + 1 - n_more * hop_length
+    return torch.cat([*parts, rows[:, n_more : n_more + n_frames, :rest]], 2)
 
 
 def fold(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,18 +12,38 @@ from training.networks.base import Encoder
 from training.networks.task_model import TaskModel
 
 
+def encode_patches(
+    encoder: Encoder, front_end: nn.Module, waveform: Tensor, *, levels: bool = False
+) -> tuple[Tensor, ...]:
+    """Embedding and features of waveforms, each the mean over the patches: (batch, dim).
+
+    Parameters
+    ----------
+    waveform : float, shape (batch, `encoder.audio.input_samples`)
+    levels : whether to return the outputs of `encoder.levels` too
+    """
+    n_patches = len(encoder.audio.patch_starts)
+    if n_patches > 1:
+        waveform = waveform.reshape(-1, encoder.audio.patch_samples)  # (B, P · S) -> (B · P, S)
+    inputs = front_end(waveform)
+    outputs = encoder.forward_with_levels(inputs) if levels else tuple(encoder(inputs))
+    if n_patches == 1:
+        return outputs
+    # (B · P, D) -> (B, P, D) -> (B, D)
+    return tuple(output.unflatten(0, (-1, n_patches)).mean(1) for output in outputs)
+
+
 class WaveformEncoder(nn.Module):
-    """Waveform (batch, n_samples) -> embedding (batch, embedding_dim), features (batch, F)."""
+    """Waveform (batch, n_samples) -> embedding, features and every level, each (batch, dim)."""
 
     def __init__(self, network: Encoder) -> None:
         super().__init__()
         self.add_module(network.front_end_name, network.make_onnx_front_end())
         self.network = network
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         front_end = self.get_submodule(self.network.front_end_name)
-        embedding, features = self.network(front_end(waveform))
-        return embedding, features
+        return encode_patches(self.network, front_end, waveform, levels=True)
 
 
 class WaveformTaskModel(nn.Module):
@@ -37,7 +57,8 @@ class WaveformTaskModel(nn.Module):
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         front_end = self.get_submodule(self.model.encoder.front_end_name)
-        outputs, embedding, features = self.model(front_end(waveform))
+        embedding, features = encode_patches(self.model.encoder, front_end, waveform)
+        outputs = self.model.output(embedding)
         return outputs.softmax(1) if self.softmax else outputs, embedding, features
 
 

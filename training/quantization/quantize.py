@@ -10,12 +10,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from models.audio.window_choice import WindowChoice
-from models.audio.windows import read_windows
 from models.bundle import Bundle, add_graph, check_addable, read, verify_session
-from models.card import Agreement, AudioInput, Data, Graph
-from models.errors import AudioError
-from training.audio.manifest import NOT_AUDIO
+from models.card import Agreement, Data, Graph
+from training.audio.windows import read_middle_windows, shuffle_files
 from training.errors import BadPrecision
 from training.export.bundle import read_data, sha256
 from training.export.parity import without_traces
@@ -59,23 +56,6 @@ def quantize(
         agreement=_measure(bundle, content, islice(windows, settings.windows), used),
     )
     return add_graph(bundle, graph, content), graph
-
-
-def shuffle_files(folders: Sequence[Path], seed: int) -> list[Path]:
-    """Every file below the folders that may be audio, in a random order."""
-    found = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
-    files = sorted(path for path in found if path.suffix.lower() not in NOT_AUDIO)
-    order = np.random.default_rng(seed).permutation(len(files))
-    return [files[index] for index in order]
-
-
-def read_middle_windows(files: Sequence[Path], audio: AudioInput) -> Iterator[NDArray[np.float32]]:
-    """The middle window of each file that can be read, shape (window_samples,)."""
-    for path in files:
-        try:
-            yield read_windows(path, audio, WindowChoice()).samples[0]
-        except AudioError:
-            continue
 
 
 def _convert(

@@ -51,3 +51,9 @@ def test_a_frame_hears_its_place(clips: torch.Tensor) -> None:
     edge = 3 * SAMPLE_RATE // HOP_LENGTH
     assert (gated[: edge - 1] > -20).all()
     assert np.all(gated[edge + 2 :].numpy() == -80)
+
+
+@pytest.mark.parametrize("front_end", [MelSpectrogram, FoldedMelSpectrogram])
+def test_an_offset_leaves_no_trace(clips: torch.Tensor, front_end: type[torch.nn.Module]) -> None:
+    mel, noise = front_end(), clips[:1]
+    torch.testing.assert_close(mel(noise), mel(noise + 0.2), atol=1e-2, rtol=0)

@@ -18,13 +18,14 @@ from models.errors import BundleError
 from tests.bundles import AUDIO, graph_bytes, write_bundle, write_task
 from tests.convolutions import add_precision, network_bytes, write_network
 from tests.training.cli.test_chain import run
+from training.audio.windows import read_middle_windows, shuffle_files
 from training.errors import BadPrecision
 from training.quantization.agreement import measure_agreements, open_cpu, summarize
 from training.quantization.equalization import equalize
 from training.quantization.float16 import to_float16
 from training.quantization.int8 import quantize_nodes, to_int8
 from training.quantization.mean_pooling import replace_means
-from training.quantization.quantize import quantize, read_middle_windows, shuffle_files
+from training.quantization.quantize import quantize
 from training.quantization.settings import QuantizeSettings
 from training.quantization.subgraph import find_convolutions, find_work_shares, fold_batch_norm
 

@@ -1,0 +1,1 @@
+"""Published weights: read from their original files, and exported as bundles."""
