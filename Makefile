@@ -32,7 +32,7 @@ format: $(VENV)/all.done
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Benchmarks, a quarter of an hour; `ONLY=start` runs one, `ONLY=overload-10min` the long one.
+# Benchmarks, twenty minutes; `ONLY=start` runs one, `ONLY=overload-10min` the long one.
 bench: $(VENV)/all.done .venv-bench/done
 	$(PIP) --editable '.[train,dev,bench]'
 	$(BIN)/python -m benchmarks $(addprefix --only ,$(ONLY)) $(if $(MINUTES),--minutes $(MINUTES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.bundles import BUNDLES
 from benchmarks.cached import CACHED
 from benchmarks.crowd import CROWD
 from benchmarks.decode import DECODE
@@ -16,6 +17,7 @@ from benchmarks.start import START
 BENCHMARKS: tuple[Benchmark, ...] = (
     DECODE,
     EMBED,
+    BUNDLES,
     CACHED,
     RIVALS,
     LATENCY,

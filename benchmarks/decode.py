@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -37,6 +38,7 @@ CLIP_S, SONG_S = 30, 240
 N_RUNS = 9
 # Maximum start error of the search.
 MAX_LAG_S = 0.05
+Measured = TypeVar("Measured")
 
 
 def min_ms(work: Callable[[], object]) -> float:
@@ -49,15 +51,20 @@ def min_ms(work: Callable[[], object]) -> float:
     return 1000 * min(taken)
 
 
-def decode_ms(path: Path, audio: AudioInput) -> float:
-    """One window as the service decodes it, from an anonymous file in memory."""
+def in_memory(path: Path) -> Path:
+    """A copy in an anonymous file in memory, as in the service; open until the process ends."""
     memory = os.memfd_create("benchmark")
-    with open(memory, "wb", buffering=0) as file:  # noqa: PTH123 (a descriptor, no path)
+    with open(memory, "wb", buffering=0, closefd=False) as file:
         content = memoryview(path.read_bytes())
         while content:
             content = content[file.write(content) :]
-        from_memory = Path(f"/proc/{os.getpid()}/fd/{memory}")
-        return min_ms(lambda: read_windows(from_memory, audio, WindowChoice()))
+    return Path(f"/proc/{os.getpid()}/fd/{memory}")
+
+
+def decode_ms(path: Path, audio: AudioInput) -> float:
+    """One window as the service decodes it."""
+    copy = in_memory(path)
+    return min_ms(lambda: read_windows(copy, audio, WindowChoice()))
 
 
 def library_ms(path: Path) -> float:
@@ -118,10 +125,10 @@ def agreement(
     return error_ms, cosine(decoded, reference)
 
 
-def in_fresh_process(measured_ms: Callable[..., float], *given: object) -> float:
+def in_fresh_process(measure: Callable[..., Measured], *given: object) -> Measured:
     """Run in a separate process with the memory settings of the service's decoders."""
     with multiprocessing.get_context("spawn").Pool(1, keep_freed_memory) as pool:
-        return pool.apply(measured_ms, given)
+        return pool.apply(measure, given)
 
 
 def measure(plan: Plan) -> Figures:

@@ -20,7 +20,7 @@ DOCS, README = ROOT / "docs" / "benchmarks.md", ROOT / "README.md"
 BEGIN, END = "<!-- drawn by python -m benchmarks --draw -->", "<!-- end of the drawn part -->"
 PREFACE = """# Benchmarks
 
-`make bench` measures in a quarter of an hour (`make bench ONLY=start` runs one benchmark,
+`make bench` measures in twenty minutes (`make bench ONLY=start` runs one benchmark,
 `ONLY=overload-10min` the long one) and writes `benchmarks/results/`, from which
 `python -m benchmarks --draw` draws this page. Clients and servers share the machine's cores, so the
 CPU time of the clients is missing to the servers.

@@ -17,7 +17,7 @@ from typer.main import get_command
 from benchmarks.draw import DOCS as BENCHMARKS_PAGE
 from benchmarks.draw import docs as benchmarks_page
 from benchmarks.draw import readme
-from docs import settings_table
+from docs import models_page, settings_table
 from docs.figures import new_song
 from service.settings import Settings
 from tests.running import ROOT, Service, running
@@ -155,6 +155,10 @@ def test_the_headers_of_vectors_are_the_ones_shown(in_float32: Service) -> None:
 def test_the_settings_page_is_drawn_from_the_settings() -> None:
     assert settings_table.page() == page("settings.md"), "run python -m docs.settings_table"
     assert page("settings.md").count("\n| `TASTEPRINT_") == len(Settings.model_fields)
+
+
+def test_the_models_page_is_drawn_from_the_cards() -> None:
+    assert models_page.page() == page("models.md"), "run python -m docs.models_page"
 
 
 def test_every_setting_named_exists() -> None:
