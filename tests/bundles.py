@@ -12,17 +12,22 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from models.bundle import Bundle, write
-from models.card import AudioInput, Card, Graph, Head, Provenance, Tensor
+from models.card import CONCATENATED, AudioInput, Card, Graph, Head, Provenance, Tensor
 
 AUDIO = AudioInput(sample_rate=8_000, window_s=1.0, short_audio="repeat", min_audio_s=0.5)
 DIM, WIDTH = 40, 4
 SIZES = {"embedding": DIM, "features": WIDTH}
+# Further outputs of an encoder, in the order of its card.
+LEVELS = {"fine": 8, "coarse": 2}
 LABELS, TARGETS = ("calm", "loud", "odd"), ("arousal", "valence")
-OUTPUT = {"classifier": "probabilities", "regressor": "values"}
+OUTPUT = {"classifier": "probabilities", "tagger": "probabilities", "regressor": "values"}
+LAST = {"classifier": "Softmax", "tagger": "Sigmoid", "regressor": "Identity"}
 OPSET = 18
 
-Doing = Literal["classifier", "regressor"]
-Input = Literal["embedding", "features"]
+# A tagger is a classifier whose labels each have a probability of their own.
+Doing = Literal["classifier", "tagger", "regressor"]
+# One output of an encoder or several.
+Input = str | tuple[str, ...]
 
 
 def graph_bytes(
@@ -44,8 +49,9 @@ def graph_bytes(
     """
     window = audio.window_samples
     nodes, constants = [helper.make_node("Abs", ["waveform"], ["level"])], []
-    for name in outputs:
-        shape = np.array([-1, SIZES[name], window // SIZES[name]], np.int64)
+    for name in dict.fromkeys((*outputs, *(_output_names(adds[1]) if adds else ()))):
+        size = _size(name)
+        shape = np.array([-1, size, window // size], np.int64)
         constants.append(numpy_helper.from_array(shape, f"{name}_shape"))
         nodes += [
             helper.make_node("Reshape", ["level", f"{name}_shape"], [f"{name}_parts"]),
@@ -57,7 +63,7 @@ def graph_bytes(
         ]
     constants.append(numpy_helper.from_array(np.array([2], np.int64), "last"))
     nodes[1:1] = _nothing(constants, limit)
-    results = {name: SIZES[name] for name in outputs}
+    results = {name: _size(name) for name in outputs}
     if adds is not None:
         head_nodes, head_constants = _head(*adds)
         nodes, constants = nodes + head_nodes, constants + head_constants
@@ -66,13 +72,26 @@ def graph_bytes(
 
 
 def head_bytes(doing: Doing, on: Input, *, seed: int = 0, dim: int | None = None) -> bytes:
-    """The last layer alone, from an encoder's output; `seed` and `dim` make one that does not fit.
+    """The last layer alone, from an encoder's outputs; `seed` and `dim` make one that does not fit.
 
     The probabilities or values are a seeded linear map of the input.
     """
-    nodes, constants = _head(doing, on, seed, dim)
-    size = SIZES[on] if dim is None else dim
-    return _serialise(nodes, constants, {on: size}, {OUTPUT[doing]: len(_named(doing))})
+    nodes, constants = _last_layer(doing, on, seed, dim)
+    size = _size(on) if dim is None else dim
+    return _serialise(nodes, constants, {_joined(on): size}, {OUTPUT[doing]: len(_named(doing))})
+
+
+def _output_names(on: Input) -> tuple[str, ...]:
+    return (on,) if isinstance(on, str) else on
+
+
+def _joined(on: Input) -> str:
+    """Name of a head's input."""
+    return on if isinstance(on, str) else CONCATENATED
+
+
+def _size(on: Input) -> int:
+    return sum((SIZES | LEVELS)[name] for name in _output_names(on))
 
 
 def _nothing(constants: list[Any], limit: float | None) -> list[Any]:
@@ -90,22 +109,28 @@ def _nothing(constants: list[Any], limit: float | None) -> list[Any]:
     ]
 
 
-def _head(
+def _head(doing: Doing, on: Input) -> tuple[list[Any], list[Any]]:
+    nodes, constants = _last_layer(doing, on)
+    if isinstance(on, tuple):
+        nodes.insert(0, helper.make_node("Concat", list(on), [CONCATENATED], axis=-1))
+    return nodes, constants
+
+
+def _last_layer(
     doing: Doing, on: Input, seed: int = 0, dim: int | None = None
 ) -> tuple[list[Any], list[Any]]:
-    shape = (SIZES[on] if dim is None else dim, len(_named(doing)))
+    shape = (_size(on) if dim is None else dim, len(_named(doing)))
     weight = 3 * np.random.default_rng(seed).standard_normal(shape)
     constants = [numpy_helper.from_array(weight.astype(np.float32), "weight")]
-    last = "Softmax" if doing == "classifier" else "Identity"
     nodes = [
-        helper.make_node("MatMul", [on, "weight"], ["logits"]),
-        helper.make_node(last, ["logits"], [OUTPUT[doing]]),
+        helper.make_node("MatMul", [_joined(on), "weight"], ["logits"]),
+        helper.make_node(LAST[doing], ["logits"], [OUTPUT[doing]]),
     ]
     return nodes, constants
 
 
 def _named(doing: Doing) -> tuple[str, ...]:
-    return LABELS if doing == "classifier" else TARGETS
+    return TARGETS if doing == "regressor" else LABELS
 
 
 def _serialise(
@@ -124,11 +149,22 @@ def _serialise(
 
 
 def write_bundle(
-    folder: Path, name: str, content: bytes | None = None, audio: AudioInput = AUDIO
+    folder: Path,
+    name: str,
+    content: bytes | None = None,
+    audio: AudioInput = AUDIO,
+    *,
+    levels: bool = False,
 ) -> Bundle:
-    """An encoder of that name in `folder`, with the graph given or a good one."""
-    content = graph_bytes(audio=audio) if content is None else content
-    return write(folder / name, _card(name, content, audio), {"model.onnx": content})
+    """An encoder of that name in `folder`, with the graph given or a good one.
+
+    Parameters
+    ----------
+    levels : whether it has the outputs `LEVELS` too
+    """
+    sizes = SIZES | LEVELS if levels else SIZES
+    content = graph_bytes(outputs=tuple(sizes), audio=audio) if content is None else content
+    return write(folder / name, _card(name, content, audio, sizes), {"model.onnx": content})
 
 
 def small_models(folder: Path) -> dict[str, object]:
@@ -145,11 +181,12 @@ def write_task(
     task: str = "mood",
     content: bytes | None = None,
     audio: AudioInput = AUDIO,
+    groups: dict[str, tuple[str, ...]] | None = None,
 ) -> Bundle:
     """A classifier or regressor with a graph of its own."""
     if content is None:
         content = graph_bytes(adds=(doing, "embedding"), audio=audio)
-    card = _task_card(_card(name, content, audio), doing, task)
+    card = _task_card(_card(name, content, audio), doing, task, groups=groups)
     return write(folder / name, card, {"model.onnx": content})
 
 
@@ -163,6 +200,7 @@ def write_head(
     task: str = "mood",
     head: bytes | None = None,
     audio: AudioInput = AUDIO,
+    groups: dict[str, tuple[str, ...]] | None = None,
 ) -> Bundle:
     """A classifier or regressor that is a head on the encoder of that digest."""
     content = graph_bytes(adds=(doing, on), audio=audio)
@@ -170,11 +208,13 @@ def write_head(
     part = Head(
         file="head.onnx", sha256=sha256(head).hexdigest(), opset=OPSET, encoder=encoder, input=on
     )
-    card = _task_card(_card(name, content, audio), doing, task, part)
+    card = _task_card(_card(name, content, audio), doing, task, part, groups=groups)
     return write(folder / name, card, {"model.onnx": content, "head.onnx": head})
 
 
-def _card(name: str, content: bytes, audio: AudioInput) -> Card:
+def _card(
+    name: str, content: bytes, audio: AudioInput, sizes: dict[str, int] | None = None
+) -> Card:
     return Card(
         name=name,
         version="1.0.0",
@@ -183,7 +223,8 @@ def _card(name: str, content: bytes, audio: AudioInput) -> Card:
         audio=audio,
         input=Tensor(name="waveform", shape=(audio.window_samples,), meaning="mono audio"),
         outputs=tuple(
-            Tensor(name=output, shape=(size,), meaning="levels") for output, size in SIZES.items()
+            Tensor(name=output, shape=(size,), meaning="levels")
+            for output, size in (sizes or SIZES).items()
         ),
         graphs=(
             Graph(
@@ -206,13 +247,22 @@ def _card(name: str, content: bytes, audio: AudioInput) -> Card:
     )
 
 
-def _task_card(card: Card, doing: Doing, task: str, head: Head | None = None) -> Card:
+def _task_card(
+    card: Card,
+    doing: Doing,
+    task: str,
+    head: Head | None = None,
+    *,
+    groups: dict[str, tuple[str, ...]] | None = None,
+) -> Card:
     named = _named(doing)
     result = Tensor(name=OUTPUT[doing], shape=(len(named),), meaning="one each")
     changes = {
-        "kind": doing,
+        "kind": "regressor" if doing == "regressor" else "classifier",
         "task": task,
-        "labels" if doing == "classifier" else "targets": named,
+        "targets" if doing == "regressor" else "labels": named,
+        "multilabel": doing == "tagger",
+        "groups": groups or {},
         "outputs": (*card.outputs, result),
         "head": head,
     }

@@ -27,7 +27,7 @@ class QueuedWindow:
 
     Attributes
     ----------
-    window : a waveform (window_samples,), or for a head the encoder's output (dim,)
+    window : a waveform (window_samples,), or for a head its input (dim,)
     queued_at : on the clock of `time.perf_counter`
     was_retried : whether a worker failed on the window and it was queued again
     """

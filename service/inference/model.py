@@ -21,8 +21,8 @@ Outputs = dict[str, Samples]
 class Model:
     """Loaded model; `provider` is what the session reports, not what was requested.
 
-    With an `encoder`, the sessions run only the card's task head: the head takes an output of the
-    encoder, and shares the encoder's run with every other head on that encoder.
+    With an `encoder`, the sessions run only the card's task head: the head takes one or several
+    outputs of the encoder, and shares the encoder's run with every other head on that encoder.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Model:
 
     @cached_property
     def input_name(self) -> str:
-        """Input name of the sessions: the waveform, or an output of the encoder."""
+        """Input name of the sessions: the waveform, or the head's input."""
         if self.encoder is None or self.card.head is None:
             return self.card.input.name
         return self.card.head.input_name
@@ -83,7 +83,23 @@ class Model:
         """Shape of the input without the batch axis."""
         if self.encoder is None:
             return self.card.input.shape
-        return self.card.output_shape(self.input_name)
+        sizes = [self.encoder.card.output_shape(name)[0] for name in self.encoder_outputs]
+        return (sum(sizes),)
+
+    @cached_property
+    def encoder_outputs(self) -> tuple[str, ...]:
+        """Outputs of the encoder that the head takes; none without an encoder."""
+        if self.encoder is None or self.card.head is None:
+            return ()
+        return self.card.head.encoder_outputs
+
+    @cached_property
+    def level_names(self) -> tuple[str, ...]:
+        """Outputs of an encoder beyond `embedding` and `features`, in the order of its card."""
+        if self.card.kind != "encoder":
+            return ()
+        names = [tensor.name for tensor in self.card.outputs]
+        return tuple(name for name in names if name not in REQUIRED_OUTPUTS["encoder"])
 
     @cached_property
     def output_names(self) -> list[str]:
@@ -103,6 +119,11 @@ class Model:
         run = run_bound if self.uses_io_binding else run_plain
         values = run(session, self.output_names, self.input_name, inputs)
         return dict(zip(self.output_names, values, strict=True))
+
+    def head_input(self, encoder_outputs: Outputs) -> Samples:
+        """The head's input: outputs of its encoder, concatenated if several; (…, dim)."""
+        vectors = [encoder_outputs[name] for name in self.encoder_outputs]
+        return vectors[0] if len(vectors) == 1 else np.concatenate(vectors, axis=-1)
 
     def merge_outputs(self, encoder_outputs: Outputs, head_outputs: Outputs) -> Outputs:
         """Every output of a head's card: those of the head, and the encoder's unchanged."""

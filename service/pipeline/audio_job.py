@@ -188,16 +188,20 @@ class AudioJob:
     ) -> CachedAnswer | None:
         """A head's answer from the cached answer of its encoder, without decoding.
 
-        None where the cache has no answer of the encoder, or the mean of several windows: a head is
-        run on each window.
+        None where the cache has no answer of the encoder, one without the outputs that the head
+        takes, or the mean of several windows: a head is run on each window.
         """
         if model.encoder is None:
             return None
         known = await self._components.cache.get(self._key_of(model.encoder))
         if known is None or len(known.window.starts) > 1:
             return None
-        vector = np.array(known.outputs[model.input_name], np.float32)
-        row = await self._components.batchers[model.card.name].run(vector)
+        if not known.outputs.keys() >= set(model.encoder_outputs):
+            return None
+        vectors = {
+            name: np.array(known.outputs[name], np.float32) for name in model.encoder_outputs
+        }
+        row = await self._components.batchers[model.card.name].run(model.head_input(vectors))
         _time_inference([row], timer)
         outputs = known.outputs | {name: _mean([row], name) for name in model.output_names}
         kept = {name: outputs[name] for name in sorted(REQUIRED_OUTPUTS[model.card.kind])}
@@ -254,7 +258,7 @@ class AudioJob:
                 windows, await asyncio.gather(*map(batcher.run, windows.samples))
             )
         encoded = await self._run_once(model.encoder, first)
-        inputs = [row.outputs[model.input_name] for row in encoded.rows]
+        inputs = [model.head_input(row.outputs) for row in encoded.rows]
         heads = await asyncio.gather(*map(batcher.run, inputs))
         rows = [
             WindowResult(

@@ -52,7 +52,7 @@ def answers(model: Model, models: dict[str, Model], windows: Samples) -> dict[st
     if model.encoder is None:
         return model.run(windows)
     encoded = models[model.encoder.card.name].run(windows)
-    return encoded | model.run(encoded[model.input_name])
+    return encoded | model.run(model.head_input(encoded))
 
 
 def test_what_the_readme_promises_is_shipped(models: dict[str, Model]) -> None:

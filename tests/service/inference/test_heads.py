@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service.inference.model import Model
 from service.inference.registry import load_models
 from service.settings import Settings
-from tests.bundles import AUDIO, DIM, graph_bytes, head_bytes, write_bundle, write_head
+from tests.bundles import (
+    AUDIO,
+    DIM,
+    LEVELS,
+    WIDTH,
+    graph_bytes,
+    head_bytes,
+    write_bundle,
+    write_head,
+)
 from tests.service.tasks import LONG, counted
 from tests.sounds import golden, write
 
@@ -97,6 +107,74 @@ def test_a_head_on_a_head_runs_its_own_graph(tmp_path: Path) -> None:
     first = write_head(tmp_path, "first", write_bundle(tmp_path, "levels").digest)
     write_head(tmp_path, "second", first.digest)
     assert loaded(tmp_path)["second"].encoder is None
+
+
+def test_a_head_on_several_outputs_takes_them_in_its_order(tmp_path: Path) -> None:
+    levels = write_bundle(tmp_path, "levels", levels=True)
+    write_head(tmp_path, "mood", levels.digest, on=("coarse", "features", "fine"))
+    model = loaded(tmp_path)["mood"]
+    assert model.encoder is not None
+    assert (model.input_name, model.input_shape) == ("concatenated", (2 + WIDTH + 8,))
+    encoded = model.encoder.run(np.ones((1, AUDIO.window_samples), np.float32))
+    encoded |= {"coarse": np.full((1, 2), 2.0, np.float32), "fine": np.full((1, 8), 3, np.float32)}
+    assert model.head_input(encoded).tolist() == [[2, 2, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3, 3]]
+
+
+def test_a_head_on_outputs_that_its_encoder_lacks_is_refused_by_name(tmp_path: Path) -> None:
+    levels = write_bundle(tmp_path, "levels")
+    write_head(tmp_path, "mood", levels.digest, on=("features", "coarse"))
+    assert "mood: its encoder levels has no output coarse" in refused(tmp_path)["mood"]
+
+
+def test_a_head_on_levels_that_does_not_fit_them_is_refused(tmp_path: Path) -> None:
+    levels = write_bundle(tmp_path, "levels", levels=True)
+    bundle = write_head(tmp_path, "mood", levels.digest, on=("coarse", "fine"))
+    assert loaded(tmp_path)["mood"].encoder is not None
+    head = head_bytes("classifier", ("coarse", "fine"), seed=1)
+    write_head(tmp_path, "other", levels.digest, on=("coarse", "fine"), head=head)
+    narrow = head_bytes("classifier", ("coarse", "fine"), dim=sum(LEVELS.values()) - 1)
+    write_head(tmp_path, "narrow", levels.digest, on=("coarse", "fine"), head=narrow)
+    assert bundle.card.name not in refused(tmp_path)
+    assert "differs from its full graph" in refused(tmp_path)["other"]
+    assert "inputs differ" in refused(tmp_path)["narrow"]
+
+
+def test_a_head_on_levels_runs_its_full_graph_without_its_encoder(tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.wav", golden(3.0, 16_000, 1), 16_000)
+    levels = write_bundle(tmp_path / "both", "levels", levels=True)
+    for folder in ("both", "alone"):
+        write_head(tmp_path / folder, "mood", levels.digest, on=("fine", "coarse"))
+    assert loaded(tmp_path / "alone")["mood"].encoder is None
+
+    async def scenario() -> None:
+        for window in ("middle", "all"):
+            answers = []
+            for folder in ("both", "alone"):
+                async with counted(tmp_path / folder, "mood") as service:
+                    answers.append(await service.answer("/classify/mood", clip, window=window))
+            shared, whole = (answer["labels"] for answer in answers)
+            for one, other in zip(shared, whole, strict=True):
+                assert one == other | {"probability": pytest.approx(other["probability"], abs=1e-6)}
+
+    asyncio.run(scenario())
+
+
+def test_every_head_of_an_encoder_shares_its_run(tmp_path: Path) -> None:
+    clip = write(tmp_path / "clip.wav", golden(3.0, 16_000, 1), 16_000)
+    levels = write_bundle(tmp_path, "levels", levels=True)
+    write_head(tmp_path, "mood", levels.digest, on="features")
+    write_head(tmp_path, "on-levels", levels.digest, on=("fine", "coarse"))
+    write_head(tmp_path, "tags", levels.digest, "tagger", on=("features", "coarse"), task="tags")
+
+    async def scenario() -> None:
+        async with counted(tmp_path) as service:
+            whole = await service.answer("/analyze", clip)
+            assert whole["models"].keys() == {"levels", "mood", "on-levels", "tags"}
+            assert not any("problem" in part for part in whole["models"].values())
+            assert service.runs == dict.fromkeys(whole["models"], 1)
+            assert service.decodings == {AUDIO.window_s: 1}
+
+    asyncio.run(scenario())
 
 
 def test_readiness_goes_through_the_head_and_its_encoder_once(tmp_path: Path) -> None:

@@ -118,10 +118,19 @@ def opened(bundle: Bundle, precision: PrecisionSetting) -> Model:
 
 
 def on_encoder(
-    folder: Path, content: bytes, wanted: PrecisionSetting, doing: Doing = "classifier"
+    folder: Path,
+    content: bytes,
+    wanted: PrecisionSetting,
+    doing: Doing = "classifier",
+    measured: float = 1.0,
 ) -> tuple[Model, Model]:
-    """An encoder that runs that content as its int8 graph, and a head that was loaded on it."""
-    encoder = add_precision(write_bundle(folder, "levels"), "int8", content, 1.0)
+    """An encoder that runs that content as its int8 graph, and a head that was loaded on it.
+
+    Parameters
+    ----------
+    measured : minimum agreement that the int8 graph states
+    """
+    encoder = add_precision(write_bundle(folder, "levels"), "int8", content, measured)
     bundle = write_head(folder, "mood", encoder.digest, doing)
     assert bundle.card.head
     base = opened(encoder, "int8")
@@ -150,6 +159,18 @@ def test_a_head_whose_outputs_would_differ_runs_by_its_full_graph(
 def test_a_head_whose_values_would_be_half_as_large_runs_by_its_full_graph(tmp_path: Path) -> None:
     _, head = on_encoder(tmp_path, graph_bytes(root="Identity"), "auto", "regressor")
     assert head.encoder is None
+
+
+@pytest.mark.parametrize(
+    ("measured", "is_on_encoder"), [(MIN_AGREEMENT, True), (MIN_AGREEMENT - 1e-4, False)]
+)
+def test_a_head_may_differ_on_noise_where_its_inputs_agree_on_real_audio(
+    tmp_path: Path, measured: float, is_on_encoder: bool
+) -> None:
+    # The sigmoid of the noise's mean level is 0.56 instead of its root 0.5: agreement 0.993.
+    content = graph_bytes(root="Sigmoid")
+    base, head = on_encoder(tmp_path, content, "auto", "regressor", measured)
+    assert head.encoder is (base if is_on_encoder else None)
 
 
 def test_answers_of_two_precisions_are_never_mixed_in_redis(tmp_path: Path) -> None:
