@@ -58,8 +58,10 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
     """
     pipeline = pipeline_of(request)
     model = pipeline.encoder(query.model)
-    answer, timer = await _run_one(request, pipeline, model, query.window)
-    response = render.embedding_response(answer, request, features=query.features)
+    answer, timer = await _run_one(request, pipeline, model, query.window, levels=query.levels)
+    response = render.embedding_response(
+        answer, request, features=query.features, levels=query.levels
+    )
     response.headers[SERVER_TIMING] = timer.header()
     return response
 
@@ -95,6 +97,7 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
         pipeline.encoder(query.model),
         WindowChoice.parse(query.window),
         query.features,
+        query.levels,
         BatchFiles(request, pipeline.settings, pipeline.upload_budget),
         current(),
     )
@@ -117,8 +120,14 @@ async def remembered(
     answer = await pipeline.look_up(sha256, window.text, model)
     if answer is None:
         raise NotRemembered("no cached answer for this audio, window and model", value=sha256)
+    if query.levels and not answer.has_levels:
+        raise NotRemembered(
+            "the cached answer for this audio, window and model is without levels",
+            value=sha256,
+            remedy="upload the audio: POST /embed?levels=true",
+        )
     note_outcomes(current(), [model], [answer])
-    return render.embedding_response(answer, request, features=query.features)
+    return render.embedding_response(answer, request, features=query.features, levels=query.levels)
 
 
 def _add_task_route(
@@ -196,18 +205,23 @@ async def analyze(
 
 
 async def _run(
-    request: Request, pipeline: Pipeline, models: Sequence[Model], window: str
+    request: Request,
+    pipeline: Pipeline,
+    models: Sequence[Model],
+    window: str,
+    *,
+    levels: bool = False,
 ) -> tuple[list[ModelResult], StageTimer]:
     """Run models on the request's upload; each model's result, and the stage timings."""
     choice, context = WindowChoice.parse(window), current()
-    model_request = ModelRequest(tuple(models), choice, context.new_timer())
+    model_request = ModelRequest(tuple(models), choice, context.new_timer(), levels=levels)
     results = await pipeline.receive_and_answer(request, model_request)
     note_outcomes(context, models, results)
     return results, model_request.timer
 
 
 async def _run_one(
-    request: Request, pipeline: Pipeline, model: Model, window: str
+    request: Request, pipeline: Pipeline, model: Model, window: str, *, levels: bool = False
 ) -> tuple[ModelAnswer, StageTimer]:
-    (result,), timer = await _run(request, pipeline, [model], window)
+    (result,), timer = await _run(request, pipeline, [model], window, levels=levels)
     return raise_if_error(result), timer

@@ -48,6 +48,7 @@ class BatchUpload:
     model: Model
     window: WindowChoice
     features: bool
+    levels: bool
     files: BatchFiles
     context: RequestContext
     lines: asyncio.Queue[BatchLine | None] = field(default_factory=asyncio.Queue)
@@ -112,11 +113,14 @@ class BatchUpload:
 
     async def _embed(self, file: BatchFile) -> Embedding:
         timer = self.context.new_timer()
-        model_request = ModelRequest((self.model,), self.window, timer, waits_for_admission=True)
+        model_request = ModelRequest(
+            (self.model,), self.window, timer, waits_for_admission=True, levels=self.levels
+        )
         policy = partial(with_deadline, self.pipeline.settings.deadline_s)
         results = await self.pipeline.answer(file.hand_over(), model_request, policy)
         note_outcomes(self.context, model_request.models, results)
-        return render.embedding(raise_if_error(results[0]), features=self.features)
+        answer = raise_if_error(results[0])
+        return render.embedding(answer, features=self.features, levels=self.levels)
 
 
 class BatchResponse(Response):

@@ -155,7 +155,7 @@ BATCH_PROBLEMS = problems(
 CACHED_PROBLEMS = problems(
     CACHED,
     s400="Unknown query parameter.",
-    s404="No cached answer, or unknown model.",
+    s404="No cached answer (with levels, if requested), or unknown model.",
     s422="Not a SHA-256, or an invalid parameter.",
 )
 TASK_PROBLEMS = FILE_PROBLEMS | problems(

@@ -28,24 +28,30 @@ from service.schemas.responses import (
 RAW = "application/octet-stream"
 
 
-def embedding(answer: ModelAnswer, *, features: bool) -> Embedding:
+def embedding(answer: ModelAnswer, *, features: bool, levels: bool = False) -> Embedding:
     computed = answer.computed
+    level_names = answer.model.level_names if levels else ()
     return Embedding(
         model=model_used(answer.model),
         embedding=computed.outputs["embedding"],
         features=computed.outputs["features"] if features else None,
+        levels={name: computed.outputs[name] for name in level_names} if levels else None,
         window=computed.window,
         audio=computed.audio,
         cached=answer.cached,
     )
 
 
-def embedding_response(answer: ModelAnswer, request: Request, *, features: bool) -> Response:
+def embedding_response(
+    answer: ModelAnswer, request: Request, *, features: bool, levels: bool
+) -> Response:
     """JSON, or raw float32 if the request accepts `application/octet-stream`."""
     if RAW in request.headers.get("accept", ""):
-        return octet_stream(answer, ["embedding", "features"] if features else ["embedding"])
+        names = ["embedding", "features"] if features else ["embedding"]
+        return octet_stream(answer, [*names, *answer.model.level_names] if levels else names)
     # Serialised here: FastAPI would first validate the answer against its own schema.
-    content = embedding(answer, features=features).model_dump_json(exclude_none=True)
+    body = embedding(answer, features=features, levels=levels)
+    content = body.model_dump_json(exclude_none=True)
     return Response(content, media_type="application/json")
 
 
@@ -130,8 +136,7 @@ def _analysed(
             body = classification(answer, vectors=vectors)
         case "regressor":
             body = regression(answer, vectors=vectors)
-    part = dict(body)
-    del part["audio"]
+    part = {name: value for name, value in body if name in Analysed.model_fields}
     if body.window == window:
         del part["window"]
     return part

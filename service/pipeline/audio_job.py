@@ -83,6 +83,8 @@ class AudioJob:
         self._window, self._choice = window, choice
         self._components = components
         self._answers: SingleFlight[str, ModelAnswer] = SingleFlight()
+        # Models whose answers are computed with the levels, since a request wants them.
+        self._with_levels: set[str] = set()
         self._outputs: SingleFlight[tuple[str, int], ModelOutputs] = SingleFlight(
             keep=2 * len(components.batchers)
         )
@@ -134,9 +136,14 @@ class AudioJob:
         return [answer or _result_or_raise(next(computed)) for answer in known]
 
     async def _answer_model(self, model: Model, model_request: ModelRequest) -> ModelAnswer:
+        if model_request.levels:
+            self._with_levels.add(model.card.name)
         while True:
             try:
-                return await self._compute_once(model, model_request.timer)
+                answer = await self._compute_once(model, model_request.timer)
+                # A shared computation may have been too far to add the levels.
+                if not model_request.levels or answer.has_levels:
+                    return answer
             except Busy:
                 if not model_request.waits_for_admission:
                     raise
@@ -213,11 +220,11 @@ class AudioJob:
         outputs = await self.run_model(model)
         _time_inference(outputs.rows, timer)
         info = outputs.windows.info
+        names = sorted(REQUIRED_OUTPUTS[model.card.kind])
+        if model.card.name in self._with_levels:
+            names += model.level_names
         return CachedAnswer(
-            outputs={
-                name: _mean(outputs.rows, name)
-                for name in sorted(REQUIRED_OUTPUTS[model.card.kind])
-            },
+            outputs={name: _mean(outputs.rows, name) for name in names},
             window=WindowUsed(
                 starts=[round(start_s, 6) for start_s in outputs.windows.starts_s],
                 seconds=model.card.audio.window_s,

@@ -18,12 +18,14 @@ class ModelRequest:
     Attributes
     ----------
     waits_for_admission : whether to wait where the service is busy, instead of raising `Busy`
+    levels : whether the answers must have the levels: see `Model.level_names`
     """
 
     models: tuple[Model, ...]
     window: WindowChoice
     timer: StageTimer
     waits_for_admission: bool = False
+    levels: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class ModelAnswer:
     model: Model
     computed: CachedAnswer
     cached: bool
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether the model has no levels, or the answer was computed with them."""
+        return self.computed.outputs.keys() >= set(self.model.level_names)
 
 
 ModelResult = ModelAnswer | TasteprintError

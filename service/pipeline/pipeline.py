@@ -143,7 +143,8 @@ class Pipeline:
             with model_request.timer.stage("cache"):
                 sha256, window = upload.sha256, model_request.window.text
                 known = [
-                    await self.look_up(sha256, window, model) for model in model_request.models
+                    await self.look_up(sha256, window, model, levels=model_request.levels)
+                    for model in model_request.models
                 ]
             if all(known):
                 return [answer for answer in known if answer]
@@ -151,14 +152,24 @@ class Pipeline:
         with self._join_job(upload, sha256, window, model_request.window) as job:
             return await policy(job.answer(model_request, known))
 
-    async def look_up(self, sha256: str, window: str, model: Model) -> ModelAnswer | None:
-        """The cached answer of a model; None also where the answer is being computed."""
+    async def look_up(
+        self, sha256: str, window: str, model: Model, *, levels: bool = False
+    ) -> ModelAnswer | None:
+        """The cached answer of a model; None also where the answer is being computed.
+
+        Parameters
+        ----------
+        levels : an answer without the levels is a miss
+        """
         job = self.jobs.get(f"{sha256}:{window}")
         if job is not None and job.is_computing(model):
             return None
         computed = await self.cache.get(cache_key(sha256, window, model.identity))
-        self._listener.cache("miss" if computed is None else "hit")
-        return None if computed is None else ModelAnswer(model, computed, cached=True)
+        answer = None if computed is None else ModelAnswer(model, computed, cached=True)
+        if answer is not None and levels and not answer.has_levels:
+            answer = None
+        self._listener.cache("miss" if answer is None else "hit")
+        return answer
 
     @contextmanager
     def _join_job(

@@ -24,6 +24,12 @@ Window = Annotated[
     ),
 ]
 Features = Annotated[bool, Field(description="`false` omits the features (penultimate layer).")]
+Levels = Annotated[
+    bool,
+    Field(
+        description="`true` adds the levels: outputs of the model beyond embedding and features."
+    ),
+]
 Vectors = Annotated[
     bool, Field(description="`true` adds a classifier's or regressor's own embedding and features.")
 ]
@@ -43,6 +49,7 @@ class EmbedQuery(NoQuery):
     )
     window: Window = "middle"
     features: Features = True
+    levels: Levels = False
 
 
 class TaskQuery(NoQuery):

@@ -65,7 +65,7 @@ class CachedAnswer(Answer):
     """A model's answer for an audio and a window, as the cache stores it."""
 
     outputs: dict[str, Vector] = Field(
-        description="Mean over the windows, by the name of the output."
+        description="Mean over the windows, by the name of the output; levels if requested."
     )
     window: WindowUsed
     audio: AudioHeard
@@ -78,6 +78,10 @@ class Embedding(Answer):
     embedding: Vector = Field(description="Predicted CF item factor.")
     features: Vector | None = Field(
         default=None, description="Penultimate layer; left out with `features=false`."
+    )
+    levels: dict[str, Vector] | None = Field(
+        default=None,
+        description="The model's further outputs by name, with `levels=true`; `{}` if it has none.",
     )
     window: WindowUsed
     audio: AudioHeard
