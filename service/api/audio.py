@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.routing import APIRoute
 
 from models.audio.window_choice import WindowChoice
+from models.card import Kind
 from service.api import render
 from service.api.embed_batch import BatchResponse, BatchUpload
 from service.api.openapi import (
@@ -27,7 +28,7 @@ from service.observability.context import StageTimer, current
 from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.pipeline.pipeline import Pipeline, note_outcomes, pipeline_of, raise_if_error
 from service.schemas.headers import SERVER_TIMING
-from service.schemas.queries import AnalyzeQuery, EmbedQuery, TaskQuery
+from service.schemas.queries import AnalyzeQuery, ClassifyQuery, EmbedQuery, TaskQuery
 from service.schemas.responses import Analysis, Classification, Embedding, Regression, Sha256
 from service.transport.batch_upload import BatchFiles
 
@@ -130,56 +131,48 @@ async def remembered(
     return render.embedding_response(answer, request, features=query.features, levels=query.levels)
 
 
-def _add_task_route(
-    path: str,
-    kind: Literal["classifier", "regressor"],
-    body: Callable[..., Classification | Regression],
-    *,
-    name: str,
-    description: str,
-    response_model: type[Classification | Regression],
-) -> None:
-    """Add a route for every task of that kind of model."""
-
-    async def answer_task(
-        request: Request, response: Response, task: str, query: Annotated[TaskQuery, Query()]
-    ) -> Classification | Regression:
-        pipeline = pipeline_of(request)
-        model = pipeline.models.for_task(kind, task, query.model)
-        answer, timer = await _run_one(request, pipeline, model, query.window)
-        response.headers[SERVER_TIMING] = timer.header()
-        return body(answer, vectors=query.vectors)
-
-    router.add_api_route(
-        path,
-        answer_task,
-        methods=["POST"],
-        name=name,
-        description=description,
-        response_model=response_model,
-        response_model_exclude_none=True,
-        responses=TASK_PROBLEMS,
-        openapi_extra=FILE_BODY,
-        tags=["audio"],
-    )
-
-
-_add_task_route(
+@router.post(
     "/classify/{task}",
-    "classifier",
-    render.classification,
-    name="classify",
-    description="Probability of every label, by a classifier of that task, in descending order.",
-    response_model=Classification,
+    response_model_exclude_none=True,
+    responses=TASK_PROBLEMS,
+    openapi_extra=FILE_BODY,
+    tags=["audio"],
 )
-_add_task_route(
+async def classify(
+    request: Request, response: Response, task: str, query: Annotated[ClassifyQuery, Query()]
+) -> Classification:
+    """Probability of every label, by a classifier of that task, in descending order.
+
+    With `threshold`, labels with a lower probability are left out.
+    """
+    answer = await _run_task(request, response, "classifier", task, query)
+    return render.classification(answer, vectors=query.vectors, threshold=query.threshold)
+
+
+@router.post(
     "/regress/{task}",
-    "regressor",
-    render.regression,
-    name="regress",
-    description="Value of every target, by a regressor of that task.",
-    response_model=Regression,
+    response_model_exclude_none=True,
+    responses=TASK_PROBLEMS,
+    openapi_extra=FILE_BODY,
+    tags=["audio"],
 )
+async def regress(
+    request: Request, response: Response, task: str, query: Annotated[TaskQuery, Query()]
+) -> Regression:
+    """Value of every target, by a regressor of that task."""
+    answer = await _run_task(request, response, "regressor", task, query)
+    return render.regression(answer, vectors=query.vectors)
+
+
+async def _run_task(
+    request: Request, response: Response, kind: Kind, task: str, query: TaskQuery
+) -> ModelAnswer:
+    """Run the model of that task on the request's upload; sets the response's `Server-Timing`."""
+    pipeline = pipeline_of(request)
+    model = pipeline.models.for_task(kind, task, query.model)
+    answer, timer = await _run_one(request, pipeline, model, query.window)
+    response.headers[SERVER_TIMING] = timer.header()
+    return answer
 
 
 @router.post(
@@ -195,6 +188,7 @@ async def analyze(
     """The answers of several models to one upload, which is decoded once.
 
     A failed model has a `problem` in place of its answer; the request fails only if all models do.
+    Classifiers answer with every label: a `threshold` is a parameter of `/classify/{task}` alone.
     """
     pipeline = pipeline_of(request)
     names = query.models or pipeline.models.loaded

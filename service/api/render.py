@@ -8,6 +8,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
+from models.card import Card
 from models.errors import TasteprintError
 from service.inference.model import Model
 from service.pipeline.model_request import ModelAnswer, ModelResult
@@ -71,18 +72,37 @@ def octet_stream(answer: ModelAnswer, names: list[str]) -> Response:
     return Response(content, headers=described, media_type=RAW)
 
 
-def classification(answer: ModelAnswer, *, vectors: bool) -> Classification:
-    computed = answer.computed
-    pairs = zip(answer.model.card.labels, computed.outputs["probabilities"], strict=True)
-    labels = [Label(label=label, probability=probability) for label, probability in pairs]
+def classification(
+    answer: ModelAnswer, *, vectors: bool, threshold: float | None = None
+) -> Classification:
+    computed, card = answer.computed, answer.model.card
+    probabilities = dict(zip(card.labels, computed.outputs["probabilities"], strict=True))
+    labels = [
+        Label(label=label, probability=probability)
+        for label, probability in probabilities.items()
+        if threshold is None or probability >= threshold
+    ]
     return Classification(
         model=model_used(answer.model),
         labels=sorted(labels, key=lambda label: -label.probability),
+        multilabel=card.multilabel,
+        threshold=threshold,
+        groups=_groups(card, probabilities),
         **_vectors(answer, vectors),
         window=computed.window,
         audio=computed.audio,
         cached=answer.cached,
     )
+
+
+def _groups(card: Card, probabilities: Mapping[str, float]) -> dict[str, float] | None:
+    """Probability of each group of the card, as the shortest decimal of its float32."""
+    if not card.groups:
+        return None
+    return {
+        name: float(str(np.float32(sum(probabilities[label] for label in labels))))
+        for name, labels in card.groups.items()
+    }
 
 
 def regression(answer: ModelAnswer, *, vectors: bool) -> Regression:

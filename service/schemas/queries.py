@@ -53,13 +53,25 @@ class EmbedQuery(NoQuery):
 
 
 class TaskQuery(NoQuery):
-    """Query of `/classify/{task}` and `/regress/{task}`."""
+    """Query of `/regress/{task}`, and part of that of `/classify/{task}`."""
 
     model: str | None = Field(
         default=None, description="A model of this task; default: the model named like the task."
     )
     window: Window = "middle"
     vectors: Vectors = False
+
+
+class ClassifyQuery(TaskQuery):
+    """Query of `/classify/{task}`."""
+
+    threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Minimum probability: leaves out the labels below it; default: every label.",
+    )
 
 
 class AnalyzeQuery(NoQuery):

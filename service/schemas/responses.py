@@ -111,6 +111,22 @@ class BatchLine(Answer):
     problem: Problem | None = None
 
 
+Multilabel = Annotated[
+    bool,
+    Field(
+        description="`true`: several labels may hold, each with a probability of its own; "
+        "`false`: exactly one holds, and the probabilities of all labels sum to 1."
+    ),
+]
+Groups = Annotated[
+    dict[str, float] | None,
+    Field(
+        description="Probability of each group of labels, the sum of theirs; left out if the "
+        "model's card has no groups."
+    ),
+]
+
+
 class Label(Answer):
     """A label of a classifier and its probability."""
 
@@ -122,7 +138,13 @@ class Classification(Answer):
     """Probability of each label of a classifier."""
 
     model: ModelUsed
-    labels: list[Label] = Field(description="Every label, in descending order of probability.")
+    labels: list[Label] = Field(
+        description="In descending order of probability: every label, or with `threshold` those "
+        "whose probability is at least that."
+    )
+    multilabel: Multilabel
+    threshold: float | None = Field(default=None, description="The `threshold` of the request.")
+    groups: Groups = None
     embedding: OwnEmbedding = None
     features: OwnFeatures = None
     window: WindowUsed
@@ -148,7 +170,9 @@ class Analysed(Answer):
     model: ModelUsed
     kind: Kind
     task: str
-    labels: list[Label] | None = Field(default=None, description="Labels of a classifier.")
+    labels: list[Label] | None = Field(default=None, description="Every label of a classifier.")
+    multilabel: Multilabel | None = None
+    groups: Groups = None
     values: dict[str, float] | None = Field(default=None, description="Values of a regressor.")
     embedding: Vector | None = Field(
         default=None, description="Of an encoder, and of other models with `vectors=true`."
