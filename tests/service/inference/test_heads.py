@@ -111,13 +111,13 @@ def test_a_head_on_a_head_runs_its_own_graph(tmp_path: Path) -> None:
 
 def test_a_head_on_several_outputs_takes_them_in_its_order(tmp_path: Path) -> None:
     levels = write_bundle(tmp_path, "levels", levels=True)
-    write_head(tmp_path, "mood", levels.digest, on=("coarse", "features", "fine"))
+    write_head(tmp_path, "mood", levels.digest, on=("fine", "features", "coarse"))
     model = loaded(tmp_path)["mood"]
     assert model.encoder is not None
-    assert (model.input_name, model.input_shape) == ("concatenated", (2 + WIDTH + 8,))
+    assert (model.input_name, model.input_shape) == ("concatenated", (8 + WIDTH + 2,))
     encoded = model.encoder.run(np.ones((1, AUDIO.window_samples), np.float32))
     encoded |= {"coarse": np.full((1, 2), 2.0, np.float32), "fine": np.full((1, 8), 3, np.float32)}
-    assert model.head_input(encoded).tolist() == [[2, 2, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3, 3, 3]]
+    assert model.head_input(encoded).tolist() == [[3] * 8 + [1] * WIDTH + [2] * 2]
 
 
 def test_a_head_on_outputs_that_its_encoder_lacks_is_refused_by_name(tmp_path: Path) -> None:
