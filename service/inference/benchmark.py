@@ -28,8 +28,8 @@ def is_faster(
 
     Parameters
     ----------
-    clock : returns seconds; `time.process_time` measures CPU time, if nothing else in this process
-        computes
+    clock : returns seconds; `time.thread_time` measures CPU time, if the runs compute in the
+        calling thread alone
     """
     baseline_s = candidate_s = math.inf
     gain = 0.0
