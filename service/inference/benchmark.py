@@ -1,4 +1,4 @@
-"""Micro-benchmarks at startup: is one way to run a model faster than another here?"""
+"""Micro-benchmarks at the loading of a model: is one way to run it faster than another here?"""
 
 from __future__ import annotations
 

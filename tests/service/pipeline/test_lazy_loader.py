@@ -16,10 +16,11 @@ from service.inference.registry import load_models
 from service.pipeline.lazy_loader import LazyLoader
 from service.settings import Settings
 from tests.bundles import graph_bytes, write_bundle, write_head, write_task
-from tests.running import DEADLINE_S
+from tests.running import DEADLINE_S, running
 from tests.service.on_demand import Loadings, on_demand, serving
 from tests.service.scrapes import read
 from tests.service.test_bad_input import assert_problem
+from tests.service.test_leaks import assert_tells_nothing
 from tests.sounds import golden, write
 
 
@@ -66,6 +67,17 @@ def test_the_first_request_loads_the_model(folder: Path, clip: Path, loadings: L
             assert await here.listed() == {"broken": False, "later": True, "levels": True}
 
     asyncio.run(scenario())
+
+
+def test_the_banner_names_models_that_are_loaded_later(folder: Path, clip: Path) -> None:
+    settings = {"models_dir": folder, "default_model": "levels", "decode_workers": 1}
+    with running(folder.parent / "log", **settings) as service:
+        assert "later    broken, later: loaded when first requested" in service.log()
+        assert service.embedding(clip, model="later")["model"]["name"] == "later"
+        assert "loaded later in" in service.log()
+        refused = service.embed(clip, model="broken")
+        assert_problem(refused, 503, "model-refused")
+        assert_tells_nothing(refused, service.http.get("/models"))
 
 
 def test_metrics_state_loaded_models_from_zero_on(folder: Path) -> None:
@@ -152,6 +164,7 @@ def test_a_bundle_that_cannot_be_loaded_is_refused_for_good_and_others_go_on(
                 assert_problem(response, 503, "model-refused") for response in (*together, later)
             )
             assert others == [first] * 2
+            assert "Retry-After" not in later.headers
             assert "broken" in first["detail"]
             assert "cannot be loaded and run" in first["detail"]
             assert loadings.names == ["broken"]
