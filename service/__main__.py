@@ -101,6 +101,8 @@ def banner(server_socket: socket.socket, pipeline: Pipeline) -> str:
     models = pipeline.models
     lines = [f"Tasteprint listens on http://{where} (docs at /docs)"]
     lines += [f"  model    {describe(model)}" for model in models.loaded.values()]
+    later = [bundle.card.name for bundle in models.usable if bundle.card.name not in models.loaded]
+    lines += [f"  later    {', '.join(later)}: loaded when first requested"] if later else []
     lines += [f"  refused  {name}: {reason}" for name, reason in models.refused.items()]
     lines.append(f"  cache    {pipeline.cache.describe()}")
     lines.append(f"  decoders {pipeline.settings.decode_workers} processes")

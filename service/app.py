@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     sandbox.check(required=settings.require_sandbox)
     metrics, span_exporter = Metrics(_version()), open_span_exporter(settings, _version())
     pipeline = Pipeline(settings, load_models(settings), metrics)
-    metrics.watch(pipeline.models.loaded, QueueGauges(pipeline, metrics.running))
+    metrics.watch(QueueGauges(pipeline, metrics.running))
     probe = ReadinessProbe(pipeline)
 
     @asynccontextmanager

@@ -131,14 +131,14 @@ class QueryTooLong(BadQuery):
 
 
 class UnknownModel(ServiceError):
-    """Raised if no loaded model has that name."""
+    """Raised if no bundle has that name."""
 
     title = "Unknown model"
     remedy = "GET /models lists them"
 
 
 class UnknownTask(ServiceError):
-    """Raised if no loaded model has that task."""
+    """Raised if no bundle has that task."""
 
     title = "Unknown task"
     remedy = "GET /models lists every model with its kind and task"
@@ -215,6 +215,13 @@ class InferenceTimeout(Unavailable):
     """Raised if the model did not answer within `infer_timeout_s`."""
 
     title = "The model did not answer in time"
+
+
+class ModelRefused(Unavailable):
+    """Raised if the model's bundle was refused, at the start or when it was first requested."""
+
+    title = "Model refused"
+    remedy = "replace the bundle and restart the service; GET /models lists refused bundles"
 
 
 class InferenceFailed(ServiceError):

@@ -18,6 +18,7 @@ from models.errors import TasteprintError
 from service.errors import (
     RETRY_AFTER_S,
     InvalidParameter,
+    ModelRefused,
     Stopping,
     UnknownCoding,
     UnknownParameter,
@@ -65,7 +66,8 @@ def describe(error: TasteprintError) -> Problem:
 def answer(error: TasteprintError) -> Response:
     """The problem response of an error."""
     problem = describe(error)
-    wait_s = RETRY_AFTER_S.get(problem.status)
+    # A refused model is refused after any number of seconds.
+    wait_s = None if isinstance(error, ModelRefused) else RETRY_AFTER_S.get(problem.status)
     return _send(problem, {RETRY_AFTER: str(wait_s)} if wait_s else {})
 
 

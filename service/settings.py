@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         default=MODELS_DIR, description="Folder of model bundles, one subfolder per bundle."
     )
     default_model: str = Field(
-        default="cf-estimator", description="Default model of `POST /embed`."
+        default="cf-estimator", description="Default model of `POST /embed`, loaded at the start."
     )
     precision: Literal["auto", "float32", "float16", "int8"] = Field(
         default="auto",
@@ -139,7 +139,10 @@ class Settings(BaseSettings):
         description="Time limit of a window in a model's queue and in the model.",
     )
     deadline_s: float = Field(
-        default=30.0, gt=0, description="Time limit from an upload's last byte to its answer."
+        default=30.0,
+        gt=0,
+        description="Time limit from an upload's last byte to its answer, and of waiting for the "
+        "loading of a model.",
     )
     max_batch: int = Field(
         default=16,

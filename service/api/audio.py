@@ -22,7 +22,7 @@ from service.api.openapi import (
     TASK_PROBLEMS,
     VECTORS,
 )
-from service.errors import NotRemembered
+from service.errors import NotRemembered, UnknownModel
 from service.inference.model import Model
 from service.observability.context import StageTimer, current
 from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
@@ -58,7 +58,7 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
     With `Accept: application/octet-stream` the bare numbers, as little-endian float32.
     """
     pipeline = pipeline_of(request)
-    model = pipeline.encoder(query.model)
+    model = await pipeline.encoder(query.model)
     answer, timer = await _run_one(request, pipeline, model, query.window, levels=query.levels)
     response = render.embedding_response(
         answer, request, features=query.features, levels=query.levels
@@ -95,7 +95,7 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
     pipeline.check_open()
     batch = BatchUpload(
         pipeline,
-        pipeline.encoder(query.model),
+        await pipeline.encoder(query.model),
         WindowChoice.parse(query.window),
         query.features,
         query.levels,
@@ -116,7 +116,7 @@ async def remembered(
 ) -> Response:
     """The cached answer for the audio with this SHA-256: look up before uploading."""
     pipeline = pipeline_of(request)
-    model = pipeline.encoder(query.model)
+    model = await pipeline.encoder(query.model)
     window = WindowChoice.parse(query.window)
     answer = await pipeline.look_up(sha256, window.text, model)
     if answer is None:
@@ -169,7 +169,7 @@ async def _run_task(
 ) -> ModelAnswer:
     """Run the model of that task on the request's upload; sets the response's `Server-Timing`."""
     pipeline = pipeline_of(request)
-    model = pipeline.models.for_task(kind, task, query.model)
+    model = await pipeline.load(pipeline.models.for_task(kind, task, query.model))
     answer, timer = await _run_one(request, pipeline, model, query.window)
     response.headers[SERVER_TIMING] = timer.header()
     return answer
@@ -185,17 +185,31 @@ async def _run_task(
 async def analyze(
     request: Request, response: Response, query: Annotated[AnalyzeQuery, Query()]
 ) -> Analysis:
-    """The answers of several models to one upload, which is decoded once.
+    """The answers of several models, by default of the default ones, to one upload.
+
+    The upload is decoded once.
 
     A failed model has a `problem` in place of its answer; the request fails only if all models do.
     Classifiers answer with every label: a `threshold` is a parameter of `/classify/{task}` alone.
     """
     pipeline = pipeline_of(request)
-    names = query.models or pipeline.models.loaded
-    models = [pipeline.models.find(name) for name in names]
+    models = await _load(pipeline, query.models)
     results, timer = await _run(request, pipeline, models, query.window)
     response.headers[SERVER_TIMING] = timer.header()
     return render.analysis(models, results, features=query.features, vectors=query.vectors)
+
+
+async def _load(pipeline: Pipeline, names: Sequence[str]) -> list[Model]:
+    """The models of these names; without names, the default models."""
+    bundles = [pipeline.models.find(name) for name in names]  # an unknown name loads none of them
+    models = [await pipeline.load(bundle) for bundle in bundles] or pipeline.models.defaults
+    if not models:
+        raise UnknownModel(
+            "no default model is loaded",
+            limit=", ".join(bundle.card.name for bundle in pipeline.models.usable),
+            remedy="name the models: /analyze?models=…; GET /models lists them",
+        )
+    return models
 
 
 async def _run(

@@ -12,6 +12,7 @@ from service.errors import (
     Busy,
     InferenceFailed,
     InvalidParameter,
+    ModelRefused,
     NoKey,
     NotRemembered,
     Stopping,
@@ -51,8 +52,9 @@ FILE: Kinds = (
 )
 TASK: Kinds = (*FILE, UnknownTask, WrongModel)
 # A problem of one file is in the line of that file.
-BATCH: Kinds = (UnsupportedBody, BadMultipart, *QUERY, UnknownModel, Stopping)
-CACHED: Kinds = (*QUERY, UnknownModel, NotRemembered)
+LOADING: Kinds = (ModelRefused, Stopping, Unavailable)
+BATCH: Kinds = (UnsupportedBody, BadMultipart, *QUERY, UnknownModel, *LOADING)
+CACHED: Kinds = (*QUERY, UnknownModel, NotRemembered, *LOADING)
 
 
 def problems(kinds: Kinds, **reasons: str) -> dict[int | str, dict[str, Any]]:
@@ -133,7 +135,7 @@ BATCH_LINES: dict[int | str, dict[str, Any]] = {
 FILE_PROBLEMS = problems(
     FILE,
     s400="Bad upload (no file, wrong field, several files, malformed) or unknown query parameter.",
-    s404="Unknown model; the problem lists the loaded models.",
+    s404="Unknown model; the problem lists the models.",
     s408="The upload stalled.",
     s413="The file is larger than the limit.",
     s415="Not audio, or an unsupported content type.",
@@ -146,17 +148,18 @@ FILE_PROBLEMS = problems(
 BATCH_PROBLEMS = problems(
     BATCH,
     s400="Unknown query parameter, or a malformed multipart boundary.",
-    s404="Unknown model; the problem lists the loaded models.",
+    s404="Unknown model; the problem lists the models.",
     s415="Not a multipart body.",
     s422="An invalid parameter.",
     s500="Unexpected error of the service.",
-    s503="The service is shutting down.",
+    s503="The model cannot be loaded, or the service is shutting down.",
 )
 CACHED_PROBLEMS = problems(
     CACHED,
     s400="Unknown query parameter.",
     s404="No cached answer (with levels, if requested), or unknown model.",
     s422="Not a SHA-256, or an invalid parameter.",
+    s503="The model cannot be loaded, or the service is shutting down.",
 )
 TASK_PROBLEMS = FILE_PROBLEMS | problems(
     TASK,

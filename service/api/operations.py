@@ -7,49 +7,61 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
+from models.bundle import Bundle
 from service.api.limits import Limits, limits_of
 from service.api.openapi import problems
-from service.errors import Stopping, Unavailable, UnknownModel
-from service.inference.model import Model
+from service.errors import ModelRefused, Stopping, Unavailable, UnknownModel
+from service.inference.registry import ModelRegistry
 from service.observability.metrics import Metrics
 from service.pipeline.pipeline import pipeline_of
 from service.pipeline.probe import ReadinessProbe
 from service.schemas.queries import NoQuery
 from service.schemas.responses import Health, ModelCard, ModelList, Readiness, RefusedModel
 
+ProbedModel = Annotated[
+    str | None,
+    Query(description="Probe this model alone, and load it first; default: the default models."),
+]
+
 router = APIRouter()
 
 
 @router.get("/models", tags=["models"])
 async def list_models(request: Request, query: Annotated[NoQuery, Query()]) -> ModelList:
-    """Every loaded model, and every refused bundle with the reason."""
+    """Every model, loaded or not yet, and every refused bundle with the reason."""
     models = pipeline_of(request).models
     return ModelList(
-        models=[_describe(model) for model in models.loaded.values()],
+        models=[_describe(bundle, models) for bundle in models.usable],
         refused=[RefusedModel(name=name, reason=reason) for name, reason in models.refused.items()],
     )
 
 
 @router.get(
-    "/models/{name}", responses=problems((UnknownModel,), s404="Unknown model."), tags=["models"]
+    "/models/{name}",
+    responses=problems(
+        (UnknownModel, ModelRefused), s404="Unknown model.", s503="The model's bundle was refused."
+    ),
+    tags=["models"],
 )
 async def show_model(request: Request, name: str, query: Annotated[NoQuery, Query()]) -> ModelCard:
     """One model: digest, kind, task, where it runs, and its card."""
-    return _describe(pipeline_of(request).models.find(name))
+    models = pipeline_of(request).models
+    return _describe(models.find(name), models)
 
 
-def _describe(model: Model) -> ModelCard:
-    card = model.card
+def _describe(bundle: Bundle, models: ModelRegistry) -> ModelCard:
+    card, model = bundle.card, models.loaded.get(bundle.card.name)
     return ModelCard(
         name=card.name,
         version=card.version,
-        digest=model.bundle.digest,
+        digest=bundle.digest,
         kind=card.kind,
         task=card.task,
-        encoder=model.encoder.card.name if model.encoder else None,
-        provider=model.provider,
-        devices=model.devices,
-        precision=model.precision,
+        loaded=model is not None,
+        encoder=model.encoder.card.name if model and model.encoder else None,
+        provider=model.provider if model else None,
+        devices=model.devices if model else None,
+        precision=model.precision if model else None,
         card=card,
     )
 
@@ -72,14 +84,16 @@ async def healthz() -> Health:
     "/readyz",
     response_model_exclude_none=True,
     responses=problems(
-        (Stopping, Unavailable), s503="The probe failed, or the service is shutting down."
+        (UnknownModel, Stopping, Unavailable),
+        s404="Unknown model.",
+        s503="The probe failed, or the service is shutting down.",
     ),
     tags=["operation"],
 )
-async def readyz(request: Request) -> Readiness:
-    """Readiness: a short sound passed a decoder and every model's queue in the last second."""
+async def readyz(request: Request, model: ProbedModel = None) -> Readiness:
+    """Readiness: a short sound passed a decoder and the queues of models in the last second."""
     probe: ReadinessProbe = request.app.state.probe
-    return await probe.ready(details=request.app.open_paths is None)
+    return await probe.ready(model, details=request.app.open_paths is None)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])

@@ -1,4 +1,4 @@
-"""Micro-benchmarks at startup: is one way to run a model faster than another here?"""
+"""Micro-benchmarks at the loading of a model: is one way to run it faster than another here?"""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def is_faster(
 
     Parameters
     ----------
-    clock : returns seconds; `time.process_time` measures CPU time, if nothing else in this process
-        computes
+    clock : returns seconds; `time.thread_time` measures CPU time, if the runs compute in the
+        calling thread alone
     """
     baseline_s = candidate_s = math.inf
     gain = 0.0

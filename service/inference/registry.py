@@ -1,130 +1,160 @@
-"""Model registry: loads every bundle, checks the start, finds models by name or task."""
+"""Model registry: reads every bundle, loads the default ones, finds bundles by name or task."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from models.bundle import Bundle, bundle_folders, read
 from models.card import Kind
 from models.errors import BundleError, TasteprintError
-from service.errors import CannotStart, UnknownModel, UnknownTask, WrongModel
+from service.errors import CannotStart, ModelRefused, UnknownModel, UnknownTask, WrongModel
 from service.inference.devices import CPU, CUDA
-from service.inference.heads import load_head
+from service.inference.loader import ModelLoader
 from service.inference.model import Model
-from service.inference.session import choose_thread_split, open_model, warm_up
-from service.inference.thread_split import ThreadSplit
-from service.settings import Settings, cores
+from service.settings import Settings
 
 log = logging.getLogger("tasteprint")
 
 
 @dataclass(frozen=True)
 class ModelRegistry:
-    """Model registry: loaded models by name, and refused bundles with the reason."""
+    """Model registry: the bundles that can be requested, loaded models, and refused bundles.
 
+    Attributes
+    ----------
+    bundles : by name; a bundle without a model in `loaded` is loaded at its first request
+    loaded : models with sessions, by name
+    refused : reason by name; a bundle that was refused at its first request is in `bundles` too
+    default_names : bundles that their cards mark as default, and TASTEPRINT_DEFAULT_MODEL
+    loader : loads the bundles that were not loaded at the start
+    """
+
+    bundles: dict[str, Bundle]
     loaded: dict[str, Model]
     refused: dict[str, str]
+    default_names: frozenset[str]
+    loader: ModelLoader
 
-    def find(self, name: str) -> Model:
-        """The model of that name.
+    @property
+    def usable(self) -> list[Bundle]:
+        """Bundles that are loaded, or are going to be at their first request."""
+        return [bundle for name, bundle in self.bundles.items() if name not in self.refused]
+
+    @property
+    def defaults(self) -> list[Model]:
+        """Models that answer `/analyze` by default, and that readiness depends on."""
+        return [model for name, model in self.loaded.items() if name in self.default_names]
+
+    def find(self, name: str) -> Bundle:
+        """The bundle of that name.
 
         Raises
         ------
-        UnknownModel
+        UnknownModel, ModelRefused
         """
-        if name in self.loaded:
-            return self.loaded[name]
-        raise _unknown(name, self.loaded)
+        if name in self.refused:
+            raise refusal(name, self.refused[name])
+        if name in self.bundles:
+            return self.bundles[name]
+        raise _unknown(name, self.usable)
 
-    def for_task(self, kind: Kind, task: str, name: str | None) -> Model:
-        """The model of that name; without a name, the task's namesake, else the first model.
+    def for_task(self, kind: Kind, task: str, name: str | None) -> Bundle:
+        """The bundle of that name; without a name, the first of a task in order of preference.
+
+        Default models are preferred to others, and among them the task's namesake.
 
         Raises
         ------
-        UnknownTask, UnknownModel, WrongModel
+        UnknownTask, UnknownModel, WrongModel, ModelRefused
         """
-        of_kind = [model for model in self.loaded.values() if model.card.kind == kind]
-        of_task = {model.card.name: model for model in of_kind if model.card.task == task}
+        of_kind = [bundle for bundle in self.bundles.values() if bundle.card.kind == kind]
+        of_task = {bundle.card.name: bundle for bundle in of_kind if bundle.card.task == task}
         if not of_task:
-            tasks = sorted({model.card.task for model in of_kind})
+            tasks = sorted({bundle.card.task for bundle in of_kind})
             raise UnknownTask(
                 f"no {kind} has the task {task[:64]!r}",
                 value=task[:64],
                 limit=", ".join(tasks) or "none",
             )
         if name is None:
-            return of_task.get(task) or next(iter(of_task.values()))
-        if name in of_task:
-            return of_task[name]
-        if name not in self.loaded:
-            raise _unknown(name, of_task)
-        raise WrongModel(
-            f"{name} is not a {kind} of the task {task!r}", value=name, limit=", ".join(of_task)
-        )
+            name = min(of_task, key=lambda name: self._preference(name, task))
+        elif name not in of_task and name in self.bundles:
+            raise WrongModel(
+                f"{name} is not a {kind} of the task {task!r}", value=name, limit=", ".join(of_task)
+            )
+        elif name not in of_task and name not in self.refused:
+            raise _unknown(name, of_task.values())
+        return self.find(name)
+
+    def _preference(self, name: str, task: str) -> tuple[bool, bool, bool]:
+        return name in self.refused, name not in self.default_names, name != task
+
+    def find_encoder(self, bundle: Bundle) -> Bundle | None:
+        """The encoder of a head, if its bundle can be requested."""
+        return _find_encoder(bundle, self.usable)
+
+    def refuse(self, name: str, error: TasteprintError) -> None:
+        """Refuse a bundle from now on."""
+        self.refused[name] = _refuse(error)
 
 
-def _unknown(name: str, known: dict[str, Model]) -> UnknownModel:
-    return UnknownModel(f"there is no model {name[:64]!r}", value=name[:64], limit=", ".join(known))
+def refusal(name: str, reason: str) -> ModelRefused:
+    """The error of a request for a refused bundle."""
+    return ModelRefused(f"the model {name} was refused: {reason}", value=name)
+
+
+def _unknown(name: str, known: Iterable[Bundle]) -> UnknownModel:
+    names = ", ".join(bundle.card.name for bundle in known)
+    return UnknownModel(f"there is no model {name[:64]!r}", value=name[:64], limit=names)
 
 
 def load_models(settings: Settings) -> ModelRegistry:
-    """Load and verify every bundle; a bad bundle is refused and the others are loaded.
+    """Read and verify every bundle, and load the default ones and the encoders of their heads.
+
+    A bad bundle is refused and the others are used. Bundles that are not needed at the start are
+    loaded at their first request.
 
     Raises
     ------
     CannotStart
         If no bundle can be used, or a GPU is required and not used.
     """
-    bundles: list[Bundle] = []
-    refused: dict[str, str] = {}
-    for folder in bundle_folders(settings.models_dir):
+    bundles, refused = _read_all(settings.models_dir)
+    default_names = frozenset(
+        name
+        for name, bundle in bundles.items()
+        if bundle.card.default or name == settings.default_model
+    )
+    first = _needed_at_start(bundles, default_names)
+    # Without any default bundle on another one, since the split is measured once.
+    loader = ModelLoader.measure(first or bundles.values(), settings)
+    loaded: dict[str, Model] = {}
+    for bundle in first:
+        name, encoder = bundle.card.name, _find_encoder(bundle, bundles.values())
         try:
-            bundles.append(_read(folder))
+            loaded[name] = loader.load(bundle, loaded.get(encoder.card.name) if encoder else None)
+        except TasteprintError as error:
+            refused[name] = _refuse(error)
+            del bundles[name]
+    _check_start(settings, bundles, loaded, refused)
+    return ModelRegistry(
+        bundles, dict(sorted(loaded.items())), dict(sorted(refused.items())), default_names, loader
+    )
+
+
+def _read_all(models_dir: Path) -> tuple[dict[str, Bundle], dict[str, str]]:
+    """Every bundle by name, and the reasons of those that cannot be read."""
+    bundles: dict[str, Bundle] = {}
+    refused: dict[str, str] = {}
+    for folder in bundle_folders(models_dir):
+        try:
+            bundles[folder.name] = _read(folder)
         except TasteprintError as error:
             refused[folder.name] = _refuse(error)
-    loaded: dict[str, Model] = {}
-    split = _choose_split(bundles, settings)
-    # Bundles without a head first, since they may be the encoder of a head.
-    for bundle in sorted(bundles, key=lambda bundle: bundle.card.head is not None):
-        try:
-            loaded[bundle.card.name] = _load(bundle, loaded, settings, split)
-        except TasteprintError as error:
-            refused[bundle.card.name] = _refuse(error)
-    _check_start(settings, loaded, refused)
-    return ModelRegistry(dict(sorted(loaded.items())), dict(sorted(refused.items())))
-
-
-def _refuse(error: TasteprintError) -> str:
-    log.error("refused: %s", error)
-    return str(error)
-
-
-def _check_start(settings: Settings, loaded: dict[str, Model], refused: dict[str, str]) -> None:
-    if not loaded:
-        raise CannotStart(
-            f"no bundle in {settings.models_dir} can be used",
-            value="; ".join(refused.values()) or "no bundle found",
-            remedy="point TASTEPRINT_MODELS_DIR at a folder of bundles",
-        )
-    named = "default_model" in settings.model_fields_set
-    if named and settings.default_model not in loaded.keys() | refused.keys():
-        raise CannotStart(
-            f"TASTEPRINT_DEFAULT_MODEL names no bundle in {settings.models_dir}",
-            value=settings.default_model,
-            limit=", ".join(loaded),
-            remedy=f"name one of: {', '.join(loaded)}",
-        )
-    slow = [name for name, model in loaded.items() if model.provider != CUDA]
-    if settings.require_gpu and slow:
-        raise CannotStart(
-            f"TASTEPRINT_REQUIRE_GPU is set, and these models run on the CPU: {', '.join(slow)}",
-            value=CPU,
-            limit=CUDA,
-            remedy="check nvidia-smi, CUDA and cuDNN, or unset TASTEPRINT_REQUIRE_GPU",
-        )
+    return bundles, refused
 
 
 def _read(folder: Path) -> Bundle:
@@ -140,37 +170,53 @@ def _read(folder: Path) -> Bundle:
     return bundle
 
 
-def _choose_split(bundles: list[Bundle], settings: Settings) -> ThreadSplit:
-    """Measure on the default model, else on the first that runs; used for all models."""
-    for bundle in sorted(bundles, key=lambda bundle: bundle.card.name != settings.default_model):
-        with contextlib.suppress(Exception):  # a bundle that does not run is refused later
-            return choose_thread_split(bundle, settings)
-    return ThreadSplit(cores(), 1)
+def _refuse(error: TasteprintError) -> str:
+    log.error("refused: %s", error)
+    return str(error)
 
 
-def _load(
-    bundle: Bundle, loaded: dict[str, Model], settings: Settings, split: ThreadSplit
-) -> Model:
-    """Load, verify and warm up a model; any failure refuses only this bundle."""
+def _needed_at_start(bundles: dict[str, Bundle], default_names: frozenset[str]) -> list[Bundle]:
+    """The default bundles and the encoders of their heads; heads last, as they need those."""
+    defaults = [bundle for name, bundle in bundles.items() if name in default_names]
+    encoders = [_find_encoder(bundle, bundles.values()) for bundle in defaults]
+    needed = {bundle.card.name: bundle for bundle in (*defaults, *encoders) if bundle is not None}
+    return sorted(needed.values(), key=lambda bundle: bundle.card.head is not None)
+
+
+def _find_encoder(bundle: Bundle, bundles: Iterable[Bundle]) -> Bundle | None:
+    """The encoder of a head among the bundles; None for a bundle that is no head."""
     head = bundle.card.head
-    try:
-        if head is None:
-            model = open_model(bundle, settings, split)
-        else:
-            model = load_head(bundle, head, _find_encoder(head.encoder, loaded), settings, split)
-        model = warm_up(model)
-    except TasteprintError:
-        raise
-    except Exception as error:  # onnxruntime's errors have no other common base
-        log.error("onnxruntime on bundle %s: %s", bundle.card.name, error)
-        raise BundleError(
-            f"bundle {bundle.card.name}: its graph cannot be loaded and run "
-            f"({type(error).__name__})"
-        ) from error
-    return model
+    if head is None:
+        return None
+    encoders = (other for other in bundles if other.card.head is None)
+    return next((encoder for encoder in encoders if encoder.digest == head.encoder), None)
 
 
-def _find_encoder(digest: str, loaded: dict[str, Model]) -> Model | None:
-    """The loaded model with that digest, if it runs a full graph rather than a head."""
-    matching = (model for model in loaded.values() if model.bundle.digest == digest)
-    return next((model for model in matching if model.encoder is None), None)
+def _check_start(
+    settings: Settings,
+    bundles: dict[str, Bundle],
+    loaded: dict[str, Model],
+    refused: dict[str, str],
+) -> None:
+    if not bundles:
+        raise CannotStart(
+            f"no bundle in {settings.models_dir} can be used",
+            value="; ".join(refused.values()) or "no bundle found",
+            remedy="point TASTEPRINT_MODELS_DIR at a folder of bundles",
+        )
+    named = "default_model" in settings.model_fields_set
+    if named and settings.default_model not in bundles.keys() | refused.keys():
+        raise CannotStart(
+            f"TASTEPRINT_DEFAULT_MODEL names no bundle in {settings.models_dir}",
+            value=settings.default_model,
+            limit=", ".join(bundles),
+            remedy=f"name one of: {', '.join(bundles)}",
+        )
+    slow = [name for name, model in loaded.items() if model.provider != CUDA]
+    if settings.require_gpu and slow:
+        raise CannotStart(
+            f"TASTEPRINT_REQUIRE_GPU is set, and these models run on the CPU: {', '.join(slow)}",
+            value=CPU,
+            limit=CUDA,
+            remedy="check nvidia-smi, CUDA and cuDNN, or unset TASTEPRINT_REQUIRE_GPU",
+        )

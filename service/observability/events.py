@@ -15,6 +15,9 @@ ExitCause = Literal["crashed", "timed-out", "lost"]
 class EventListener:
     """Event listener that ignores every event; `metrics.Metrics` counts them."""
 
+    def model_loaded(self, model: str) -> None:
+        """A model has its sessions and its queue, at the start or at its first request."""
+
     def batch(self, model: str, windows: int) -> None:
         """A model is about to run on a batch of that many windows."""
 

@@ -143,11 +143,9 @@ class Metrics(EventListener):
         for cause in get_args(ExitCause):
             self._decoder_exits.labels(cause)
 
-    def watch(self, models: Iterable[str], queues: Collector) -> None:
-        """Read the queues at each scrape; initialise the models' series to zero."""
+    def watch(self, queues: Collector) -> None:
+        """Read the queues at each scrape."""
         self._registry.register(queues)
-        for name in models:
-            self._batch_windows.labels(name)
 
     def ready(self) -> None:
         self._ready.set(process_age_s())
@@ -163,6 +161,10 @@ class Metrics(EventListener):
                 self._stage_seconds[(stage,)].observe(ms / 1e3)
         for model in context.models:
             self._answers[model.model, model.outcome, model.reason].inc()
+
+    def model_loaded(self, model: str) -> None:
+        """Initialise the model's series to zero."""
+        self._batch_windows.labels(model)
 
     def batch(self, model: str, windows: int) -> None:
         self._batch_windows.labels(model).observe(windows)

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 
 from models.audio.window_choice import WindowChoice
+from models.bundle import Bundle
 from models.errors import TasteprintError
 from service.cache.memory import cache_key, open_cache
 from service.decoding.pool import DecodePool
@@ -23,6 +24,7 @@ from service.observability.events import NO_LISTENER, EventListener
 from service.pipeline.admission import Admission
 from service.pipeline.audio_job import AudioJob, PipelineComponents
 from service.pipeline.cancellation import run_until_disconnect
+from service.pipeline.lazy_loader import LazyLoader
 from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.settings import Settings
 from service.transport.single_upload import receive_upload
@@ -55,16 +57,23 @@ class Pipeline:
         self.admission = Admission(settings.max_in_flight)
         self.decoders = DecodePool(settings, listener)
         self.batchers: dict[str, Batcher] = {}
+        self._lazy_loader = LazyLoader(models, self._start_batcher, settings.deadline_s)
         self.jobs: dict[str, AudioJob] = {}
         self.requests = 0
         self.stopping = False
 
     async def start(self) -> None:
-        for name, model in self.models.loaded.items():
-            self.batchers[name] = Batcher(model, self.settings.infer_timeout_s, self._listener)
+        for model in self.models.loaded.values():
+            self._start_batcher(model)
         await self.decoders.start()
 
+    def _start_batcher(self, model: Model) -> None:
+        name, timeout_s = model.card.name, self.settings.infer_timeout_s
+        self.batchers[name] = Batcher(model, timeout_s, self._listener)
+        self._listener.model_loaded(name)
+
     async def close(self) -> None:
+        await self._lazy_loader.close()
         await asyncio.gather(*[job.close() for job in self.jobs.values()])
         for batcher in self.batchers.values():
             await batcher.close()
@@ -75,16 +84,29 @@ class Pipeline:
         """Accept no more requests; requests in progress are finished."""
         self.stopping = True
 
-    def encoder(self, name: str | None) -> Model:
+    async def encoder(self, name: str | None) -> Model:
         """The model of that name, or the default model of `/embed`.
 
         Raises
         ------
-        UnknownModel
+        UnknownModel, ModelRefused, Unavailable
         """
         if name is None and self._default_encoder is not None:
             return self._default_encoder
-        return self.models.find(name or self.settings.default_model)
+        return await self.load(self.models.find(name or self.settings.default_model))
+
+    async def load(self, bundle: Bundle) -> Model:
+        """The model of a bundle; its first request waits until it is loaded.
+
+        Raises
+        ------
+        ModelRefused, Unavailable
+        """
+        model = self.models.loaded.get(bundle.card.name)
+        if model is not None:
+            return model
+        with self.track():
+            return await self._lazy_loader.load(bundle)
 
     def check_open(self) -> None:
         """Raise if the service is shutting down.

@@ -79,7 +79,8 @@ class AnalyzeQuery(NoQuery):
 
     models: list[str] = Field(
         default=[],
-        description="Names from GET /models, separated by commas or repeated; default: all.",
+        description="Names from GET /models, separated by commas or repeated; default: those that "
+        "their cards mark as default.",
     )
     window: Window = "middle"
     features: Features = True

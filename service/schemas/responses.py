@@ -194,35 +194,44 @@ class Analysis(Answer):
 
 
 class ModelCard(Answer):
-    """A loaded model: its identity, what it does, where it runs, and its card."""
+    """A model: its identity, what it does, where it runs once loaded, and its card."""
 
     name: str
     version: str
     digest: Sha256
     kind: Kind
     task: str = Field(description="`/classify/{task}` or `/regress/{task}`, by the kind.")
+    loaded: bool = Field(
+        description="False before the first request of a model that its card does not mark as "
+        "default; that request loads the model."
+    )
     encoder: str | None = Field(
-        description="Encoder whose run this model shares; null where it runs its own graph."
+        description="Encoder whose run this model shares; null where it runs its own graph, or is "
+        "not loaded."
     )
-    provider: str = Field(description="Execution provider that really runs the model.")
-    devices: int = Field(
-        description="GPUs that run the model, each with a session of its own; 1 on a CPU."
+    provider: str | None = Field(
+        description="Execution provider that really runs the model; null if not loaded."
     )
-    precision: Precision = Field(
-        description="Precision of the graph that runs: the model's own, or its encoder's."
+    devices: int | None = Field(
+        description="GPUs that run the model, each with a session of its own; 1 on a CPU; null if "
+        "not loaded."
+    )
+    precision: Precision | None = Field(
+        description="Precision of the graph that runs: the model's own, or its encoder's; null if "
+        "not loaded."
     )
     card: Card
 
 
 class RefusedModel(Answer):
-    """A bundle that was not loaded, and the reason."""
+    """A bundle that cannot be used, and the reason."""
 
     name: str
     reason: str
 
 
 class ModelList(Answer):
-    """Loaded models and refused bundles."""
+    """Models, loaded or not, and refused bundles."""
 
     models: list[ModelCard]
     refused: list[RefusedModel]

@@ -58,6 +58,6 @@ def on_two_devices(folder: Path) -> tuple[Model, Device, Device]:
     one, other = (
         Device(ort.InferenceSession(graph, session_options(1), providers=[CPU])) for _ in range(2)
     )
-    model = load_models(Settings(models_dir=folder)).find("levels")
+    model = load_models(Settings(models_dir=folder)).loaded["levels"]
     sessions = cast("tuple[ort.InferenceSession, ...]", (one, other))
     return replace(model, sessions=sessions, max_batch=4, solo_session=None), one, other

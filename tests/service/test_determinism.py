@@ -27,7 +27,7 @@ def test_alone_and_among_others(service: Service, tmp_path: Path) -> None:
 
 
 def test_alone_and_in_a_batch(clips: dict[str, Path]) -> None:
-    model = load_models(Settings()).find("cf-estimator")
+    model = load_models(Settings()).loaded["cf-estimator"]
     random = np.random.default_rng(0)
     middle = read_windows(clips["wav"], model.card.audio, WindowChoice()).samples
     noise = random.uniform(-0.5, 0.5, (2, model.card.audio.window_samples)).astype(np.float32)

@@ -29,9 +29,16 @@ SHIPPED = [folder.name for folder in bundle_folders(MODELS_DIR)]
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, Model]:
-    loaded = load_models(Settings())
-    assert not loaded.refused
-    return loaded.loaded
+    """Every shipped model, also those that a service loads at their first request."""
+    registry = load_models(Settings())
+    assert not registry.refused
+    loaded = dict(registry.loaded)
+    for bundle in sorted(registry.usable, key=lambda bundle: bundle.card.head is not None):
+        encoder = registry.find_encoder(bundle)
+        if bundle.card.name not in loaded:
+            base = loaded[encoder.card.name] if encoder else None
+            loaded[bundle.card.name] = registry.loader.load_later(bundle, base)
+    return loaded
 
 
 @pytest.fixture(scope="module")

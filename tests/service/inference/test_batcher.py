@@ -54,7 +54,7 @@ class Gated:
 @pytest.fixture
 def gated(tmp_path: Path) -> Gated:
     write_bundle(tmp_path, "levels")
-    return Gated(load_models(Settings(models_dir=tmp_path)).find("levels"))
+    return Gated(load_models(Settings(models_dir=tmp_path)).loaded["levels"])
 
 
 def windows(gated: Gated, count: int) -> list[Samples]:

@@ -56,7 +56,7 @@ def three_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("three_devices")
 def test_each_device_has_a_session_of_its_own(tmp_path: Path) -> None:
     write_bundle(tmp_path, "levels")
-    model = load_models(Settings(models_dir=tmp_path, max_batch=5)).find("levels")
+    model = load_models(Settings(models_dir=tmp_path, max_batch=5)).loaded["levels"]
     assert (model.devices, model.n_workers, model.max_batch) == (3, 3, 5)
 
 
@@ -93,5 +93,5 @@ def test_a_device_that_fails_as_it_warms_up_is_left_out(
 
     monkeypatch.setattr(Model, "run", failing)
     models = load_models(Settings(models_dir=tmp_path, max_batch=4))
-    assert models.find("levels").devices == 2
+    assert models.loaded["levels"].devices == 2
     assert models.refused == {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from models.bundle import Bundle, read
 from models.card import Precision
 from models.errors import BundleError
+from service.inference import precision
 from service.inference.heads import load_head
 from service.inference.model import Model
 from service.inference.precision import MIN_AGREEMENT, PrecisionSetting, choose_graph
@@ -41,7 +44,7 @@ def with_graph(
 
 
 def chosen(bundle: Bundle, wanted: PrecisionSetting = "auto", *, on_gpu: bool = False) -> Precision:
-    return choose_graph(bundle, wanted, on_gpu, session_options(cores())).precision
+    return choose_graph(bundle, wanted, on_gpu, session_options(1)).precision
 
 
 def test_a_faster_int8_graph_that_agrees_runs_on_a_cpu(tmp_path: Path) -> None:
@@ -61,6 +64,24 @@ def test_a_slower_int8_graph_is_never_chosen_automatically(tmp_path: Path) -> No
     bundle = with_graph(tmp_path, "int8", 1.0, faster=False)
     assert chosen(bundle) == "float32"
     assert chosen(bundle, "int8") == "int8"
+
+
+def test_what_other_threads_compute_meanwhile_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_run = precision._open_run
+    bundle, options = with_graph(tmp_path, "int8", 1.0), session_options(1)
+    request = open_run(bundle, bundle.card.graph(), options)  # takes longer than the int8 graph
+    with ThreadPoolExecutor(1) as requests:
+
+        def run_beside(*arguments: Any) -> Callable[[], object]:
+            run = open_run(*arguments)
+            if arguments[1].precision != "int8":
+                return run
+            return lambda: (requests.submit(lambda: [request(), request()]).result(), run())
+
+        monkeypatch.setattr(precision, "_open_run", run_beside)
+        assert choose_graph(bundle, "auto", False, options).precision == "int8"
 
 
 def test_float16_is_for_gpus_and_int8_for_cpus(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_bad_bundles_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
 
 def test_the_outputs_have_the_cards_shapes(tmp_path: Path) -> None:
     write_bundle(tmp_path, "good")
-    model = load_models(Settings(models_dir=tmp_path)).find("good")
+    model = load_models(Settings(models_dir=tmp_path)).loaded["good"]
     outputs = model.run(np.zeros((3, AUDIO.window_samples), np.float32))
     assert {name: values.shape for name, values in outputs.items()} == {
         "embedding": (3, DIM),
@@ -77,7 +77,7 @@ def test_no_bundle_is_no_service(tmp_path: Path) -> None:
 
 def test_a_required_gpu_that_is_not_used_is_fatal(tmp_path: Path) -> None:
     write_bundle(tmp_path, "good")
-    used = load_models(Settings(models_dir=tmp_path)).find("good").provider
+    used = load_models(Settings(models_dir=tmp_path)).loaded["good"].provider
     if used == CUDA:
         assert load_models(Settings(models_dir=tmp_path, require_gpu=True)).loaded
     else:

@@ -1,0 +1,80 @@
+"""Model loader: opens, verifies and warms up a bundle's sessions; any failure is a BundleError."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from models.bundle import Bundle
+from models.errors import BundleError, TasteprintError
+from service.inference.devices import CPU, CUDA
+from service.inference.heads import load_head
+from service.inference.model import Model
+from service.inference.session import choose_thread_split, open_model, warm_up
+from service.inference.thread_split import ThreadSplit
+from service.settings import Settings, cores
+
+log = logging.getLogger("tasteprint")
+
+
+@dataclass(frozen=True)
+class ModelLoader:
+    """Model loader: the settings and the thread split that every model is loaded with."""
+
+    settings: Settings
+    split: ThreadSplit
+
+    @classmethod
+    def measure(cls, bundles: Iterable[Bundle], settings: Settings) -> ModelLoader:
+        """Measure the thread split on the default model, else on the first bundle that runs."""
+        default = settings.default_model
+        for bundle in sorted(bundles, key=lambda bundle: bundle.card.name != default):
+            with contextlib.suppress(Exception):  # a bundle that does not run is refused later
+                return cls(settings, choose_thread_split(bundle, settings))
+        return cls(settings, ThreadSplit(cores(), 1))
+
+    def load(self, bundle: Bundle, encoder: Model | None) -> Model:
+        """Load, verify and warm up a model.
+
+        Parameters
+        ----------
+        encoder : the loaded encoder of a head, if any
+
+        Raises
+        ------
+        BundleError
+        """
+        head = bundle.card.head
+        try:
+            if head is None:
+                model = open_model(bundle, self.settings, self.split)
+            else:
+                model = load_head(bundle, head, encoder, self.settings, self.split)
+            return warm_up(model)
+        except TasteprintError:
+            raise
+        except Exception as error:  # onnxruntime's errors have no other common base
+            log.error("onnxruntime on bundle %s: %s", bundle.card.name, error)
+            raise BundleError(
+                f"bundle {bundle.card.name}: its graph cannot be loaded and run "
+                f"({type(error).__name__})"
+            ) from error
+
+    def load_later(self, bundle: Bundle, encoder: Model | None) -> Model:
+        """Load a model after the start, where a model without a required GPU is refused.
+
+        Raises
+        ------
+        BundleError
+        """
+        model = self.load(bundle, encoder)
+        if self.settings.require_gpu and model.provider != CUDA:
+            raise BundleError(
+                f"bundle {bundle.card.name}: TASTEPRINT_REQUIRE_GPU is set, and it runs on the CPU",
+                value=CPU,
+                limit=CUDA,
+                remedy="check nvidia-smi, CUDA and cuDNN, or unset TASTEPRINT_REQUIRE_GPU",
+            )
+        return model
