@@ -18,6 +18,7 @@ from training.errors import BadPrecision
 from training.quantization.agreement import measure_agreements
 from training.quantization.equalization import equalize
 from training.quantization.mean_pooling import POOL, replace_means
+from training.quantization.pooled_maximum import Overrides, quantize_pooled
 from training.quantization.subgraph import find_work_shares, fold_batch_norm
 
 # Minimum share of the multiplications: for a lighter convolution, quantizing and dequantizing cost
@@ -28,7 +29,7 @@ SENSITIVITY_WINDOWS = 8
 
 
 def to_int8(graph: bytes, windows: NDArray[np.float32], min_agreement: float) -> onnx.ModelProto:
-    """Quantize the heavy convolutions of a graph, and the means over their outputs.
+    """Quantize the heavy convolutions of a graph, and the means and maxima over their outputs.
 
     Convolutions are tried from the heaviest down to a tenth of the work. One is quantized if the
     minimum agreement with the float32 outputs is `min_agreement` or more; all other nodes stay
@@ -49,18 +50,21 @@ def to_int8(graph: bytes, windows: NDArray[np.float32], min_agreement: float) ->
     heavy = sorted((name for name in work if work[name] >= MIN_SHARE), key=lambda name: -work[name])
     outputs = [output.name for output in model.graph.output]
     chosen: list[str] = []
+    overrides: Overrides = {}
     best: onnx.ModelProto | None = None
     minima: dict[str, float] = {}
     for name in heavy:
         equalize(model, name, windows)
-        names = [*chosen, name, *replace_means(model, _find_output(model, name))]
-        candidate = quantize_nodes(model, names, windows)
+        pools, ranges = quantize_pooled(model, name, windows)
+        means = replace_means(model, _find_output(model, name))
+        names, ranges = [*chosen, name, *pools, *means], overrides | ranges
+        candidate = quantize_nodes(model, names, windows, ranges)
         measured = measure_agreements(
             graph, candidate.SerializeToString(), windows[:SENSITIVITY_WINDOWS], outputs
         )
         minima[name] = min(float(agreement.min()) for agreement in measured.values())
         if minima[name] >= min_agreement:
-            chosen, best = names, candidate
+            chosen, overrides, best = names, ranges, candidate
     if best is None:
         listing = ", ".join(f"{name} {minimum:.6f}" for name, minimum in minima.items())
         raise BadPrecision(
@@ -97,9 +101,17 @@ class _WindowReader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize_nodes(
-    model: onnx.ModelProto, names: list[str], windows: NDArray[np.float32]
+    model: onnx.ModelProto,
+    names: list[str],
+    windows: NDArray[np.float32],
+    overrides: Overrides | None = None,
 ) -> onnx.ModelProto:
-    """Calibrate, and put QuantizeLinear and DequantizeLinear around the named nodes."""
+    """Calibrate, and put QuantizeLinear and DequantizeLinear around the named nodes.
+
+    Parameters
+    ----------
+    overrides : ranges and types of tensors that are not calibrated
+    """
     with tempfile.TemporaryDirectory() as folder, _silence_warnings():
         source, target = Path(folder) / "source.onnx", Path(folder) / "target.onnx"
         onnx.save(model, source)
@@ -108,7 +120,7 @@ def quantize_nodes(
             str(target),
             _WindowReader(model.graph.input[0].name, windows),
             quant_format=quantization.QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", POOL],
+            op_types_to_quantize=["Conv", "MaxPool", POOL],
             nodes_to_quantize=names,
             per_channel=True,
             activation_type=quantization.QuantType.QUInt8,
@@ -117,5 +129,6 @@ def quantize_nodes(
             # every machine computes the same numbers.
             reduce_range=True,
             calibrate_method=quantization.CalibrationMethod.MinMax,
+            extra_options={"TensorQuantOverrides": overrides or {}},
         )
         return onnx.load(target)
