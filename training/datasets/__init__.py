@@ -40,7 +40,7 @@ class Reader(Protocol):
 def load_reader(name: str) -> Reader:
     """The function that reads a published data set, one of `READERS`."""
     module, function = READERS[name]
-    return cast(Reader, getattr(import_module(f"training.datasets.{module}"), function))
+    return cast(Reader, getattr(import_module(f"training.datasets.published.{module}"), function))
 
 
 def check_request(name: str, labels: Path | None, task: str | None, licence: str) -> None:

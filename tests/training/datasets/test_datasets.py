@@ -13,9 +13,9 @@ import pytest
 from models.card import AudioInput
 from tests.sounds import golden, write
 from training.datasets import CUSTOM, READERS, load_reader, read_dataset
-from training.datasets.ballroom import INDEX
+from training.datasets.published.ballroom import INDEX
 from training.datasets.folds import assign_parts, count_folds
-from training.datasets.gtzan import GENRES, PART_LISTS
+from training.datasets.published.gtzan import GENRES, PART_LISTS
 from training.datasets.prepared import TaskData, prepare_task
 from training.errors import BadDataset
 
