@@ -27,6 +27,8 @@ READERS: dict[str, tuple[str, str]] = {
     "gtzan": ("gtzan", "read"),
     "gtzan-fault-filtered": ("gtzan", "read_fault_filtered"),
     "gtzan-mini": ("gtzan", "read_mini"),
+    "mood-cluster": ("mood", "read_clusters"),
+    "mood-quadrant": ("mood", "read_quadrants"),
 }
 # `own` is the former name of `custom`.
 CUSTOM = ("custom", "own")

@@ -33,6 +33,8 @@ class TaskFacts(BaseModel):
     labels: tuple[str, ...]
     split: str
     data: tuple[Data, ...]
+    # Not written if there are none, so that the file of a set without groups is unchanged.
+    groups: dict[str, tuple[str, ...]] = Field(default={}, exclude_if=lambda groups: not groups)
 
 
 @dataclass(frozen=True)

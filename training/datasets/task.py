@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # the command line needs `Kind` alone, and neither pandas nor pydantic
@@ -30,6 +31,8 @@ class Task:
     split : how the tracks are divided, in words, for reports and cards
     data : name, use and licence that a model trained on the set has to state
     missing : files that the set lists and the folder lacks
+    groups : name of a group → the labels whose probabilities are added, for example valence:
+        happy, calm; for the card
     """
 
     name: str
@@ -40,3 +43,4 @@ class Task:
     split: str
     data: tuple[Data, ...]
     missing: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
