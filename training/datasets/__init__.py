@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Name -> module and function. The module is imported when its data set is read: the command line
 # lists the names, and pandas alone takes half a second.
 READERS: dict[str, tuple[str, str]] = {
+    "artist-tags": ("artist_tags", "read"),
     "dcase2016": ("dcase2016", "read"),
     "emomusic-arousal": ("emomusic", "read_arousal"),
     "emomusic-genre": ("emomusic", "read_genre"),

@@ -45,7 +45,7 @@ class Result(BaseModel):
 
     @property
     def measure(self) -> float:
-        """The metric that tasks of this kind are compared by: accuracy or r²."""
+        """The metric that tasks of this kind are compared by: see `MEASURE`."""
         return self.metrics[MEASURE[self.kind]]
 
 

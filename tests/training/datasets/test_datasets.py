@@ -38,6 +38,7 @@ SONGS_INFO = (
 )
 RATINGS = "song_id,mean_arousal,std_arousal,mean_valence,std_valence\n"
 WHERE = {
+    "artist-tags": "mood-recordings/tracks.csv",
     "dcase2016": "meta.txt",
     "emotify-gems": "tracks.csv",
     "emotify-genre": "tracks.csv",
