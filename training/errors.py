@@ -69,6 +69,17 @@ class OtherRun(TrainingError):
         )
 
 
+class MixedResults(TrainingError):
+    """Raised if a folder holds results of one task that were measured on other folds."""
+
+    def __init__(self, folder: Path, task: str, fold: int, method: str, other: str) -> None:
+        super().__init__(
+            f"{folder} holds runs of {task} with other tracks or labels in fold {fold} ({method} "
+            f"and {other}): the data set was read again since; delete the older runs, and run "
+            "their methods again"
+        )
+
+
 class BadManifest(TrainingError):
     """Raised if a track manifest cannot be read or lacks a column."""
 

@@ -21,7 +21,9 @@ def split_by_artist(
 ) -> pd.DataFrame:
     """Assign artists to folds; one fold is the test part, a share of the others validation.
 
-    No artist's audio or listeners are in two parts.
+    No artist's audio or listeners are in two parts. The folds are a shuffle of these artists; the
+    next encoder's are to be those of `training.datasets.folds.deal_fold`, in which an artist has
+    one fold in every data set.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Name -> module and function. The module is imported when its data set is read: the command line
 # lists the names, and pandas alone takes half a second.
 READERS: dict[str, tuple[str, str]] = {
+    "artist-tags": ("artist_tags", "read"),
     "dcase2016": ("dcase2016", "read"),
     "emomusic-arousal": ("emomusic", "read_arousal"),
     "emomusic-genre": ("emomusic", "read_genre"),
@@ -27,6 +28,8 @@ READERS: dict[str, tuple[str, str]] = {
     "gtzan": ("gtzan", "read"),
     "gtzan-fault-filtered": ("gtzan", "read_fault_filtered"),
     "gtzan-mini": ("gtzan", "read_mini"),
+    "mood-cluster": ("mood", "read_clusters"),
+    "mood-quadrant": ("mood", "read_quadrants"),
 }
 # `own` is the former name of `custom`.
 CUSTOM = ("custom", "own")
@@ -40,7 +43,7 @@ class Reader(Protocol):
 def load_reader(name: str) -> Reader:
     """The function that reads a published data set, one of `READERS`."""
     module, function = READERS[name]
-    return cast(Reader, getattr(import_module(f"training.datasets.{module}"), function))
+    return cast(Reader, getattr(import_module(f"training.datasets.published.{module}"), function))
 
 
 def check_request(name: str, labels: Path | None, task: str | None, licence: str) -> None:

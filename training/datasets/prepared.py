@@ -33,6 +33,8 @@ class TaskFacts(BaseModel):
     labels: tuple[str, ...]
     split: str
     data: tuple[Data, ...]
+    # Not written if there are none, so that the file of a set without groups is unchanged.
+    groups: dict[str, tuple[str, ...]] = Field(default={}, exclude_if=lambda groups: not groups)
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,12 @@ class TaskData:
 
     @property
     def targets(self) -> NDArray[np.int64] | NDArray[np.float32]:
-        """Class indices, shape (n_tracks,), or regression values, shape (n_tracks, n_targets)."""
+        """Class indices, shape (n_tracks,), or float32, shape (n_tracks, n_targets).
+
+        The latter are regression values, or 1 and 0 for each label of a multilabel task.
+        """
         tracks, labels = self.prepared.tracks, list(self.facts.labels)
-        if self.facts.kind == "regression":
+        if self.facts.kind != "classification":
             return np.asarray(tracks[labels], np.float32)
         return np.array([labels.index(label) for label in tracks["label"]], np.int64)
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from training.datasets.folds import assign_folds
+from training.datasets.artist_key import artist_key
+from training.datasets.folds import N_FOLDS, assign_folds, deal_fold
 from training.errors import BadDataset
+
+ARTIST_FOLDS = "five folds by artist, the same for an artist in every set dealt so"
 
 
 def keep_present(tracks: pd.DataFrame, name: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -107,3 +110,25 @@ def add_folds(tracks: pd.DataFrame, n_folds: int, name: str) -> pd.DataFrame:
             f"folds need {n_folds} or more; complete the folder",
         )
     return tracks.assign(fold=assign_folds(tracks, n_folds))
+
+
+def add_artist_folds(tracks: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The tracks with the key of their `artist`, and `fold`, by the deal of all artists.
+
+    A track of an unknown artist is dealt by its id.
+
+    Raises
+    ------
+    BadDataset
+        Where a fold is left without tracks.
+    """
+    artists = tracks["artist"].map(artist_key)
+    folds = artists.where(artists != "", "track " + tracks["track_id"]).map(deal_fold)
+    empty = [str(fold) for fold in range(N_FOLDS) if not (folds == fold).any()]
+    if empty:
+        raise BadDataset(
+            name,
+            f"no artist of the {len(tracks)} tracks with an audio file is dealt to the fold "
+            f"{', '.join(empty)} of {N_FOLDS}; complete the folder",
+        )
+    return tracks.assign(artist=artists, fold=folds)

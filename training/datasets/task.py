@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # the command line needs `Kind` alone, and neither pandas nor pydantic
@@ -10,7 +11,8 @@ if TYPE_CHECKING:  # the command line needs `Kind` alone, and neither pandas nor
 
     from models.card import Data
 
-Kind = Literal["classification", "regression"]
+# With `multilabel`, each label has an answer of its own: yes, 1, or no, 0.
+Kind = Literal["classification", "regression", "multilabel"]
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,16 @@ class Task:
     name : data set and question, `emotify-genre`; results are filed under this name
     card_task : the question alone, `genre`: the `task` of a model's card, as in
         `POST /classify/genre`
-    labels : the classes, or the names of the regression targets
+    labels : the classes or labels, or the names of the regression targets
     tracks : one row per track whose audio file exists, with `track_id`, `path`, `artist` (or
         another group that must not be split between parts; empty where unknown), `label` or one
-        column per target, and the set's own split if it has one: `fold` (0, 1, …) or `part`
-        (train, validation, test)
+        column per target (of a multilabel task, per label), and the set's own split if it has one:
+        `fold` (0, 1, …) or `part` (train, validation, test)
     split : how the tracks are divided, in words, for reports and cards
     data : name, use and licence that a model trained on the set has to state
     missing : files that the set lists and the folder lacks
+    groups : name of a group → the labels whose probabilities are added, for example valence:
+        happy, calm; for the card
     """
 
     name: str
@@ -40,3 +44,4 @@ class Task:
     split: str
     data: tuple[Data, ...]
     missing: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -81,6 +81,7 @@ def write_bundle(
     audio: AudioInput,
     architecture: str | None,
     names: tuple[str, ...] = (),
+    groups: Mapping[str, tuple[str, ...]] = {},
     meanings: Mapping[str, str] = {},
     head: CheckedHead | None = None,
     default: bool = True,
@@ -93,6 +94,7 @@ def write_bundle(
     outputs : name → dimension, in the graph's order
     architecture : name of the encoder in the registry; None where the card states none
     names : labels of a classifier or of an encoder's tags, or targets of a regressor
+    groups : name of a group → labels of a classifier whose probabilities are added
     meanings : of outputs, where they differ from the usual ones
     head : graph that the service runs instead of `graph` if the encoder is loaded
     default : whether the service loads the bundle at the start, not on its first use
@@ -117,6 +119,7 @@ def write_bundle(
         architecture=None if architecture == DEFAULT_ENCODER else architecture,
         default=default,
         labels=names if kind != "regressor" else (),
+        groups=dict(groups),
         targets=names if kind == "regressor" else (),
         audio=audio,
         input=TensorCard(

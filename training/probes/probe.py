@@ -194,6 +194,7 @@ def _write(
         kind="classifier" if fitted.is_classifier else "regressor",
         task=facts.card_task,
         names=facts.labels,
+        groups=facts.groups,
         head=CheckedHead(checked, encoder, plan.settings.source),
         audio=encoder.card.audio,
         architecture=encoder.card.architecture,

@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, r2_score
+from sklearn.metrics import average_precision_score, f1_score, r2_score, roc_auc_score
 
 from models.card import Scalar
 from training.datasets.prepared import TaskData
 from training.datasets.task import Kind
+from training.errors import BadDataset
 from training.transfer.results import Cell, Result, write_result
+
+# Of a label's ranking, fewer tracks with it, or without it, say nothing.
+MIN_LABEL_TRACKS = 5
 
 
 @dataclass(frozen=True)
@@ -91,11 +95,15 @@ def held_out(data: TaskData, fold: int) -> tuple[tuple[str, ...], NDArray[Any]]:
 def score(
     kind: Kind, targets: NDArray[np.int64 | np.float32], predicted: NDArray[np.int64 | np.float32]
 ) -> dict[str, float]:
-    """`accuracy` and `macro_f1` of classes; `r2` of values, averaged over the targets.
+    """Metrics of the predictions for a kind of task, by scikit-learn.
+
+    `accuracy` and `macro_f1` of classes; `r2` of values, averaged over the targets;
+    `mean_average_precision` and `macro_roc_auc` of several labels.
 
     Parameters
     ----------
-    targets, predicted : int, shape (n_tracks,), or float, shape (n_tracks, n_targets)
+    targets, predicted : int, shape (n_tracks,), or float, shape (n_tracks, n_targets); for
+        several labels the targets are 0 and 1, and any score that grows with the probability ranks
 
     r² is 1 - residual / total sum of squares on these tracks: 0 for predicting their mean.
     """
@@ -104,4 +112,30 @@ def score(
             "accuracy": float((targets == predicted).mean()),
             "macro_f1": float(f1_score(targets, predicted, average="macro", zero_division=0)),
         }
+    if kind == "multilabel":
+        return _score_labels(targets, predicted)
     return {"r2": float(r2_score(targets, predicted))}
+
+
+def _score_labels(targets: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float]:
+    """Means over the labels that enough tracks have, and enough have not; their number too.
+
+    Raises
+    ------
+    BadDataset
+        Where there is no such label.
+    """
+    positives = targets.sum(0)
+    judged = np.minimum(positives, len(targets) - positives) >= MIN_LABEL_TRACKS
+    if not judged.any():
+        raise BadDataset(
+            f"of {len(targets)} test tracks",
+            f"no label is on {MIN_LABEL_TRACKS} of the tracks or more and absent from as many; use "
+            "more tracks, or more frequent labels",
+        )
+    kept = targets[:, judged], predicted[:, judged]
+    return {
+        "mean_average_precision": float(average_precision_score(*kept, average="macro")),
+        "macro_roc_auc": float(roc_auc_score(*kept, average="macro")),
+        "judged_labels": float(judged.sum()),
+    }

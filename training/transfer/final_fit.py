@@ -153,6 +153,7 @@ def _write(
         audio=encoder.audio,
         architecture=name_of(encoder),
         names=data.facts.labels,
+        groups=data.facts.groups,
         head=head,
         card_version=card_version,
     )

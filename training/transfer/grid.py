@@ -19,6 +19,7 @@ from models.card import Card, Scalar
 from training.datasets.prepared import TaskData
 from training.errors import (
     BadCrop,
+    BadDataset,
     BadFold,
     BadTransfer,
     OtherAudio,
@@ -75,8 +76,8 @@ def compare(
 
     Raises
     ------
-    BadFold, UnknownMethod, UnknownEncoder, BadTeacher, BadTransfer, OtherEncoder, OtherEmbedding,
-    OtherAudio, BadCrop, OtherRun
+    BadDataset, BadFold, UnknownMethod, UnknownEncoder, BadTeacher, BadTransfer, OtherEncoder,
+    OtherEmbedding, OtherAudio, BadCrop, OtherRun
     """
     data, source = TaskData.load(task), read(teacher)
     folder = out / data.facts.name
@@ -103,6 +104,12 @@ def compare(
 
 def _check(data: TaskData, source: Bundle, cells: list[Cell], settings: TransferSettings) -> None:
     """Refuse, before the first run, every cell that would fail later."""
+    if data.facts.kind == "multilabel":
+        raise BadDataset(
+            data.facts.name,
+            "its tracks have several labels each, and transfer methods and baselines are for "
+            "classification and regression; choose such a task",
+        )
     require_encoder(source, data)
     window_s = source.card.audio.window_s
     if settings.crop_s > window_s:

@@ -21,7 +21,11 @@ from training.transfer.results import Result, read_results
 from training.transfer.settings import BASELINES, MEASURE, METHODS
 from training.transfer.summary import calibration_error
 
-HEADING: dict[Kind, str] = {"classification": "accuracy", "regression": "r²"}
+HEADING: dict[Kind, str] = {
+    "classification": "accuracy",
+    "regression": "r²",
+    "multilabel": "mean average precision",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def report(results: Path, out: Path) -> str:
             best = best_method(of_task)
             draw_confusion(by_method(of_task)[best], out, task, best)
             sections.append(_calibration_table(task, of_task))
-        else:
+        elif of_task[0].kind == "regression":
             sections.append(_target_table(task, of_task))
     text = "\n\n".join(filter(None, sections)) + "\n"
     (out / "report.md").write_text(text)
@@ -195,7 +199,7 @@ def _comparison_table(runs: list[Result]) -> str:
         for task, group in groups.items():
             if found := against_base(group, method):
                 rows.append([method, task, *_comparison_cells(found, runs[0].kind)])
-    unit = "points" if runs[0].kind == "classification" else "r²"
+    unit = "points" if runs[0].kind == "classification" else HEADING[runs[0].kind]
     counts = ["p, folds", "folds", "p, pairs", "pairs", "better", "worse"]
     heading = ["− base", "task", f"difference, {unit} (95 %)", *counts]
     note = (

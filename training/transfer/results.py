@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.atomic_write import write_atomically
 from models.card import Scalar
 from training.datasets.task import Kind
-from training.errors import MissingInput
+from training.errors import MissingInput, MixedResults
 from training.transfer.settings import MEASURE
 
 
@@ -45,7 +45,7 @@ class Result(BaseModel):
 
     @property
     def measure(self) -> float:
-        """The metric that tasks of this kind are compared by: accuracy or r²."""
+        """The metric that tasks of this kind are compared by: see `MEASURE`."""
         return self.metrics[MEASURE[self.kind]]
 
 
@@ -78,10 +78,28 @@ def read_results(folder: Path) -> list[Result]:
     ------
     MissingInput
         Where there is none.
+    MixedResults
+        Where runs of one task held out other tracks as the same fold.
     """
     results = [
         Result.model_validate_json(path.read_bytes()) for path in folder.rglob("*-w*-f*-s*.json")
     ]
     if not results:
         raise MissingInput(folder, "tasteprint-train compare")
+    _refuse_mixed(results, folder)
     return sorted(results, key=lambda run: (run.task, run.method, run.width, run.fold, run.seed))
+
+
+def _refuse_mixed(results: list[Result], folder: Path) -> None:
+    """Runs of one task are of one division into folds; others are of an earlier version of it."""
+    first: dict[tuple[str, int], Result] = {}
+    for run in results:
+        known = first.setdefault((run.task, run.fold), run)
+        if (known.tracks, known.targets) != (run.tracks, run.targets):
+            raise MixedResults(folder, run.task, run.fold, known.method, run.method)
+    fold_of: dict[tuple[str, str], Result] = {}
+    for run in first.values():
+        for track in run.tracks:
+            known = fold_of.setdefault((run.task, track), run)
+            if known.fold != run.fold:
+                raise MixedResults(folder, run.task, run.fold, known.method, run.method)

@@ -30,7 +30,11 @@ BASELINES: dict[str, BaselineInput] = {
     "linear on features": "features",
 }
 # What results are compared by, of each kind of task.
-MEASURE: dict[Kind, str] = {"classification": "accuracy", "regression": "r2"}
+MEASURE: dict[Kind, str] = {
+    "classification": "accuracy",
+    "regression": "r2",
+    "multilabel": "mean_average_precision",
+}
 # `fix` trains the output layer alone, a convex problem: full-batch steps converge quickly.
 LAYER_LEARNING_RATE, LAYER_EPOCHS, LAYER_PATIENCE = 1e-2, 5000, 200
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import pytest
 from models.card import AudioInput
 from tests.sounds import golden, write
 from training.datasets import CUSTOM, READERS, load_reader, read_dataset
-from training.datasets.ballroom import INDEX
 from training.datasets.folds import assign_parts, count_folds
-from training.datasets.gtzan import GENRES, PART_LISTS
-from training.datasets.prepared import TaskData, prepare_task
+from training.datasets.prepared import TASK, TaskData, prepare_task
+from training.datasets.published.ballroom import INDEX
+from training.datasets.published.gtzan import GENRES, PART_LISTS
 from training.errors import BadDataset
 
 # The two header rows of FMA's tracks.csv, whole.
@@ -37,6 +38,7 @@ SONGS_INFO = (
 )
 RATINGS = "song_id,mean_arousal,std_arousal,mean_valence,std_valence\n"
 WHERE = {
+    "artist-tags": "mood-recordings/tracks.csv",
     "dcase2016": "meta.txt",
     "emotify-gems": "tracks.csv",
     "emotify-genre": "tracks.csv",
@@ -47,6 +49,8 @@ WHERE = {
     "gtzan": "genres/blues",
     "gtzan-fault-filtered": "train_filtered.txt",
     "gtzan-mini": "tracks.csv",
+    "mood-cluster": "tracks.csv",
+    "mood-quadrant": "tracks.csv",
     "own": "a folder for each class",
     "custom": "a folder for each class",
     "emomusic-arousal": "annotations/static_annotations.csv",
@@ -251,3 +255,12 @@ def test_a_prepared_data_set_is_loaded_as_it_was_read(emomusic: Path) -> None:
     assert data.targets[:, 0].tolist() == pytest.approx(kept["arousal"].tolist())
     assert data.parts(0).tolist().count("test") == 2
     assert data.waveforms(data.rows[0]).shape == (1, 8000)
+    assert "groups" not in (emomusic / "out" / TASK).read_text()
+
+
+def test_groups_of_labels_are_kept_with_a_prepared_data_set(emomusic: Path) -> None:
+    audio = AudioInput(sample_rate=8000, window_s=1.0, short_audio="repeat", min_audio_s=0.1)
+    groups = {"rooted": ("Blues", "Folk"), "slow": ("Blues",)}
+    task = replace(load_reader("emomusic-genre")(emomusic), groups=groups)
+    list(prepare_task(task, emomusic / "out", audio))
+    assert TaskData.load(emomusic / "out").facts.groups == groups

@@ -215,7 +215,7 @@ def test_options_of_custom_data_are_refused_for_published_sets(songs: Path) -> N
         read_dataset("custom", songs, task="a/b")
     with pytest.raises(BadDataset, match="these options are for `custom`"):
         read_dataset("gtzan", songs, task="mood")
-    with pytest.raises(BadDataset, match="unknown data set; choose custom, dcase2016"):
+    with pytest.raises(BadDataset, match="unknown data set; choose custom, artist-tags"):
         read_dataset("gtzam", songs)
 
 

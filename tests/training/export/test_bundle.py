@@ -17,7 +17,9 @@ from models.card import Provenance
 from models.errors import BundleError
 from tests.bundles import write_bundle
 from training.errors import ParityFailed
+from training.export import bundle as writer
 from training.export.estimator import export_encoder
+from training.export.parity import CheckedGraph
 from training.export.reload import load_network_from_bundle
 from training.export.torch_to_onnx import check_parity, to_onnx
 from training.networks.cf_estimator import CFEstimator
@@ -107,3 +109,23 @@ def test_the_bundle_written_is_one_that_is_accepted(
     assert again.digest == written.digest
     assert again.card.output_shape("features") == (32,)
     assert json.loads((tmp_path / "model" / "card.json").read_text())["kind"] == "encoder"
+
+
+@pytest.mark.parametrize("groups", [{}, {"bright": ("high", "middle"), "dull": ("low",)}])
+def test_groups_of_labels_are_in_the_card(
+    groups: dict[str, tuple[str, ...]], graph: bytes, tmp_path: Path
+) -> None:
+    written, _ = writer.write_bundle(
+        tmp_path / "pitch",
+        CheckedGraph(graph, {}),
+        {"probabilities": 3, "embedding": 40, "features": 32},
+        PROVENANCE,
+        kind="classifier",
+        task="pitch",
+        audio=CFEstimator.audio,
+        architecture=None,
+        names=("high", "low", "middle"),
+        groups=groups,
+    )
+    assert bundle.read(written.folder).card.groups == groups
+    assert ("groups" in (written.folder / "card.json").read_text()) == bool(groups)

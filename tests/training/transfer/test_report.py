@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import ttest_rel
 from sklearn.metrics import r2_score
 
-from training.errors import MissingInput
+from training.errors import MissingInput, MixedResults
 from training.transfer.evaluation import score
 from training.transfer.figure import confusion
 from training.transfer.report import against_base, on_common_folds, r2_by_target, report
@@ -92,6 +92,26 @@ def test_the_difference_is_over_pairs_of_fold_and_seed(results: Path) -> None:
 def test_methods_are_compared_on_the_folds_that_all_methods_ran(results: Path) -> None:
     runs = on_common_folds(read_results(results))
     assert {run.fold for run in runs if run.method == "majority or mean"} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("fold", "change"),
+    [
+        (0, {"tracks": tuple(f"other-{clip}" for clip in range(12))}),
+        (0, {"targets": [0] * 12}),
+        (4, {"tracks": tuple(f"0-{clip}" for clip in range(12))}),  # fold 0 was these
+    ],
+)
+def test_runs_of_another_division_into_folds_are_not_mixed_in(
+    fold: int, change: dict[str, object], results: Path, tmp_path: Path
+) -> None:
+    stale = result("init", fold, 0, 4).model_copy(update=change)
+    # Another task may hold out what it likes.
+    write_result(results / "init-w32-f0-s0.json", stale.model_copy(update={"task": "digits"}))
+    assert len(read_results(results)) > 1
+    write_result(results / "init-w32-f0-s0.json", stale)
+    with pytest.raises(MixedResults, match=r"runs of letters with other tracks or labels in fold"):
+        report(results, tmp_path / "report")
 
 
 def test_the_table_has_mean_deviation_and_number_of_runs(results: Path, tmp_path: Path) -> None:

@@ -13,7 +13,13 @@ from pathlib import Path
 import pandas as pd
 
 from models.card import Data
-from training.datasets.tables import find_by_stem, keep_present, read_table
+from training.datasets.tables import (
+    ARTIST_FOLDS,
+    add_artist_folds,
+    find_by_stem,
+    keep_present,
+    read_table,
+)
 from training.datasets.task import Kind, Task
 
 GEMS = (
@@ -28,7 +34,6 @@ GEMS = (
     "sadness",
 )
 LICENCE = "recordings from Magnatune, CC BY-NC-SA; cite Aljanaki et al. 2016"
-SPLIT = "five folds by artist, none on two sides"
 
 
 def read_genre(folder: Path) -> Task:
@@ -58,4 +63,5 @@ def _make_task(
     if kind == "regression":
         present = present.astype(dict.fromkeys(labels, float))
     data = (Data(name="Emotify", use="audio and labels", licence=LICENCE),)
-    return Task(name, card_task, kind, labels, present, SPLIT, data, missing)
+    tracks = add_artist_folds(present, name)
+    return Task(name, card_task, kind, labels, tracks, ARTIST_FOLDS, data, missing)
