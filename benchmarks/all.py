@@ -10,12 +10,14 @@ from benchmarks.embed import EMBED
 from benchmarks.gpu import GPU
 from benchmarks.latency import LATENCY
 from benchmarks.overload import OVERLOAD, OVERLOAD_LONG
+from benchmarks.patches import PATCHES
 from benchmarks.result import Benchmark
 from benchmarks.rivals import RIVALS
 from benchmarks.start import START
 
 BENCHMARKS: tuple[Benchmark, ...] = (
     DECODE,
+    PATCHES,
     EMBED,
     BUNDLES,
     CACHED,

@@ -38,7 +38,7 @@ def measure(plan: Plan) -> Figures:
         return {"rows": []}
     ort.preload_dlls()
     bundle = read(BUNDLE)
-    n_samples = bundle.card.audio.window_samples
+    n_samples = bundle.card.audio.input_samples
     rows, together = [], []
     for graph in bundle.card.graphs:
         if graph.precision in PRECISIONS:

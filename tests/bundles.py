@@ -47,7 +47,7 @@ def graph_bytes(
     limit : the mean level above which the outputs are NaN; noise of ±0.5 has 0.25
     adds : what a task model has on top, and from which of the outputs: see `head_bytes`
     """
-    window = audio.window_samples
+    window = audio.input_samples
     nodes, constants = [helper.make_node("Abs", ["waveform"], ["level"])], []
     for name in dict.fromkeys((*outputs, *(_output_names(adds[1]) if adds else ()))):
         size = _size(name)
@@ -221,7 +221,7 @@ def _card(
         kind="encoder",
         task="levels",
         audio=audio,
-        input=Tensor(name="waveform", shape=(audio.window_samples,), meaning="mono audio"),
+        input=Tensor(name="waveform", shape=(audio.input_samples,), meaning="mono audio"),
         outputs=tuple(
             Tensor(name=output, shape=(size,), meaning="levels")
             for output, size in (sizes or SIZES).items()

@@ -42,6 +42,9 @@ MIN_VORBIS_SAMPLES = 16 * GRAPH_BLOCK_SAMPLES
 # The graph reopens the file for each window. A file that takes a hundred times as long to open as
 # usual is opened only once, without a graph.
 MAX_GRAPH_OPEN_S = 0.1
+# Shorter reads are decoded frame by frame: opening the graph, and the blocks that it decodes beyond
+# them, take longer than it saves. Not in WebM, whose times are too coarse to place single frames.
+MIN_GRAPH_READ_S = 5.0
 
 
 class FfmpegReader:
@@ -150,10 +153,16 @@ class FfmpegReader:
         if count <= 0:
             return np.zeros(0, np.float32)
         from_s = start / self.sample_rate - PREROLL_S
-        detects_gaps = self.codec != VORBIS or count >= MIN_VORBIS_SAMPLES
-        source = self._source if detects_gaps else None
+        source = self._source if self._prefers_graph(count) else None
         mono = source.read(start, count, from_s=from_s) if source else None
         return self._read_by_frames(start, count, from_s) if mono is None else mono
+
+    def _prefers_graph(self, count: int) -> bool:
+        """Whether the graph decodes a read of `count` samples faster and detects its gaps."""
+        if self.codec == VORBIS and count < MIN_VORBIS_SAMPLES:
+            return False
+        is_coarse = self._time_base * self.sample_rate > 1
+        return is_coarse or count >= MIN_GRAPH_READ_S * self.sample_rate
 
     def _read_by_frames(self, start: int, count: int, from_s: float) -> Samples:
         """As `read`, but tolerates gaps and damage: missing samples are zero."""

@@ -3,7 +3,7 @@
 Training and service both read audio through this module, so that they get the same samples. WAV,
 AIFF and FLAC are read by libsndfile; MP3, Ogg, and formats that libsndfile cannot open (AAC in MP4
 or ADTS, WebM, ALAC, WMA), by FFmpeg's libraries, restricted to those containers and to local files.
-Only the chosen windows are decoded.
+Only the chosen windows are decoded, and of a model with patches only those.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import soxr
 from models.audio.ffmpeg import FfmpegReader
 from models.audio.libsndfile import SndfileReader
 from models.audio.mp3 import Mp3Reader
+from models.audio.spans import Span, patch_spans, window_span
 from models.audio.window_choice import Samples, WindowChoice, repeat_to_length, window_starts
 from models.card import AudioInput
 from models.errors import AudioTooShort, NotFinite, SilentAudio, UnsupportedLayout
@@ -27,8 +28,6 @@ MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
 MAX_CHANNELS = 8
 # -80 dBFS: below, a 16-bit recording holds only dither.
 SILENCE_PEAK = 1e-4
-# Read on both sides of a window, so that the resampler's edge effects fall outside of it.
-MARGIN_S = 0.02
 EVERY = slice(None)
 
 
@@ -63,7 +62,7 @@ class Windows:
     Attributes
     ----------
     starts_s : start of each window in seconds
-    samples : float32, shape (len(starts_s), window_samples), in [-1, 1]
+    samples : float32, shape (len(starts_s), input_samples), in [-1, 1]
     n_chosen : number of chosen windows in the whole audio
     silent_peak : highest peak of the silent windows, as a share of full scale
     """
@@ -168,27 +167,49 @@ def decode_windows(
     return Windows(
         info=info,
         starts_s=tuple(starts_s),
-        samples=samples.reshape(-1, audio.window_samples),
+        samples=samples.reshape(-1, audio.input_samples),
         n_chosen=len(chosen),
         silent_peak=silent_peak,
     )
 
 
 def _read_window(reader: AudioReader, audio: AudioInput, start_s: float) -> Samples:
-    """The window at `start_s`, shape (window_samples,)."""
-    start = round(start_s * reader.sample_rate)
-    count = round(audio.window_s * reader.sample_rate)
-    margin = round(MARGIN_S * reader.sample_rate)
-    before = min(margin, start)
-    mono = reader.read(start - before, before + count + margin)
-    if mono.size <= before:
-        raise AudioTooShort("the window has no samples", value=0, limit=1)
-    _check_finite(mono)
-    _check_level(mono[before : before + count])
-    skip = round(before * audio.sample_rate / reader.sample_rate)
-    window = resample(mono, reader.sample_rate, audio.sample_rate)[skip:]
-    _check_finite(window)  # the resampler overflows on samples near the largest float32
-    return np.clip(repeat_to_length(window, audio.window_samples), -1.0, 1.0)
+    """The model's input from the window at `start_s`, shape (input_samples,)."""
+    spans = patch_spans(audio, start_s, reader.sample_rate, reader.n_samples)
+    if spans:
+        heard = _read_spans(reader, audio, spans)
+    else:
+        window = window_span(audio, start_s, reader.sample_rate)
+        heard = _read_spans(reader, audio, (window,))
+        if audio.patches is not None:
+            heard = _cut_patches(heard, audio)
+            _check_level(_peak(heard))
+    return np.clip(heard, -1.0, 1.0)
+
+
+def _read_spans(reader: AudioReader, audio: AudioInput, spans: tuple[Span, ...]) -> Samples:
+    """Read and resample spans, one after another; an error if all are silent."""
+    parts: list[Samples] = []
+    peaks: list[float] = []
+    for span in spans:
+        mono = reader.read(span.start, span.count)
+        if mono.size <= span.heard.start:
+            raise AudioTooShort("the window has no samples", value=0, limit=1)
+        _check_finite(mono)
+        peaks.append(_peak(mono[span.heard]))
+        part = resample(mono, reader.sample_rate, audio.sample_rate)[span.skip :]
+        _check_finite(part)  # the resampler overflows on samples near the largest float32
+        parts.append(repeat_to_length(part, span.length))
+    _check_level(max(peaks))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _cut_patches(window: Samples, audio: AudioInput) -> Samples:
+    """The patches of a window, one after another; (window_samples,) -> (input_samples,)."""
+    length = audio.patch_samples
+    # By rounding, the last patch may end a sample after the window.
+    window = repeat_to_length(window, max(window.size, audio.patch_starts[-1] + length))
+    return np.concatenate([window[start : start + length] for start in audio.patch_starts])
 
 
 def _check_finite(mono: Samples) -> None:
@@ -197,8 +218,11 @@ def _check_finite(mono: Samples) -> None:
         raise NotFinite("the audio has samples that are NaN, infinite or far too large")
 
 
-def _check_level(mono: Samples) -> None:
-    peak = float(max(-mono.min(), mono.max()))
+def _peak(mono: Samples) -> float:
+    return float(max(-mono.min(), mono.max()))
+
+
+def _check_level(peak: float) -> None:
     if peak < SILENCE_PEAK:
         raise silent_error(peak)
 

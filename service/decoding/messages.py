@@ -33,7 +33,7 @@ class DecodeRequest(Message):
 
 
 class DecodeResponse(Message):
-    """Response: the samples file holds float32, shape (len(starts_s), window_samples)."""
+    """Response: the samples file holds float32, shape (len(starts_s), input_samples)."""
 
     codec: str
     sample_rate: int

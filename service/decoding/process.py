@@ -59,7 +59,7 @@ def main() -> None:
 
 def max_file_bytes(request: DecodeRequest) -> int:
     """Bytes that a request may write to one file: samples, or MP3 frames cut out of the upload."""
-    sample_bytes = 4 * request.count * request.audio.window_samples
+    sample_bytes = 4 * request.count * request.audio.input_samples
     try:
         return max(sample_bytes, Path(request.path).stat().st_size + MAX_PREFIX_BYTES)
     except OSError:  # the upload was closed: its client disconnected

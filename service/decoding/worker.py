@@ -149,7 +149,7 @@ class DecoderWorker:
         )
 
     async def _collect(self, response: DecodeResponse, request: DecodeRequest) -> Windows:
-        shape = (len(response.starts_s), request.audio.window_samples)
+        shape = (len(response.starts_s), request.audio.input_samples)
         # A process that parses hostile files is not trusted.
         if shape[0] > request.count or response.n_chosen > request.max_windows:
             raise DecoderLost(

@@ -27,7 +27,7 @@ class QueuedWindow:
 
     Attributes
     ----------
-    window : a waveform (window_samples,), or for a head its input (dim,)
+    window : a waveform (input_samples,), or for a head its input (dim,)
     queued_at : on the clock of `time.perf_counter`
     was_retried : whether a worker failed on the window and it was queued again
     """

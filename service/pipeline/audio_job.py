@@ -225,11 +225,7 @@ class AudioJob:
             names += model.level_names
         return CachedAnswer(
             outputs={name: _mean(outputs.rows, name) for name in names},
-            window=WindowUsed(
-                starts=[round(start_s, 6) for start_s in outputs.windows.starts_s],
-                seconds=model.card.audio.window_s,
-                how=self._choice.mode,
-            ),
+            window=WindowUsed.of(model.card.audio, outputs.windows.starts_s, self._choice.mode),
             audio=AudioHeard(
                 sha256=self._sha256,
                 duration=round(info.duration_s, 6),

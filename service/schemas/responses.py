@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.card import Card, Kind, Precision
+from models.card import AudioInput, Card, Kind, Precision
 
 Vector = list[float]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -39,6 +40,16 @@ class ModelUsed(Answer):
     )
 
 
+class PatchesUsed(Answer):
+    """The parts of each window that the model was run on, and that alone were decoded."""
+
+    starts: list[float] = Field(
+        description="Start of each patch in seconds from the start of its window.",
+        examples=[[3.5, 13.5, 23.5]],
+    )
+    seconds: float = Field(description="Length of a patch.", examples=[3.0])
+
+
 class WindowUsed(Answer):
     """The windows of audio that the model was run on."""
 
@@ -49,6 +60,20 @@ class WindowUsed(Answer):
         description="Length of a window; shorter audio is repeated to this length."
     )
     how: str = Field(description="`middle`, `start`, `all` (the mean of the windows), or `offset`.")
+    patches: PatchesUsed | None = Field(
+        default=None, description="Left out for a model that was run on whole windows."
+    )
+
+    @classmethod
+    def of(cls, audio: AudioInput, starts_s: Iterable[float], how: str) -> Self:
+        """The windows at `starts_s` of a model with that audio input."""
+        patches = None
+        if audio.patches is not None:
+            patches = PatchesUsed(
+                starts=list(audio.patches.starts_s), seconds=audio.patches.seconds
+            )
+        starts = [round(start_s, 6) for start_s in starts_s]
+        return cls(starts=starts, seconds=audio.window_s, how=how, patches=patches)
 
 
 class AudioHeard(Answer):

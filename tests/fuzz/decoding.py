@@ -15,7 +15,7 @@ import numpy as np
 
 from models import errors as audio_errors
 from models.audio.windows import Windows
-from models.card import AudioInput
+from models.card import AudioInput, Patches
 from models.errors import AudioError, TasteprintError
 from service import errors
 from service.decoding.memfd import UploadMemfd
@@ -24,7 +24,12 @@ from tests.fuzz.mutate import Mutant
 from tests.running import decoders_of, resident_bytes
 
 AUDIO = AudioInput(sample_rate=16_000, window_s=1.0, short_audio="repeat", min_audio_s=0.1)
+PATCHED = AUDIO.model_copy(
+    update={"patches": Patches(seconds=0.15, starts_s=(0.05, 0.45, 0.8))},
+)
 WINDOWS = ("middle", "start", "all", "0.5")
+# Every fifth mutant is decoded by its patches, so with each of the windows in turn.
+PATCHED_EVERY = 5
 # What a mutant may come to; anything else is a fault of the service.
 KNOWN = {"ok"} | {
     name
@@ -112,20 +117,21 @@ async def judge(
 
 
 async def _outcome(pool: DecodePool, path: Path, number: int, findings: Findings) -> str:
+    audio = AUDIO if number % PATCHED_EVERY else PATCHED
     try:
-        windows = await pool.decode(path, AUDIO, WINDOWS[number % len(WINDOWS)])
+        windows = await pool.decode(path, audio, WINDOWS[number % len(WINDOWS)])
     except TasteprintError as error:
         if found := UNSAID.search(error.detail):
             findings.unsaid.setdefault(found[1], []).append(number)
         return type(error).__name__
     except Exception as error:
         return f"unknown: {type(error).__name__}"
-    return "ok" if _holds(windows) else "unknown: samples that are none"
+    return "ok" if _holds(windows, audio) else "unknown: samples that are none"
 
 
-def _holds(windows: Windows) -> bool:
+def _holds(windows: Windows, audio: AudioInput) -> bool:
     samples = windows.samples
-    shape_holds = samples.shape == (len(windows.starts_s), AUDIO.window_samples)
+    shape_holds = samples.shape == (len(windows.starts_s), audio.input_samples)
     return shape_holds and bool(np.isfinite(samples).all()) and float(np.abs(samples).max()) <= 1
 
 

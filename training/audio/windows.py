@@ -36,7 +36,7 @@ class Prepared:
 
     Attributes
     ----------
-    windows : int16, shape (n_rows, window_samples), memory-mapped
+    windows : int16, shape (n_rows, input_samples), memory-mapped
     tracks : one row per usable window: the manifest's columns and `row` (into `windows`),
         `duration_s`, `codec`, `cut` and `padded`
     audio : sample rate and length of the windows
@@ -57,14 +57,14 @@ class Prepared:
         return cls(windows, tracks, AudioInput.model_validate(source["audio"]))
 
     def waveforms(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Float windows in [-1, 1], shape (len(rows), window_samples)."""
+        """Float windows in [-1, 1], shape (len(rows), input_samples)."""
         return np.asarray(self.windows[rows], np.float32) / np.float32(FULL_SCALE)
 
 
 def prepare(
     manifest: pd.DataFrame, out: Path, audio: AudioInput, *, workers: int = 2
 ) -> Generator[dict[str, Any]]:
-    """Decode the middle window of each track; tracks of an earlier run are skipped.
+    """Decode the middle window of each track, or its patches; tracks of an earlier run are skipped.
 
     Yields
     ------
@@ -145,9 +145,9 @@ def _open(
     listing = "\n".join(manifest["track_id"])
     source = {
         "manifest_sha256": hashlib.sha256(listing.encode()).hexdigest(),
-        "audio": audio.model_dump(),
+        "audio": audio.model_dump(mode="json"),
     }
-    shape = (len(manifest), audio.window_samples)
+    shape = (len(manifest), audio.input_samples)
     if (out / SOURCE).exists():
         if json.loads((out / SOURCE).read_text()) != source:
             raise OtherManifest(out)

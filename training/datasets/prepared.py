@@ -65,7 +65,7 @@ class TaskData:
         return np.asarray(self.prepared.tracks["row"], np.int64)
 
     def waveforms(self, row: int) -> NDArray[np.float32]:
-        """One window as a batch, shape (1, window_samples)."""
+        """One window as a batch, shape (1, input_samples)."""
         return self.prepared.waveforms(np.array([row]))
 
     @property

@@ -125,7 +125,7 @@ def write_bundle(
         input=TensorCard(
             name="waveform",
             shape=(audio.input_samples,),
-            meaning=f"mono audio in [-1, 1] at {audio.sample_rate} Hz",
+            meaning=_input_meaning(audio),
         ),
         outputs=tuple(
             TensorCard(name=name, shape=(size,), meaning=known[name])
@@ -140,6 +140,11 @@ def write_bundle(
         files[HEAD_FILE] = head.graph.content
         errors |= {f"head: {name}": error for name, error in head.graph.errors.items()}
     return bundle.write(folder, card, files), errors
+
+
+def _input_meaning(audio: AudioInput) -> str:
+    meaning = f"mono audio in [-1, 1] at {audio.sample_rate} Hz"
+    return meaning if audio.patches is None else f"{meaning}: the patches, one after another"
 
 
 def _describe_head(head: CheckedHead) -> Head:

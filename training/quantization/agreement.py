@@ -21,7 +21,7 @@ def measure_agreements(
 
     Parameters
     ----------
-    windows : float32, shape (window_samples,) each; run one at a time, as a CPU serves them
+    windows : float32, shape (input_samples,) each; run one at a time, as a CPU serves them
     """
     sessions = open_cpu(reference), open_cpu(graph)
     source = sessions[0].get_inputs()[0].name

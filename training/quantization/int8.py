@@ -37,7 +37,7 @@ def to_int8(graph: bytes, windows: NDArray[np.float32], min_agreement: float) ->
 
     Parameters
     ----------
-    windows : float32, shape (n, window_samples): calibration data
+    windows : float32, shape (n, input_samples): calibration data
     min_agreement : with the float32 outputs, see `models.similarity`
 
     Raises

@@ -79,7 +79,7 @@ def nodes_between(model: onnx.ModelProto, convolutions: Iterable[onnx.NodeProto]
     return _downstream(nodes, ends) & _upstream(nodes, ends)
 
 
-def find_work_shares(model: onnx.ModelProto, window_samples: int) -> dict[str, float]:
+def find_work_shares(model: onnx.ModelProto, input_samples: int) -> dict[str, float]:
     """Name of each convolution after the front end → share of their multiplications."""
     convolutions = find_convolutions(model)
     extended = onnx.ModelProto()
@@ -90,7 +90,7 @@ def find_work_shares(model: onnx.ModelProto, window_samples: int) -> dict[str, f
         onnx.ValueInfoProto(name=name) for name in names if name not in known
     )
     session = open_cpu(extended.SerializeToString())
-    silence = np.zeros((1, window_samples), np.float32)
+    silence = np.zeros((1, input_samples), np.float32)
     outputs = session.run(names, {model.graph.input[0].name: silence})
     shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     work = {

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from models.audio import ffmpeg
 from models.audio.ffmpeg import FfmpegReader
 from models.audio.ffmpeg_graph import GRAPH_BLOCK_SAMPLES, GraphSource
 from models.audio.mp3 import Mp3Reader
@@ -19,6 +20,12 @@ from tests.sounds import Sound, golden, write, write_surround
 
 RATE, SECONDS = 44_100, 20
 PACKETS_PER_S = 50
+
+
+@pytest.fixture(autouse=True)
+def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph decodes the short reads of these tests too."""
+    monkeypatch.setattr(ffmpeg, "MIN_GRAPH_READ_S", 0.0)
 
 
 def read(path: Path, starts: list[float], seconds: float) -> list[Samples]:

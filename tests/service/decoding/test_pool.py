@@ -14,6 +14,7 @@ import pytest
 
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import Windows, read_windows
+from models.card import AudioInput, Patches
 from models.errors import NotAudio
 from service.decoding.messages import DecodeResponse
 from service.decoding.pool import DecodePool
@@ -23,6 +24,8 @@ from service.settings import Settings
 from tests.bundles import AUDIO
 from tests.running import DEADLINE_S, Service, decoders_of, wait_until
 from tests.sounds import golden, write
+
+PATCHED = AUDIO.model_copy(update={"patches": Patches(seconds=0.1, starts_s=(0.2, 0.75))})
 
 
 def with_pool(scenario: Callable[[DecodePool], Awaitable[None]], **settings: object) -> None:
@@ -59,11 +62,12 @@ async def decodes(pool: DecodePool, path: Path) -> None:
                 return
 
 
-def test_samples_are_those_that_training_reads(short_clip: Path) -> None:
+@pytest.mark.parametrize("audio", [AUDIO, PATCHED])
+def test_samples_are_those_that_training_reads(short_clip: Path, audio: AudioInput) -> None:
     async def scenario(pool: DecodePool) -> None:
         for window in ("middle", "all", "start"):
-            served = await pool.decode(short_clip, AUDIO, window)
-            trained = read_windows(short_clip, AUDIO, WindowChoice.parse(window))
+            served = await pool.decode(short_clip, audio, window)
+            trained = read_windows(short_clip, audio, WindowChoice.parse(window))
             assert (served.samples == trained.samples).all()
             assert (served.info, served.starts_s) == (trained.info, trained.starts_s)
 

@@ -12,6 +12,7 @@ import soundfile
 
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
+from models.card import Patches
 from training.audio.manifest import load_manifest, read_manifest
 from training.audio.windows import Prepared, prepare
 from training.cf.artist_split import split_by_artist
@@ -52,6 +53,24 @@ def test_windows_are_what_the_service_hears(library: Path) -> None:
     decoded = read_windows(library / "long.flac", AUDIO, WindowChoice()).samples
     kept = prepared.waveforms(prepared.tracks["row"].to_numpy()[:1])
     np.testing.assert_allclose(kept, decoded, atol=1 / 32767)
+
+
+def test_patches_are_kept_as_the_service_hears_them(library: Path) -> None:
+    patches = Patches(seconds=3.0, starts_s=(3.5, 23.5))
+    audio = AUDIO.model_copy(update={"patches": patches})
+    manifest = read_manifest(library / "manifest.csv", library)
+    first = list(prepare(manifest, library / "out", audio))
+    prepared = Prepared.load(library / "out")
+    assert prepared.audio == audio
+    assert prepared.windows.shape == (len(manifest), 2 * 3 * audio.sample_rate)
+    for row, name in enumerate(("long", "short")):
+        decoded = read_windows(library / f"{name}.flac", audio, WindowChoice()).samples
+        np.testing.assert_allclose(prepared.waveforms(np.array([row])), decoded, atol=1 / 32767)
+    assert {record["track_id"]: record for record in prepare(manifest, library / "out", audio)} == {
+        record["track_id"]: record for record in first
+    }
+    with pytest.raises(OtherManifest):
+        list(prepare(manifest, library / "out", AUDIO))
 
 
 def test_a_stopped_run_leaves_the_rest_for_the_next(library: Path) -> None:
