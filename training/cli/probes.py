@@ -12,6 +12,8 @@ from training.cli.options import (
     DEFAULT_TEACHER,
     BundleDir,
     CardVersion,
+    Seed,
+    TaskDir,
     with_settings,
 )
 from training.cli.output import console, print_bundle, print_parity
@@ -82,6 +84,33 @@ def probe(
     print_parity(errors, "scikit-learn")
     if baseline_task is None:
         console.print("no baseline was judged: --baseline-task compares with mel statistics")
+    console.print_json(data=written.card.provenance.metrics)
+    print_bundle(written)
+
+
+@app.command("calibrate-tags")
+def calibrate_tags(
+    task: TaskDir,
+    encoder: Annotated[
+        Path,
+        typer.Option(help="Bundle of an encoder that states tags.", callback=checks.check_bundle),
+    ],
+    out: BundleDir,
+    source: Annotated[
+        str, typer.Option(help="Encoder output with the probability of each label.")
+    ] = "tags",
+    on_demand: OnDemand = False,
+    seed: Seed = 0,
+    card_version: CardVersion = "1.0.0",
+) -> None:
+    """Calibrate a tagger's probabilities on a multilabel task, and write its bundle."""
+    checks.check_sources([encoder], [(source,)])
+    from training.probes import calibrate_tags as stage
+    from training.probes.head_bundle import Destination
+
+    destination = Destination(out, card_version, default=not on_demand)
+    written, errors = stage.calibrate_tags(task, encoder, destination, source=source, seed=seed)
+    print_parity(errors, "numpy")
     console.print_json(data=written.card.provenance.metrics)
     print_bundle(written)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # the command line needs `Kind` alone, and neither pandas nor
 
     from models.card import Data
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "multilabel"]
 
 
 @dataclass(frozen=True)

@@ -32,15 +32,17 @@ def write_head_bundle(
     source: ProbeInput,
     provenance: Provenance,
     kind: Kind,
+    names: tuple[str, ...],
     *,
     multilabel: bool = False,
 ) -> tuple[Bundle, Mapping[str, float]]:
-    """Write the bundle of a head, whose task and labels are those of the source's task.
+    """Write the bundle of a head, whose task is that of the source's data set.
 
     Parameters
     ----------
     model : what the head's graph must predict
     head : the graph from the source's outputs to `probabilities` or `values`
+    names : labels or targets, one for each output of the head
 
     Raises
     ------
@@ -56,11 +58,11 @@ def write_head_bundle(
     return write_bundle(
         destination.out,
         CheckedGraph(graph, check_graph(model, encoder, outputs, graph, waveforms)),
-        {answer: len(data.facts.labels)} | sizes,
+        {answer: len(names)} | sizes,
         provenance,
         kind=kind,
         task=data.facts.card_task,
-        names=data.facts.labels,
+        names=names,
         head=CheckedHead(checked, encoder, outputs),
         multilabel=multilabel,
         default=destination.default,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import TensorProto, compose, helper, version_converter
+from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
 from models.bundle import Bundle
 from models.card import CONCATENATED
@@ -17,6 +18,8 @@ from training.export.parity import OPSET, check_outputs, without_traces
 
 # Outputs of a bundle with a head, beside the head's own.
 ENCODER_OUTPUTS = ("embedding", "features")
+# Prefix of every tensor of a head but its input and output, so that no encoder tensor clashes.
+PREFIX = "head."
 # Names of the encoder outputs that a head takes, in the order of its input.
 Source = tuple[str, ...]
 
@@ -52,7 +55,7 @@ def add_head(encoder: Bundle, head: bytes, source: Source, output: str) -> bytes
     base.ir_version = added.ir_version = max(base.ir_version, added.ir_version)
     outputs, name = [output, *ENCODER_OUTPUTS], input_name(source)
     merged = compose.merge_models(base, added, [(name, name)], outputs=outputs, name="probe")
-    found = {tensor.name: tensor for tensor in merged.graph.output}
+    found = {result.name: result for result in merged.graph.output}
     del merged.graph.output[:]
     merged.graph.output.extend([found[name] for name in outputs])
     merged.graph.doc_string = ""
@@ -82,8 +85,7 @@ def check_graph(
 def _concatenate(model: onnx.ModelProto, source: Source, dim: int) -> None:
     node = helper.make_node("Concat", list(source), [CONCATENATED], name=CONCATENATED, axis=1)
     model.graph.node.append(node)
-    tensor = helper.make_tensor_value_info(CONCATENATED, TensorProto.FLOAT, ["batch", dim])
-    model.graph.output.append(tensor)
+    model.graph.output.append(tensor(CONCATENATED, dim))
 
 
 def _convert_opset(encoder: Bundle) -> onnx.ModelProto:
@@ -99,6 +101,15 @@ def _convert_opset(encoder: Bundle) -> onnx.ModelProto:
             f"its graph of opset {found} cannot be converted to {OPSET} ({error}); "
             f"export it at opset {OPSET}",
         ) from error
+
+
+def initializers(constants: Mapping[str, NDArray[Any]]) -> list[Any]:
+    return [numpy_helper.from_array(array, PREFIX + name) for name, array in constants.items()]
+
+
+def tensor(name: str, size: int) -> Any:
+    """Input or output of shape (batch, size)."""
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
 
 
 def finish(model: onnx.ModelProto, opsets: Any) -> bytes:

@@ -165,4 +165,5 @@ def _write(
         chosen,
         provenance,
         "classifier" if fitted.is_classifier else "regressor",
+        facts.labels,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import TensorProto, compose, helper
 from onnx.utils import Extractor
 from skl2onnx import to_onnx as sklearn_to_onnx
 from skl2onnx.common.data_types import FloatTensorType
@@ -17,12 +17,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
 
 from training.export.parity import OPSET
-from training.probes.head_graph import finish
+from training.probes.head_graph import PREFIX, finish, initializers, tensor
 from training.probes.models import HALVES, FittedProbe
 
 ML_OPSET = 3
-# Prefix of every tensor of a head but its input and output, so that no encoder tensor clashes.
-PREFIX = "head."
 SCORES = f"{PREFIX}scores"
 
 
@@ -43,8 +41,8 @@ def to_head(probe: FittedProbe, source: str, dim: int, output: str) -> bytes:
     graph = helper.make_graph(
         [*body.graph.node, *nodes],
         "head",
-        [_tensor(source, dim)],
-        [_tensor(output, len(probe.centre))],
+        [tensor(source, dim)],
+        [tensor(output, len(probe.centre))],
         [*body.graph.initializer, *constants],
     )
     opsets = body.opset_import
@@ -122,7 +120,7 @@ def _make_rbf_machines(
         for op, result, inputs, more in steps
     ]
     nodes[0].input[:] = [source]
-    graph = helper.make_graph(nodes, "machines", [], [], _initializers(constants))
+    graph = helper.make_graph(nodes, "machines", [], [], initializers(constants))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
 
 
@@ -138,7 +136,7 @@ def _make_last_nodes(probe: FittedProbe, output: str) -> tuple[list[Any], list[A
             helper.make_node("Mul", [f"{PREFIX}rows", f"{PREFIX}spread"], [f"{PREFIX}scaled"]),
             helper.make_node("Add", [f"{PREFIX}scaled", f"{PREFIX}centre"], [output]),
         ]
-        return nodes, _initializers(constants)
+        return nodes, initializers(constants)
     logits, nodes = SCORES, []
     if len(probe.centre) == 2:
         # skl2onnx adds the negative of the single score as a column, except for an MLP.
@@ -151,12 +149,4 @@ def _make_last_nodes(probe: FittedProbe, output: str) -> tuple[list[Any], list[A
         helper.make_node("Div", [logits, f"{PREFIX}temperature"], [f"{PREFIX}cooled"]),
         helper.make_node("Softmax", [f"{PREFIX}cooled"], [output], axis=1),
     ]
-    return nodes, _initializers(constants)
-
-
-def _initializers(constants: dict[str, NDArray[Any]]) -> list[Any]:
-    return [numpy_helper.from_array(array, PREFIX + name) for name, array in constants.items()]
-
-
-def _tensor(name: str, size: int) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+    return nodes, initializers(constants)

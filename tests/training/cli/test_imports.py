@@ -61,7 +61,7 @@ for name in get_command(app).commands:
 """
     output, heavy = run(code, tmp_path)
     assert heavy == set()
-    assert output.count("Usage:") == 15
+    assert output.count("Usage:") == 16
 
 
 def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -128,6 +128,11 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
         (1, ["probe", *probe, "--out", "x", "--source", "mel"], "the input 'mel': is not one of"),
         (1, ["probe", *probe, "--out", "x", "--source", "features,features"], "is given twice"),
         (1, ["probe", *probe, "--out", "x", "--baseline-task", "no"], "`tasteprint-train dataset`"),
+        (
+            1,
+            ["calibrate-tags", "--task", "task", "--encoder", "bundle", "--out", "x"],
+            "the input 'tags': is not one of embedding, features",
+        ),
         (1, ["quantize", "--bundle", "bundle", "--audio", "no", "--data", "no"], "no folder of"),
     ]
     code = "\n".join(

@@ -27,6 +27,7 @@ def write_level_encoder(
     *,
     sizes: Mapping[str, int] = SIZES,
     tags: int = 0,
+    labels: tuple[str, ...] = (),
     audio: AudioInput = AUDIO,
 ) -> Bundle:
     """An encoder named like its folder.
@@ -35,6 +36,7 @@ def write_level_encoder(
     ----------
     sizes : output → number of stretches
     tags : size of a last output `tags`: sigmoids of a seeded linear map of `embedding`
+    labels : names of the tags, for the card
     """
     content = _graph_bytes(sizes, tags, audio)
     outputs = {**sizes, **({"tags": tags} if tags else {})}
@@ -43,6 +45,7 @@ def write_level_encoder(
         version="1.0.0",
         kind="encoder",
         task="levels",
+        labels=labels,
         audio=audio,
         input=TensorCard(name="waveform", shape=(audio.input_samples,), meaning="mono audio"),
         outputs=tuple(
