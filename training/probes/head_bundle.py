@@ -54,15 +54,17 @@ def write_head_bundle(
     clips = np.unique(np.linspace(0, len(data.rows) - 1, PARITY_CLIPS).astype(int))
     waveforms, stored = data.prepared.waveforms(data.rows[clips]), source.values[clips]
     checked = CheckedGraph(head, check_outputs([model.predict(stored)], head, stored))
-    sizes = {name: encoder.card.output_shape(name)[0] for name in ENCODER_OUTPUTS}
+    tensors = {tensor.name: tensor for tensor in encoder.card.outputs}
+    shared = [tensors[name] for name in ENCODER_OUTPUTS]
     return write_bundle(
         destination.out,
         CheckedGraph(graph, check_graph(model, encoder, outputs, graph, waveforms)),
-        {answer: len(names)} | sizes,
+        {answer: len(names)} | {tensor.name: tensor.shape[0] for tensor in shared},
         provenance,
         kind=kind,
         task=data.facts.card_task,
         names=names,
+        meanings={tensor.name: tensor.meaning for tensor in shared},
         head=CheckedHead(checked, encoder, outputs),
         multilabel=multilabel,
         default=destination.default,
