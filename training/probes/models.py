@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
@@ -28,6 +28,9 @@ Hyperparameters = dict[str, float]
 Invariance = Literal["none", "rotation", "distance"]
 
 HIDDEN = (64,)
+# Of the largest absolute value: below it an input's float32 rounding would reach 1e-4 of its
+# standard deviation.
+MIN_VARIATION = 1e-3
 # One score for the second of two classes -> one score per class, with the same difference.
 HALVES = np.array([[-0.5, 0.5]])
 
@@ -185,6 +188,18 @@ def _to_float64(inputs: Inputs | NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(inputs, np.float64)
 
 
+def fit_scaler(inputs: Inputs | NDArray[np.float64]) -> StandardScaler:
+    """Mean and standard deviation of each input; those that hardly vary keep their scale.
+
+    In a network trained elsewhere many channels are dead: their variation is rounding, which is not
+    the same in two runtimes, and which a division by its standard deviation would make a feature.
+    """
+    exact = _to_float64(inputs)
+    scaler = StandardScaler().fit(exact)
+    scaler.scale_[scaler.scale_ < MIN_VARIATION * np.abs(exact).max(0)] = 1
+    return scaler
+
+
 def fit_probe(
     recipe: Recipe,
     chosen: Mapping[str, Any],
@@ -206,10 +221,13 @@ def fit_probe(
         centre, spread = targets.mean(0, dtype=np.float32), targets.std(0, dtype=np.float32)
         spread[spread == 0] = 1  # a constant target
         targets = np.asarray((targets - centre) / spread, np.float32)
-    scaler = "passthrough" if is_standard else StandardScaler()
-    pipeline = make_pipeline(scaler, recipe.make(seed, **chosen))
+    exact = _to_float64(inputs)
+    scaler = None if is_standard else fit_scaler(exact)
+    model = recipe.make(seed, **chosen)
     with warnings.catch_warnings():
         # An MLP is stopped by its number of iterations; a single target is passed as a column.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", DataConversionWarning)
-        return FittedProbe(pipeline.fit(_to_float64(inputs), targets), centre, spread)
+        model.fit(scaler.transform(exact) if scaler else exact, targets)
+    pipeline = Pipeline([("scaler", scaler or "passthrough"), ("model", model)])
+    return FittedProbe(pipeline, centre, spread)

@@ -14,7 +14,6 @@ from scipy.special import log_softmax
 from sklearn.metrics import r2_score
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.model_selection import ParameterGrid
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from training.datasets.folds import assign_folds
@@ -27,6 +26,7 @@ from training.probes.models import (
     Targets,
     find_recipe,
     fit_probe,
+    fit_scaler,
 )
 from training.transfer.calibration import fit_temperature
 
@@ -89,7 +89,7 @@ class Split:
     @classmethod
     def of(cls, inputs: Inputs, training: NDArray[np.bool_]) -> Split:
         exact = inputs.astype(np.float64)
-        scaler = StandardScaler().fit(exact[training])
+        scaler = fit_scaler(exact[training])
         return cls(training, scaler.transform(exact[training]), scaler.transform(exact[~training]))
 
     @cached_property

@@ -161,6 +161,26 @@ def test_values_are_those_of_scikit_learn_in_the_targets_own_unit(
     np.testing.assert_allclose(values, wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("task_kind", "kind"), ALL_KINDS)
+def test_rounding_of_dead_channels_changes_no_prediction(task_kind: Kind, kind: str) -> None:
+    """A channel that is constant but for its last digits; another runtime rounds it otherwise."""
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((60, 6)).astype(np.float32)
+    inputs[:, 3:] = np.array([0.02, 1e-7, 300], np.float32) * (1 + 1e-6 * inputs[:, 3:])
+    targets = (inputs[:, 0] > 0).astype(np.int64)
+    values = inputs[:, :2] if task_kind == "regression" else targets
+    recipe = RECIPES[task_kind][kind]
+    settings = {name: choices[-1] for name, choices in recipe.grid.items()}
+    fitted = fit_probe(recipe, settings, inputs, values, 2, seed=0)
+    rounded = inputs.copy()
+    rounded[:, 3:] = rounded[:, 3:].mean(0)
+    predicted = fitted.predict(inputs)
+    np.testing.assert_allclose(fitted.predict(rounded), predicted, atol=5e-3)
+    name = "values" if task_kind == "regression" else "probabilities"
+    head = to_head(fitted, "features", 6, name)
+    np.testing.assert_allclose(run(head, inputs)[name], predicted, atol=2e-4)
+
+
 def test_the_whole_graph_keeps_the_encoders_weights_and_another_head_is_refused(
     folder: Path,
 ) -> None:
