@@ -214,6 +214,27 @@ class BadExport(TrainingError):
         super().__init__(f"{what}: {reason}; nothing was written")
 
 
+class OtherTracks(TrainingError):
+    """Raised if two task folders must hold the same tracks, and do not."""
+
+    def __init__(self, folder: Path, other: Path, reason: str) -> None:
+        super().__init__(
+            f"{folder} and {other} must hold the same tracks, targets and folds: {reason}; decode "
+            "both from one data set with `tasteprint-train dataset`"
+        )
+
+
+class BelowBaseline(TrainingError):
+    """Raised if a probe is no better than the baseline on the same folds."""
+
+    def __init__(self, measure: str, probe: float, baseline: float, n_folds: int) -> None:
+        super().__init__(
+            f"the probe's {measure} is {probe:.4f} and the same search on mel statistics has "
+            f"{baseline:.4f}, means over the same {n_folds} folds; the results files are kept and "
+            "no bundle was written: choose other encoder outputs, kinds or another encoder"
+        )
+
+
 class BadCheckpoint(TrainingError):
     """Raised if published weights cannot be read, or do not fit the network."""
 

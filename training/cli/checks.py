@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -23,6 +24,7 @@ from training.errors import (
     UnknownMethod,
 )
 from training.networks.registry import DEFAULT_ENCODER, find_entry
+from training.probes.settings import match_sources
 from training.transfer.settings import BASELINES, METHODS
 
 NO_FILE = "No such file or directory"
@@ -107,6 +109,14 @@ def check_optional_bundle(folder: Path | None) -> Path | None:
     return folder and check_bundle(folder)
 
 
+def check_bundles(folders: list[Path]) -> list[Path]:
+    return [check_bundle(folder) for folder in folders]
+
+
+def check_optional_task(folder: Path | None) -> Path | None:
+    return folder and check_task(folder)
+
+
 def check_bundle_name(folder: Path) -> Path:
     """The folder's name becomes the model's name; refused before training, not after."""
     from models.card import NAME
@@ -141,6 +151,18 @@ def architecture_of(bundle: Path) -> str:
         return str(card.get("architecture") or DEFAULT_ENCODER)
     except (OSError, ValueError, AttributeError):
         return DEFAULT_ENCODER
+
+
+def check_sources(bundles: list[Path], sources: Sequence[tuple[str, ...]]) -> None:
+    """Refuse outputs that no encoder's card states; a card that cannot be read is refused later."""
+    outputs: dict[str, list[str]] = {}
+    for bundle in bundles:
+        try:
+            card = json.loads((bundle / "card.json").read_bytes())
+            outputs[str(bundle)] = [tensor["name"] for tensor in card["outputs"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+    match_sources(sources, outputs)
 
 
 def check_width(encoder: str, width: int) -> int:

@@ -1,9 +1,9 @@
-"""Command that fits scikit-learn probes on an encoder's outputs."""
+"""Commands that fit heads on an encoder's outputs: scikit-learn probes, and calibrated tags."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,32 +12,111 @@ from training.cli.options import (
     DEFAULT_TEACHER,
     BundleDir,
     CardVersion,
+    Seed,
     TaskDir,
     with_settings,
 )
 from training.cli.output import console, print_bundle, print_parity
-from training.probes.settings import ProbeSettings, check_kind_and_source
+from training.probes.settings import ProbeSettings, check_settings
+
+if TYPE_CHECKING:
+    from training.transfer.results import Result
 
 app = typer.Typer()
+
+TaskDirs = Annotated[
+    list[Path],
+    typer.Option(
+        "--task",
+        help="Folder of `dataset`; repeat it, with the same tracks, for encoders of other windows.",
+        callback=checks.check_tasks,
+    ),
+]
+OnDemand = Annotated[
+    bool,
+    typer.Option(
+        "--on-demand",
+        help="The service loads the model when it is first requested, not at the start.",
+    ),
+]
 
 
 @app.command()
 @with_settings(ProbeSettings)
 def probe(
-    task: TaskDir,
+    task: TaskDirs,
     results: Annotated[Path, typer.Option(help="Folder of `compare` or `probe`.")],
     out: BundleDir,
     settings: ProbeSettings,
     encoder: Annotated[
-        Path, typer.Option(help="Bundle of any encoder.", callback=checks.check_bundle)
-    ] = DEFAULT_TEACHER,
+        list[Path],
+        typer.Option(
+            help="Bundle of any encoder; of several, by repeating the option, one is chosen.",
+            callback=checks.check_bundles,
+        ),
+    ] = [DEFAULT_TEACHER],  # noqa: B006
+    baseline_task: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of `dataset` with whole windows of the same tracks: the bundle is written "
+            "only if the probe is better than the same search on their mel statistics.",
+            callback=checks.check_optional_task,
+        ),
+    ] = None,
+    on_demand: OnDemand = False,
     card_version: CardVersion = "1.0.0",
 ) -> None:
     """Fit a scikit-learn model on an encoder's outputs, evaluate it, and write its bundle."""
-    check_kind_and_source(settings)
+    check_settings(settings)
+    checks.check_sources(encoder, settings.sources)
     from training.probes import probe as stage
+    from training.probes.head_bundle import Destination
 
-    written, errors = stage.probe(task, encoder, out, results, settings, card_version=card_version)
+    written, errors = stage.probe(
+        task,
+        encoder,
+        Destination(out, card_version, default=not on_demand),
+        results,
+        settings,
+        baseline_task=baseline_task,
+        report=_print_fold,
+    )
     print_parity(errors, "scikit-learn")
+    if baseline_task is None:
+        console.print("no baseline was judged: --baseline-task compares with mel statistics")
     console.print_json(data=written.card.provenance.metrics)
     print_bundle(written)
+
+
+@app.command("calibrate-tags")
+def calibrate_tags(
+    task: TaskDir,
+    encoder: Annotated[
+        Path,
+        typer.Option(help="Bundle of an encoder that states tags.", callback=checks.check_bundle),
+    ],
+    out: BundleDir,
+    source: Annotated[
+        str, typer.Option(help="Encoder output with the probability of each label.")
+    ] = "tags",
+    on_demand: OnDemand = False,
+    seed: Seed = 0,
+    card_version: CardVersion = "1.0.0",
+) -> None:
+    """Calibrate a tagger's probabilities on a multilabel task, and write its bundle."""
+    checks.check_sources([encoder], [(source,)])
+    from training.probes import calibrate_tags as stage
+    from training.probes.head_bundle import Destination
+
+    destination = Destination(out, card_version, default=not on_demand)
+    written, errors = stage.calibrate_tags(task, encoder, destination, source=source, seed=seed)
+    print_parity(errors, "numpy")
+    console.print_json(data=written.card.provenance.metrics)
+    print_bundle(written)
+
+
+def _print_fold(run: Result) -> None:
+    from training.probes.nested import describe_run
+
+    metrics = ", ".join(f"{name} {value:.3f}" for name, value in run.metrics.items())
+    console.print(f"fold {run.fold}: {metrics}: {run.method}: {describe_run(run)}", highlight=False)

@@ -70,12 +70,15 @@ class TaskData:
 
     @property
     def targets(self) -> NDArray[np.int64] | NDArray[np.float32]:
-        """Class indices, shape (n_tracks,), or float32, shape (n_tracks, n_targets).
+        """Class indices, shape (n_tracks,), or a value per label, shape (n_tracks, n_labels).
 
-        The latter are regression values, or 1 and 0 for each label of a multilabel task.
+        The values of a multilabel task are 1 where a track has the label, 0 where it has not, and
+        NaN where that is unknown.
         """
         tracks, labels = self.prepared.tracks, list(self.facts.labels)
-        if self.facts.kind != "classification":
+        if self.facts.kind == "multilabel":  # the file's empty cells are read as text
+            return np.asarray(tracks[labels].replace("", np.nan), np.float32)
+        if self.facts.kind == "regression":
             return np.asarray(tracks[labels], np.float32)
         return np.array([labels.index(label) for label in tracks["label"]], np.int64)
 

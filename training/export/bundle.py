@@ -28,6 +28,7 @@ MEANINGS = {
     "embedding": "the encoder's last layer, which the answer is made from",
     "features": "the layer before it, after pooling",
 }
+MULTILABEL_MEANINGS = {"probabilities": "of each label on its own; they need not sum to 1"}
 ENCODER_MEANINGS = MEANINGS | {
     "features": "penultimate layer, after pooling",
     "max_pool": "maximum over time of each channel",
@@ -39,11 +40,14 @@ ENCODER_MEANINGS = MEANINGS | {
 
 @dataclass(frozen=True)
 class CheckedHead:
-    """Head graph that passed the parity check; `source` is the encoder output that it takes."""
+    """Head graph that passed the parity check; it takes the encoder outputs of `source`, in order.
+
+    Several outputs are concatenated.
+    """
 
     graph: CheckedGraph
     encoder: Bundle
-    source: str
+    source: tuple[str, ...]
 
 
 def make_provenance(
@@ -84,6 +88,7 @@ def write_bundle(
     groups: Mapping[str, tuple[str, ...]] = {},
     meanings: Mapping[str, str] = {},
     head: CheckedHead | None = None,
+    multilabel: bool = False,
     default: bool = True,
     card_version: str = "1.0.0",
 ) -> tuple[Bundle, dict[str, float]]:
@@ -97,6 +102,7 @@ def write_bundle(
     groups : name of a group → labels of a classifier whose probabilities are added
     meanings : of outputs, where they differ from the usual ones
     head : graph that the service runs instead of `graph` if the encoder is loaded
+    multilabel : each label of the classifier has a probability of its own
     default : whether the service loads the bundle at the start, not on its first use
 
     Returns
@@ -109,13 +115,15 @@ def write_bundle(
     """
     if not re.fullmatch(NAME, folder.name):
         raise BadExport(f"the name {folder.name!r}", "lower-case letters, digits and hyphens only")
-    known = (ENCODER_MEANINGS if kind == "encoder" else MEANINGS) | dict(meanings)
+    usual = MEANINGS | (MULTILABEL_MEANINGS if multilabel else {})
+    known = (ENCODER_MEANINGS if kind == "encoder" else usual) | dict(meanings)
     digest = sha256(graph.content)
     card = Card(
         name=folder.name,
         version=card_version,
         kind=kind,
         task=task,
+        multilabel=multilabel,
         architecture=None if architecture == DEFAULT_ENCODER else architecture,
         default=default,
         labels=names if kind != "regressor" else (),
@@ -154,7 +162,7 @@ def _describe_head(head: CheckedHead) -> Head:
             "sha256": sha256(head.graph.content),
             "opset": OPSET,
             "encoder": head.encoder.digest,
-            "input": head.source,
+            "input": head.source if len(head.source) > 1 else head.source[0],
         }
     )
 

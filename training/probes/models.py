@@ -1,38 +1,36 @@
-"""Scikit-learn models of probes, on standardised inputs, with their hyperparameter search."""
+"""Scikit-learn models of probes, on standardised inputs, and the grids of their hyperparameters."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import r2_score
-from sklearn.model_selection import ParameterGrid
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR
 
-from training.datasets.folds import assign_folds
 from training.datasets.task import Kind as TaskKind
 from training.probes.settings import check_kind_of_task
-from training.transfer.calibration import fit_temperature
 
 Inputs = NDArray[np.float32]
 Targets = NDArray[np.int64] | NDArray[np.float32]
 Hyperparameters = dict[str, float]
+Invariance = Literal["none", "rotation", "distance"]
 
-INNER_FOLDS = 4
 HIDDEN = (64,)
+# Of the largest absolute value: below it an input's float32 rounding would reach 1e-4 of its
+# standard deviation.
+MIN_VARIATION = 1e-3
 # One score for the second of two classes -> one score per class, with the same difference.
 HALVES = np.array([[-0.5, 0.5]])
 
@@ -43,10 +41,16 @@ class Recipe:
 
     The first hyperparameter is C (larger regularizes less) or alpha (larger regularizes more); each
     list begins with the strongest regularization.
+
+    Attributes
+    ----------
+    invariance : `rotation`, where a rotation of the inputs changes no prediction, as with an L2
+        penalty; `distance`, where the inputs enter by an RBF kernel alone; `none` otherwise
     """
 
     make: Callable[..., Any]
     grid: Mapping[str, tuple[float, ...]]
+    invariance: Invariance = "none"
 
 
 def _mlp(model: type, seed: int, **chosen: float) -> Any:
@@ -55,30 +59,37 @@ def _mlp(model: type, seed: int, **chosen: float) -> Any:
     return model(random_state=seed, **shape, **chosen)
 
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
-GAMMAS = (0.001, 0.003, 0.01)
+STRENGTHS = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0, 10.0)
+# About 0.1 / dim to 1 / dim, for 40 to 1,500 inputs.
+GAMMAS = (0.0001, 0.0003, 0.001, 0.003, 0.01)
 MLP_ALPHAS = {"alpha": (10.0, 1.0, 0.1)}
 RECIPES: dict[TaskKind, dict[str, Recipe]] = {
     "classification": {
         # Multinomial, so that its probabilities are a softmax.
         "logistic": Recipe(
-            lambda seed, **chosen: LogisticRegression(max_iter=5000, **chosen), {"C": STRENGTHS}
+            lambda seed, **chosen: LogisticRegression(max_iter=5000, **chosen),
+            {"C": STRENGTHS},
+            "rotation",
         ),
         # Both SVMs are one-vs-rest: one margin per class.
         "linear-svm": Recipe(
             lambda seed, **chosen: LinearSVC(random_state=seed, max_iter=20_000, **chosen),
             {"C": STRENGTHS},
+            "rotation",
         ),
         "rbf-svm": Recipe(
             lambda seed, **chosen: OneVsRestClassifier(SVC(**chosen)),
             {"C": (1.0, 10.0, 100.0, 1000.0), "gamma": GAMMAS},
+            "distance",
         ),
         "mlp": Recipe(lambda seed, **chosen: _mlp(MLPClassifier, seed, **chosen), MLP_ALPHAS),
     },
     # On standardised targets: the margin of an SVM is in the unit of the targets.
     "regression": {
         "ridge": Recipe(
-            lambda seed, **chosen: Ridge(**chosen), {"alpha": (1e4, 1e3, 100.0, 10.0, 1.0)}
+            lambda seed, **chosen: Ridge(**chosen),
+            {"alpha": (1e5, 3e4, 1e4, 3e3, 1e3, 300.0, 100.0, 10.0, 1.0)},
+            "rotation",
         ),
         "linear-svm": Recipe(
             lambda seed, **chosen: MultiOutputRegressor(
@@ -92,11 +103,13 @@ RECIPES: dict[TaskKind, dict[str, Recipe]] = {
                     **chosen,
                 )
             ),
-            {"C": (0.001, *STRENGTHS)},
+            {"C": STRENGTHS},
+            "rotation",
         ),
         "rbf-svm": Recipe(
             lambda seed, **chosen: MultiOutputRegressor(SVR(epsilon=0.1, **chosen)),
             {"C": (0.1, 1.0, 10.0), "gamma": GAMMAS},
+            "distance",
         ),
         "mlp": Recipe(lambda seed, **chosen: _mlp(MLPRegressor, seed, **chosen), MLP_ALPHAS),
     },
@@ -132,7 +145,7 @@ class FittedProbe:
     def is_classifier(self) -> bool:
         return hasattr(self.pipeline, "classes_")
 
-    def outputs(self, inputs: Inputs) -> NDArray[np.float32]:
+    def outputs(self, inputs: Inputs | NDArray[np.float64]) -> NDArray[np.float32]:
         """Logits before the temperature, or values, shape (n, n_outputs).
 
         A class without training tracks gets the minimum of the other classes' logits.
@@ -152,7 +165,7 @@ class FittedProbe:
             return outputs
         return np.asarray(softmax(outputs / self.temperature, axis=1), np.float32)
 
-    def _scores(self, inputs: Inputs) -> NDArray[np.float64]:
+    def _scores(self, inputs: Inputs | NDArray[np.float64]) -> NDArray[np.float64]:
         """Log-odds or margins of the classes in the training tracks, shape (n, n_classes_)."""
         last = self.pipeline[-1]
         if isinstance(last, MLPClassifier):
@@ -171,82 +184,50 @@ def _before_softmax(model: MLPClassifier, inputs: NDArray[np.float64]) -> NDArra
     return np.asarray(inputs @ weights + bias)
 
 
-def _to_float64(inputs: Inputs) -> NDArray[np.float64]:
-    return inputs.astype(np.float64)
+def _to_float64(inputs: Inputs | NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(inputs, np.float64)
+
+
+def fit_scaler(inputs: Inputs | NDArray[np.float64]) -> StandardScaler:
+    """Mean and standard deviation of each input; those that hardly vary keep their scale.
+
+    In a network trained elsewhere many channels are dead: their variation is rounding, which is not
+    the same in two runtimes, and which a division by its standard deviation would make a feature.
+    """
+    exact = _to_float64(inputs)
+    scaler = StandardScaler().fit(exact)
+    scaler.scale_[scaler.scale_ < MIN_VARIATION * np.abs(exact).max(0)] = 1
+    return scaler
 
 
 def fit_probe(
     recipe: Recipe,
-    chosen: Hyperparameters,
-    inputs: Inputs,
+    chosen: Mapping[str, Any],
+    inputs: Inputs | NDArray[np.float64],
     targets: Targets,
     n_outputs: int,
     seed: int,
+    *,
+    is_standard: bool = False,
 ) -> FittedProbe:
-    """Fit on inputs, shape (n, dim), and class indices (n,) or values (n, n_outputs)."""
+    """Fit on inputs, shape (n, dim), and class indices (n,) or values (n, n_outputs).
+
+    Parameters
+    ----------
+    is_standard : the inputs are standardised already, or are a kernel
+    """
     centre, spread = np.zeros(n_outputs, np.float32), np.ones(n_outputs, np.float32)
     if targets.ndim == 2:
         centre, spread = targets.mean(0, dtype=np.float32), targets.std(0, dtype=np.float32)
         spread[spread == 0] = 1  # a constant target
         targets = np.asarray((targets - centre) / spread, np.float32)
-    pipeline = make_pipeline(StandardScaler(), recipe.make(seed, **chosen))
+    exact = _to_float64(inputs)
+    scaler = None if is_standard else fit_scaler(exact)
+    model = recipe.make(seed, **chosen)
     with warnings.catch_warnings():
         # An MLP is stopped by its number of iterations; a single target is passed as a column.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", DataConversionWarning)
-        return FittedProbe(pipeline.fit(_to_float64(inputs), targets), centre, spread)
-
-
-def fit_best(
-    recipe: Recipe,
-    inputs: Inputs,
-    targets: Targets,
-    folds: NDArray[np.int64],
-    n_outputs: int,
-    *,
-    strength: float | None,
-    seed: int,
-) -> tuple[Hyperparameters, FittedProbe]:
-    """Fit with the hyperparameters that are best on held-out tracks, over all inner folds.
-
-    Best is the lowest cross-entropy after calibration for classes, and the highest r² for values.
-    The temperature is fitted on the same held-out tracks: it depends on the hyperparameters, since
-    the margins of an SVM grow with C.
-
-    Parameters
-    ----------
-    folds : int, shape (n,), of `assign_inner_folds`
-    strength : fixed value of the first hyperparameter; None searches its grid
-    """
-    grid = dict(recipe.grid)
-    if strength is not None:
-        grid[next(iter(grid))] = (strength,)
-    best: tuple[float, Hyperparameters, float] | None = None
-    for candidate in ParameterGrid(grid):
-        outputs = np.empty((len(inputs), n_outputs), np.float32)
-        for fold in np.unique(folds):
-            test = folds == fold
-            model = fit_probe(recipe, candidate, inputs[~test], targets[~test], n_outputs, seed)
-            outputs[test] = model.outputs(inputs[test])
-        loss, temperature = _calibrated_loss(outputs, targets)
-        if best is None or loss < best[0]:
-            best = loss, candidate, temperature
-    assert best is not None
-    _, chosen, temperature = best
-    fitted = fit_probe(recipe, chosen, inputs, targets, n_outputs, seed)
-    return chosen, replace(fitted, temperature=temperature)
-
-
-def _calibrated_loss(outputs: NDArray[np.float32], targets: Targets) -> tuple[float, float]:
-    """The loss of held-out outputs, and the temperature that minimises it; 1 for values."""
-    if targets.ndim == 2:
-        return -float(r2_score(targets, outputs)), 1.0
-    classes = np.asarray(targets, np.int64)
-    temperature = fit_temperature(outputs, classes)
-    log_probabilities = log_softmax(outputs / temperature, axis=1)
-    return -float(log_probabilities[np.arange(len(classes)), classes].mean()), temperature
-
-
-def assign_inner_folds(tracks: pd.DataFrame, seed: int) -> NDArray[np.int64]:
-    """Folds of the nested cross-validation, by `assign_folds`: no artist is in two of them."""
-    return assign_folds(tracks.reset_index(drop=True), INNER_FOLDS, seed)
+        model.fit(scaler.transform(exact) if scaler else exact, targets)
+    pipeline = Pipeline([("scaler", scaler or "passthrough"), ("model", model)])
+    return FittedProbe(pipeline, centre, spread)

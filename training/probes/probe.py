@@ -5,85 +5,62 @@ The encoder is unchanged, so the bundle has a head beside the whole graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.bundle import Bundle, read
+from models.bundle import Bundle
 from models.card import Scalar
 from training.datasets.prepared import TaskData
-from training.errors import BadExport
-from training.export.bundle import (
-    PARITY_CLIPS,
-    CheckedHead,
-    as_teacher,
-    make_provenance,
-    write_bundle,
+from training.errors import BadExport, BelowBaseline
+from training.export.bundle import as_teacher, make_provenance
+from training.probes.head_bundle import Destination, write_head_bundle
+from training.probes.head_graph import input_name
+from training.probes.inputs import ProbeInput, load_inputs, load_tasks, mel_inputs
+from training.probes.models import FittedProbe, find_recipe
+from training.probes.nested import (
+    BASELINE,
+    Procedure,
+    Report,
+    describe_run,
+    evaluate,
+    fit,
+    make_baseline,
+    make_procedure,
 )
-from training.export.parity import CheckedGraph, check_outputs
-from training.probes.models import (
-    INNER_FOLDS,
-    FittedProbe,
-    Hyperparameters,
-    Inputs,
-    Recipe,
-    assign_inner_folds,
-    find_recipe,
-    fit_best,
-)
-from training.probes.settings import SOURCES, ProbeSettings, check_kind_and_source
-from training.probes.sklearn_to_onnx import add_head, check_graph, to_head
-from training.transfer.encoder_outputs import bundle_outputs, require_encoder
-from training.transfer.evaluation import Prediction, evaluate_fold
-from training.transfer.results import Cell
+from training.probes.search import Choice
+from training.probes.settings import ProbeSettings, check_settings
+from training.probes.sklearn_to_onnx import to_head
+from training.transfer.results import Result
+from training.transfer.settings import MEASURE
 from training.transfer.summary import summary
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Settings of a probe, the recipe of its kind, and the encoder that it is fitted on."""
-
-    settings: ProbeSettings
-    recipe: Recipe
-    encoder: Bundle
-
-    @property
-    def method(self) -> str:
-        """Method name of the results; it names the encoder, as a folder may hold several."""
-        settings = self.settings
-        return f"probe {settings.kind} on {self.encoder.card.name} {settings.source}"
-
-    @property
-    def facts(self) -> dict[str, Scalar]:
-        settings = self.settings
-        return {"kind": settings.kind, "input": settings.source, "inner_folds": INNER_FOLDS}
-
-
 def probe(
-    task: Path,
-    encoder: Path,
-    out: Path,
+    tasks: Sequence[Path],
+    encoders: Sequence[Path],
+    destination: Destination,
     results: Path,
     settings: ProbeSettings,
     *,
-    card_version: str = "1.0.0",
+    baseline_task: Path | None = None,
+    report: Report = lambda result: None,
 ) -> tuple[Bundle, Mapping[str, float]]:
     """Evaluate a probe on each fold, then fit it on every track and write its bundle.
 
-    One results file per fold is written into `<results>/<task name>/`. Probabilities are
-    softmax(logits / T), where logits are the inputs of the softmax, or an SVM's margins; T is
-    fitted with the hyperparameters, by nested cross-validation within the tracks that the probe is
-    fitted on.
+    Input, kind and hyperparameters are chosen together by nested cross-validation within the tracks
+    that the probe is fitted on, so that the held-out folds judge the choice too. One results file
+    per fold is written into `<results>/<task name>/`. Probabilities are softmax(logits / T), where
+    logits are the inputs of the softmax, or an SVM's margins; T is fitted with the hyperparameters.
 
     Parameters
     ----------
-    task : folder of `dataset`
-    encoder : bundle of any encoder whose audio input is that of the task's windows
-    out : folder of the bundle
+    tasks : folders of `dataset`: of the same tracks, where encoders need different windows
+    encoders : bundles of any encoders whose audio input is that of a task's windows
+    baseline_task : folder of `dataset` with whole windows of the same tracks: the same search on
+        their mel statistics is judged on the same folds, and the probe's mean must be above its
+    report : called with the result of each fold
 
     Returns
     -------
@@ -92,34 +69,31 @@ def probe(
 
     Raises
     ------
-    MissingInput, BadExport, ParityFailed, BundleError
+    MissingInput, OtherTracks, BelowBaseline, BadExport, ParityFailed, BundleError
     """
-    data, base = TaskData.load(task), read(encoder)
-    check_kind_and_source(settings)
-    plan = Plan(settings, find_recipe(settings.kind, data.facts.kind), base)
-    _check(plan, data)
-    inputs = bundle_outputs(base, data)[settings.source]
-    runs = []
-    for fold in range(data.n_folds):
-        cell = Cell(plan.method, base.card.output_shape("features")[0], fold, settings.seed)
-        fit_and_predict = partial(_fit_and_predict, plan, data, inputs, fold)
-        folder = results / data.facts.name
-        runs.append(evaluate_fold(data, cell, folder, fit_and_predict, teacher=base.digest))
-    chosen, fitted = _fit(plan, data, inputs, np.ones(len(inputs), bool))
+    check_settings(settings)
+    data, *others = load_tasks(tasks)
+    for kind in settings.kinds:
+        find_recipe(kind, data.facts.kind)
+    inputs = load_inputs([data, *others], encoders, settings.sources)
+    _require_every_label(data)
+    mel = mel_inputs(baseline_task, data) if baseline_task else None
+    procedure, folder = make_procedure(data, inputs, settings), results / data.facts.name
+    runs = evaluate(procedure, folder, report)
     metrics = summary(runs)
+    if mel is not None:
+        baseline = evaluate(make_baseline(data, mel, settings.seed), folder, report)
+        metrics |= _require_better(runs, baseline)
+    choice, fitted = fit(procedure, np.ones(len(data.rows), bool))
     if fitted.is_classifier:
         metrics["temperature"] = round(fitted.temperature, 4)
-    by_fold = {
-        f"{name} of each fold": ", ".join(f"{run.settings[name]:g}" for run in runs)
-        for name in chosen
-    }
-    return _write(plan, data, fitted, out, plan.facts | chosen | by_fold, metrics, card_version)
+    hyperparameters = procedure.describe(choice) | _describe_folds(procedure, choice, runs)
+    chosen = procedure.inputs[choice.input_name]
+    return _write(chosen, choice, fitted, destination, hyperparameters, metrics, settings.seed)
 
 
-def _check(plan: Plan, data: TaskData) -> None:
-    """Refuse an encoder or a task that would fail later, or give wrong results."""
+def _require_every_label(data: TaskData) -> None:
     facts = data.facts
-    require_encoder(plan.encoder, data)
     if facts.kind == "classification":
         absent = set(facts.labels) - set(data.prepared.tracks["label"])
         if absent:
@@ -129,74 +103,67 @@ def _check(plan: Plan, data: TaskData) -> None:
             )
 
 
-def _fit(
-    plan: Plan, data: TaskData, inputs: Inputs, training: NDArray[np.bool_]
-) -> tuple[Hyperparameters, FittedProbe]:
-    """Hyperparameters, weights and temperature, fitted on the tracks of a mask alone."""
-    settings, targets = plan.settings, data.targets[training]
-    folds = assign_inner_folds(data.prepared.tracks[training], settings.seed)
-    if targets.ndim == 1 and any(len(set(targets[folds != fold])) < 2 for fold in set(folds)):
-        raise BadExport(
-            data.facts.name,
-            "without some artists, the remaining tracks have one label alone; add other artists",
-        )
-    return fit_best(
-        plan.recipe,
-        inputs[training],
-        targets,
-        folds,
-        len(data.facts.labels),
-        strength=settings.strength,
-        seed=settings.seed,
-    )
+def _require_better(runs: Sequence[Result], baseline: Sequence[Result]) -> dict[str, Scalar]:
+    """Metrics of the baseline for the card; refuse a probe whose mean is not above the baseline's.
+
+    Raises
+    ------
+    BelowBaseline
+    """
+    measure = MEASURE[runs[0].kind]
+    probe_mean = float(np.mean([run.measure for run in runs]))
+    values = [run.measure for run in baseline]
+    baseline_mean = float(np.mean(values))
+    if not probe_mean > baseline_mean:
+        raise BelowBaseline(measure, probe_mean, baseline_mean, len(baseline))
+    return {
+        f"{BASELINE}: {measure}: mean": round(baseline_mean, 4),
+        f"{BASELINE}: {measure}: standard deviation": round(float(np.std(values)), 4),
+    }
 
 
-def _fit_and_predict(plan: Plan, data: TaskData, inputs: Inputs, fold: int) -> Prediction:
-    """Fit on all tracks but a fold's test part, and predict that part."""
-    test = data.parts(fold) == "test"
-    chosen, fitted = _fit(plan, data, inputs, ~test)
-    temperature = {"temperature": fitted.temperature} if fitted.is_classifier else {}
-    settings = plan.facts | chosen | temperature
-    return Prediction.from_outputs(data.facts.kind, fitted.outputs(inputs[test]), settings)
+def _describe_folds(
+    procedure: Procedure, choice: Choice, runs: Sequence[Result]
+) -> dict[str, Scalar]:
+    """What each fold chose; where there was a choice of input or kind, also from what."""
+    space = procedure.space
+    if len(space.inputs) == len(space.kinds) == 1:
+        return {
+            f"{name} of each fold": ", ".join(f"{run.settings[name]:g}" for run in runs)
+            for name in choice.hyperparameters
+        }
+    return {
+        "chosen from": f"{', '.join(space.kinds)} on {', '.join(space.inputs)}",
+        "choice of each fold": "; ".join(map(describe_run, runs)),
+    }
 
 
 def _write(
-    plan: Plan,
-    data: TaskData,
+    chosen: ProbeInput,
+    choice: Choice,
     fitted: FittedProbe,
-    out: Path,
+    destination: Destination,
     hyperparameters: Mapping[str, Scalar],
     metrics: Mapping[str, Scalar],
-    card_version: str,
+    seed: int,
 ) -> tuple[Bundle, Mapping[str, float]]:
-    encoder, facts = plan.encoder, data.facts
+    facts, encoder = chosen.data.facts, chosen.encoder
     answer = "probabilities" if fitted.is_classifier else "values"
-    sizes = {name: encoder.card.output_shape(name)[0] for name in SOURCES}
-    head = to_head(fitted, plan.settings.source, sizes[plan.settings.source], answer)
-    graph = add_head(encoder, head, plan.settings.source, answer)
-    clips = np.unique(np.linspace(0, len(data.rows) - 1, PARITY_CLIPS).astype(int))
-    waveforms = data.prepared.waveforms(data.rows[clips])
-    stored = bundle_outputs(encoder, data)[plan.settings.source][clips]
-    checked = CheckedGraph(head, check_outputs([fitted.predict(stored)], head, stored))
-    return write_bundle(
-        out,
-        CheckedGraph(graph, check_graph(fitted, encoder, plan.settings.source, graph, waveforms)),
-        {answer: len(facts.labels)} | sizes,
-        make_provenance(
-            method=f"probe: {plan.settings.kind} on {plan.settings.source}",
-            teacher=encoder.digest,
-            data=(*facts.data, *as_teacher(encoder)),
-            seed=plan.settings.seed,
-            hyperparameters=hyperparameters,
-            metrics=metrics,
-            split=f"{facts.split}; metrics of held-out folds; weights were trained on every track",
-        ),
-        kind="classifier" if fitted.is_classifier else "regressor",
-        task=facts.card_task,
-        names=facts.labels,
-        groups=facts.groups,
-        head=CheckedHead(checked, encoder, plan.settings.source),
-        audio=encoder.card.audio,
-        architecture=encoder.card.architecture,
-        card_version=card_version,
+    provenance = make_provenance(
+        method=f"probe: {choice.kind} on {chosen.source_name}",
+        teacher=encoder.digest,
+        data=(*facts.data, *as_teacher(encoder)),
+        seed=seed,
+        hyperparameters=hyperparameters,
+        metrics=metrics,
+        split=f"{facts.split}; metrics of held-out folds; weights were trained on every track",
+    )
+    return write_head_bundle(
+        destination,
+        fitted,
+        to_head(fitted, input_name(chosen.source), chosen.values.shape[1], answer),
+        chosen,
+        provenance,
+        "classifier" if fitted.is_classifier else "regressor",
+        facts.labels,
     )

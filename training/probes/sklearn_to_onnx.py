@@ -1,4 +1,4 @@
-"""scikit-learn to ONNX: a fitted probe as an ONNX head, and its merge with the encoder's graph."""
+"""scikit-learn to ONNX: a fitted probe as the graph of a head."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import TensorProto, compose, helper, numpy_helper, version_converter
+from onnx import TensorProto, compose, helper
 from onnx.utils import Extractor
 from skl2onnx import to_onnx as sklearn_to_onnx
 from skl2onnx.common.data_types import FloatTensorType
@@ -17,14 +16,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC
 
-from models.bundle import Bundle
-from training.errors import BadExport
-from training.export.parity import OPSET, check_outputs, without_traces
+from training.export.parity import OPSET
+from training.probes.head_graph import PREFIX, finish, initializers, tensor
 from training.probes.models import HALVES, FittedProbe
 
 ML_OPSET = 3
-# Prefix of every tensor of a head but its input and output, so that no encoder tensor clashes.
-PREFIX = "head."
 SCORES = f"{PREFIX}scores"
 
 
@@ -45,51 +41,13 @@ def to_head(probe: FittedProbe, source: str, dim: int, output: str) -> bytes:
     graph = helper.make_graph(
         [*body.graph.node, *nodes],
         "head",
-        [_tensor(source, dim)],
-        [_tensor(output, len(probe.centre))],
+        [tensor(source, dim)],
+        [tensor(output, len(probe.centre))],
         [*body.graph.initializer, *constants],
     )
     opsets = body.opset_import
     ir_version = helper.find_min_ir_version_for(opsets)
-    return _finish(helper.make_model(graph, ir_version=ir_version), opsets)
-
-
-def add_head(encoder: Bundle, head: bytes, source: str, output: str) -> bytes:
-    """The graph from `waveform` to `output`, `embedding` and `features`; weights keep their names.
-
-    Raises
-    ------
-    BadExport
-        Where the encoder's graph cannot be converted to the opset of the head.
-    """
-    base, added = _convert_opset(encoder), onnx.load_from_string(head)
-    # A model of an older IR version is valid in a newer one.
-    base.ir_version = added.ir_version = max(base.ir_version, added.ir_version)
-    outputs = [output, "embedding", "features"]
-    merged = compose.merge_models(base, added, [(source, source)], outputs=outputs, name="probe")
-    found = {tensor.name: tensor for tensor in merged.graph.output}
-    del merged.graph.output[:]
-    merged.graph.output.extend([found[name] for name in outputs])
-    merged.graph.doc_string = ""
-    return _finish(merged, [*base.opset_import, *added.opset_import])
-
-
-def check_graph(
-    probe: FittedProbe, encoder: Bundle, source: str, graph: bytes, waveforms: NDArray[np.float32]
-) -> dict[str, float]:
-    """Compare the graph of `add_head` with encoder and scikit-learn model; see `check_outputs`.
-
-    Raises
-    ------
-    ParityFailed
-    """
-    # On the CPU, as the graph: a GPU rounds differently.
-    session = ort.InferenceSession(
-        encoder.graph_bytes(encoder.card.graph()), providers=["CPUExecutionProvider"]
-    )
-    embedding, features = session.run(["embedding", "features"], {"waveform": waveforms})
-    predicted = probe.predict(embedding if source == "embedding" else features)
-    return check_outputs([predicted, embedding, features], graph, waveforms)
+    return finish(helper.make_model(graph, ir_version=ir_version), opsets)
 
 
 def _convert(probe: FittedProbe, source: str, dim: int) -> onnx.ModelProto:
@@ -162,7 +120,7 @@ def _make_rbf_machines(
         for op, result, inputs, more in steps
     ]
     nodes[0].input[:] = [source]
-    graph = helper.make_graph(nodes, "machines", [], [], _initializers(constants))
+    graph = helper.make_graph(nodes, "machines", [], [], initializers(constants))
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
 
 
@@ -178,7 +136,7 @@ def _make_last_nodes(probe: FittedProbe, output: str) -> tuple[list[Any], list[A
             helper.make_node("Mul", [f"{PREFIX}rows", f"{PREFIX}spread"], [f"{PREFIX}scaled"]),
             helper.make_node("Add", [f"{PREFIX}scaled", f"{PREFIX}centre"], [output]),
         ]
-        return nodes, _initializers(constants)
+        return nodes, initializers(constants)
     logits, nodes = SCORES, []
     if len(probe.centre) == 2:
         # skl2onnx adds the negative of the single score as a column, except for an MLP.
@@ -191,37 +149,4 @@ def _make_last_nodes(probe: FittedProbe, output: str) -> tuple[list[Any], list[A
         helper.make_node("Div", [logits, f"{PREFIX}temperature"], [f"{PREFIX}cooled"]),
         helper.make_node("Softmax", [f"{PREFIX}cooled"], [output], axis=1),
     ]
-    return nodes, _initializers(constants)
-
-
-def _initializers(constants: dict[str, NDArray[Any]]) -> list[Any]:
-    return [numpy_helper.from_array(array, PREFIX + name) for name, array in constants.items()]
-
-
-def _tensor(name: str, size: int) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
-
-
-def _convert_opset(encoder: Bundle) -> onnx.ModelProto:
-    model = onnx.load_from_string(encoder.graph_bytes(encoder.card.graph()))
-    found = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
-    if found == OPSET:
-        return model
-    try:
-        return version_converter.convert_version(model, OPSET)
-    except (RuntimeError, version_converter.ConvertError) as error:
-        raise BadExport(
-            f"encoder {encoder.card.name}",
-            f"its graph of opset {found} cannot be converted to {OPSET} ({error}); "
-            f"export it at opset {OPSET}",
-        ) from error
-
-
-def _finish(model: onnx.ModelProto, opsets: Any) -> bytes:
-    """The checked model: every opset domain stated once, no traces of the exporting machine."""
-    versions = {opset.domain: opset.version for opset in opsets}
-    del model.opset_import[:]
-    model.opset_import.extend(helper.make_opsetid(*version) for version in sorted(versions.items()))
-    content = without_traces(model)
-    onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
-    return content
+    return nodes, initializers(constants)

@@ -158,7 +158,7 @@ def _read_tensors(
     extended.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     session, waveform = open_cpu(extended.SerializeToString()), model.graph.input[0].name
     runs = [session.run(names, {waveform: window[None]}) for window in windows]
-    return {name: np.concatenate(values) for name, values in zip(names, zip(*runs, strict=True), strict=True)}
+    return {name: np.concatenate([run[i] for run in runs]) for i, name in enumerate(names)}
 
 
 def _range(low: float, high: float, max_code: int) -> dict[str, Any]:

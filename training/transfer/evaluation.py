@@ -31,11 +31,13 @@ class Prediction:
     predicted : class indices, shape (n_test,), or values, shape (n_test, n_targets)
     logits : shape (n_test, n_classes); None for a model without, and for regression
     settings : hyperparameters that the model was fitted with
+    teacher : digest of the encoder's bundle, where the fit has chosen among several
     """
 
     predicted: NDArray[Any]
     logits: NDArray[np.float32] | None = None
     settings: Mapping[str, Scalar] = field(default_factory=dict)
+    teacher: str | None = None
 
     @classmethod
     def from_outputs(
@@ -60,7 +62,7 @@ def evaluate_fold(
     Parameters
     ----------
     fit_and_predict : fits on all parts but the test part of `cell.fold`, and predicts that part
-    teacher : digest of the encoder's bundle that the model depends on
+    teacher : digest of the encoder's bundle that the model depends on; the prediction's comes first
     """
     started = time.perf_counter()
     prediction = fit_and_predict()
@@ -72,7 +74,7 @@ def evaluate_fold(
         kind=data.facts.kind,
         labels=data.facts.labels,
         **asdict(cell),
-        teacher=teacher,
+        teacher=prediction.teacher or teacher,
         settings=dict(prediction.settings),
         counts=dict(zip(parts.tolist(), counts.tolist(), strict=True)),
         metrics=score(data.facts.kind, targets, prediction.predicted),

@@ -141,7 +141,7 @@ def _write(
         layer = OutputLayer(model, softmax=is_classifier).eval()
         embeddings = bundle_outputs(shared, data)["embedding"][:PARITY_CLIPS]
         head = CheckedHead(
-            export_checked(layer, "embedding", embeddings, [answer]), shared, "embedding"
+            export_checked(layer, "embedding", embeddings, [answer]), shared, ("embedding",)
         )
     return write_bundle(
         out,

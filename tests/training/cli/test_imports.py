@@ -61,7 +61,7 @@ for name in get_command(app).commands:
 """
     output, heavy = run(code, tmp_path)
     assert heavy == set()
-    assert output.count("Usage:") == 15
+    assert output.count("Usage:") == 17
 
 
 def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -69,6 +69,8 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
     for name, file in (("task", "task.json"), ("bundle", "card.json"), ("factors", "report.json")):
         (tmp_path / name).mkdir()
         (tmp_path / name / file).touch()
+    outputs = [{"name": name} for name in ("embedding", "features")]
+    (tmp_path / "bundle" / "card.json").write_text(json.dumps({"outputs": outputs}))
     (tmp_path / "split.csv").touch()
     (tmp_path / "task" / "source.json").write_text('{"audio": {"window_s": 2.0}}')
     (tmp_path / "tiny").mkdir()
@@ -124,6 +126,13 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
         (1, ["evaluate", "--run", "no", *evaluate], "make it with `tasteprint-train estimator`"),
         (1, ["probe", *probe, "--out", "x", "--kind", "svm"], "kind 'svm': unknown; choose"),
         (1, ["probe", *probe, "--out", "x", "--source", "mel"], "the input 'mel': is not one of"),
+        (1, ["probe", *probe, "--out", "x", "--source", "features,features"], "is given twice"),
+        (1, ["probe", *probe, "--out", "x", "--baseline-task", "no"], "`tasteprint-train dataset`"),
+        (
+            1,
+            ["calibrate-tags", "--task", "task", "--encoder", "bundle", "--out", "x"],
+            "the input 'tags': is not one of embedding, features",
+        ),
         (1, ["quantize", "--bundle", "bundle", "--audio", "no", "--data", "no"], "no folder of"),
     ]
     code = "\n".join(

@@ -25,6 +25,8 @@ def describe(command: str, parameter: Any) -> str:
     if names == "--workers" and command in ("dataset", "prepare", "render"):
         assert default == WORKERS
         default = "cpu count"
+    if isinstance(default, list):
+        default = ",".join(map(str, default))
     return f"{command} {names} = {default}"
 
 

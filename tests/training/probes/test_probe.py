@@ -19,10 +19,13 @@ from tests.bundles import AUDIO, write_bundle, write_task
 from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
 from training.errors import BadExport, BadTeacher, ParityFailed
-from training.probes.models import RECIPES, assign_inner_folds, fit_best, fit_probe
+from training.probes.head_bundle import Destination
+from training.probes.head_graph import add_head, check_graph
+from training.probes.models import RECIPES, fit_probe
 from training.probes.probe import probe
+from training.probes.search import SearchSpace, assign_inner_folds, fit_best
 from training.probes.settings import KINDS, ProbeSettings
-from training.probes.sklearn_to_onnx import add_head, check_graph, to_head
+from training.probes.sklearn_to_onnx import to_head
 from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.results import Cell, read_results
 
@@ -91,9 +94,9 @@ def test_the_bundle_is_accepted_and_its_head_predicts_as_the_whole_graph(
 ) -> None:
     source = "embedding" if kind == "rbf-svm" else "features"
     made, errors = probe(
-        folder / task_kind,
-        folder / "levels",
-        tmp_path / "mood",
+        [folder / task_kind],
+        [folder / "levels"],
+        Destination(tmp_path / "mood"),
         tmp_path / "results",
         ProbeSettings(kind, source, STRENGTH.get(kind, 10.0)),
     )
@@ -125,10 +128,10 @@ def test_probabilities_are_those_of_scikit_learn(kind: str, n_classes: int) -> N
     inputs = np.asarray(rng.standard_normal((90, 5)) * [1, 10, 0.1, 1, 1] + 3, np.float32)
     targets = (inputs[:, 0] + rng.standard_normal(90) > 3).astype(np.int64)
     targets[:20] = n_classes - 1
-    recipe = RECIPES["classification"][kind]
     folds = np.arange(90) % 4
     strength = 1000.0 if kind == "rbf-svm" else 1.0  # float32 would not be exact enough
-    _, fitted = fit_best(recipe, inputs, targets, folds, n_classes, strength=strength, seed=0)
+    space = SearchSpace({"features": inputs}, [kind], "classification", strength)
+    _, fitted = fit_best(space, targets, folds, n_classes)
     exact = inputs.astype(np.float64)
     if "svm" in kind:
         margins = fitted.pipeline.decision_function(exact)
@@ -158,6 +161,26 @@ def test_values_are_those_of_scikit_learn_in_the_targets_own_unit(
     np.testing.assert_allclose(values, wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("task_kind", "kind"), ALL_KINDS)
+def test_rounding_of_dead_channels_changes_no_prediction(task_kind: Kind, kind: str) -> None:
+    """A channel that is constant but for its last digits; another runtime rounds it otherwise."""
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((60, 6)).astype(np.float32)
+    inputs[:, 3:] = np.array([0.02, 1e-7, 300], np.float32) * (1 + 1e-6 * inputs[:, 3:])
+    targets = (inputs[:, 0] > 0).astype(np.int64)
+    values = inputs[:, :2] if task_kind == "regression" else targets
+    recipe = RECIPES[task_kind][kind]
+    settings = {name: choices[-1] for name, choices in recipe.grid.items()}
+    fitted = fit_probe(recipe, settings, inputs, values, 2, seed=0)
+    rounded = inputs.copy()
+    rounded[:, 3:] = rounded[:, 3:].mean(0)
+    predicted = fitted.predict(inputs)
+    np.testing.assert_allclose(fitted.predict(rounded), predicted, atol=5e-3)
+    name = "values" if task_kind == "regression" else "probabilities"
+    head = to_head(fitted, "features", 6, name)
+    np.testing.assert_allclose(run(head, inputs)[name], predicted, atol=2e-4)
+
+
 def test_the_whole_graph_keeps_the_encoders_weights_and_another_head_is_refused(
     folder: Path,
 ) -> None:
@@ -168,23 +191,23 @@ def test_the_whole_graph_keeps_the_encoders_weights_and_another_head_is_refused(
         fit_probe(recipe, {"C": c}, inputs, data.targets, len(LABELS), seed=0) for c in (0.1, 10)
     )
     head = to_head(one, "features", 4, "probabilities")
-    whole = add_head(encoder, head, "features", "probabilities")
+    whole = add_head(encoder, head, ("features",), "probabilities")
     before = onnx.load_from_string(encoder.graph_bytes(encoder.card.graph())).graph.initializer
     after = onnx.load_from_string(whole).graph.initializer
     assert {tensor.name for tensor in before} <= {tensor.name for tensor in after}
     waveforms = data.prepared.waveforms(data.rows[:3])
-    assert check_graph(one, encoder, "features", whole, waveforms)["probabilities"] < 1e-6
+    assert check_graph(one, encoder, ("features",), whole, waveforms)["probabilities"] < 1e-6
     with pytest.raises(ParityFailed, match="probabilities"):
-        check_graph(other, encoder, "features", whole, waveforms)
+        check_graph(other, encoder, ("features",), whole, waveforms)
 
 
 def test_a_class_without_training_tracks_in_a_fold_is_scored_all_the_same(
     folder: Path, tmp_path: Path
 ) -> None:
     made, _ = probe(
-        folder / "rare",
-        folder / "levels",
-        tmp_path / "rare",
+        [folder / "rare"],
+        [folder / "levels"],
+        Destination(tmp_path / "rare"),
         tmp_path / "results",
         ProbeSettings(strength=1.0),
     )
@@ -197,8 +220,13 @@ def test_a_class_without_training_tracks_in_a_fold_is_scored_all_the_same(
 
 
 def test_results_and_card_state_method_settings_and_metrics(folder: Path, tmp_path: Path) -> None:
-    arguments = (folder / "classification", folder / "levels", tmp_path / "mood", tmp_path)
-    made, _ = probe(*arguments, ProbeSettings())
+    made, _ = probe(
+        [folder / "classification"],
+        [folder / "levels"],
+        Destination(tmp_path / "mood"),
+        tmp_path,
+        ProbeSettings(),
+    )
     runs = read_results(tmp_path / "noise-classification")
     cells = [Cell("probe logistic on levels features", 4, fold, 0) for fold in range(5)]
     assert [run.method for run in runs] == [cell.method for cell in cells]
@@ -231,8 +259,9 @@ def test_what_cannot_be_fitted_is_refused_with_the_remedy(folder: Path, tmp_path
     out = tmp_path / "out"
 
     def refused(match: str, task: str, encoder: str = "levels", **options: str) -> None:
+        settings = ProbeSettings(**options)  # type: ignore[arg-type]
         with pytest.raises((BadExport, BadTeacher), match=match):
-            probe(folder / task, folder / encoder, out, out, ProbeSettings(**options))  # type: ignore[arg-type]
+            probe([folder / task], [folder / encoder], Destination(out), out, settings)
 
     refused(
         "'ridge': it is not for classification; choose logistic, linear",
