@@ -27,7 +27,7 @@ from training.probes.tag_calibration import (
     fit_calibration,
     held_out_probabilities,
 )
-from training.probes.tag_metrics import tag_metrics
+from training.probes.tag_metrics import RANKING, tag_metrics
 
 
 def calibrate_tags(
@@ -113,9 +113,15 @@ def _describe(
     before: Mapping[str, float],
     after: Mapping[str, float],
 ) -> dict[str, Scalar]:
-    """Metrics for the card; a list of labels is a string."""
+    """Metrics for the card; a list of labels is a string.
+
+    A positive slope leaves the order of a label's tracks, so metrics of the order are stated once.
+    """
     metrics: dict[str, Scalar] = {}
     for name in before:
+        if name in RANKING:
+            metrics[name] = round(before[name], 4)
+            continue
         metrics[f"{name}: before"] = round(before[name], 4)
         metrics[f"{name}: after"] = round(after[name], 4)
     named = np.array(labels)

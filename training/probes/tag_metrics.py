@@ -9,6 +9,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from training.probes.tag_calibration import has_enough_tracks, log_loss, to_logits
 from training.transfer.calibration import N_BINS
 
+# Metrics of the order of tracks alone.
+RANKING = frozenset({"macro AUC", "mean average precision"})
+
 
 def tag_metrics(
     probabilities: NDArray[np.float32], targets: NDArray[np.float32]
