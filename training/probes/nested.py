@@ -15,7 +15,14 @@ from training.datasets.prepared import TaskData
 from training.errors import BadExport
 from training.probes.inputs import ProbeInput
 from training.probes.models import FittedProbe, find_recipe
-from training.probes.search import INNER_FOLDS, Choice, SearchSpace, assign_inner_folds, fit_best
+from training.probes.search import (
+    INNER_FOLDS,
+    INNER_REPEATS,
+    Choice,
+    SearchSpace,
+    assign_inner_folds,
+    fit_best,
+)
 from training.probes.settings import BASELINE_KINDS, ProbeSettings
 from training.transfer.evaluation import Prediction, evaluate_fold
 from training.transfer.results import Cell, Result
@@ -47,7 +54,8 @@ class Procedure:
             if len({found.encoder.digest for found in self.inputs.values()}) > 1:
                 facts["encoder"] = chosen.encoder.card.name
             facts["input"] = chosen.source_name
-        return facts | {"inner_folds": INNER_FOLDS} | choice.hyperparameters
+        inner = {"inner_folds": INNER_FOLDS, "inner_repeats": INNER_REPEATS}
+        return facts | inner | choice.hyperparameters
 
 
 def make_procedure(
@@ -96,7 +104,9 @@ def fit(procedure: Procedure, training: NDArray[np.bool_]) -> tuple[Choice, Fitt
     data, space = procedure.data, procedure.space
     targets = data.targets[training]
     folds = assign_inner_folds(data.prepared.tracks[training], space.seed)
-    if targets.ndim == 1 and any(len(set(targets[folds != fold])) < 2 for fold in set(folds)):
+    if targets.ndim == 1 and any(
+        len(set(targets[division != fold])) < 2 for division in folds for fold in set(division)
+    ):
         raise BadExport(
             data.facts.name,
             "without some artists, the remaining tracks have one label alone; add other artists",

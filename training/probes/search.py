@@ -30,7 +30,8 @@ from training.probes.models import (
 )
 from training.transfer.calibration import fit_temperature
 
-INNER_FOLDS = 4
+# Some hundred tracks: one division into folds decides by chance between near equals.
+INNER_FOLDS, INNER_REPEATS = 4, 3
 Array = NDArray[np.float64]
 
 
@@ -134,7 +135,8 @@ def fit_best(
 
     Parameters
     ----------
-    targets, folds : of the rows of the space's inputs; folds of `assign_inner_folds`
+    targets : of the rows of the space's inputs
+    folds : of `assign_inner_folds`, shape (n_repeats, n), or of one division, (n,)
     """
     # With some hundred tracks, threads of BLAS wait for one another more than they compute.
     with threadpool_limits(1):
@@ -156,16 +158,22 @@ def choose(
     first one is chosen, which has the strongest regularization.
     """
     best: Choice | None = None
+    divisions = np.atleast_2d(folds)
     for name, inputs in space.inputs.items():
-        splits = [Split.of(inputs, folds != fold) for fold in np.unique(folds)]
+        splits = [
+            (repeat, Split.of(inputs, division != fold))
+            for repeat, division in enumerate(divisions)
+            for fold in np.unique(division)
+        ]
         for kind in space.kinds:
             recipe = find_recipe(kind, space.task_kind)
             for chosen in space.grid_of(recipe):
-                outputs = np.empty((len(inputs), n_outputs), np.float32)
-                for split in splits:
+                outputs = np.empty((len(divisions), len(inputs), n_outputs), np.float32)
+                for repeat, split in splits:
                     held_out = split.predict(recipe, chosen, targets, n_outputs, space.seed)
-                    outputs[~split.training] = held_out
-                loss, temperature = calibrated_loss(outputs, targets)
+                    outputs[repeat, ~split.training] = held_out
+                repeated = np.concatenate([targets] * len(divisions))
+                loss, temperature = calibrated_loss(np.concatenate(outputs), repeated)
                 if best is None or loss < best.loss:
                     best = Choice(name, kind, chosen, loss, temperature)
     assert best is not None
@@ -183,5 +191,10 @@ def calibrated_loss(outputs: NDArray[np.float32], targets: Targets) -> tuple[flo
 
 
 def assign_inner_folds(tracks: pd.DataFrame, seed: int) -> NDArray[np.int64]:
-    """Folds of the nested cross-validation, by `assign_folds`: no artist is in two of them."""
-    return assign_folds(tracks.reset_index(drop=True), INNER_FOLDS, seed)
+    """Folds of the nested cross-validation, shape (INNER_REPEATS, n), by `assign_folds`.
+
+    In no division is an artist in two folds.
+    """
+    rows = tracks.reset_index(drop=True)
+    seeds = range(seed * INNER_REPEATS, (seed + 1) * INNER_REPEATS)
+    return np.stack([assign_folds(rows, INNER_FOLDS, repeat) for repeat in seeds])

@@ -28,6 +28,8 @@ from training.quantization.weight_rounding import input_power, round_weights
 MAX_CODE, MAX_INPUT_CODE = 255, 127
 # Relative to the widest channel: limits the gain of a channel that is silent in calibration.
 MIN_RANGE = 1e-3
+# Range of a channel relative to what calibration found: louder recordings must not saturate.
+HEADROOM = 1.25
 
 Floats = NDArray[np.float32]
 # Tensor name → ranges and types that the quantizer uses instead of its own.
@@ -65,14 +67,7 @@ def quantize_pooled(
     source, pooled, output = convolution.input[0], pool.output[0], convolution.output[0]
     tensors = _read_tensors(model, [source, pooled], windows)
     constants = _constants(model)
-    signs = constants[found.factor].reshape(-1)
-    maxima = np.moveaxis(tensors[pooled], 1, 0).reshape(
-        len(signs), -1
-    )  # (B, F, T, 1) -> (F, B · T)
-    # A ReLU follows the product, so that only maxima of the factor's sign are used.
-    low = np.where(signs > 0, 0, np.minimum(maxima.min(1), 0))
-    width = np.where(signs > 0, np.maximum(maxima.max(1), 0), 0) - low
-    width = np.maximum(width, MIN_RANGE * width.max())
+    low, width = _find_ranges(tensors[pooled], constants[found.factor].reshape(-1))
     _rescale(model, found, low, width)
     scales = _round_weights(model, convolution, tensors[source])
     unit = _range(0.0, 1.0, MAX_CODE)
@@ -87,6 +82,17 @@ def quantize_pooled(
         ],
     }
     return [pool.name], overrides
+
+
+def _find_ranges(pooled: Floats, signs: Floats) -> tuple[Floats, Floats]:
+    """Lowest value and width of the range of each channel, of maxima (n, F, T, 1).
+
+    A ReLU follows the product, so only maxima of the factor's sign are used.
+    """
+    maxima = np.moveaxis(pooled, 1, 0).reshape(len(signs), -1)  # (n, F, T, 1) -> (F, n · T)
+    width = np.maximum(np.where(signs > 0, maxima.max(1), -maxima.min(1)), 0) * HEADROOM
+    width = np.maximum(width, MIN_RANGE * width.max())
+    return np.where(signs > 0, 0, -width), width
 
 
 def _find_pooled(model: onnx.ModelProto, name: str) -> PooledConvolution | None:
