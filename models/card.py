@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Kind = Literal["encoder", "classifier", "regressor"]
 Precision = Literal["float32", "float16", "int8"]
@@ -30,7 +32,7 @@ def _is_default(default: object) -> Callable[[object], bool]:
 
     So the cards of those bundles, and the digests of the cards, are unchanged.
     """
-    return lambda value: value == default
+    return partial(operator.eq, default)
 
 
 class CardModel(BaseModel):
@@ -151,18 +153,21 @@ class AudioInput(CardModel):
     min_audio_s: Annotated[float, Field(gt=0)]
     patches: Annotated[Patches | None, Field(exclude_if=_is_default(None))] = None
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.patches is None:
-            return self
-        ends_s = [start_s + self.patches.seconds for start_s in self.patches.starts_s]
-        limits_s = (*self.patches.starts_s[1:], self.window_s)
+    # Of the field: a validator of the model would run again in each message to a decoder process.
+    @field_validator("patches")
+    @classmethod
+    def _fit_the_window(cls, patches: Patches | None, others: ValidationInfo) -> Patches | None:
+        window_s = others.data.get("window_s")
+        if patches is None or window_s is None:  # an invalid `window_s` is an error of its own
+            return patches
+        ends_s = [start_s + patches.seconds for start_s in patches.starts_s]
+        limits_s = (*patches.starts_s[1:], window_s)
         if any(end_s > limit_s + 1e-9 for end_s, limit_s in zip(ends_s, limits_s, strict=True)):
             raise ValueError(
-                f"patches must be ascending, within the window of {self.window_s:g} s, and not "
-                f"overlap: {self.patches.seconds:g} s at {self.patches.starts_s}"
+                f"patches must be ascending, within the window of {window_s:g} s, and not "
+                f"overlap: {patches.seconds:g} s at {patches.starts_s}"
             )
-        return self
+        return patches
 
     @property
     def window_samples(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import Windows, silent_error
-from models.card import REQUIRED_OUTPUTS, AudioInput
+from models.card import REQUIRED_OUTPUTS, AudioInput, Patches
 from models.errors import TasteprintError
 from service.cache.memory import Cache, cache_key
 from service.decoding.pool import DecodePool
@@ -23,7 +23,7 @@ from service.observability.context import StageTimer
 from service.pipeline.admission import Admission
 from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.pipeline.single_flight import SingleFlight
-from service.schemas.responses import AudioHeard, CachedAnswer, Vector, WindowUsed
+from service.schemas.responses import AudioHeard, CachedAnswer, PatchesUsed, Vector, WindowUsed
 from service.transport.upload import Upload
 
 # Windows of one upload in flight, and so in memory, at a time; the rest queue after other requests.
@@ -225,7 +225,12 @@ class AudioJob:
             names += model.level_names
         return CachedAnswer(
             outputs={name: _mean(outputs.rows, name) for name in names},
-            window=WindowUsed.of(model.card.audio, outputs.windows.starts_s, self._choice.mode),
+            window=WindowUsed(
+                starts=[round(start_s, 6) for start_s in outputs.windows.starts_s],
+                seconds=model.card.audio.window_s,
+                how=self._choice.mode,
+                patches=_describe_patches(model.card.audio.patches),
+            ),
             audio=AudioHeard(
                 sha256=self._sha256,
                 duration=round(info.duration_s, 6),
@@ -292,6 +297,12 @@ def _result_or_raise(result: ModelAnswer | BaseException) -> ModelResult:
     if isinstance(result, ModelAnswer | TasteprintError):
         return result
     raise result
+
+
+def _describe_patches(patches: Patches | None) -> PatchesUsed | None:
+    if patches is None:
+        return None
+    return PatchesUsed(starts=list(patches.starts_s), seconds=patches.seconds)
 
 
 def _time_inference(rows: list[WindowResult], timer: StageTimer) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.card import AudioInput, Card, Kind, Precision
+from models.card import Card, Kind, Precision
 
 Vector = list[float]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -63,17 +62,6 @@ class WindowUsed(Answer):
     patches: PatchesUsed | None = Field(
         default=None, description="Left out for a model that was run on whole windows."
     )
-
-    @classmethod
-    def of(cls, audio: AudioInput, starts_s: Iterable[float], how: str) -> Self:
-        """The windows at `starts_s` of a model with that audio input."""
-        patches = None
-        if audio.patches is not None:
-            patches = PatchesUsed(
-                starts=list(audio.patches.starts_s), seconds=audio.patches.seconds
-            )
-        starts = [round(start_s, 6) for start_s in starts_s]
-        return cls(starts=starts, seconds=audio.window_s, how=how, patches=patches)
 
 
 class AudioHeard(Answer):

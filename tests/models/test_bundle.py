@@ -11,9 +11,17 @@ import pytest
 from pydantic import ValidationError
 
 from models.bundle import Bundle, bundle_folders, read, verify_session
-from models.card import Card
+from models.card import AudioInput, Card
 from models.errors import BundleError
-from tests.bundles import Doing, graph_bytes, head_bytes, write_bundle, write_head, write_task
+from tests.bundles import (
+    AUDIO,
+    Doing,
+    graph_bytes,
+    head_bytes,
+    write_bundle,
+    write_head,
+    write_task,
+)
 
 SHIPPED = Path(__file__).parents[2] / "models"
 
@@ -126,3 +134,17 @@ def test_a_card_that_contradicts_itself_is_refused(
     card = json.loads(write_bundle(tmp_path, "levels").card_bytes) | change
     with pytest.raises(ValidationError, match=reason):
         Card.model_validate(card)
+
+
+@pytest.mark.parametrize("starts_s", [(0.0, 0.8), (0.5, 0.0), (0.0, 0.2)])
+def test_patches_that_overlap_or_leave_the_window_are_refused(starts_s: tuple[float, ...]) -> None:
+    audio = AUDIO.model_dump() | {"patches": {"seconds": 0.25, "starts_s": starts_s}}
+    with pytest.raises(ValidationError, match=r"within the window of 1 s, and not overlap"):
+        AudioInput.model_validate(audio)
+
+
+def test_patches_in_a_window_of_invalid_length_are_no_further_error() -> None:
+    changes = {"window_s": -1.0, "patches": {"seconds": 0.25, "starts_s": (0.0,)}}
+    with pytest.raises(ValidationError, match="1 validation error") as refused:
+        AudioInput.model_validate(AUDIO.model_dump() | changes)
+    assert refused.value.errors()[0]["loc"] == ("window_s",)
