@@ -53,8 +53,8 @@ def _find_domains(graph: onnx.GraphProto) -> set[str]:
 
 
 def find_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """Convolutions after the front end, which ends at the last logarithm or, without one, at the
-    first convolution.
+    """Convolutions after the front end, which ends at the last logarithm that a convolution is
+    computed from or, without one, at the first convolution.
 
     Raises
     ------
@@ -63,13 +63,20 @@ def find_convolutions(model: onnx.ModelProto) -> list[onnx.NodeProto]:
     """
     nodes = list(model.graph.node)
     found = [node for node in nodes if node.op_type == "Conv"]
-    logarithms = [node for node in nodes if node.op_type == "Log"]
-    front = logarithms[-1:] or found[:1]
-    after = _downstream(nodes, front) - {node.name for node in front}
-    selected = [node for node in found if node.name in after]
+    for node in reversed(nodes):
+        if node.op_type == "Log" and (selected := _after(node, nodes, found)):
+            return selected  # a logarithm of statistics beside the convolutions selects none
+    selected = _after(found[0], nodes, found) if found else []
     if not selected:
         raise BadPrecision("the graph has no convolution after the front end")
     return selected
+
+
+def _after(
+    start: onnx.NodeProto, nodes: list[onnx.NodeProto], convolutions: list[onnx.NodeProto]
+) -> list[onnx.NodeProto]:
+    after = _downstream(nodes, [start]) - {start.name}
+    return [node for node in convolutions if node.name in after]
 
 
 def nodes_between(model: onnx.ModelProto, convolutions: Iterable[onnx.NodeProto]) -> set[str]:

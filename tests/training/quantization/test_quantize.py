@@ -156,6 +156,20 @@ def test_only_a_convolution_with_a_tenth_of_the_work_runs_in_int8(
     assert inputs == ["Reshape", "DequantizeLinear"]
 
 
+@pytest.mark.parametrize("at", ["levels", "heard"])
+def test_a_logarithm_beside_the_convolutions_does_not_end_the_front_end(at: str) -> None:
+    """Statistics of the decibels, or of what the last convolution makes of them."""
+    graph = network_bytes()
+    model = onnx.load_from_string(graph)
+    model.graph.node.append(helper.make_node("Log", [at], ["statistics"], name="make_statistics"))
+    model.graph.output.append(
+        helper.make_tensor_value_info("statistics", onnx.TensorProto.FLOAT, None)
+    )
+    with_statistics = find_convolutions(fold_batch_norm(model.SerializeToString()))
+    names = [node.name for node in find_convolutions(fold_batch_norm(graph))]
+    assert [node.name for node in with_statistics] == names == ["make_one", "make_two"]
+
+
 def test_the_mean_over_an_int8_convolution_runs_in_int8(
     windows: list[NDArray[np.float32]],
 ) -> None:
