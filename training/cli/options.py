@@ -61,6 +61,13 @@ CountColumn = Annotated[
     str | None, typer.Option(help="Column of play counts; default: each row counts as one play.")
 ]
 CardVersion = Annotated[str, typer.Option(help="Version of the model.")]
+OnDemand = Annotated[
+    bool,
+    typer.Option(
+        "--on-demand",
+        help="The service loads the model when it is first requested, not at the start.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
 Workers = Annotated[int, typer.Option("--workers", help="Number of files processed in parallel.")]
 Resume = Annotated[bool, typer.Option(help="Continue from the last checkpoint.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from training.cli.options import BundleDir, CardVersion, with_settings
+from training.cli.options import BundleDir, CardVersion, OnDemand, with_settings
 from training.cli.output import print_bundle, print_parity
 from training.errors import MissingInput
 from training.pretrained.settings import MusicnnSettings
@@ -24,9 +24,7 @@ def musicnn(
     audio: Annotated[
         Path, typer.Option(help="Folder of audio files for the parity check with torch.")
     ] = Path("examples"),
-    on_demand: Annotated[
-        bool, typer.Option(help="Have the service load the bundle on its first use only.")
-    ] = False,
+    on_demand: OnDemand = False,
     card_version: CardVersion = "1.0.0",
 ) -> None:
     """Export MusiCNN, a music tagger with published weights, as a bundle."""

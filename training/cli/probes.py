@@ -12,6 +12,7 @@ from training.cli.options import (
     DEFAULT_TEACHER,
     BundleDir,
     CardVersion,
+    OnDemand,
     Seed,
     TaskDir,
     with_settings,
@@ -30,13 +31,6 @@ TaskDirs = Annotated[
         "--task",
         help="Folder of `dataset`; repeat it, with the same tracks, for encoders of other windows.",
         callback=checks.check_tasks,
-    ),
-]
-OnDemand = Annotated[
-    bool,
-    typer.Option(
-        "--on-demand",
-        help="The service loads the model when it is first requested, not at the start.",
     ),
 ]
 

@@ -13,6 +13,7 @@ from training.cli.options import (
     DEFAULT_TEACHER,
     BundleDir,
     CardVersion,
+    OnDemand,
     Out,
     Resume,
     Seed,
@@ -176,6 +177,7 @@ def ship(
         int, typer.Option(help="Channels, as compared; cf-estimator: 32, 64, 128 or 256.")
     ] = TransferSettings.width,
     seed: Seed = 0,
+    on_demand: OnDemand = False,
     card_version: CardVersion = "1.0.0",
     accelerator: Annotated[Accelerator, typer.Option(help="Device to train on.")] = "auto",
 ) -> None:
@@ -194,6 +196,7 @@ def ship(
         method=method,
         width=width,
         seed=seed,
+        on_demand=on_demand,
         card_version=card_version,
         accelerator=accelerator,
     )

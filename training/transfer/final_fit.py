@@ -42,6 +42,7 @@ def ship(
     method: str,
     width: int,
     seed: int = 0,
+    on_demand: bool = False,
     card_version: str = "1.0.0",
     accelerator: Accelerator = "auto",
 ) -> tuple[Bundle, Mapping[str, float]]:
@@ -49,6 +50,10 @@ def ship(
 
     Nothing is held out here; so the card's metrics, and the temperature that calibrates the
     probabilities, are of `compare`'s runs on held-out folds.
+
+    Parameters
+    ----------
+    on_demand : whether the service loads the bundle on its first use only
 
     Raises
     ------
@@ -89,7 +94,8 @@ def ship(
         split=f"{data.facts.split}; metrics of held-out folds; the shipped weights "
         "were trained on every track except an eighth, which chose the checkpoint",
     )
-    return _write(model, data, source if method == "fix" else None, out, facts, card_version)
+    shared = source if method == "fix" else None
+    return _write(model, data, shared, out, facts, on_demand=on_demand, card_version=card_version)
 
 
 def runs_of(results: Path, method: str, width: int) -> list[Result]:
@@ -119,6 +125,8 @@ def _write(
     shared: Bundle | None,
     out: Path,
     facts: Provenance,
+    *,
+    on_demand: bool,
     card_version: str,
 ) -> tuple[Bundle, Mapping[str, float]]:
     """Write the bundle, with a separate head where the encoder `shared` is unchanged."""
@@ -155,5 +163,6 @@ def _write(
         names=data.facts.labels,
         groups=data.facts.groups,
         head=head,
+        default=not on_demand,
         card_version=card_version,
     )

@@ -88,6 +88,24 @@ def test_three_commands_make_a_head_that_is_served(world: Path) -> None:
         assert probabilities[label] == pytest.approx(float(offline[0, index]), abs=2e-3)
 
 
+def test_a_model_is_shipped_to_be_loaded_on_demand(world: Path, tmp_path: Path) -> None:
+    task, teacher = world / "prepared", world / "models" / "teacher"
+    list(
+        compare(
+            task,
+            teacher,
+            tmp_path,
+            [Cell("fix", 32, 0, 0)],
+            TransferSettings(crop_s=7.5, accelerator="cpu"),
+        )
+    )
+    shared = ("--task", task, "--teacher", teacher, "--results", tmp_path, "--method", "fix")
+    for name, options in (("pitch", ()), ("rare", ("--on-demand",))):
+        run("ship", *shared, "--out", tmp_path / "models" / name, *options)
+    written = [bundle.read(tmp_path / "models" / name).card.default for name in ("pitch", "rare")]
+    assert written == [True, False]
+
+
 def test_a_cell_with_a_results_file_is_not_run_again(world: Path, tmp_path: Path) -> None:
     cells = [Cell("linear on features", 32, 0, 0), Cell("fix", 32, 0, 0)]
     arguments = (world / "prepared", world / "models" / "teacher", tmp_path, cells)
