@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 import pytest
 
-from models.bundle import Bundle, read
+from models.bundle import Bundle, bundle_folders, read
 from models.card import Precision
 from models.errors import BundleError
 from service.inference import precision
@@ -220,14 +220,18 @@ def test_answers_of_two_precisions_are_never_mixed_in_redis(tmp_path: Path) -> N
     assert first["embedding"] == third["embedding"] != second["embedding"]
 
 
-def test_shipped_graphs_agree_with_float32(tmp_path: Path) -> None:
+def test_the_shipped_estimator_has_every_precision() -> None:
     card = read(MODELS_DIR / "cf-estimator").card
     assert {graph.precision for graph in card.graphs} == {"float32", "float16", "int8"}
-    for graph in card.graphs:
+
+
+@pytest.mark.parametrize("folder", bundle_folders(MODELS_DIR), ids=lambda folder: folder.name)
+def test_shipped_graphs_agree_with_float32(folder: Path) -> None:
+    for graph in read(folder).card.graphs:
         if graph.precision != "float32":
             assert graph.agreement
             assert graph.agreement.minimum >= MIN_AGREEMENT
             assert graph.agreement.windows >= 300
             assert all(data.licence for data in graph.agreement.data)
-            model = onnx.load(MODELS_DIR / "cf-estimator" / graph.file, load_external_data=False)
+            model = onnx.load(folder / graph.file, load_external_data=False)
             assert [opset.domain for opset in model.opset_import] == [""]
