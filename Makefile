@@ -15,7 +15,7 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench fuzz fuzz-upload model heads redis clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn heads redis clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
@@ -70,12 +70,23 @@ model: $(VENV)/all.done
 		--factors $(RUN)/factors --logs $(LOGS) --item-column artist_id --out $(RUN)/evaluation
 	$(TRAIN) export --run $(RUN)/estimator --prepared $(SHARED)/prepared \
 		--factors $(RUN)/factors --evaluation $(RUN)/evaluation --data training/shipped_data.json --out $(BUNDLE)
-	$(QUANTIZE) --precision int8
-	$(QUANTIZE) --precision float16
+	$(QUANTIZE) --bundle $(BUNDLE) --precision int8
+	$(QUANTIZE) --bundle $(BUNDLE) --precision float16
 
 # Measured on real recordings, since renderings do not represent recorded music.
-QUANTIZE = $(TRAIN) quantize --bundle $(BUNDLE) --data training/heard_data.json \
+QUANTIZE = $(TRAIN) quantize --data training/heard_data.json \
 	--audio $(DATA)/emotify/audio --audio $(DATA)/gtzan-mini/audio
+
+# MusiCNN's published weights, from the package index, as two bundles.
+MUSICNN := runs/musicnn/musicnn-0.1.0-py3-none-any.whl
+musicnn: $(VENV)/all.done $(MUSICNN)
+	$(TRAIN) musicnn --wheel $(MUSICNN) --weights msd --out models/musicnn-msd
+	$(TRAIN) musicnn --wheel $(MUSICNN) --weights mtt --on-demand --out models/musicnn-mtt
+	$(QUANTIZE) --bundle models/musicnn-msd --precision int8
+
+$(MUSICNN): | $(BIN)/python
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
+		--dest $(@D) musicnn==0.1.0
 
 # Emotify, GTZAN and ESC-10 by every method; then the shipped heads. Hours on two cores; resumable.
 TASKS := runs/tasks
