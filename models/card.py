@@ -133,7 +133,8 @@ class Patches(CardModel):
     Attributes
     ----------
     seconds : length of each patch
-    starts_s : start of each patch in the window, ascending; patches do not overlap
+    starts_s : start of each patch in the window, ascending; patches do not overlap. In audio that
+        is shorter than the window they are closer together: see `models.audio.spans.patch_starts`
     """
 
     seconds: Annotated[float, Field(gt=0)]

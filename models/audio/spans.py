@@ -48,22 +48,43 @@ def window_span(audio: AudioInput, start_s: float, sample_rate: int) -> Span:
     )
 
 
+def patch_starts(audio: AudioInput, heard_samples: int) -> tuple[int, ...]:
+    """Start of each patch in samples of a window, of which only the first samples are audio.
+
+    In a shorter window the patches move together, so that they are spread over the audio as they
+    are over a whole window, and none is of its repetition.
+
+    Parameters
+    ----------
+    heard_samples : at the model's rate; audio shorter than a patch is repeated to its length
+    """
+    room, used = (
+        max(0, length - audio.patch_samples) for length in (audio.window_samples, heard_samples)
+    )
+    if used >= room:
+        return audio.patch_starts
+    return tuple(round(start * used / room) for start in audio.patch_starts)
+
+
 def patch_spans(
     audio: AudioInput, start_s: float, sample_rate: int, n_samples: int
 ) -> tuple[Span, ...]:
     """The span of each patch of the window at `start_s`.
 
-    Empty where the patches are cut from the whole window: they make up most of the window, or a
-    patch reaches beyond the end of the audio, where the audio is repeated.
+    Empty where the patches are cut from the whole window: they make up most of what it has of the
+    audio, or a patch is longer than that.
 
     Parameters
     ----------
     n_samples : length of the file
     """
-    if audio.input_samples > MAX_PATCH_SHARE * audio.window_samples:
+    heard_s = n_samples / sample_rate - start_s
+    heard_samples = min(round(heard_s * audio.sample_rate), audio.window_samples)
+    if audio.patches is None or audio.input_samples > MAX_PATCH_SHARE * heard_samples:
         return ()
     window = window_span(audio, start_s, sample_rate)
-    spans = tuple(_patch_span(audio, window, start, sample_rate) for start in audio.patch_starts)
+    starts = patch_starts(audio, heard_samples)
+    spans = tuple(_patch_span(audio, window, start, sample_rate) for start in starts)
     ends = [span.start + span.heard.stop for span in spans]
     return spans if max(ends) <= n_samples else ()
 

@@ -19,7 +19,7 @@ import soxr
 from models.audio.ffmpeg import FfmpegReader
 from models.audio.libsndfile import SndfileReader
 from models.audio.mp3 import Mp3Reader
-from models.audio.spans import Span, patch_spans, window_span
+from models.audio.spans import Span, patch_spans, patch_starts, window_span
 from models.audio.window_choice import Samples, WindowChoice, repeat_to_length, window_starts
 from models.card import AudioInput
 from models.errors import AudioTooShort, NotFinite, SilentAudio, UnsupportedLayout
@@ -175,20 +175,21 @@ def decode_windows(
 
 def _read_window(reader: AudioReader, audio: AudioInput, start_s: float) -> Samples:
     """The model's input from the window at `start_s`, shape (input_samples,)."""
-    spans = patch_spans(audio, start_s, reader.sample_rate, reader.n_samples)
-    if spans:
-        heard = _read_spans(reader, audio, spans)
+    if spans := patch_spans(audio, start_s, reader.sample_rate, reader.n_samples):
+        patches = _read_spans(reader, audio, spans)
+        heard: Samples = np.concatenate(
+            [repeat_to_length(patch, audio.patch_samples) for patch in patches]
+        )
     else:
         window = window_span(audio, start_s, reader.sample_rate)
-        heard = _read_spans(reader, audio, (window,))
-        if audio.patches is not None:
-            heard = _cut_patches(heard, audio)
-            _check_level(_peak(heard))
+        (part,) = _read_spans(reader, audio, (window,))
+        heard = _cut_patches(part, audio)
+        _check_level(_peak(heard))
     return np.clip(heard, -1.0, 1.0)
 
 
-def _read_spans(reader: AudioReader, audio: AudioInput, spans: tuple[Span, ...]) -> Samples:
-    """Read and resample spans, one after another; an error if all are silent."""
+def _read_spans(reader: AudioReader, audio: AudioInput, spans: tuple[Span, ...]) -> list[Samples]:
+    """Read and resample spans, shorter at the end of the audio; an error if all are silent."""
     parts: list[Samples] = []
     peaks: list[float] = []
     for span in spans:
@@ -199,17 +200,17 @@ def _read_spans(reader: AudioReader, audio: AudioInput, spans: tuple[Span, ...])
         peaks.append(_peak(mono[span.heard]))
         part = resample(mono, reader.sample_rate, audio.sample_rate)[span.skip :]
         _check_finite(part)  # the resampler overflows on samples near the largest float32
-        parts.append(repeat_to_length(part, span.length))
+        parts.append(part[: span.length])
     _check_level(max(peaks))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return parts
 
 
 def _cut_patches(window: Samples, audio: AudioInput) -> Samples:
-    """The patches of a window, one after another; (window_samples,) -> (input_samples,)."""
-    length = audio.patch_samples
-    # By rounding, the last patch may end a sample after the window.
-    window = repeat_to_length(window, max(window.size, audio.patch_starts[-1] + length))
-    return np.concatenate([window[start : start + length] for start in audio.patch_starts])
+    """The patches of a window, or the window; (n_heard,) -> (input_samples,)."""
+    starts, length = patch_starts(audio, window.size), audio.patch_samples
+    # Repeated only if shorter than a patch; by rounding, the last one may end a sample after it.
+    window = repeat_to_length(window, max(window.size, starts[-1] + length))
+    return np.concatenate([window[start : start + length] for start in starts])
 
 
 def _check_finite(mono: Samples) -> None:

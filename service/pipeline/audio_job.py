@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.audio.spans import patch_starts
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import Windows, silent_error
-from models.card import REQUIRED_OUTPUTS, AudioInput, Patches
+from models.card import REQUIRED_OUTPUTS, AudioInput
 from models.errors import TasteprintError
 from service.cache.memory import Cache, cache_key
 from service.decoding.pool import DecodePool
@@ -229,7 +230,7 @@ class AudioJob:
                 starts=[round(start_s, 6) for start_s in outputs.windows.starts_s],
                 seconds=model.card.audio.window_s,
                 how=self._choice.mode,
-                patches=_describe_patches(model.card.audio.patches),
+                patches=_describe_patches(model.card.audio, outputs.windows),
             ),
             audio=AudioHeard(
                 sha256=self._sha256,
@@ -299,10 +300,14 @@ def _result_or_raise(result: ModelAnswer | BaseException) -> ModelResult:
     raise result
 
 
-def _describe_patches(patches: Patches | None) -> PatchesUsed | None:
-    if patches is None:
+def _describe_patches(audio: AudioInput, windows: Windows) -> PatchesUsed | None:
+    """The patches of each window; a window with less audio is the only one."""
+    if audio.patches is None:
         return None
-    return PatchesUsed(starts=list(patches.starts_s), seconds=patches.seconds)
+    heard_s = windows.info.duration_s - windows.starts_s[0]
+    starts = patch_starts(audio, round(heard_s * audio.sample_rate))
+    starts_s = [round(start / audio.sample_rate, 6) for start in starts]
+    return PatchesUsed(starts=starts_s, seconds=audio.patches.seconds)
 
 
 def _time_inference(rows: list[WindowResult], timer: StageTimer) -> None:

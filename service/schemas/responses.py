@@ -43,7 +43,8 @@ class PatchesUsed(Answer):
     """The parts of each window that the model was run on, and that alone were decoded."""
 
     starts: list[float] = Field(
-        description="Start of each patch in seconds from the start of its window.",
+        description="Start of each patch in seconds from the start of its window; in audio "
+        "that is shorter than a window, patches are closer together.",
         examples=[[3.5, 13.5, 23.5]],
     )
     seconds: float = Field(description="Length of a patch.", examples=[3.0])
@@ -56,7 +57,8 @@ class WindowUsed(Answer):
         description="Start of each window in seconds; one window unless `all`."
     )
     seconds: float = Field(
-        description="Length of a window; shorter audio is repeated to this length."
+        description="Length of a window; shorter audio is repeated to this length, or to that of "
+        "a patch."
     )
     how: str = Field(description="`middle`, `start`, `all` (the mean of the windows), or `offset`.")
     patches: PatchesUsed | None = Field(

@@ -63,23 +63,36 @@ def test_patches_have_the_sampling_instants_of_the_window_at_any_rate(
     assert_cut_from_the_window(path)
 
 
-@pytest.mark.parametrize("seconds", [0.7, 2.0, 5.5, 5.9, 6.0])
-def test_patches_of_short_audio_are_cut_from_its_repetition(tmp_path: Path, seconds: float) -> None:
-    path = write(tmp_path / "a.wav", golden(seconds))
-    choice = WindowChoice("start")
-    whole, heard = (read_windows(path, audio, choice).samples for audio in (WINDOW, PATCHES))
-    np.testing.assert_allclose(heard, cut(whole), atol=1e-6)
+def assert_spread_over(path: Path, window: str, heard_s: float) -> None:
+    """Patches of a window with less audio: at the same places in it as in a whole window."""
+    choice = WindowChoice.parse(window)
+    whole, heard = (read_windows(path, audio, choice).samples[0] for audio in (WINDOW, PATCHES))
+    n_heard, length = round(heard_s * WINDOW.sample_rate), PATCHES.patch_samples
+    share = max(0, n_heard - length) / (WINDOW.window_samples - length)
+    starts = [round(start * share) for start in PATCHES.patch_starts]
+    expected = [whole[start : start + length] for start in starts]
+    np.testing.assert_allclose(heard, np.concatenate(expected), atol=1e-6)
 
 
-def test_audio_that_ends_within_the_window_is_repeated_from_the_windows_start(
-    sounds: dict[str, Path],
-) -> None:
+@pytest.mark.parametrize("seconds", [0.7, 0.9, 2.0, 5.5, 5.9, 6.0])
+def test_patches_are_spread_over_short_audio(tmp_path: Path, seconds: float) -> None:
+    path = write(tmp_path / "a.wav", golden(seconds, 16_000), 16_000)
+    assert_spread_over(path, "start", seconds)
+
+
+def test_patches_are_spread_over_what_a_window_has_of_the_audio(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", golden(SECONDS, 16_000), 16_000)
     for offset in ("9", "12.3"):
-        choice = WindowChoice.parse(offset)
-        whole, heard = (
-            read_windows(sounds["flac"], audio, choice).samples for audio in (WINDOW, PATCHES)
-        )
-        np.testing.assert_allclose(heard, cut(whole), atol=1e-6)
+        assert_spread_over(path, offset, SECONDS - float(offset))
+
+
+def test_every_part_of_short_audio_is_in_a_patch(tmp_path: Path) -> None:
+    audio = WINDOW.model_copy(update={"patches": Patches(seconds=1.2, starts_s=(0.4, 2.4, 4.4))})
+    for second in (0.2, 1.0, 1.8):  # a click in two seconds of silence
+        sound = np.zeros((32_000, 1), np.float32)
+        sound[round(second * 16_000)] = 0.5
+        path = write(tmp_path / f"{second}.wav", sound, 16_000)
+        assert np.abs(read_windows(path, audio, WindowChoice()).samples).max() > 0.1
 
 
 def test_patches_that_cover_the_window_are_the_window(sounds: dict[str, Path]) -> None:
@@ -154,7 +167,8 @@ def spoilt(parts_s: list[tuple[float, float]], seconds: float) -> Iterator[Sampl
 
 @pytest.mark.parametrize("seconds", [SECONDS, 5.6])  # cut out by the reader, and from the window
 def test_a_window_is_silent_if_all_its_patches_are(tmp_path: Path, seconds: float) -> None:
-    patches = [(0.0, 0.85), (1.7, 2.55), (4.85, 5.75)]
+    share = min(1.0, (seconds - 0.8) / (6 - 0.8))
+    patches = [(share * start - 0.05, share * start + 0.85) for start in (0.0, 1.73, 4.90001)]
     silent, heard = spoilt(patches, seconds)
     with pytest.raises(SilentAudio) as error:
         read_windows(write(tmp_path / "a.wav", silent), PATCHES, WindowChoice("start"))
