@@ -27,8 +27,9 @@ README = (ROOT / "README.md").read_text()
 PAGES = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
 URL = "http://127.0.0.1:8000"
 MAX_LINES = 200
-# Float32 answers differ in the last digits between CPUs.
-TOLERANCE = 1e-6
+# Float32 answers differ in the last digits between CPUs; MusiCNN's power passes float16, where a
+# value at a border is rounded to either side.
+TOLERANCE, HEAD_TOLERANCE = 1e-6, 2e-5
 
 
 def page(name: str) -> str:
@@ -55,13 +56,13 @@ def lengthen(shown: str) -> str:
     return re.sub(r"… (\d+) more", r'{"more": \1}', shown)
 
 
-def assert_shows(shown: Any, answer: Any) -> None:
-    """`shown` is `answer`, its numbers within `TOLERANCE`, its lists perhaps shortened."""
+def assert_shows(shown: Any, answer: Any, tolerance: float) -> None:
+    """`shown` is `answer`, its numbers within the tolerance, its lists perhaps shortened."""
     if isinstance(shown, dict):
         assert isinstance(answer, dict)
         assert list(shown) == list(answer)
         for name, value in shown.items():
-            assert_shows(value, answer[name])
+            assert_shows(value, answer[name], tolerance)
     elif isinstance(shown, list):
         more = 0
         if shown and isinstance(shown[-1], dict) and list(shown[-1]) == ["more"]:
@@ -69,9 +70,9 @@ def assert_shows(shown: Any, answer: Any) -> None:
             more = last["more"]
         assert len(answer) == len(shown) + more
         for value, whole in zip(shown, answer, strict=False):
-            assert_shows(value, whole)
+            assert_shows(value, whole, tolerance)
     elif isinstance(shown, float):
-        assert answer == pytest.approx(shown, abs=TOLERANCE)
+        assert answer == pytest.approx(shown, abs=tolerance)
     else:
         assert answer == shown
 
@@ -96,7 +97,9 @@ def test_requests_get_the_answers_shown(in_float32: Service, text: str, count: i
         files = {"file": (found[1], (ROOT / found[1]).read_bytes())}
         response = in_float32.http.post(found[2], files=files)
         assert response.status_code == 200, response.text
-        assert_shows(answer, response.json())
+        is_head = not found[2].startswith("/embed")
+        tolerance = HEAD_TOLERANCE if is_head else TOLERANCE
+        assert_shows(answer, response.json(), tolerance)
 
 
 def test_the_readme_shortens_the_full_answer_of_the_api_page() -> None:
