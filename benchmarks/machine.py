@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +19,14 @@ PACKAGES = (
 BUSY = 0.25
 
 
-def machine() -> dict[str, Any]:
-    """The current machine; call before a run, whose own load would count."""
+def machine(program: str = "benchmarks", packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """The current machine; call before a run, whose own load would count.
+
+    Parameters
+    ----------
+    program : module that is run
+    packages : distributions whose versions are stated
+    """
     names = [
         line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
     ]
@@ -30,10 +37,10 @@ def machine() -> dict[str, Any]:
         "cores": cores,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release().split('-')[0]}",
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in packages},
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "load_before": round(os.getloadavg()[0], 2),
-        "command": " ".join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", program, *sys.argv[1:]]),
     }
 
 

@@ -195,7 +195,7 @@ def _graph_row(bundle: Bundle, graph: Graph | Head) -> list[str]:
     if graph.agreement is None:
         return [*row, graph.precision, "", "", ""]
     shown = (
-        f"{name} {_floor(cosine.mean)} ({_floor(cosine.least)})"
+        f"{name} {floor_agreement(cosine.mean)} ({floor_agreement(cosine.least)})"
         for name, cosine in graph.agreement.outputs.items()
     )
     heard = dict.fromkeys(in_short(data.name) for data in graph.agreement.data)
@@ -203,7 +203,8 @@ def _graph_row(bundle: Bundle, graph: Graph | Head) -> list[str]:
     return [*row, graph.precision, ", ".join(shown), windows, ", ".join(heard)]
 
 
-def _floor(value: float) -> str:
+def floor_agreement(value: float) -> str:
+    """Rounded down, so that 1 means equal."""
     scale = 10**AGREEMENT_DIGITS
     # The decimal digits of the card are exact, their product in binary need not be.
     return f"{math.floor(round(value * scale, 6)) / scale:.{AGREEMENT_DIGITS}f}"

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from benchmarks import patch_choice
 from benchmarks.draw import DOCS as BENCHMARKS_PAGE
 from benchmarks.draw import docs as benchmarks_page
 from benchmarks.draw import readme
-from docs import models_page, settings_table
+from docs import models_page, musicnn_page, settings_table
+from docs.card_tables import floor_agreement
 from docs.figures import new_song
+from models.bundle import read
 from service.settings import Settings
 from tests.running import ROOT, Service, running
 from training.cli.main import app
@@ -164,6 +167,25 @@ def test_the_models_page_is_drawn_from_the_cards() -> None:
     assert models_page.page() == page("models.md"), "run python -m docs.models_page"
 
 
+def test_the_patches_of_musicnn_are_drawn_from_the_measured_figures() -> None:
+    assert musicnn_page.page() == page("musicnn.md"), "run python -m docs.musicnn_page"
+    n_rows = len(json.loads(patch_choice.RESULT.read_text())["rows"])
+    assert len(re.findall(r"^\| \**\d+ × [\d.]+ s", page("musicnn.md"), re.M)) == n_rows
+
+
+def test_the_agreement_of_musicnn_is_the_measured_one() -> None:
+    agreement = read(ROOT / "models" / "musicnn-msd").card.graph("int8").agreement
+    assert agreement
+    text = page("precision.md").partition("### MusiCNN")[2]
+    rows = re.findall(r"^\| (`[^|]*`) \| ([\d.]+) \| ([\d.]+) \|$", text, re.M)
+    shown = {name: row[1:] for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert shown == {
+        name: (floor_agreement(cosine.mean), floor_agreement(cosine.least))
+        for name, cosine in agreement.outputs.items()
+    }
+    assert f"over {agreement.windows}" in " ".join(text.split())
+
+
 def test_every_setting_named_exists() -> None:
     known = {f"TASTEPRINT_{name.upper()}" for name in Settings.model_fields}
     for path, text in PAGES.items():
@@ -188,7 +210,7 @@ def test_options_in_the_text_exist() -> None:
     options = {
         option for command in commands.values() for part in command.params for option in part.opts
     }
-    for name in ("training.md", "transfer.md", "precision.md", "cf-estimator.md"):
+    for name in ("training.md", "transfer.md", "precision.md", "cf-estimator.md", "musicnn.md"):
         for shown in re.findall(r"`(--[a-z-]+)[^`]*`", page(name)):
             assert shown in options | {"--help"}, (name, shown)
 
