@@ -126,7 +126,8 @@ def audio(audio: AudioInput) -> str:
     if audio.patches:
         starts = ", ".join(f"{start_s:g}" for start_s in audio.patches.starts_s)
         text += f", from second {starts} of it; outputs are means over the patches"
-    return f"{text}; at minimum {audio.min_audio_s:g} s, shorter audio than a window is repeated"
+    short = "is heard in patches closer together" if audio.patches else "is repeated"
+    return f"{text}; at minimum {audio.min_audio_s:g} s, audio shorter than a window {short}"
 
 
 def _heard(audio: AudioInput) -> str:
