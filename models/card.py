@@ -266,6 +266,12 @@ class Card(CardModel):
             raise ValueError("a classifier needs as many labels as probabilities")
         if self.multilabel and (self.kind != "classifier" or self.groups):
             raise ValueError("only a classifier without groups can be multilabel")
+        if self.groups and self.kind != "classifier":
+            raise ValueError("only a classifier has groups of labels")
+        if self.head and len(set(self.head.encoder_outputs)) < len(self.head.encoder_outputs):
+            raise ValueError(f"the head takes an output twice: {self.head.encoder_outputs}")
+        if any(not group or len(set(group)) < len(group) for group in self.groups.values()):
+            raise ValueError(f"groups must name labels, each once: {self.groups}")
         unknown = {label for group in self.groups.values() for label in group} - set(self.labels)
         if unknown:
             raise ValueError(f"groups name labels that the card lacks: {sorted(unknown)}")

@@ -230,7 +230,8 @@ def _check_level(peak: float) -> None:
 
 def silent_error(peak: float) -> SilentAudio:
     return SilentAudio(
-        f"the window peaks at {peak:.2g} of full scale, the minimum is {SILENCE_PEAK:g}",
+        f"what is heard of the window peaks at {peak:.2g} of full scale, the minimum is "
+        f"{SILENCE_PEAK:g}",
         value=peak,
         limit=SILENCE_PEAK,
     )

@@ -29,9 +29,9 @@ from service.settings import Settings
 
 # Prefix of every key, whose number changes with the value's layout, so that replicas of two
 # versions share a Redis without reading each other's entries.
-PREFIX = "tasteprint:3:"
+PREFIX = "tasteprint:4:"
 # The layout's number again, in the value, since any client of that Redis may write a key.
-LAYOUT = b"tp3:"
+LAYOUT = b"tp4:"
 CHECKSUM_BYTES = 16
 
 log = logging.getLogger("tasteprint")

@@ -198,7 +198,7 @@ def _check_start(
     loaded: dict[str, Model],
     refused: dict[str, str],
 ) -> None:
-    if not bundles:
+    if not bundles or (refused and not loaded):  # bundles on demand alone are no service
         raise CannotStart(
             f"no bundle in {settings.models_dir} can be used",
             value="; ".join(refused.values()) or "no bundle found",

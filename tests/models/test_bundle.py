@@ -148,3 +148,18 @@ def test_patches_in_a_window_of_invalid_length_are_no_further_error() -> None:
     with pytest.raises(ValidationError, match="1 validation error") as refused:
         AudioInput.model_validate(AUDIO.model_dump() | changes)
     assert refused.value.errors()[0]["loc"] == ("window_s",)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"multilabel": True}, "only a classifier"),
+        ({"groups": {"light": ["a"]}}, "only a classifier has groups"),
+    ],
+)
+def test_fields_of_classifiers_are_refused_of_encoders(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    card = write_bundle(tmp_path, "levels").card
+    with pytest.raises(ValidationError, match=words):
+        type(card).model_validate(card.model_dump() | change)

@@ -27,6 +27,9 @@ from training.errors import MissingInput, OtherManifest
 
 WINDOWS, LOG, SOURCE = "windows.npy", "log.jsonl", "source.json"
 FULL_SCALE = 32767
+# Changes with the places of patches in audio shorter than the window: windows prepared by another
+# rule are not gone on with.
+PATCH_RULE = 2
 NO_FILE = "there is no such file"
 
 
@@ -143,7 +146,7 @@ def _open(
 ) -> tuple[np.memmap[Any, np.dtype[np.int16]], dict[str, dict[str, Any]]]:
     """The array to fill, and the records of an earlier run by track id."""
     listing = "\n".join(manifest["track_id"])
-    source = {
+    source: dict[str, Any] = {
         "manifest_sha256": hashlib.sha256(listing.encode()).hexdigest(),
         "audio": audio.model_dump(mode="json"),
     }

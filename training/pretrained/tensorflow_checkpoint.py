@@ -46,7 +46,7 @@ def read_variables(index: bytes, data: bytes) -> Variables:
             for name, entry in entries.items()
             if name and (variable := _read_variable(entry, data)) is not None
         }
-    except (IndexError, ValueError, struct.error) as error:
+    except (IndexError, KeyError, ValueError, struct.error) as error:
         raise BadCheckpoint(f"the index is damaged ({error})") from error
 
 

@@ -30,6 +30,8 @@ MAX_CODE, MAX_INPUT_CODE = 255, 127
 MIN_RANGE = 1e-3
 # Range of a channel relative to what calibration found: louder recordings must not saturate.
 HEADROOM = 1.25
+# The same for the convolution's input.
+INPUT_HEADROOM = 1.1
 
 Floats = NDArray[np.float32]
 # Tensor name → ranges and types that the quantizer uses instead of its own.
@@ -71,9 +73,10 @@ def quantize_pooled(
     _rescale(model, found, low, width)
     scales = _round_weights(model, convolution, tensors[source])
     unit = _range(0.0, 1.0, MAX_CODE)
-    span = min(float(tensors[source].min()), 0.0), max(float(tensors[source].max()), 0.0)
+    # Louder than in calibration, a code could exceed 7 bits.
+    span = tuple(INPUT_HEADROOM * end for end in _find_span(tensors[source]))
     overrides: Overrides = {
-        source: [_range(*span, MAX_INPUT_CODE)],
+        source: [_range(span[0], span[1], MAX_INPUT_CODE)],
         output: [unit],
         pooled: [unit],
         convolution.input[1]: [
@@ -82,6 +85,11 @@ def quantize_pooled(
         ],
     }
     return [pool.name], overrides
+
+
+def _find_span(values: Floats) -> tuple[float, float]:
+    """Lowest and highest value, with 0 between them."""
+    return min(float(values.min()), 0.0), max(float(values.max()), 0.0)
 
 
 def _find_ranges(pooled: Floats, signs: Floats) -> tuple[Floats, Floats]:

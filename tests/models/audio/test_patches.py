@@ -86,7 +86,7 @@ def test_patches_are_spread_over_what_a_window_has_of_the_audio(tmp_path: Path) 
         assert_spread_over(path, offset, SECONDS - float(offset))
 
 
-def test_every_part_of_short_audio_is_in_a_patch(tmp_path: Path) -> None:
+def test_patches_of_short_audio_hear_its_beginning_middle_and_end(tmp_path: Path) -> None:
     audio = WINDOW.model_copy(update={"patches": Patches(seconds=1.2, starts_s=(0.4, 2.4, 4.4))})
     for second in (0.2, 1.0, 1.8):  # a click in two seconds of silence
         sound = np.zeros((32_000, 1), np.float32)

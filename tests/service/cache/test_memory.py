@@ -65,7 +65,7 @@ def test_the_value_of_another_key_is_a_miss() -> None:
 def test_a_value_of_another_layout_is_a_miss() -> None:
     assert decode("key", encode("key", COMPUTED.window)) is None
     stored = encode("key", COMPUTED)
-    assert decode("key", stored.replace(b"tp3:", b"tp2:")) is None
+    assert decode("key", stored.replace(b"tp4:", b"tp3:")) is None
 
 
 def test_offsets_that_differ_have_keys_that_differ() -> None:

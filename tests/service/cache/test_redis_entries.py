@@ -86,7 +86,7 @@ GOOD = encode("key", COMPUTED)
         GOOD[:-1],
         GOOD[: len(GOOD) // 2],
         GOOD.replace(b"0.1", b"0.2"),
-        GOOD.replace(b"tp3:", b"tp2:"),
+        GOOD.replace(b"tp4:", b"tp3:"),
         GOOD[4:],
         encode("another key", COMPUTED),
         bytes(1 << 20),
