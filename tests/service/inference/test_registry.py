@@ -86,3 +86,11 @@ def test_a_model_refused_later_is_the_last_that_a_task_takes(tmp_path: Path) -> 
     models = load_models(Settings(models_dir=tmp_path))
     models.refused["mood"] = "on cue"
     assert models.for_task("classifier", "mood", None).card.name == "a-mood"
+
+
+def test_a_service_whose_default_bundles_are_all_refused_does_not_start(tmp_path: Path) -> None:
+    write_bundle(tmp_path, "levels", b"no ONNX")
+    on_demand(write_bundle(tmp_path, "later"))
+    with pytest.raises(CannotStart) as refused:
+        load_models(Settings(models_dir=tmp_path))
+    assert "levels" in str(refused.value.value)
