@@ -201,8 +201,9 @@ class Settings(BaseSettings):
     cache_entries: int = Field(
         default=10_000,
         ge=0,
-        description="Maximum number of answers cached in memory; 0 caches none. Redis has its "
-        "own limit.",
+        description="Maximum number of answers cached in memory; 0 caches none. An answer counts "
+        "once for each 400 numbers begun (15 KB), so with `levels=true` several times. Redis has "
+        "its own limit.",
     )
     cache_ttl_s: int = Field(
         default=7 * 24 * 3600, ge=1, description="Time that an answer stays in the cache."

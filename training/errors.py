@@ -173,13 +173,15 @@ class OtherAudio(TrainingError):
 
 
 class BadCrop(TrainingError):
-    """Raised if the crop length does not fit the teacher's segments or the window."""
+    """Raised if the crop length does not fit the teacher's segments, a patch or the window."""
 
-    def __init__(self, crop_s: float, window_s: float, segment_s: float = 0) -> None:
+    def __init__(
+        self, crop_s: float, limit_s: float, segment_s: float = 0, *, of: str = "windows"
+    ) -> None:
         segment = f"a multiple of {segment_s:g} s, the teacher's segment, and " if segment_s else ""
         super().__init__(
-            f"crops of {crop_s:g} s do not fit: they must be {segment}at most {window_s:g} s, the "
-            "length of the windows; choose another --crop-s, or 0 for whole windows"
+            f"crops of {crop_s:g} s do not fit: they must be {segment}at most {limit_s:g} s, the "
+            f"length of the {of}; choose another --crop-s, or 0 for whole windows"
         )
 
 

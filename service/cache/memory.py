@@ -5,6 +5,7 @@ A cache failure fails no request.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from typing import Protocol
@@ -13,6 +14,10 @@ from service.cache.redis import RedisCache
 from service.observability.events import NO_LISTENER, EventListener
 from service.schemas.responses import CachedAnswer
 from service.settings import Settings
+
+# Numbers that one entry of the limit holds, about 15 KB of memory: embedding and features of a
+# default model fit, and an answer with levels counts as several entries.
+NUMBERS_PER_ENTRY = 400
 
 
 class Cache(Protocol):
@@ -42,31 +47,52 @@ def open_cache(settings: Settings, listener: EventListener = NO_LISTENER) -> Cac
 
 
 class MemoryCache:
-    """In-memory LRU cache of `entries` answers, each kept for `ttl_s` seconds."""
+    """In-memory LRU cache of `entries` answers, each kept for `ttl_s` seconds.
+
+    A large answer counts as several entries (`count_entries`), so that the limit bounds the memory;
+    one that alone exceeds the limit is not stored.
+    """
 
     def __init__(self, entries: int, ttl_s: float) -> None:
         self._max_entries, self._ttl_s = entries, ttl_s
-        self._entries: OrderedDict[str, tuple[float, CachedAnswer]] = OrderedDict()
+        self._answers: OrderedDict[str, tuple[float, CachedAnswer]] = OrderedDict()
+        self._n_entries = 0
 
     async def get(self, key: str) -> CachedAnswer | None:
-        entry = self._entries.get(key)
-        if entry is None:
+        found = self._answers.get(key)
+        if found is None:
             return None
-        expires_at, value = entry
+        expires_at, value = found
         if expires_at < time.monotonic():
-            del self._entries[key]
+            self._remove(key)
             return None
-        self._entries.move_to_end(key)
+        self._answers.move_to_end(key)
         return value
 
     async def put(self, key: str, value: CachedAnswer) -> None:
-        self._entries[key] = (time.monotonic() + self._ttl_s, value)
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
+        self._remove(key)
+        n_entries = count_entries(value)
+        if n_entries > self._max_entries:  # it would evict all others, and itself
+            return
+        while self._n_entries + n_entries > self._max_entries:
+            self._remove(next(iter(self._answers)))
+        self._answers[key] = (time.monotonic() + self._ttl_s, value)
+        self._n_entries += n_entries
+
+    def _remove(self, key: str) -> None:
+        _, value = self._answers.pop(key, (0.0, None))
+        if value is not None:
+            self._n_entries -= count_entries(value)
 
     def describe(self) -> str:
         return f"in the process, {self._max_entries} entries"
 
     async def close(self) -> None:
-        self._entries.clear()
+        self._answers.clear()
+        self._n_entries = 0
+
+
+def count_entries(value: CachedAnswer) -> int:
+    """Number of entries that an answer counts as: one for each 400 numbers begun."""
+    n_numbers = sum(map(len, value.outputs.values()))
+    return max(1, math.ceil(n_numbers / NUMBERS_PER_ENTRY))

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from models.bundle import Bundle
-from models.errors import TasteprintError
+from models.errors import BundleError
 from service.errors import ModelRefused, Stopping, Unavailable
 from service.inference.model import Model
 from service.inference.registry import ModelRegistry, refusal
@@ -22,8 +22,9 @@ class LazyLoader:
     """Lazy loader: concurrent first requests share one loading, which none of them owns.
 
     Models are loaded in one thread, one after another, so that a service with many bundles needs
-    memory and cores for one loading at a time. A bundle that cannot be loaded is refused for good:
-    its files are verified by digest, so another attempt would fail too.
+    memory and cores for one loading at a time. A bad bundle is refused for good: its files are
+    verified by digest, so another attempt would fail too. After any other failure, such as a lack
+    of memory, the next request tries again.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class LazyLoader:
         Raises
         ------
         ModelRefused
-            If the bundle cannot be loaded, now or at an earlier request.
+            If the bundle was found to be bad, now or at an earlier request.
         Unavailable
-            If loading takes longer than the time limit; it goes on for later requests.
+            If loading fails for another reason, or takes longer than the time limit; then it goes
+            on for later requests.
         Stopping
         """
         name = bundle.card.name
@@ -78,7 +80,7 @@ class LazyLoader:
             model = await asyncio.get_running_loop().run_in_executor(
                 self._thread, self._models.loader.load_later, bundle, encoder
             )
-        except TasteprintError as error:
+        except BundleError as error:
             self._models.refuse(name, error)
             raise refusal(name, self._models.refused[name]) from error
         self._models.loaded[name] = model

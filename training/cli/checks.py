@@ -12,9 +12,10 @@ from pathlib import Path
 
 import typer
 
+from models.card import AudioInput
 from models.errors import BundleError
+from training.audio.crop_limit import check_crop_length
 from training.errors import (
-    BadCrop,
     BadExport,
     BadLogs,
     BadManifest,
@@ -199,13 +200,14 @@ def check_encoder(name: str) -> str:
 
 
 def check_crop(prepared: Path, crop_s: float | None) -> None:
-    """Refuse crops that are longer than the prepared windows; a damaged folder is refused later."""
+    """Refuse crops longer than a prepared patch or window; a damaged folder is refused later."""
     try:
-        window_s = float(json.loads((prepared / "source.json").read_bytes())["audio"]["window_s"])
+        source = json.loads((prepared / "source.json").read_bytes())
+        audio = AudioInput.model_validate(source["audio"])
     except (OSError, ValueError, KeyError, TypeError):
         return
-    if crop_s is not None and crop_s > window_s:
-        raise BadCrop(crop_s, window_s)
+    if crop_s is not None:
+        check_crop_length(crop_s, audio)
 
 
 def parse_numbers(text: str) -> list[int]:

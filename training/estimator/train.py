@@ -147,6 +147,7 @@ def _make_loader(
         targets,
         settings=settings,
         crop_samples=encoder_class(settings.encoder).crop_samples(settings.crop_s),
+        patch_samples=prepared.audio.patch_samples,
         training=part == "train",
     )
 

@@ -18,7 +18,13 @@ Loader = DataLoader[tuple[Tensor, ...]]
 class WindowDataset(Dataset[tuple[Tensor, ...]]):
     """torch data set of windows and targets, with random crops if `crop_samples` is not 0.
 
-    Items are int16 (n_samples,) and one row of each array of `targets`.
+    Items are int16 (n_samples,) and one row of each array of `targets`. The patches of a window
+    are of different times, so a crop is of one patch, chosen at random.
+
+    Parameters
+    ----------
+    windows : int16, shape (n_rows, n_samples), each the patches of a window one after another
+    patch_samples : length of a patch; 0 for windows without patches
     """
 
     def __init__(
@@ -27,9 +33,11 @@ class WindowDataset(Dataset[tuple[Tensor, ...]]):
         rows: NDArray[np.int64],
         *targets: NDArray[Any],
         crop_samples: int = 0,
+        patch_samples: int = 0,
     ) -> None:
         self.windows, self.rows, self.targets = windows, rows, targets
         self.crop_samples = crop_samples
+        self.patch_samples = patch_samples or windows.shape[1]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -37,10 +45,15 @@ class WindowDataset(Dataset[tuple[Tensor, ...]]):
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         window = self.windows[self.rows[index]]
         if self.crop_samples:
-            start = int(torch.randint(window.size - self.crop_samples + 1, ()))
+            start = self._draw_start(window.size // self.patch_samples)
             window = window[start : start + self.crop_samples]
         targets = (torch.as_tensor(target[index]) for target in self.targets)
         return torch.from_numpy(np.array(window)), *targets
+
+    def _draw_start(self, n_patches: int) -> int:
+        patch = int(torch.randint(n_patches, ())) if n_patches > 1 else 0
+        offset = int(torch.randint(self.patch_samples - self.crop_samples + 1, ()))
+        return patch * self.patch_samples + offset
 
 
 def make_loader(
@@ -49,6 +62,7 @@ def make_loader(
     *targets: NDArray[Any],
     settings: FitSettings,
     crop_samples: int,
+    patch_samples: int,
     training: bool,
 ) -> Loader:
     """Data loader: shuffled random crops for training, otherwise whole windows in order.
@@ -56,9 +70,16 @@ def make_loader(
     Parameters
     ----------
     crop_samples : length of the training crops, `Encoder.crop_samples`; 0 for whole windows
+    patch_samples : length of a patch, `AudioInput.patch_samples`
     """
     return DataLoader(
-        WindowDataset(windows, rows, *targets, crop_samples=crop_samples if training else 0),
+        WindowDataset(
+            windows,
+            rows,
+            *targets,
+            crop_samples=crop_samples if training else 0,
+            patch_samples=patch_samples,
+        ),
         batch_size=settings.batch_size,
         shuffle=training,
         drop_last=training and len(rows) > settings.batch_size,

@@ -38,7 +38,7 @@ class AudioModule(L.LightningModule):
     ) -> None:
         super().__init__()
         encoder = encoder_of(network)
-        self.front_end_name = encoder.front_end_name
+        self.front_end_name, self.audio = encoder.front_end_name, encoder.audio
         self.add_module(self.front_end_name, encoder.make_front_end())
         # Channels last: a third less time on a CPU, and tensor cores on a GPU.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -47,14 +47,22 @@ class AudioModule(L.LightningModule):
     def forward(self, window: Tensor) -> Any:
         """int16 (B, n) -> the network's outputs in float32.
 
-        The front end stays float32 under mixed precision.
+        Of a whole input they are the means over its patches, as
+        `training.networks.waveform.encode_patches` computes them; a crop is of one patch. The front
+        end stays float32 under mixed precision.
         """
+        is_whole = window.shape[1] == self.audio.input_samples
+        n_patches = len(self.audio.patch_starts) if is_whole else 1
+        window = window.reshape(len(window) * n_patches, -1)  # (B, P · S) -> (B · P, S)
         with torch.autocast(window.device.type, enabled=False):
             inputs = self.get_submodule(self.front_end_name)(window.float() / FULL_SCALE)
         if inputs.ndim == 4:  # images; waveforms have no such format
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         outputs = self.network(inputs)
-        return type(outputs)(*(output.float() for output in outputs))
+        floats = (output.float() for output in outputs)
+        if n_patches > 1:  # (B · P, D) -> (B, P, D) -> (B, D); output layers are linear
+            floats = (output.unflatten(0, (-1, n_patches)).mean(1) for output in floats)
+        return type(outputs)(*floats)
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)

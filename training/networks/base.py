@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple, Self
 from torch import Tensor, nn
 
 from models.card import AudioInput, Card, Patches
+from training.audio.crop_limit import check_crop_length
 from training.errors import BadCrop
 
 
@@ -87,16 +88,19 @@ class Encoder(nn.Module, ABC):
     def crop_samples(cls, crop_s: float) -> int:
         """Length of a training crop: `crop_s` rounded to `crop_multiple`; 0 for whole windows.
 
+        A crop of a whole patch (or window) is rounded down where it is no multiple.
+
         Raises
         ------
         BadCrop
-            Where the crop is longer than the window.
+            Where the crop is longer than a patch; without patches, than the window.
         """
+        if crop_s <= 0:
+            return 0
+        check_crop_length(crop_s, cls.audio)
         n_steps = round(crop_s * cls.audio.sample_rate / cls.crop_multiple)
-        n_samples = max(1, n_steps) * cls.crop_multiple if crop_s > 0 else 0
-        if crop_s > cls.audio.window_s or n_samples > cls.audio.window_samples:
-            raise BadCrop(crop_s, cls.audio.window_s)
-        return n_samples
+        max_steps = cls.audio.patch_samples // cls.crop_multiple
+        return max(1, min(n_steps, max_steps)) * cls.crop_multiple
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Encoded:

@@ -16,9 +16,9 @@ import torch
 
 from models.bundle import Bundle, read
 from models.card import Card, Scalar
+from training.audio.crop_limit import bad_crop, check_crop_length
 from training.datasets.prepared import TaskData
 from training.errors import (
-    BadCrop,
     BadDataset,
     BadFold,
     BadTransfer,
@@ -111,9 +111,7 @@ def _check(data: TaskData, source: Bundle, cells: list[Cell], settings: Transfer
             "classification and regression; choose such a task",
         )
     require_encoder(source, data)
-    window_s = source.card.audio.window_s
-    if settings.crop_s > window_s:
-        raise BadCrop(settings.crop_s, window_s)
+    check_crop_length(settings.crop_s, source.card.audio)
     for cell in cells:
         if cell.method not in (*METHODS, *BASELINES):
             raise UnknownMethod(cell.method, (*METHODS, *BASELINES))
@@ -148,7 +146,7 @@ def _check_teacher_network(teacher: Card, settings: TransferSettings) -> None:
     segment_s, crop_samples = trained_crop_s(teacher), class_of_card(teacher).crop_samples
     segment = crop_samples(segment_s)
     if method == "init" and segment and crop_samples(settings.crop_s) % segment:
-        raise BadCrop(settings.crop_s, teacher.audio.window_s, segment_s)
+        raise bad_crop(settings.crop_s, teacher.audio, segment_s)
 
 
 def _is_done(

@@ -186,6 +186,7 @@ def train(
             *(target[parts == part] for target in targets),
             settings=settings,
             crop_samples=model.encoder.crop_samples(settings.crop_s),
+            patch_samples=data.prepared.audio.patch_samples,
             training=part == "train",
         )
         for part in ("train", "validation")

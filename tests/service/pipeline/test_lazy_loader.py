@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from service.errors import Stopping, Unavailable
+from service.inference import loader
 from service.inference.devices import count_cuda_devices
 from service.inference.model import Model
 from service.inference.registry import load_models
@@ -137,16 +140,16 @@ def test_a_request_waits_no_longer_than_its_time_limit_and_the_loading_goes_on(
 ) -> None:
     async def scenario() -> None:
         models, loaded = load_models(Settings(models_dir=folder)), list[Model]()
-        loader = LazyLoader(models, loaded.append, timeout_s=0.01)
+        lazy_loader = LazyLoader(models, loaded.append, timeout_s=0.01)
         loadings.goes_on.clear()
         for _ in range(2):
             with pytest.raises(Unavailable, match="still being loaded"):
-                await loader.load(models.find("later"))
+                await lazy_loader.load(models.find("later"))
         loadings.goes_on.set()
         await comes(lambda: bool(loaded))
         assert models.loaded["later"] is loaded[0]
         assert loadings.names == ["later"]
-        await loader.close()
+        await lazy_loader.close()
 
     asyncio.run(scenario())
 
@@ -175,6 +178,88 @@ def test_a_bundle_that_cannot_be_loaded_is_refused_for_good_and_others_go_on(
             assert_problem(await here.http.get("/models/broken"), 503, "model-refused")
             for name in ("levels", "later"):
                 assert (await here.post("/embed", clip, model=name)).status_code == 200
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("bad allocation"),
+        OSError(errno.EMFILE, "Too many open files"),
+        ort_errors.RuntimeException("CUDA failure 2: out of memory"),
+        ort_errors.Fail("CUDA failure 2: out of memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_after_a_failure_that_may_pass_the_next_request_tries_again(
+    folder: Path,
+    clip: Path,
+    loadings: Loadings,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def fail(*_: object) -> Model:
+        raise error
+
+    async def scenario() -> None:
+        async with serving(folder, default_model="levels") as here:
+            with monkeypatch.context() as failing:
+                failing.setattr(loader, "open_model", fail)
+                for _ in range(2):
+                    failed = await here.post("/embed", clip, model="later")
+                    assert_problem(failed, 503, "unavailable")
+                    assert "Retry-After" in failed.headers
+                    assert_tells_nothing(failed)
+            models = (await here.http.get("/models")).json()
+            assert models["refused"] == []
+            assert (await here.post("/embed", clip, model="later")).status_code == 200
+            assert loadings.names == ["later"] * 3
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.EMFILE, "unavailable"), (errno.ENOENT, "model-refused")]
+)
+def test_a_file_that_is_missing_is_told_from_one_that_cannot_be_read_now(
+    folder: Path, clip: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: str
+) -> None:
+    def fail(path: Path) -> bytes:
+        raise OSError(number, "on cue", str(path))
+
+    async def scenario() -> None:
+        async with serving(folder, default_model="levels") as here:
+            with monkeypatch.context() as failing:
+                failing.setattr(Path, "read_bytes", fail)
+                response = await here.http.post("/embed?model=later", files={"file": audio})
+            assert_problem(response, 503, kind)
+            again = await here.post("/embed", clip, model="later")
+            assert again.status_code == (200 if kind == "unavailable" else 503)
+
+    audio = clip.read_bytes()
+    asyncio.run(scenario())
+
+
+def test_a_head_waits_for_an_encoder_that_cannot_be_loaded_now(
+    tmp_path: Path, clip: Path, loadings: Loadings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path / "models", "levels")
+    encoder = on_demand(write_bundle(tmp_path / "models", "later"))
+    on_demand(write_head(tmp_path / "models", "mood", encoder.digest))
+
+    def fail(*_: object) -> Model:
+        raise MemoryError
+
+    async def scenario() -> None:
+        async with serving(tmp_path / "models") as here:
+            with monkeypatch.context() as failing:
+                failing.setattr(loader, "open_model", fail)
+                failed = await here.post("/classify/mood", clip)
+                assert_problem(failed, 503, "unavailable")
+            assert (await here.post("/classify/mood", clip)).status_code == 200
+            assert (await here.http.get("/models/mood")).json()["encoder"] == "later"
+            assert loadings.names == ["later", "later", "mood"]
 
     asyncio.run(scenario())
 

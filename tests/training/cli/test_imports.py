@@ -72,7 +72,8 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
     outputs = [{"name": name} for name in ("embedding", "features")]
     (tmp_path / "bundle" / "card.json").write_text(json.dumps({"outputs": outputs}))
     (tmp_path / "split.csv").touch()
-    (tmp_path / "task" / "source.json").write_text('{"audio": {"window_s": 2.0}}')
+    audio = {"sample_rate": 8000, "window_s": 2.0, "short_audio": "repeat", "min_audio_s": 0.1}
+    (tmp_path / "task" / "source.json").write_text(json.dumps({"audio": audio}))
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "card.json").write_text('{"architecture": "tiny"}')
     cases = [
