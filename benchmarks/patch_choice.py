@@ -31,6 +31,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.machine import machine
 from benchmarks.processes import ROOT
 from benchmarks.result import RESULTS, Figures, rounded
+from models.audio.spans import patch_starts
 from models.bundle import read
 from models.card import AudioInput
 from training.datasets import read_dataset
@@ -77,12 +78,16 @@ def with_patches(audio: AudioInput, choice: str) -> AudioInput:
     return audio.model_copy(update={"patches": patches})
 
 
-def cut_patches(windows: Floats, audio: AudioInput) -> Floats:
-    """Whole windows -> their patches: (n, window_samples) -> (n, input_samples)."""
-    length = audio.patch_samples
-    return np.concatenate(
-        [windows[:, start : start + length] for start in audio.patch_starts], axis=1
-    )
+def cut_patches(window: Floats, audio: AudioInput, heard_s: float) -> Floats:
+    """A whole window -> its patches, where the decoder takes them: (n,) -> (1, input_samples).
+
+    Parameters
+    ----------
+    heard_s : length of the file, of which a shorter window is the repetition
+    """
+    heard_samples = min(round(heard_s * audio.sample_rate), audio.window_samples)
+    starts, length = patch_starts(audio, heard_samples), audio.patch_samples
+    return np.concatenate([window[start : start + length] for start in starts])[None]
 
 
 def prepare(names: Iterable[str], data: Path, work: Path, audio: AudioInput) -> Iterator[TaskData]:
@@ -109,8 +114,8 @@ def encode_task(
 ) -> tuple[Floats, list[float]]:
     """The output of each track, shape (n_tracks, dim), and the CPU milliseconds of each run."""
     outputs, taken_ms = [], []
-    for row in task.rows:
-        waveforms = cut_patches(task.waveforms(row), audio)
+    for row, heard_s in zip(task.rows, task.prepared.tracks["duration_s"], strict=True):
+        waveforms = cut_patches(task.waveforms(row)[0], audio, float(heard_s))
         started = time.process_time()
         (found,) = session.run([output], {"waveform": waveforms})
         taken_ms.append(1000 * (time.process_time() - started))

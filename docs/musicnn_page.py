@@ -1,4 +1,7 @@
-"""The table of docs/musicnn.md, drawn from the measured figures: `python -m docs.musicnn_page`."""
+"""MusiCNN's tables of docs/musicnn.md and docs/precision.md: `python -m docs.musicnn_page`.
+
+Patches are drawn from the measured figures, the agreement of the int8 graph from its description.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ import numpy as np
 from benchmarks.machine import BUSY
 from benchmarks.patch_choice import BUNDLE, QUESTIONS, RESULT
 from benchmarks.result import Figures
+from docs import card_tables
+from docs.card_tables import floor_agreement
 from models.bundle import read
-from models.card import Patches
+from models.card import Agreement, Patches
 
-PAGE = Path(__file__).parent / "musicnn.md"
+PAGE, PRECISION = (Path(__file__).parent / name for name in ("musicnn.md", "precision.md"))
 BEGIN, END = "<!-- drawn by python -m docs.musicnn_page -->", "<!-- end of the drawn part -->"
 
 
@@ -66,15 +71,36 @@ def describe(facts: Figures) -> str:
     return f"{text}."
 
 
+def agreement_table(agreement: Agreement) -> str:
+    """One row per output, rounded down."""
+    rows = (
+        [f"`{name}`", floor_agreement(cosine.mean), floor_agreement(cosine.least)]
+        for name, cosine in agreement.outputs.items()
+    )
+    header = f"output | mean of {agreement.windows} recordings | minimum"
+    return card_tables.table(header, rows).strip()
+
+
 def page() -> str:
-    """The page with its table redrawn."""
+    """docs/musicnn.md with its table redrawn."""
     figures = json.loads(RESULT.read_text())
     patches = read(BUNDLE).card.audio.patches
     assert patches
-    drawn = f"{BEGIN}\n{table(figures, patches)}\n\n{describe(figures['machine'])}\n{END}"
+    return redraw(PAGE, f"{table(figures, patches)}\n\n{describe(figures['machine'])}")
+
+
+def precision_page() -> str:
+    """docs/precision.md with the table of MusiCNN redrawn."""
+    agreement = read(BUNDLE).card.graph("int8").agreement
+    assert agreement
+    return redraw(PRECISION, agreement_table(agreement))
+
+
+def redraw(path: Path, drawn: str) -> str:
     pattern = re.escape(BEGIN) + ".*?" + re.escape(END)
-    return re.sub(pattern, lambda _: drawn, PAGE.read_text(), flags=re.DOTALL)
+    return re.sub(pattern, lambda _: f"{BEGIN}\n{drawn}\n{END}", path.read_text(), flags=re.DOTALL)
 
 
 if __name__ == "__main__":
     PAGE.write_text(page())
+    PRECISION.write_text(precision_page())

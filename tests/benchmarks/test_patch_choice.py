@@ -17,6 +17,8 @@ from benchmarks.patch_choice import (
     score_folds,
     with_patches,
 )
+from models.audio.window_choice import WindowChoice
+from models.audio.windows import read_windows
 from models.bundle import read
 from models.card import AudioInput
 from tests.sounds import golden, write
@@ -35,9 +37,11 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def make_task(folder: Path, kind: Kind, audio: AudioInput, n_tracks: int) -> TaskData:
-    """Tracks that all hold the same second of sound, with a label or a value."""
-    path = str(write(folder / "sound.wav", golden(1)))
+def make_task(
+    folder: Path, kind: Kind, audio: AudioInput, n_tracks: int, seconds: float = 1.0
+) -> TaskData:
+    """Tracks that all hold the same sound, with a label or a value."""
+    path = str(write(folder / "sound.wav", golden(seconds)))
     index = np.arange(n_tracks)
     answers = {"label": np.array(["a", "b"])[index % 2]}
     if kind == "regression":
@@ -64,23 +68,27 @@ def test_a_choice_is_a_number_and_a_length() -> None:
         with_patches(AUDIO, "3x0.5")
 
 
-def test_patches_are_cut_from_their_places_in_the_window() -> None:
-    windows = np.arange(2 * 8000, dtype=np.float32).reshape(2, 8000)
-    cut = cut_patches(windows, with_patches(AUDIO, "2x0.25"))
-    assert cut.shape == (2, 4000)
-    assert cut[1, [0, 1999, 2000, 3999]].tolist() == [9000, 10999, 13000, 14999]
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 1.0, 2.0])
+def test_patches_are_cut_where_the_decoder_reads_them(tmp_path: Path, seconds: float) -> None:
+    path = write(tmp_path / "sound.wav", golden(seconds))
+    audio = with_patches(AUDIO, "2x0.25")
+    expected = read_windows(path, audio, WindowChoice()).samples
+    windows = read_windows(path, AUDIO, WindowChoice())
+    found = cut_patches(windows.samples[0], audio, windows.info.duration_s)
+    assert found.shape == (1, audio.input_samples)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_the_shipped_choice_gives_the_outputs_of_the_shipped_graph(tmp_path: Path) -> None:
     bundle = read(BUNDLE)
     network = load_network_from_bundle(bundle)
     whole = network.audio.model_copy(update={"patches": None})
-    task = make_task(tmp_path, "classification", whole, 2)
+    task = make_task(tmp_path, "classification", whole, 2, seconds=12.0)
     audio = with_patches(whole, "3x3")
     assert audio == bundle.card.audio
     outputs, taken_ms = encode_task(task, open_session(network), audio, "mean_pool")
     shipped = open_cpu(bundle.graph_bytes(bundle.card.graph()))
-    waveform = cut_patches(task.waveforms(0), audio)
+    waveform = cut_patches(task.waveforms(0)[0], audio, 12.0)
     (expected,) = shipped.run(["mean_pool"], {"waveform": waveform})
     np.testing.assert_allclose(outputs[0], expected[0], rtol=1e-4, atol=1e-5)
     assert len(taken_ms) == 2
