@@ -80,8 +80,16 @@ def readme_rows() -> Iterator[str]:
     (ready,) = START.goals(start)
     yield (
         f"| start to ready; memory under load | {ready.value:.1f} s; "
-        f"{start['loaded_mb'][1]:.0f} MB with decoder processes |"
+        f"{start['loaded_mb'][1]:.0f} MB with decoder processes{_elsewhere(start)} |"
     )
+
+
+def _elsewhere(figures: Figures) -> str:
+    """CPU and date of figures that were not measured with those of the throughput."""
+    stated, machine = _figures(EMBED)["machine"], figures["machine"]
+    if (stated["cpu"], stated["date"][:10]) == (machine["cpu"], machine["date"][:10]):
+        return ""
+    return f" ({machine['cpu']}, {machine['date'][:10]})"
 
 
 def _figures(benchmark: Benchmark) -> Figures:
