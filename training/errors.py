@@ -227,12 +227,12 @@ class OtherTracks(TrainingError):
 
 
 class BelowBaseline(TrainingError):
-    """Raised if a probe is no better than the baseline on the same folds."""
+    """Raised if a head is no better than the baseline on the same folds."""
 
-    def __init__(self, measure: str, probe: float, baseline: float, n_folds: int) -> None:
+    def __init__(self, measure: str, head: float, baseline: float, n_folds: int) -> None:
         super().__init__(
-            f"the probe's {measure} is {probe:.4f} and the same search on mel statistics has "
-            f"{baseline:.4f}, means over the same {n_folds} folds; the results files are kept and "
+            f"the head's {measure} is {head:.4f} and the baseline on mel statistics has "
+            f"{baseline:.4f}, over the same {n_folds} folds; results files, if any, are kept and "
             "no bundle was written: choose other encoder outputs, kinds or another encoder"
         )
 

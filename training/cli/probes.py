@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+BaselineTask = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of `dataset` with whole windows of the same tracks: the bundle is written "
+        "only if it is better on the same folds than models fitted to their mel statistics.",
+        callback=checks.check_optional_task,
+    ),
+]
 TaskDirs = Annotated[
     list[Path],
     typer.Option(
@@ -49,14 +57,7 @@ def probe(
             callback=checks.check_bundles,
         ),
     ] = [DEFAULT_TEACHER],  # noqa: B006
-    baseline_task: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of `dataset` with whole windows of the same tracks: the bundle is written "
-            "only if the probe is better than the same search on their mel statistics.",
-            callback=checks.check_optional_task,
-        ),
-    ] = None,
+    baseline_task: BaselineTask = None,
     on_demand: OnDemand = False,
     card_version: CardVersion = "1.0.0",
 ) -> None:
@@ -93,6 +94,7 @@ def calibrate_tags(
     source: Annotated[
         str, typer.Option(help="Encoder output with the probability of each label.")
     ] = "tags",
+    baseline_task: BaselineTask = None,
     on_demand: OnDemand = False,
     seed: Seed = 0,
     card_version: CardVersion = "1.0.0",
@@ -103,7 +105,9 @@ def calibrate_tags(
     from training.probes.head_bundle import Destination
 
     destination = Destination(out, card_version, default=not on_demand)
-    written, errors = stage.calibrate_tags(task, encoder, destination, source=source, seed=seed)
+    written, errors = stage.calibrate_tags(
+        task, encoder, destination, source=source, baseline_task=baseline_task, seed=seed
+    )
     print_parity(errors, "numpy")
     console.print_json(data=written.card.provenance.metrics)
     print_bundle(written)

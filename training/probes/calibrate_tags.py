@@ -14,12 +14,13 @@ from models.bundle import Bundle
 from models.card import Provenance, Scalar
 from training.datasets.folds import assign_folds
 from training.datasets.prepared import TaskData
-from training.errors import BadExport
+from training.errors import BadExport, BelowBaseline
 from training.export.bundle import as_teacher, make_provenance
 from training.export.parity import OPSET
 from training.probes.head_bundle import Destination, write_head_bundle
 from training.probes.head_graph import PREFIX, finish, initializers, tensor
-from training.probes.inputs import ProbeInput, load_inputs
+from training.probes.inputs import ProbeInput, load_inputs, mel_inputs
+from training.probes.tag_baseline import BASELINE, baseline_probabilities
 from training.probes.tag_calibration import (
     MARGIN,
     MIN_TRACKS,
@@ -31,7 +32,13 @@ from training.probes.tag_metrics import RANKING, tag_metrics
 
 
 def calibrate_tags(
-    task: Path, encoder: Path, destination: Destination, *, source: str = "tags", seed: int = 0
+    task: Path,
+    encoder: Path,
+    destination: Destination,
+    *,
+    source: str = "tags",
+    baseline_task: Path | None = None,
+    seed: int = 0,
 ) -> tuple[Bundle, Mapping[str, float]]:
     """Calibrate an encoder's tags on a multilabel task, and write the bundle of a classifier.
 
@@ -41,6 +48,9 @@ def calibrate_tags(
     encoder : bundle with an output of probabilities; where its card states labels, they name them,
         and the task may lack some; otherwise they are the task's, in its order
     source : name of that output
+    baseline_task : folder of `dataset` with whole windows of the same tracks: a logistic regression
+        of each label on their mel statistics is judged on the same folds, and the mean AUC of the
+        calibrated tags must be above its
 
     Returns
     -------
@@ -48,7 +58,7 @@ def calibrate_tags(
 
     Raises
     ------
-    MissingInput, BadExport, ParityFailed, BundleError
+    MissingInput, OtherTracks, BelowBaseline, BadExport, ParityFailed, BundleError
     """
     data = TaskData.load(task)
     if data.facts.kind != "multilabel":
@@ -67,8 +77,12 @@ def calibrate_tags(
     folds = _folds(data, seed)
     before = tag_metrics(probabilities, targets)
     after = tag_metrics(held_out_probabilities(probabilities, targets, folds), targets)
+    baseline = _judge_baseline(baseline_task, data, targets, folds, seed)
+    _require_better(after, baseline, len(np.unique(folds)))
     calibration = fit_calibration(probabilities, targets, folds)
-    metrics = _describe(calibration, labels, before, after) | {"held-out clips": len(targets)}
+    metrics = _describe(calibration, labels, before, after)
+    metrics |= {f"{BASELINE}: {name}": round(value, 4) for name, value in baseline.items()}
+    metrics["held-out clips"] = len(targets)
     return write_head_bundle(
         destination,
         calibration,
@@ -79,6 +93,49 @@ def calibrate_tags(
         labels,
         multilabel=True,
     )
+
+
+def _judge_baseline(
+    folder: Path | None,
+    data: TaskData,
+    targets: NDArray[np.float32],
+    folds: NDArray[np.int64],
+    seed: int,
+) -> dict[str, float]:
+    """Metrics of the baseline on the held-out folds; empty without a folder of whole windows.
+
+    Raises
+    ------
+    MissingInput, OtherTracks
+    BadExport
+        Where no label can be judged.
+    """
+    if folder is None:
+        return {}
+    mel = mel_inputs(folder, data)
+    tracks = data.prepared.tracks
+    metrics = tag_metrics(baseline_probabilities(mel, targets, tracks, folds, seed), targets)
+    if not metrics:
+        reason = (
+            f"no label has {MIN_TRACKS} tracks with it and {MIN_TRACKS} without, so none can be "
+            "compared with the baseline; add tracks, or leave out the baseline's task"
+        )
+        raise BadExport(data.facts.name, reason)
+    return metrics
+
+
+def _require_better(
+    found: Mapping[str, float], baseline: Mapping[str, float], n_folds: int
+) -> None:
+    """Refuse tags that order tracks no better than the baseline.
+
+    Raises
+    ------
+    BelowBaseline
+    """
+    measure = "macro AUC"
+    if baseline and not found[measure] > baseline[measure]:
+        raise BelowBaseline(measure, found[measure], baseline[measure], n_folds)
 
 
 def align_targets(data: TaskData, labels: tuple[str, ...]) -> NDArray[np.float32]:

@@ -120,7 +120,8 @@ def check_same_tracks(data: TaskData, other: TaskData) -> None:
         )
     if list(tracks["track_id"]) != list(others["track_id"]):
         raise OtherTracks(data.folder, other.folder, "the order differs")
-    if data.facts.labels != other.facts.labels or not np.array_equal(data.targets, other.targets):
+    same_targets = np.array_equal(data.targets, other.targets, equal_nan=True)
+    if data.facts.labels != other.facts.labels or not same_targets:
         raise OtherTracks(data.folder, other.folder, "the targets differ")
     same_folds = data.n_folds == other.n_folds and all(
         np.array_equal(data.parts(fold) == "test", other.parts(fold) == "test")

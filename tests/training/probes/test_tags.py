@@ -18,7 +18,7 @@ from tests.bundles import AUDIO
 from tests.training.probes.level_encoder import write_level_encoder
 from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
-from training.errors import BadExport
+from training.errors import BadExport, BelowBaseline
 from training.probes.calibrate_tags import align_targets, calibrate_tags
 from training.probes.head_bundle import Destination
 from training.probes.tag_calibration import (
@@ -239,4 +239,29 @@ def test_what_cannot_be_calibrated_is_refused_with_the_remedy(folder: Path, tmp_
     refused("tags has 3 outputs, and there are 2 labels", "two", "tagger")
     refused("none of the encoder's labels loud, even, odd", "other", "named")
     refused("'logits': is not one of embedding, features", "task", "tagger", "logits")
+    assert not (tmp_path / "tags").exists()
+
+
+def test_the_card_states_the_baseline_on_the_same_folds(folder: Path, tmp_path: Path) -> None:
+    task, destination = folder / "task", Destination(tmp_path / "tags")
+    made, _ = calibrate_tags(task, folder / "tagger", destination, baseline_task=task)
+    metrics = made.card.provenance.metrics
+    baseline = float(metrics["logistic regression on mel statistics: macro AUC"] or 0)
+    assert 0 < baseline < float(metrics["macro AUC"] or 0)
+
+
+def test_a_task_without_a_label_to_judge_has_no_baseline(folder: Path, tmp_path: Path) -> None:
+    task, destination = folder / "unlabelled", Destination(tmp_path / "tags")
+    with pytest.raises(BadExport, match="no label has 20 tracks with it and 20 without"):
+        calibrate_tags(task, folder / "tagger", destination, baseline_task=task)
+    assert not (tmp_path / "tags").exists()
+
+
+def test_tags_that_order_tracks_no_better_than_the_baseline_are_not_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, stage = folder / "task", "training.probes.calibrate_tags"
+    monkeypatch.setattr(f"{stage}._judge_baseline", lambda *_: {"macro AUC": 1.0})
+    with pytest.raises(BelowBaseline, match="macro AUC"):
+        calibrate_tags(task, folder / "tagger", Destination(tmp_path / "tags"), baseline_task=task)
     assert not (tmp_path / "tags").exists()
