@@ -105,8 +105,10 @@ heads: $(VENV)/all.done
 	$(call HEAD,emotify-gems,emotify,ridge$(COMMA)rbf-svm,emotion,$(call ON_CF,emotify-gems))
 	$(call HEAD,esc10,esc10,logistic$(COMMA)rbf-svm,sounds,$(call ON_CF,esc10))
 	$(call HEAD,mood-quadrant,mood-recordings,logistic$(COMMA)rbf-svm,mood)
+	$(TRAIN) dataset artist-tags --data $(DATA) --out $(HEADS)/whole/artist-tags
 	$(TRAIN) dataset artist-tags --data $(DATA) --teacher models/musicnn-msd --out $(HEADS)/patches/artist-tags
-	$(TRAIN) calibrate-tags --task $(HEADS)/patches/artist-tags --encoder models/musicnn-msd --out models/tags
+	$(TRAIN) calibrate-tags --task $(HEADS)/patches/artist-tags --encoder models/musicnn-msd \
+		--baseline-task $(HEADS)/whole/artist-tags --out models/tags
 COMMA := ,
 
 # Emotify, GTZAN and ESC-10 by every transfer method, and the KD-trained genre model. Hours on two cores; resumable.
