@@ -10,18 +10,13 @@ from fastapi.responses import PlainTextResponse
 from models.bundle import Bundle
 from service.api.limits import Limits, limits_of
 from service.api.openapi import problems
-from service.errors import ModelRefused, Stopping, Unavailable, UnknownModel
+from service.errors import ModelRefused, Stopping, Unavailable, UnknownModel, UnknownParameter
 from service.inference.registry import ModelRegistry
 from service.observability.metrics import Metrics
 from service.pipeline.pipeline import pipeline_of
 from service.pipeline.probe import ReadinessProbe
-from service.schemas.queries import NoQuery
+from service.schemas.queries import NoQuery, ReadyQuery
 from service.schemas.responses import Health, ModelCard, ModelList, Readiness, RefusedModel
-
-ProbedModel = Annotated[
-    str | None,
-    Query(description="Probe this model alone, and load it first; default: the default models."),
-]
 
 router = APIRouter()
 
@@ -84,16 +79,17 @@ async def healthz() -> Health:
     "/readyz",
     response_model_exclude_none=True,
     responses=problems(
-        (UnknownModel, Stopping, Unavailable),
+        (UnknownParameter, UnknownModel, Stopping, Unavailable),
+        s400="Unknown query parameter.",
         s404="Unknown model.",
         s503="The probe failed, or the service is shutting down.",
     ),
     tags=["operation"],
 )
-async def readyz(request: Request, model: ProbedModel = None) -> Readiness:
+async def readyz(request: Request, query: Annotated[ReadyQuery, Query()]) -> Readiness:
     """Readiness: a short sound passed a decoder and the queues of models in the last second."""
     probe: ReadinessProbe = request.app.state.probe
-    return await probe.ready(model, details=request.app.open_paths is None)
+    return await probe.ready(query.model, details=request.app.open_paths is None)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, tags=["operation"])

@@ -41,6 +41,15 @@ class NoQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ReadyQuery(NoQuery):
+    """Query of `/readyz`."""
+
+    model: str | None = Field(
+        default=None,
+        description="Probe this model alone, and load it first; default: the default models.",
+    )
+
+
 class EmbedQuery(NoQuery):
     """Query of the embedding routes."""
 

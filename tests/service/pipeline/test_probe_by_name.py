@@ -51,6 +51,18 @@ def test_a_model_is_probed_by_name_after_it_is_loaded(folder: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_an_unknown_parameter_is_refused_and_nothing_is_probed(folder: Path) -> None:
+    async def scenario() -> None:
+        async with serving(folder) as here:
+            refused = await here.http.get("/readyz", params={"modle": "later"})
+            problem = assert_problem(refused, 400, "unknown-parameter")
+            assert (problem["value"], problem["limit"]) == ("modle", "model")
+            assert (await here.http.head("/readyz?modle=later")).status_code == 400
+            assert await here.listed() == {"broken": False, "later": False, "levels": True}
+
+    asyncio.run(scenario())
+
+
 def test_a_bundle_that_cannot_be_loaded_is_not_ready_and_the_service_is(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
