@@ -118,14 +118,12 @@ async def remembered(
     pipeline = pipeline_of(request)
     model = await pipeline.encoder(query.model)
     window = WindowChoice.parse(query.window)
-    answer = await pipeline.look_up(sha256, window.text, model)
+    answer = await pipeline.look_up(sha256, window.text, model, levels=query.levels)
     if answer is None:
-        raise NotRemembered("no cached answer for this audio, window and model", value=sha256)
-    if query.levels and not answer.has_levels:
         raise NotRemembered(
-            "the cached answer for this audio, window and model is without levels",
+            f"no cached answer{' with levels' * query.levels} for this audio, window and model",
             value=sha256,
-            remedy="upload the audio: POST /embed?levels=true",
+            remedy="upload the audio: POST /embed?levels=true" if query.levels else None,
         )
     note_outcomes(current(), [model], [answer])
     return render.embedding_response(answer, request, features=query.features, levels=query.levels)

@@ -13,6 +13,7 @@ import pytest
 
 from service.schemas.responses import CachedAnswer
 from tests.bundles import LEVELS, write_bundle, write_head
+from tests.service.scrapes import read
 from tests.service.tasks import Counted, counted
 from tests.sounds import golden, write
 
@@ -154,17 +155,35 @@ def test_an_answer_with_levels_serves_both_kinds_of_request(folder: Path, clip: 
 def test_a_cached_answer_without_levels_is_none_with_levels(folder: Path, clip: Path) -> None:
     async def scenario() -> None:
         async with counted(folder) as service:
-            status, problem = await look_up(service, clip, levels=True)
+            status, problem = await look_up(service, clip)
             assert (status, problem["type"]) == (404, "urn:tasteprint:not-remembered")
-            assert "without levels" not in problem["detail"]
+            assert "with levels" not in problem["detail"]
             plain = await service.answer("/embed", clip)
             status, problem = await look_up(service, clip, levels=True)
             assert (status, problem["type"]) == (404, "urn:tasteprint:not-remembered")
-            assert "without levels" in problem["detail"]
+            assert "no cached answer with levels" in problem["detail"]
             assert "POST /embed?levels=true" in problem["remedy"]
             answer = await service.answer("/embed", clip, levels=True)
             assert await look_up(service, clip, levels=True) == (200, answer | {"cached": True})
             assert await look_up(service, clip) == (200, plain | {"cached": True})
+
+    asyncio.run(scenario())
+
+
+def test_a_lookup_of_levels_that_are_not_cached_counts_as_a_miss(folder: Path, clip: Path) -> None:
+    async def counts(service: Counted) -> tuple[float, ...]:
+        found = read((await service.http.get("/metrics")).text)
+        name = "tasteprint_cache_lookups_total"
+        return tuple(found.value(name, result=result) for result in ("hit", "miss"))
+
+    async def scenario() -> None:
+        async with counted(folder) as service:
+            await service.answer("/embed", clip)
+            hits, misses = await counts(service)
+            await look_up(service, clip, levels=True)
+            assert await counts(service) == (hits, misses + 1)
+            await look_up(service, clip)
+            assert await counts(service) == (hits + 1, misses + 1)
 
     asyncio.run(scenario())
 
