@@ -16,6 +16,9 @@ Precision = Literal["float32", "float16", "int8"]
 NAME = "[a-z0-9][a-z0-9-]{0,62}"
 Scalar = str | int | float | bool | None
 
+# Each patch is sought in the file and decoded on its own.
+MAX_PATCHES = 64
+
 # Name of a head graph's input where the head takes several outputs of its encoder.
 CONCATENATED = "concatenated"
 
@@ -138,7 +141,20 @@ class Patches(CardModel):
     """
 
     seconds: Annotated[float, Field(gt=0)]
-    starts_s: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+    starts_s: Annotated[
+        tuple[Annotated[float, Field(ge=0)], ...],
+        Field(min_length=1, json_schema_extra={"maxItems": MAX_PATCHES}),
+    ]
+
+    @field_validator("starts_s")
+    @classmethod
+    def _bound_the_count(cls, starts_s: tuple[float, ...]) -> tuple[float, ...]:
+        if len(starts_s) > MAX_PATCHES:
+            raise ValueError(
+                f"{len(starts_s)} patches, and a window may have {MAX_PATCHES} at most: state "
+                "fewer, longer ones"
+            )
+        return starts_s
 
 
 class AudioInput(CardModel):

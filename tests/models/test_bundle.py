@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from models.bundle import Bundle, bundle_folders, read, verify_session
-from models.card import AudioInput, Card
+from models.card import AudioInput, Card, Patches
 from models.errors import BundleError
 from tests.bundles import (
     AUDIO,
@@ -141,6 +141,21 @@ def test_patches_that_overlap_or_leave_the_window_are_refused(starts_s: tuple[fl
     audio = AUDIO.model_dump() | {"patches": {"seconds": 0.25, "starts_s": starts_s}}
     with pytest.raises(ValidationError, match=r"within the window of 1 s, and not overlap"):
         AudioInput.model_validate(audio)
+
+
+def test_a_card_with_more_patches_than_the_limit_is_refused(tmp_path: Path) -> None:
+    def rewrite(n_patches: int) -> Bundle:
+        starts_s = [index / 128 for index in range(n_patches)]
+        audio = AUDIO.model_copy(update={"patches": Patches(seconds=1 / 128, starts_s=(0.0,))})
+        bundle = write_bundle(tmp_path / f"{n_patches}", "patches", audio=audio)
+        changed = audio.model_dump() | {"patches": {"seconds": 1 / 128, "starts_s": starts_s}}
+        samples = n_patches * audio.patch_samples
+        edit(bundle, audio=changed, input=bundle.card.input.model_dump() | {"shape": [samples]})
+        return bundle
+
+    assert len(read(rewrite(64).folder).card.audio.patch_starts) == 64
+    with pytest.raises(BundleError, match="65 patches, and a window may have 64 at most: state"):
+        read(rewrite(65).folder)
 
 
 def test_patches_in_a_window_of_invalid_length_are_no_further_error() -> None:

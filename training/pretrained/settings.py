@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from typing_extensions import Doc
+
+from models.card import MAX_PATCHES
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,10 @@ class MusicnnSettings:
         Literal["msd", "mtt"], Doc("Trained on the Million Song Dataset or on MagnaTagATune.")
     ] = "msd"
     patches: Annotated[
-        int, Doc("Number of patches, in the centres of equal parts of a 30 s window."), Ge(1)
+        int,
+        Doc("Number of patches, in the centres of equal parts of a 30 s window."),
+        Ge(1),
+        Le(MAX_PATCHES),
     ] = 3
     patch_s: Annotated[float, Doc("Length of a patch in seconds; 3 in training.")] = 3.0
 
