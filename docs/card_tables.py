@@ -47,6 +47,8 @@ class Shipped:
         if card.head:
             outputs = ", ".join(f"`{name}`" for name in card.head.encoder_outputs)
             yield ["encoder", f"head on {outputs} of {self.link(card.head.encoder)}"]
+        if card.space:
+            yield ["CF space", f"`{card.space[:12]}…`"]
         if card.provenance.teacher:
             yield ["teacher", self.link(card.provenance.teacher)]
 

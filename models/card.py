@@ -247,6 +247,16 @@ class Card(CardModel):
             description="Network architecture of the encoder; if absent, `cf-estimator`.",
         ),
     ] = None
+    space: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[0-9a-f]{64}$",
+            exclude_if=_is_default(None),
+            description="CF space that `embedding` lives in: digest of the factors that its "
+            "encoder was trained on. If absent, `embedding` lives in no CF space, or in one that "
+            "was not recorded.",
+        ),
+    ] = None
     # Load at the start, answer in `/analyze` by default and count for readiness; other bundles are
     # loaded when they are first requested.
     default: Annotated[bool, Field(exclude_if=_is_default(True))] = True

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.bundle import Bundle, write
+from models.bundle import CARD, Bundle, read, write
 from models.card import CONCATENATED, AudioInput, Card, Graph, Head, Provenance, Tensor
 
 AUDIO = AudioInput(sample_rate=8_000, window_s=1.0, short_audio="repeat", min_audio_s=0.5)
@@ -210,6 +210,13 @@ def write_head(
     )
     card = _task_card(_card(name, content, audio), doing, task, part, groups=groups)
     return write(folder / name, card, {"model.onnx": content, "head.onnx": head})
+
+
+def in_space(bundle: Bundle, space: str) -> Bundle:
+    """The bundle with a card that states a CF space."""
+    card = bundle.card.model_copy(update={"space": space})
+    (bundle.folder / CARD).write_text(card.model_dump_json(indent=2) + "\n")
+    return read(bundle.folder)
 
 
 def _card(

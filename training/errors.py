@@ -80,6 +80,40 @@ class MixedResults(TrainingError):
         )
 
 
+class MixedFactors(TrainingError):
+    """Raised if a folder of factors holds files of several factorisations."""
+
+    def __init__(self, folder: Path, recorded: str, found: str) -> None:
+        super().__init__(
+            f"the report in {folder} is of the CF space {recorded[:12]}, and the factors and ids "
+            f"there are of {found[:12]}: the folder holds files of several factorisations; make it "
+            "again with `tasteprint-train factorize`"
+        )
+
+
+class OtherSpace(TrainingError):
+    """Raised if two inputs live in different CF spaces: their vectors have nothing in common."""
+
+    def __init__(
+        self, first: str | Path, space: str, other: str | Path, other_space: str, remedy: str
+    ) -> None:
+        super().__init__(
+            f"{first} is of the CF space {space[:12]}, and {other} of {other_space[:12]}: vectors "
+            f"of different spaces have nothing in common; {remedy}"
+        )
+
+
+class MixedTeachers(TrainingError):
+    """Raised if a report would average results of teachers that live in different CF spaces."""
+
+    def __init__(self, folder: Path, method: str, teacher: str, other: str) -> None:
+        super().__init__(
+            f"{folder} holds runs of {method} with teachers of different CF spaces, {teacher} and "
+            f"{other}; keep the results of each teacher in a folder of its own, and report them "
+            "apart"
+        )
+
+
 class BadManifest(TrainingError):
     """Raised if a track manifest cannot be read or lacks a column."""
 

@@ -16,11 +16,14 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from training.cf.als import Factorization
 
 Figures = dict[str, Any]
 
@@ -32,15 +35,22 @@ MIN_LISTENERS = 10
 TOP_PERCENT = list(range(0, 101, 2))
 
 
-def measure(data: Path, work: Path) -> Figures:
+def measure(data: Path, work: Path, factors_dir: Path | None = None) -> Figures:
     """User AUC and lift curve of each method, and the ranks of one clip's listeners.
 
     Parameters
     ----------
     data : folder with `midi-excerpts` and `lastfm-hetrec2011`
     work : where renderings are written, and kept for the next run
+    factors_dir : folder of `factorize` that the shipped model was trained on; default: the logs
+        are factorised again, which gives another CF space on another kind of CPU
+
+    Raises
+    ------
+    OtherSpace
+        If the card of the shipped model states another CF space than that of the factors.
     """
-    from training.cf.als import factorize
+    from training.cf.als import Factorization, factorize
     from training.cf.artist_split import items_of, split_by_artist
     from training.cf.logs import read_logs
     from training.cf.settings import AlsSettings
@@ -50,7 +60,12 @@ def measure(data: Path, work: Path) -> Figures:
     split = split_by_artist(tracks.assign(item_id=tracks["artist_id"]))
     logs = data / "lastfm-hetrec2011" / "user_artists.csv"
     fitted_logs = read_logs(logs, item_column="artist_id", exclude_items=items_of(split, ["test"]))
-    factors = factorize(fitted_logs, AlsSettings(), check=False)
+    factors = (
+        Factorization.load(factors_dir)
+        if factors_dir
+        else factorize(fitted_logs, AlsSettings(), check=False)
+    )
+    _require_space_of(factors)
     test = split[split["part"] == "test"]
     all_logs = read_logs(logs, item_column="artist_id")
     clips, enough = held_out(test["item_id"], all_logs, factors, MIN_LISTENERS)
@@ -86,6 +101,17 @@ def measure(data: Path, work: Path) -> Figures:
             "listener_percent": sorted(round(float(rank), 2) for rank in listener_percent),
         },
     }
+
+
+def _require_space_of(factors: Factorization) -> None:
+    """Refuse factors of another CF space than the shipped model's, where its card states one."""
+    from models.bundle import read
+    from training.errors import OtherSpace
+
+    card = read(BUNDLE).card
+    if card.space not in (None, factors.space):
+        remedy = "give --factors the folder that the model was trained on"
+        raise OtherSpace(card.name, card.space, "the factors", factors.space, remedy)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -233,9 +259,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.figures.new_song", description=__doc__)
     parser.add_argument("--data", type=Path, help="measure again, from this folder")
     parser.add_argument("--work", type=Path, default=Path("runs/new-song"))
+    parser.add_argument("--factors", type=Path, help="the factors that the model was trained on")
     given = parser.parse_args()
     if given.data:
-        RESULT.write_text(json.dumps(measure(given.data, given.work), indent=1) + "\n")
+        figures = measure(given.data, given.work, given.factors)
+        RESULT.write_text(json.dumps(figures, indent=1) + "\n")
     PICTURE.write_text(draw(json.loads(RESULT.read_text())))
 
 

@@ -18,6 +18,7 @@ from tests.bundles import (
     Doing,
     graph_bytes,
     head_bytes,
+    in_space,
     write_bundle,
     write_head,
     write_task,
@@ -133,6 +134,29 @@ def test_a_card_that_contradicts_itself_is_refused(
 ) -> None:
     card = json.loads(write_bundle(tmp_path, "levels").card_bytes) | change
     with pytest.raises(ValidationError, match=reason):
+        Card.model_validate(card)
+
+
+@pytest.mark.parametrize("folder", bundle_folders(SHIPPED), ids=lambda folder: folder.name)
+def test_a_shipped_card_is_written_again_byte_for_byte(folder: Path) -> None:
+    content = (folder / "card.json").read_bytes()
+    card = Card.model_validate_json(content)
+    assert (card.model_dump_json(indent=2) + "\n").encode() == content
+
+
+def test_a_card_states_a_space_only_where_it_has_one(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path, "levels")
+    assert b'"space"' not in bundle.card_bytes
+    space = "0123456789abcdef" * 4
+    changed = in_space(bundle, space)
+    assert changed.card.space == json.loads(changed.card_bytes)["space"] == space
+    assert changed.digest != bundle.digest
+
+
+@pytest.mark.parametrize("space", ["", "0123456789ab", "A" * 64, "g" * 64])
+def test_a_space_is_a_sha256(tmp_path: Path, space: str) -> None:
+    card = json.loads(write_bundle(tmp_path, "levels").card_bytes) | {"space": space}
+    with pytest.raises(ValidationError, match="space"):
         Card.model_validate(card)
 
 

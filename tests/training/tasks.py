@@ -54,7 +54,7 @@ def make_teacher(width: int = 32, seed: int = 0) -> CFEstimator:
     return network.eval()
 
 
-def write_teacher(folder: Path, data: TaskData) -> Bundle:
+def write_teacher(folder: Path, data: TaskData, space: str | None = None) -> Bundle:
     facts = make_provenance(
         method="untrained",
         data=(),
@@ -64,4 +64,4 @@ def write_teacher(folder: Path, data: TaskData) -> Bundle:
         split="none",
     )
     windows = data.prepared.waveforms(data.rows[:1])
-    return export_encoder(make_teacher(), folder, windows, facts)[0]
+    return export_encoder(make_teacher(), folder, windows, facts, space=space)[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from training.cf.logs import Logs
 from training.cf.settings import AlsSettings
-from training.errors import MissingInput
+from training.errors import MissingInput, MixedFactors
 
 Factors = NDArray[np.float32]
 
@@ -42,6 +44,21 @@ class Factorization:
     settings: AlsSettings
     report: dict[str, Any]
 
+    @cached_property
+    def space(self) -> str:
+        """CF space: SHA-256 over the item ids and the float32 bytes of item and user factors.
+
+        Vectors of two factorisations have nothing in common, also of the same logs: the factors are
+        determined up to a rotation at best, which initialisation and settings choose. The digest is
+        of the content alone. The same logs and settings give the same digest on one machine;
+        another CPU may round the factors differently, and give another one.
+        """
+        digest = hashlib.sha256(json.dumps([str(item) for item in self.items]).encode())
+        for factors in (self.item_factors, self.user_factors):
+            digest.update(str(factors.shape).encode())
+            digest.update(np.ascontiguousarray(factors, "<f4").tobytes())
+        return digest.hexdigest()
+
     def save(self, folder: Path) -> None:
         """Write the arrays, the id tables and the report into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +66,11 @@ class Factorization:
         np.save(folder / "user_factors.npy", self.user_factors)
         self.items.to_series().to_csv(folder / "items.csv", index=False, header=["item_id"])
         self.users.to_series().to_csv(folder / "users.csv", index=False, header=["user_id"])
-        metadata = {"settings": asdict(self.settings), "report": self.report}
+        metadata = {
+            "space": self.space,
+            "settings": asdict(self.settings),
+            "report": self.report,
+        }
         (folder / "report.json").write_text(json.dumps(metadata, indent=2) + "\n")
 
     @classmethod
@@ -59,10 +80,12 @@ class Factorization:
         Raises
         ------
         MissingInput
+        MixedFactors
+            Where the arrays or ids are not those that the report was written with.
         """
         try:
             metadata = json.loads((folder / "report.json").read_text())
-            return cls(
+            found = cls(
                 item_factors=np.load(folder / "item_factors.npy"),
                 user_factors=np.load(folder / "user_factors.npy"),
                 items=_read_index(folder / "items.csv"),
@@ -72,6 +95,10 @@ class Factorization:
             )
         except FileNotFoundError as error:
             raise MissingInput(folder, "tasteprint-train factorize") from error
+        recorded = metadata.get("space", found.space)  # older folders have no record
+        if recorded != found.space:
+            raise MixedFactors(folder, recorded, found.space)
+        return found
 
     def model(self) -> AlternatingLeastSquares:
         """An `implicit` model with these factors, to fold in items that were not factorised."""

@@ -145,7 +145,11 @@ def factorize(
     min_user_items: Annotated[int, typer.Option(help="Drop users with fewer items.")] = 1,
     min_item_users: Annotated[int, typer.Option(help="Drop items with fewer users.")] = 1,
 ) -> None:
-    """Factorise listening logs by alternating least squares into item and user factors."""
+    """Factorise listening logs by alternating least squares into item and user factors.
+
+    Prints the report and `space`, a digest of the factors: `evaluate`, `export` and the service
+    refuse to mix vectors of different spaces.
+    """
     from training.cf import als as stage
     from training.cf.artist_split import items_of, load_split
     from training.cf.logs import read_logs
@@ -165,4 +169,4 @@ def factorize(
         task = bar.add_task("factorize", total=2 * settings.iterations)
         result = stage.factorize(table, settings, on_iteration=lambda: bar.advance(task))
     result.save(out)
-    console.print_json(data=result.report)
+    console.print_json(data=result.report | {"space": result.space})

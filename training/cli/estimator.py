@@ -22,7 +22,7 @@ from training.cli.options import (
     UserColumn,
     with_settings,
 )
-from training.cli.output import console, print_bundle, print_parity, progress
+from training.cli.output import console, print_bundle, print_parity, print_warning, progress
 from training.estimator.settings import EstimatorSettings
 from training.quantization.settings import QuantizeSettings
 
@@ -95,6 +95,7 @@ def evaluate(
                 count_column=count_column,
                 min_listeners=min_listeners,
                 track=lambda label, items: bar.track(items, description=label),
+                warn=print_warning,
             )
     checks.check_evaluation(out)
     from training.estimator import report
@@ -121,7 +122,14 @@ def export(
     from training.export import estimator as stage
 
     written, errors = stage.export_run(
-        run, prepared, out, data, factors, evaluation, card_version=card_version
+        run,
+        prepared,
+        out,
+        data,
+        factors,
+        evaluation,
+        card_version=card_version,
+        warn=print_warning,
     )
     print_parity(errors, "torch")
     print_bundle(written)

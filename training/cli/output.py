@@ -24,6 +24,10 @@ def progress() -> Progress:
     )
 
 
+def print_warning(text: str) -> None:
+    console.print(f"[bold yellow]warning[/] {text}", highlight=False)
+
+
 def print_parity(errors: Mapping[str, float], reference: str) -> None:
     """Output name → largest difference between ONNX and torch or scikit-learn, one line each."""
     for name, error in errors.items():

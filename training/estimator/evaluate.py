@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from training.estimator.ranking_metrics import (
 )
 from training.estimator.ranking_metrics import held_out as held_out_of
 from training.estimator.report import write_measures
+from training.estimator.space import Warn, check_space
 from training.estimator.train import join_targets, load_network
 from training.networks.base import Encoder
 from training.networks.inference import Track, run_over_rows, torch_forward
@@ -43,6 +45,7 @@ def run(
     count_column: str | None = None,
     min_listeners: int = 10,
     track: Track,
+    warn: Warn = warnings.warn,
 ) -> None:
     """Write `measures.json`, `clips.csv` and `predictions.npy` (methods, clips, dim) into `out`.
 
@@ -50,13 +53,17 @@ def run(
     ----------
     min_listeners : held-out items with fewer listeners are left out
     track : shows progress over a list, see `training.networks.inference.Track`
+    warn : called with what cannot be checked
 
     Raises
     ------
+    OtherSpace
+        If the network was not trained on these factors.
     NothingToEvaluate
         If no held-out item has enough listeners.
     """
     prepared, factors = Prepared.load(prepared_dir), Factorization.load(factors_dir)
+    check_space(run_dir, factors, factors_dir, warn)
     network, settings = load_network(run_dir)
     split = load_split(run_dir / "split.csv")
     tracks = prepared.tracks.merge(split[["track_id", "part"]], on="track_id")
@@ -95,6 +102,7 @@ def run(
             "n_items": len(data.items),
             "n_artists": int(artists.max()) + 1,
             "min_listeners": min_listeners,
+            "space": factors.space,
             "methods": compare(predictions, data, factors, K),
             "network_minus_ridge": _difference(predictions, data, factors),
         },

@@ -19,6 +19,7 @@ from training.cf.als import Factorization
 from training.cf.settings import AlsSettings
 from training.errors import MissingInput, NothingToTrain, OtherAudio
 from training.estimator.settings import EstimatorSettings, TargetScale
+from training.estimator.space import SPACE
 from training.fitting.dataset import Loader, make_loader
 from training.fitting.trainer import BEST, SETTINGS, AudioModule, fit, seed_and_silence
 from training.networks.base import Encoder
@@ -92,7 +93,8 @@ def train(
 ) -> Path:
     """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
-    `out` receives the split and what `training.fitting.trainer.fit` writes.
+    `out` receives the split, the CF space of the factors, and what `training.fitting.trainer.fit`
+    writes.
 
     Raises
     ------
@@ -125,6 +127,8 @@ def train(
         out,
         settings,
         extra_identity={"split.csv": split.to_csv(index=False)},
+        # No part of the identity, which has the targets: a run without a record can be resumed.
+        records={SPACE: f"{factors.space}\n"},
         resume=resume,
     )
 

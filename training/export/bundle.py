@@ -84,6 +84,7 @@ def write_bundle(
     task: str,
     audio: AudioInput,
     architecture: str | None,
+    space: str | None = None,
     names: tuple[str, ...] = (),
     groups: Mapping[str, tuple[str, ...]] = {},
     meanings: Mapping[str, str] = {},
@@ -98,6 +99,7 @@ def write_bundle(
     ----------
     outputs : name → dimension, in the graph's order
     architecture : name of the encoder in the registry; None where the card states none
+    space : the CF space that the output `embedding` lives in; None if it lives in none
     names : labels of a classifier or of an encoder's tags, or targets of a regressor
     groups : name of a group → labels of a classifier whose probabilities are added
     meanings : of outputs, where they differ from the usual ones
@@ -125,6 +127,7 @@ def write_bundle(
         task=task,
         multilabel=multilabel,
         architecture=None if architecture == DEFAULT_ENCODER else architecture,
+        space=space,
         default=default,
         labels=names if kind != "regressor" else (),
         groups=dict(groups),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,9 @@ from models.card import Provenance, Scalar
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
 from training.cf.artist_split import load_split
+from training.errors import OtherSpace
 from training.estimator.report import read_measures
+from training.estimator.space import Warn, check_space
 from training.estimator.train import load_network
 from training.export.bundle import (
     PARITY_CLIPS,
@@ -37,6 +40,7 @@ def export_encoder(
     task: str = "cf-embedding",
     labels: tuple[str, ...] = (),
     embedding: str = "predicted CF item factor",
+    space: str | None = None,
     default: bool = True,
     card_version: str = "1.0.0",
 ) -> tuple[Bundle, Mapping[str, float]]:
@@ -46,6 +50,7 @@ def export_encoder(
     ----------
     labels : of the output `tags`, if the encoder has it
     embedding : what the embedding is
+    space : the CF space that the embedding lives in; None if it lives in none
     default : whether the service loads the bundle at the start
 
     Raises
@@ -66,6 +71,7 @@ def export_encoder(
         architecture=name_of(network),
         names=labels,
         meanings={"embedding": embedding},
+        space=space,
         default=default,
         card_version=card_version,
     )
@@ -80,22 +86,28 @@ def export_run(
     evaluation: Path | None,
     *,
     card_version: str,
+    warn: Warn = warnings.warn,
 ) -> tuple[Bundle, Mapping[str, float]]:
     """Export the best checkpoint of a training run, with the parity check on its test clips.
 
     Parameters
     ----------
     data : JSON, a list of {name, use, licence}: the training data
-    factors : folder of `tasteprint-train factorize`, for the settings of the factorisation
+    factors : folder of `tasteprint-train factorize`, for the settings and space of the card
     evaluation : folder of `tasteprint-train evaluate`, for the card's metrics
+    warn : called with what cannot be checked
 
     Raises
     ------
+    OtherSpace
+        If run, factors and evaluation are of different CF spaces.
     ParityFailed, BundleError, MissingInput, BadExport
     """
     used = read_data(data)
     network, settings = load_network(run)
-    als = Factorization.load(factors).settings
+    factorization = Factorization.load(factors)
+    check_space(run, factorization, factors, warn)
+    metrics = _metrics(evaluation, factorization.space, factors) if evaluation else {}
     prepared, split = Prepared.load(prepared_dir), load_split(run / "split.csv")
     held_out = split.loc[split["part"] == "test", "track_id"]
     tracks = prepared.tracks[prepared.tracks["track_id"].isin(held_out)]
@@ -106,18 +118,33 @@ def export_run(
         data=used,
         seed=settings.seed,
         hyperparameters=settings.to_record()
-        | {f"als_{name}": value for name, value in asdict(als).items()},
-        metrics=_metrics(evaluation) if evaluation else {},
+        | {f"als_{name}": value for name, value in asdict(factorization.settings).items()},
+        metrics=metrics,
         split="by artist, "
         + ", ".join(f"{part}: {n} artists" for part, n in sorted(counts.items())),
     )
     return export_encoder(
-        network, out, prepared.waveforms(rows), provenance, card_version=card_version
+        network,
+        out,
+        prepared.waveforms(rows),
+        provenance,
+        space=factorization.space,
+        card_version=card_version,
     )
 
 
-def _metrics(evaluation: Path) -> dict[str, Scalar]:
+def _metrics(evaluation: Path, space: str, factors: Path) -> dict[str, Scalar]:
+    """Metrics for the card; refuses an evaluation in another space than the factors'.
+
+    Raises
+    ------
+    MissingInput, OtherSpace
+    """
     measures = read_measures(evaluation)
+    measured_in = measures.get("space", space)  # older evaluations have no record
+    if measured_in != space:
+        remedy = "give --evaluation the folder of `evaluate` with these factors"
+        raise OtherSpace(evaluation, measured_in, factors, space, remedy)
     metrics: dict[str, Scalar] = {key: measures[key] for key in ("n_clips", "n_items")}
     for method, values in measures["methods"].items():
         for name, (mean, _, _) in values.items():

@@ -94,6 +94,7 @@ def fit(
     settings: FitSettings,
     *,
     extra_identity: Mapping[str, str] | None = None,
+    records: Mapping[str, str] | None = None,
     resume: bool = True,
     show_progress: bool = True,
 ) -> Path:
@@ -105,6 +106,7 @@ def fit(
     Parameters
     ----------
     extra_identity : file name → text: further inputs that the run depends on, written into `out`
+    records : file name → text: written into `out` too, and not compared when a run is resumed
 
     Raises
     ------
@@ -113,6 +115,8 @@ def fit(
     """
     resume = resume and (out / LAST).exists()
     _check_run_identity(out, settings, [training, validation], extra_identity or {}, resume)
+    for name, text in (records or {}).items():
+        (out / name).write_text(text)
     trainer = _make_trainer(out, settings, show_progress)
     trainer.fit(module, training, validation, ckpt_path=out / LAST if resume else None)
     return out / BEST

@@ -71,5 +71,6 @@ def write_head_bundle(
         default=destination.default,
         audio=encoder.card.audio,
         architecture=encoder.card.architecture,
+        space=encoder.card.space,  # its embedding is the encoder's
         card_version=destination.card_version,
     )

@@ -124,7 +124,7 @@ def _fit_and_predict(procedure: Procedure, fold: int) -> Prediction:
     outputs = fitted.outputs(procedure.space.inputs[choice.input_name][test])
     prediction = Prediction.from_outputs(procedure.data.facts.kind, outputs, facts)
     chosen = procedure.inputs.get(choice.input_name)
-    return replace(prediction, teacher=chosen.encoder.digest) if chosen else prediction
+    return replace(prediction, teacher=chosen.encoder) if chosen else prediction
 
 
 def describe_run(run: Result) -> str:

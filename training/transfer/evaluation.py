@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score, r2_score, roc_auc_score
 
+from models.bundle import Bundle
 from models.card import Scalar
 from training.datasets.prepared import TaskData
 from training.datasets.task import Kind
@@ -31,13 +32,13 @@ class Prediction:
     predicted : class indices, shape (n_test,), or values, shape (n_test, n_targets)
     logits : shape (n_test, n_classes); None for a model without, and for regression
     settings : hyperparameters that the model was fitted with
-    teacher : digest of the encoder's bundle, where the fit has chosen among several
+    teacher : the encoder, where the fit has chosen among several
     """
 
     predicted: NDArray[Any]
     logits: NDArray[np.float32] | None = None
     settings: Mapping[str, Scalar] = field(default_factory=dict)
-    teacher: str | None = None
+    teacher: Bundle | None = None
 
     @classmethod
     def from_outputs(
@@ -55,26 +56,28 @@ def evaluate_fold(
     folder: Path,
     fit_and_predict: Callable[[], Prediction],
     *,
-    teacher: str | None,
+    teacher: Bundle | None,
 ) -> Result:
     """Run one cell and write its results file into a folder.
 
     Parameters
     ----------
     fit_and_predict : fits on all parts but the test part of `cell.fold`, and predicts that part
-    teacher : digest of the encoder's bundle that the model depends on; the prediction's comes first
+    teacher : the encoder that the model depends on; the prediction's comes first
     """
     started = time.perf_counter()
     prediction = fit_and_predict()
     tracks, targets = held_out(data, cell.fold)
     parts, counts = np.unique(data.parts(cell.fold), return_counts=True)
-    logits = prediction.logits
+    logits, source = prediction.logits, prediction.teacher or teacher
     result = Result(
         task=data.facts.name,
         kind=data.facts.kind,
         labels=data.facts.labels,
         **asdict(cell),
-        teacher=prediction.teacher or teacher,
+        teacher=source.digest if source else None,
+        teacher_name=source.card.name if source else None,
+        space=source.card.space if source else None,
         settings=dict(prediction.settings),
         counts=dict(zip(parts.tolist(), counts.tolist(), strict=True)),
         metrics=score(data.facts.kind, targets, prediction.predicted),

@@ -160,6 +160,9 @@ def _write(
         task=data.facts.card_task,
         audio=encoder.audio,
         architecture=name_of(encoder),
+        # The embedding of `fix` is the teacher's. `init` and `kd` only start from it or are drawn
+        # to it (kd perhaps to a standardised copy): the task's loss moves them out of its space.
+        space=shared.card.space if shared else None,
         names=data.facts.labels,
         groups=data.facts.groups,
         head=head,

@@ -173,7 +173,8 @@ def _is_done(
     changed = {name for name in names if known.settings.get(name) != used.get(name)}
     tracks, targets = held_out(data, cell.fold)
     same_data = (known.tracks, known.targets) == (tracks, targets.round(4).tolist())
-    same_teacher = known.teacher == _teacher_of(cell.method, teacher)
+    used_teacher = _teacher_of(cell.method, teacher)
+    same_teacher = known.teacher == (used_teacher.digest if used_teacher else None)
     if changed - {"accelerator", "devices", "workers"} or not same_data or not same_teacher:
         raise OtherRun(path)
     return True
@@ -184,10 +185,10 @@ def _with_embedding_of(source: Bundle, settings: TransferSettings) -> TransferSe
     return replace(settings, embedding_dim=source.card.output_shape("embedding")[0])
 
 
-def _teacher_of(method: str, source: Bundle) -> str | None:
-    """The digest of the teacher's bundle, None for a method that uses no teacher."""
+def _teacher_of(method: str, source: Bundle) -> Bundle | None:
+    """The teacher, None for a method that uses none."""
     is_on_teacher = BASELINES.get(method) in ("embedding", "features")
-    return source.digest if is_on_teacher or method in ("fix", "init", "kd") else None
+    return source if is_on_teacher or method in ("fix", "init", "kd") else None
 
 
 def _settings_of(cell: Cell, settings: TransferSettings) -> TransferSettings:
@@ -225,8 +226,8 @@ def run_cell(
             cell.method, data, source, cell.width, cell.fold, cell.seed, settings.encoder
         )
 
-    teacher_digest = _teacher_of(cell.method, source)
-    result = evaluate_fold(data, cell, folder, fit_and_predict, teacher=teacher_digest)
+    used_teacher = _teacher_of(cell.method, source)
+    result = evaluate_fold(data, cell, folder, fit_and_predict, teacher=used_teacher)
     if not keep:
         shutil.rmtree(run, ignore_errors=True)
     return result

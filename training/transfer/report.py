@@ -17,7 +17,7 @@ from scipy.stats import ttest_1samp
 
 from training.datasets.task import Kind
 from training.transfer.figure import confusion, draw, draw_confusion
-from training.transfer.results import Result, read_results
+from training.transfer.results import Result, read_results, refuse_mixed_teachers
 from training.transfer.settings import BASELINES, MEASURE, METHODS
 from training.transfer.summary import calibration_error
 
@@ -53,8 +53,10 @@ def report(results: Path, out: Path) -> str:
     ------
     MissingInput
         Where there is no results file below `results`.
+    MixedResults, MixedTeachers
     """
     all_runs = read_results(results)
+    refuse_mixed_teachers(all_runs, results)
     runs = [run for of_task in by_task(all_runs).values() for run in on_common_folds(of_task)]
     out.mkdir(parents=True, exist_ok=True)
     draw(runs, out / "transfer.svg")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.atomic_write import write_atomically
 from models.card import Scalar
 from training.datasets.task import Kind
-from training.errors import MissingInput, MixedResults
-from training.transfer.settings import MEASURE
+from training.errors import MissingInput, MixedResults, MixedTeachers
+from training.transfer.settings import BASELINES, MEASURE, METHODS
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Result(BaseModel):
@@ -20,6 +26,8 @@ class Result(BaseModel):
     `targets` and `predicted` hold a class index per track, or a row of values. `logits` are the
     outputs before the softmax, a row per track (log-probabilities, where a model has no logits);
     None where a classifier predicts classes alone. In the file, `targets` is called `answers`.
+    `teacher` is the digest of the encoder's bundle, and `space` the CF space of its embedding.
+    Older files have neither `teacher_name` nor `space`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -32,6 +40,8 @@ class Result(BaseModel):
     fold: int
     seed: int
     teacher: str | None = None
+    teacher_name: Annotated[str | None, Field(exclude_if=_is_none)] = None
+    space: Annotated[str | None, Field(exclude_if=_is_none)] = None
     settings: dict[str, Scalar] = {}
     counts: dict[str, int]
     metrics: dict[str, float]
@@ -47,6 +57,17 @@ class Result(BaseModel):
     def measure(self) -> float:
         """The metric that tasks of this kind are compared by: see `MEASURE`."""
         return self.metrics[MEASURE[self.kind]]
+
+    @property
+    def teacher_space(self) -> str | None:
+        """What distinguishes the teacher's space: its digest, else that of the teacher itself."""
+        return self.space or self.teacher
+
+    def describe_teacher(self) -> str:
+        """The teacher and its space, for messages."""
+        if self.teacher_name is None:
+            return f"the bundle {str(self.teacher)[:12]} (its space was not recorded)"
+        return f"{self.teacher_name} ({self.space[:12] if self.space else 'no CF space'})"
 
 
 @dataclass(frozen=True)
@@ -103,3 +124,53 @@ def _refuse_mixed(results: list[Result], folder: Path) -> None:
             known = fold_of.setdefault((run.task, track), run)
             if known.fold != run.fold:
                 raise MixedResults(folder, run.task, run.fold, known.method, run.method)
+
+
+def refuse_mixed_teachers(results: list[Result], folder: Path) -> None:
+    """Refuse to average runs of a method whose teachers live in different CF spaces.
+
+    A method on a task has teachers of one space, or of another one for each fold, which have not
+    heard the artists of their fold. On other tasks, it has those teachers or some of them. A probe
+    chooses among encoders; so only encoders of one name are compared there.
+
+    Raises
+    ------
+    MixedTeachers
+    """
+    taught = [run for run in results if run.teacher]
+    for runs in _grouped(taught, lambda run: (run.task, run.method, run.width, _chosen(run))):
+        folds = _grouped(runs, lambda run: run.fold)
+        for of_fold in folds:
+            _require_one(of_fold, folder)
+        if len({run.teacher_space for run in runs}) < len(folds):
+            _require_one(runs, folder)
+    known = [run for run in taught if run.teacher_name and not _chosen(run)]
+    for runs in _grouped(known, lambda run: run.method):
+        tasks = _grouped(runs, lambda run: run.task)
+        widest = max(tasks, key=lambda of_task: len({run.teacher_space for run in of_task}))
+        spaces = {run.teacher_space for run in widest}
+        for run in runs:
+            if run.teacher_space not in spaces:
+                _require_one([widest[0], run], folder)
+
+
+def _chosen(run: Result) -> str:
+    """The encoder that a probe chose; empty for transfer methods and baselines."""
+    if run.method in (*METHODS, *BASELINES):
+        return ""
+    return run.teacher_name or str(run.settings.get("encoder", "its only encoder"))
+
+
+def _grouped(runs: Iterable[Result], key: Callable[[Result], Hashable]) -> list[list[Result]]:
+    groups: dict[Hashable, list[Result]] = {}
+    for run in runs:
+        groups.setdefault(key(run), []).append(run)
+    return list(groups.values())
+
+
+def _require_one(runs: list[Result], folder: Path) -> None:
+    first = runs[0]
+    for run in runs:
+        if run.teacher_space != first.teacher_space:
+            teachers = first.describe_teacher(), run.describe_teacher()
+            raise MixedTeachers(folder, f"{run.method} on {run.task}", *teachers)

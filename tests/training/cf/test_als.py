@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from scipy import sparse
 from training.cf.als import Factorization, factorize
 from training.cf.logs import Logs
 from training.cf.settings import AlsSettings
-from training.errors import MissingInput
+from training.errors import MissingInput, MixedFactors
 
 SETTINGS = AlsSettings(factors=8, iterations=10)
 
@@ -48,6 +50,40 @@ def test_what_is_saved_is_what_is_loaded(logs: Logs, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.user_factors, result.user_factors)
     assert loaded.items.equals(result.items)
     assert loaded.settings == SETTINGS
+
+
+def test_the_space_is_a_digest_of_ids_and_factors(logs: Logs) -> None:
+    first, again = factorize(logs, SETTINGS, check=False), factorize(logs, SETTINGS, check=False)
+    assert len(bytes.fromhex(first.space)) == 32
+    assert first.space == again.space
+    others = [
+        factorize(logs, replace(SETTINGS, seed=1), check=False),
+        factorize(logs, replace(SETTINGS, regularization=30.0), check=False),
+        replace(first, items=first.items[::-1]),
+        replace(first, item_factors=first.item_factors[::-1]),
+        replace(first, user_factors=2 * first.user_factors),
+    ]
+    assert len({first.space, *(other.space for other in others)}) == 1 + len(others)
+
+
+def test_a_folder_records_its_space_and_an_older_one_has_it_too(logs: Logs, tmp_path: Path) -> None:
+    result = factorize(logs, SETTINGS, check=False)
+    result.save(tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report.pop("space") == result.space
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert Factorization.load(tmp_path).space == result.space
+
+
+@pytest.mark.parametrize("name", ["item_factors.npy", "user_factors.npy", "items.csv"])
+def test_files_of_another_factorisation_are_refused(logs: Logs, tmp_path: Path, name: str) -> None:
+    result = factorize(logs, SETTINGS, check=False)
+    other = replace(factorize(logs, replace(SETTINGS, seed=1), check=False), items=logs.items[::-1])
+    result.save(tmp_path / "factors")
+    other.save(tmp_path / "other")
+    (tmp_path / "other" / name).rename(tmp_path / "factors" / name)
+    with pytest.raises(MixedFactors, match=f"factors is of the CF space {result.space[:12]}, and"):
+        Factorization.load(tmp_path / "factors")
 
 
 def test_an_empty_folder_names_the_command(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ import soundfile
 from typer.testing import CliRunner
 
 from models import bundle
+from training.cf.als import Factorization
 from training.cli.main import app
-from training.errors import OtherRun
+from training.errors import OtherRun, OtherSpace
+from training.estimator.space import SPACE, read_space
 
 RATE, N_ARTISTS, CLIPS = 16_000, 20, 2
 
@@ -54,7 +56,9 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     run("prepare", *manifest, "--artist-column", "artist", "--out", prepared)
     run("split", "--prepared", prepared, "--out", split)
     logs = ("--logs", world / "logs.csv")
-    run("factorize", *logs, "--split", split, "--out", factors)
+    printed = run("factorize", *logs, "--split", split, "--out", factors)
+    space = Factorization.load(factors).space
+    assert json.loads(printed[printed.index("{") :])["space"] == space
     held_out = set(pd.read_csv(split, dtype=str).query("part == 'test'")["item_id"])
     assert not held_out & set(pd.read_csv(factors / "items.csv", dtype=str)["item_id"])
 
@@ -66,6 +70,7 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
         pd.read_csv(log) for log in sorted((estimator / "logs").glob("*/metrics.csv"))
     )
     assert sorted(epochs["epoch"].dropna().unique()) == [0, 1]  # resumed, not begun again
+    assert read_space(estimator) == space
 
     other = world / "other.csv"
     run("split", "--prepared", prepared, "--fold", "1", "--out", other)
@@ -88,6 +93,7 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     exported = ("--run", estimator, *inputs, "--evaluation", evaluation)
     run("export", *exported, "--data", data, "--out", world / "models" / "tones")
     made = bundle.read(world / "models" / "tones")
+    assert made.card.space == space
     assert made.card.provenance.metrics["n_items"] == len(held_out)
     session = ort.InferenceSession(
         made.graph_bytes(made.card.graph()), providers=["CPUExecutionProvider"]
@@ -96,6 +102,41 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     before_digest = made.digest
     run("export", *exported, "--data", data, "--out", world / "models" / "tones")
     assert bundle.read(made.folder).digest == before_digest
+    refuse_another_space(world, measured, ("--data", data, *exported))
+
+
+def refuse_another_space(
+    world: Path, measured: tuple[str | Path, ...], exported: tuple[str | Path, ...]
+) -> None:
+    """Factors and evaluations of another space are refused; an older run is accepted as it is."""
+    factors, other = world / "factors", world / "other-factors"
+    run("factorize", "--logs", world / "logs.csv", "--seed", "1", "--out", other)
+    ours, theirs = (Factorization.load(folder).space for folder in (factors, other))
+    refused = world / "models" / "refused"
+    names = rf"estimator is of the CF space {ours[:12]}, and .*other-factors of {theirs[:12]}"
+    with pytest.raises(OtherSpace, match=names):
+        invoke("evaluate", *(other if word == factors else word for word in measured))
+    swapped = [other if word == factors else word for word in exported]
+    with pytest.raises(OtherSpace, match=names):
+        invoke("export", *swapped, "--out", refused)
+    measures = world / "evaluation" / "measures.json"
+    content = measures.read_text()
+    assert ours in content
+    measures.write_text(content.replace(ours, theirs))
+    names = rf"evaluation is of the CF space {theirs[:12]}, and .*factors of {ours[:12]}"
+    with pytest.raises(OtherSpace, match=names):
+        invoke("export", *exported, "--out", refused)
+    assert not refused.exists()
+    measures.write_text(content)
+    (world / "estimator" / SPACE).unlink()  # as a run from before spaces were recorded
+    assert "cannot be checked" in " ".join(run("export", *exported, "--out", refused).split())
+
+
+def invoke(*arguments: str | Path) -> None:
+    """Run a command, and raise what it raises."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is not None
+    raise result.exception
 
 
 def test_an_error_is_one_line_with_its_remedy(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.bundle import read, verify_session
 from models.card import CONCATENATED, Data, Patches
-from tests.bundles import AUDIO
+from tests.bundles import AUDIO, in_space
 from tests.training.probes.level_encoder import write_level_encoder
 from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
@@ -26,6 +27,7 @@ from training.probes.nested import BASELINE, evaluate, make_procedure
 from training.probes.probe import probe
 from training.probes.search import SearchSpace, Split, choose
 from training.probes.settings import KINDS, ProbeSettings, match_sources
+from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.results import Result, read_results
 
 LABELS = ("first", "second", "third", "fourth")
@@ -190,6 +192,38 @@ def test_input_and_encoder_are_chosen_in_every_fold_and_the_card_says_so(
     names = "coarse features, levels features, levels quarters"
     assert facts["chosen from"] == f"logistic on {names}"
     assert float(card.provenance.metrics["accuracy: mean"] or 0) > 0.9
+
+
+def test_a_probe_mixes_no_outputs_of_encoders_of_different_spaces(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Each input is of one encoder, and the head's card has the space of the one chosen."""
+    spaces = {"coarse": "a" * 64, "levels": "b" * 64}
+    encoders = {}
+    for name, space in spaces.items():
+        shutil.copytree(folder / name, tmp_path / "encoders" / name)
+        encoders[name] = in_space(read(tmp_path / "encoders" / name), space)
+    paths = [encoder.folder for encoder in encoders.values()]
+    settings = ProbeSettings(source="features+whole,quarters+whole")
+    data = TaskData.load(folder / "quarter")
+    inputs = load_inputs([data], paths, settings.sources)
+    names = [(found.encoder.card.name, found.source_name) for found in inputs]
+    assert names == [
+        ("coarse", "features+whole"),
+        ("levels", "features+whole"),
+        ("levels", "quarters+whole"),
+    ]
+    for found in inputs:
+        outputs = bundle_outputs(encoders[found.encoder.card.name], data)
+        joined = np.concatenate([outputs[name] for name in found.source], axis=1)
+        np.testing.assert_array_equal(found.values, joined)
+    destination = Destination(tmp_path / "mood")
+    made, _ = probe([folder / "quarter"], paths, destination, tmp_path / "results", settings)
+    assert made.card.head is not None
+    assert made.card.head.encoder == encoders["levels"].digest
+    assert made.card.space == spaces["levels"]
+    runs = read_results(tmp_path / "results")
+    assert {(run.teacher_name, run.space) for run in runs} == {("levels", spaces["levels"])}
 
 
 def test_test_tracks_do_not_enter_the_choice_of_their_fold(folder: Path, tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ import pytest
 from scipy.stats import ttest_rel
 from sklearn.metrics import r2_score
 
-from training.errors import MissingInput, MixedResults
+from training.errors import MissingInput, MixedResults, MixedTeachers
 from training.transfer.evaluation import score
 from training.transfer.figure import confusion
 from training.transfer.report import against_base, on_common_folds, r2_by_target, report
 from training.transfer.results import Cell, Result, read_results, write_result
 
 LABELS = ("a", "b", "c")
+KEYS = {"teacher_name", "space"}
 
 
 def result(method: str, fold: int, seed: int, right: int, task: str = "letters") -> Result:
@@ -112,6 +113,95 @@ def test_runs_of_another_division_into_folds_are_not_mixed_in(
     write_result(results / "init-w32-f0-s0.json", stale)
     with pytest.raises(MixedResults, match=r"runs of letters with other tracks or labels in fold"):
         report(results, tmp_path / "report")
+
+
+# Digest, name and space of teachers; the first two are of one space, the last two state none.
+SPACES = [("1", "small", "a" * 64), ("2", "large", "a" * 64), ("3", "other", "b" * 64)]
+TEACHERS = [*SPACES, ("4", "musicnn", None), ("5" * 64, None, None)]
+
+
+def taught(run: Result, teacher: int) -> Result:
+    digest, name, space = TEACHERS[teacher]
+    return run.model_copy(update={"teacher": digest, "teacher_name": name, "space": space})
+
+
+def write_taught(folder: Path, runs: list[Result]) -> Path:
+    for number, run in enumerate(runs):
+        cell = Cell(run.method, run.width, run.fold, run.seed)
+        write_result(folder / str(number) / cell.file, run)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("teachers", "names"),
+    [
+        ((0, 0, 2, 2), r"kd on letters .* small \(aaaaaaaaaaaa\) and other \(bbbbbbbbbbbb\)"),
+        ((0, 2, 0, 0), r"other \(bbbbbbbbbbbb\) and small \(aaaaaaaaaaaa\)"),
+        ((3, 3, 2, 2), r"musicnn \(no CF space\) and other"),
+        ((4, 0, 0, 0), r"the bundle 5{12} \(its space was not recorded\) and small"),
+    ],
+)
+def test_seeds_of_teachers_in_different_spaces_are_not_averaged(
+    teachers: tuple[int, ...], names: str, tmp_path: Path
+) -> None:
+    runs = [
+        taught(result("kd", index % 2, index // 2, 4), teacher)
+        for index, teacher in enumerate(teachers)
+    ]
+    with pytest.raises(MixedTeachers, match=names):
+        report(write_taught(tmp_path / "results", runs), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folds_of_two_teachers_are_not_averaged(tmp_path: Path) -> None:
+    runs = [taught(result("fix", fold, 0, 4), teacher) for fold, teacher in enumerate((0, 1, 2))]
+    with pytest.raises(MixedTeachers, match=r"fix on letters .* small .* and other"):
+        report(write_taught(tmp_path / "results", runs), tmp_path / "out")
+
+
+def test_tasks_of_two_teachers_are_not_averaged(tmp_path: Path) -> None:
+    runs = [taught(result("kd", fold, 0, 4), 0) for fold in range(2)]
+    runs += [taught(result("kd", fold, 0, 4, task="digits"), 2) for fold in range(2)]
+    with pytest.raises(MixedTeachers, match=r"kd on .* (small|other) .* and (small|other)"):
+        report(write_taught(tmp_path / "results", runs), tmp_path / "out")
+
+
+def test_teachers_of_one_space_and_methods_without_teacher_are_reported(tmp_path: Path) -> None:
+    runs = [result("base", fold, 0, 4) for fold in range(2)]
+    runs += [taught(result("kd", fold, 0, 6), fold) for fold in range(2)]
+    text = report(write_taught(tmp_path / "results", runs), tmp_path / "out")
+    assert "| kd | letters |" in text
+
+
+def test_a_teacher_for_each_fold_is_reported(tmp_path: Path) -> None:
+    """Each has not heard the artists of its fold; another task has one of them."""
+    each_fold = enumerate((0, 2, 3))
+    runs = [
+        taught(result("kd", fold, seed, 6), teacher)
+        for fold, teacher in each_fold
+        for seed in range(2)
+    ]
+    runs += [taught(result("kd", fold, 0, 6, task="digits"), 2) for fold in range(2)]
+    runs += [result("base", fold, 0, 4) for fold in range(3)]
+    assert "kd" in report(write_taught(tmp_path / "results", runs), tmp_path / "out")
+
+
+def test_the_encoders_that_a_probe_chose_may_be_of_different_spaces(tmp_path: Path) -> None:
+    method = "probe logistic on small,other features"
+    runs = [taught(result(method, fold, 0, 6), teacher) for fold, teacher in enumerate((0, 2, 0))]
+    assert method in report(write_taught(tmp_path / "results", runs), tmp_path / "out")
+    # Another encoder of the name that an earlier fold chose.
+    renamed = taught(result(method, 3, 0, 6), 2).model_copy(update={"teacher_name": "small"})
+    with pytest.raises(MixedTeachers, match=r"small \(a{12}\) and small \(b{12}\)"):
+        report(write_taught(tmp_path / "mixed", [*runs, renamed]), tmp_path / "other")
+
+
+def test_a_results_file_names_a_teacher_only_where_there_is_one(tmp_path: Path) -> None:
+    for run, keys in ((result("base", 0, 0, 4), set()), (taught(result("kd", 0, 0, 4), 0), KEYS)):
+        write_result(tmp_path / "x.json", run)
+        content = json.loads((tmp_path / "x.json").read_text())
+        assert content.keys() & KEYS == keys
+        assert Result.model_validate(content) == run
 
 
 def test_the_table_has_mean_deviation_and_number_of_runs(results: Path, tmp_path: Path) -> None:
