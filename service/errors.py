@@ -158,6 +158,12 @@ class WrongModel(ServiceError):
     remedy = "omit `model`, or name a model of this task"
 
 
+class OtherSpace(ServiceError):
+    """Raised if the model's embedding does not live in the CF space that the request names."""
+
+    title = "Model of another CF space"
+
+
 class Busy(ServiceError):
     """Raised if too many windows are in flight, or the upload memory budget is exhausted."""
 
@@ -256,6 +262,7 @@ STATUS: dict[type[TasteprintError], int] = {
     UnknownTask: 404,
     NotRemembered: 404,
     WrongModel: 422,
+    OtherSpace: 409,
     AudioError: 422,
     NotAudio: 415,
     Busy: 429,

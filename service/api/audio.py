@@ -16,6 +16,7 @@ from service.api.openapi import (
     BATCH_LINES,
     BATCH_PROBLEMS,
     CACHED_PROBLEMS,
+    EMBED_PROBLEMS,
     FILE_BODY,
     FILE_PROBLEMS,
     FILES_BODY,
@@ -58,7 +59,7 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
     With `Accept: application/octet-stream` the bare numbers, as little-endian float32.
     """
     pipeline = pipeline_of(request)
-    model = await pipeline.encoder(query.model)
+    model = await pipeline.encoder(query.model, query.space)
     answer, timer = await _run_one(request, pipeline, model, query.window, levels=query.levels)
     response = render.embedding_response(
         answer, request, features=query.features, levels=query.levels
@@ -72,7 +73,7 @@ router.add_api_route(
     embed,
     methods=["POST"],
     response_model=Embedding,
-    responses=VECTORS | FILE_PROBLEMS,
+    responses=VECTORS | EMBED_PROBLEMS,
     openapi_extra=FILE_BODY,
     tags=["audio"],
     route_class_override=EmbedRoute,
@@ -95,7 +96,7 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
     pipeline.check_open()
     batch = BatchUpload(
         pipeline,
-        await pipeline.encoder(query.model),
+        await pipeline.encoder(query.model, query.space),
         WindowChoice.parse(query.window),
         query.features,
         query.levels,
@@ -116,7 +117,7 @@ async def remembered(
 ) -> Response:
     """The cached answer for the audio with this SHA-256: look up before uploading."""
     pipeline = pipeline_of(request)
-    model = await pipeline.encoder(query.model)
+    model = await pipeline.encoder(query.model, query.space)
     window = WindowChoice.parse(query.window)
     answer = await pipeline.look_up(sha256, window.text, model, levels=query.levels)
     if answer is None:

@@ -15,6 +15,7 @@ from service.errors import (
     ModelRefused,
     NoKey,
     NotRemembered,
+    OtherSpace,
     Stopping,
     Unavailable,
     UnknownModel,
@@ -50,11 +51,13 @@ FILE: Kinds = (
     UnknownModel,
     *QUERY,
 )
+EMBED: Kinds = (*FILE, OtherSpace)
 TASK: Kinds = (*FILE, UnknownTask, WrongModel)
 # A problem of one file is in the line of that file.
 LOADING: Kinds = (ModelRefused, Stopping, Unavailable)
-BATCH: Kinds = (UnsupportedBody, BadMultipart, *QUERY, UnknownModel, *LOADING)
-CACHED: Kinds = (*QUERY, UnknownModel, NotRemembered, *LOADING)
+BATCH: Kinds = (UnsupportedBody, BadMultipart, *QUERY, UnknownModel, OtherSpace, *LOADING)
+CACHED: Kinds = (*QUERY, UnknownModel, OtherSpace, NotRemembered, *LOADING)
+OTHER_SPACE = "The model's card does not state the CF space of the parameter `space`."
 
 
 def problems(kinds: Kinds, **reasons: str) -> dict[int | str, dict[str, Any]]:
@@ -145,8 +148,10 @@ FILE_PROBLEMS = problems(
     s503="A decoder or a model is unavailable; Retry-After states when to try again.",
     s504="No answer within the deadline; Retry-After states when to try again.",
 )
+EMBED_PROBLEMS = FILE_PROBLEMS | problems(EMBED, s409=OTHER_SPACE)
 BATCH_PROBLEMS = problems(
     BATCH,
+    s409=OTHER_SPACE,
     s400="Unknown query parameter, or a malformed multipart boundary.",
     s404="Unknown model; the problem lists the models.",
     s415="Not a multipart body.",
@@ -156,6 +161,7 @@ BATCH_PROBLEMS = problems(
 )
 CACHED_PROBLEMS = problems(
     CACHED,
+    s409=OTHER_SPACE,
     s400="Unknown query parameter.",
     s404="No cached answer (with levels, if requested), or unknown model.",
     s422="Not a SHA-256, or an invalid parameter.",

@@ -52,6 +52,7 @@ def _describe(bundle: Bundle, models: ModelRegistry) -> ModelCard:
         digest=bundle.digest,
         kind=card.kind,
         task=card.task,
+        space=card.space,
         loaded=model is not None,
         encoder=model.encoder.card.name if model and model.encoder else None,
         provider=model.provider if model else None,

@@ -65,6 +65,7 @@ def octet_stream(answer: ModelAnswer, names: list[str]) -> Response:
         headers.MODEL: answer.model.card.name,
         headers.DIGEST: answer.model.bundle.digest,
         headers.PRECISION: answer.model.precision,
+        **({headers.SPACE: space} if (space := answer.model.card.space) else {}),
         headers.AUDIO: answer.computed.audio.sha256,
         headers.CACHED: str(answer.cached).lower(),
     }
@@ -174,4 +175,5 @@ def model_used(model: Model) -> ModelUsed:
         version=model.card.version,
         digest=model.bundle.digest,
         precision=model.precision,
+        space=model.card.space,
     )

@@ -77,8 +77,16 @@ def _has_inputs(card: Card, head: Head, encoder: Model | None) -> bool:
     Raises
     ------
     BundleError
-        If the encoder is loaded, and has no output of a name that the head takes.
+        If the encoder is loaded, and has no output of a name that the head takes, or lives in
+        another CF space than the head states.
     """
+    if encoder and card.space not in (None, encoder.card.space):
+        raise BundleError(
+            f"bundle {card.name}: it states another CF space than its encoder {encoder.card.name}",
+            value=card.space,
+            limit=encoder.card.space,
+            remedy="fit the head again on that encoder",
+        )
     known = [tensor.name for tensor in (encoder.card if encoder else card).outputs]
     missing = [name for name in head.encoder_outputs if name not in known]
     if missing and encoder:

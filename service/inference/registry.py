@@ -10,7 +10,14 @@ from pathlib import Path
 from models.bundle import Bundle, bundle_folders, read
 from models.card import Kind
 from models.errors import BundleError, TasteprintError
-from service.errors import CannotStart, ModelRefused, UnknownModel, UnknownTask, WrongModel
+from service.errors import (
+    CannotStart,
+    ModelRefused,
+    OtherSpace,
+    UnknownModel,
+    UnknownTask,
+    WrongModel,
+)
 from service.inference.devices import CPU, CUDA
 from service.inference.loader import ModelLoader
 from service.inference.model import Model
@@ -92,6 +99,34 @@ class ModelRegistry:
     def _preference(self, name: str, task: str) -> tuple[bool, bool, bool]:
         return name in self.refused, name not in self.default_names, name != task
 
+    def check_space(self, name: str, space: str) -> None:
+        """Refuse a model whose embedding does not live in a caller's CF space.
+
+        Parameters
+        ----------
+        space : digest of the space, or its first digits
+
+        Raises
+        ------
+        OtherSpace, UnknownModel, ModelRefused
+        """
+        own = self.find(name).card.space
+        if _is_in(own, space):
+            return
+        states = f"states the CF space {own[:12]}" if own else "states no CF space"
+        known = ", ".join(
+            bundle.card.name for bundle in self.usable if _is_in(bundle.card.space, space)
+        )
+        raise OtherSpace(
+            f"the card of {name} {states} for its embedding, and your vectors live in "
+            f"{space[:12]}: vectors of different spaces have nothing in common",
+            value=space,
+            limit=own,
+            remedy="embed your tracks again with this model, or name the model of your space"
+            + (f" ({known})" if known else "")
+            + "; GET /models lists them",
+        )
+
     def find_encoder(self, bundle: Bundle) -> Bundle | None:
         """The encoder of a head, if its bundle can be requested."""
         return _find_encoder(bundle, self.usable)
@@ -99,6 +134,11 @@ class ModelRegistry:
     def refuse(self, name: str, error: TasteprintError) -> None:
         """Refuse a bundle from now on."""
         self.refused[name] = _refuse(error)
+
+
+def _is_in(space: str | None, stated: str) -> bool:
+    """Whether a model's space is the one that a caller states by its first digits."""
+    return space is not None and space.startswith(stated)
 
 
 def refusal(name: str, reason: str) -> ModelRefused:

@@ -84,13 +84,19 @@ class Pipeline:
         """Accept no more requests; requests in progress are finished."""
         self.stopping = True
 
-    async def encoder(self, name: str | None) -> Model:
+    async def encoder(self, name: str | None, space: str | None = None) -> Model:
         """The model of that name, or the default model of `/embed`.
+
+        Parameters
+        ----------
+        space : the CF space that its embedding must live in; checked before the model is loaded
 
         Raises
         ------
-        UnknownModel, ModelRefused, Unavailable
+        UnknownModel, ModelRefused, OtherSpace, Unavailable
         """
+        if space is not None:
+            self.models.check_space(name or self.settings.default_model, space)
         if name is None and self._default_encoder is not None:
             return self._default_encoder
         return await self.load(self.models.find(name or self.settings.default_model))

@@ -11,6 +11,7 @@ OUTPUTS = "Tasteprint-Outputs"
 MODEL = "Tasteprint-Model"
 DIGEST = "Tasteprint-Digest"
 PRECISION = "Tasteprint-Precision"
+SPACE = "Tasteprint-Space"
 AUDIO = "Tasteprint-Audio"
 CACHED = "Tasteprint-Cached"
 
@@ -24,6 +25,7 @@ EXPOSED = (
     MODEL,
     DIGEST,
     PRECISION,
+    SPACE,
     AUDIO,
     CACHED,
 )

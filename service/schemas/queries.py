@@ -30,6 +30,14 @@ Levels = Annotated[
         description="`true` adds the levels: outputs of the model beyond embedding and features."
     ),
 ]
+Space = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9a-f]{12,64}$",
+        description="CF space that your own vectors live in, as `model.space` stated it, or its "
+        "first 12 digits or more: a model of another space, or without one, is refused with 409.",
+    ),
+]
 Vectors = Annotated[
     bool, Field(description="`true` adds a classifier's or regressor's own embedding and features.")
 ]
@@ -59,6 +67,7 @@ class EmbedQuery(NoQuery):
     window: Window = "middle"
     features: Features = True
     levels: Levels = False
+    space: Space | None = None
 
 
 class TaskQuery(NoQuery):

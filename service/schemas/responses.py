@@ -37,6 +37,11 @@ class ModelUsed(Answer):
     precision: Precision = Field(
         description="Precision of the graph that ran; the card states its agreement with float32."
     )
+    space: Sha256 | None = Field(
+        default=None,
+        description="CF space that the model's embedding lives in: only vectors of one space can "
+        "be compared. Left out if its card states none.",
+    )
 
 
 class PatchesUsed(Answer):
@@ -216,6 +221,9 @@ class ModelCard(Answer):
     digest: Sha256
     kind: Kind
     task: str = Field(description="`/classify/{task}` or `/regress/{task}`, by the kind.")
+    space: Sha256 | None = Field(
+        description="CF space that the model's embedding lives in; null if its card states none."
+    )
     loaded: bool = Field(
         description="False before the first request of a model that its card does not mark as "
         "default; that request loads the model."

@@ -11,7 +11,7 @@ import pytest
 from docs.models_page import page
 from models.bundle import Bundle, add_graph, write
 from models.card import Agreement, Card, Cosine, Data, Graph, Patches, Tensor
-from tests.bundles import AUDIO, LABELS, write_bundle, write_head, write_task
+from tests.bundles import AUDIO, LABELS, in_space, write_bundle, write_head, write_task
 
 PATCHES = AUDIO.model_copy(update={"patches": Patches(seconds=0.25, starts_s=(0.0, 0.5))})
 SONGS = Data(name="Songs of a band, 12 of them", use="audio", licence="none")
@@ -115,6 +115,14 @@ def test_a_head_names_its_encoder_and_the_outputs_that_it_takes(tmp_path: Path) 
     assert row_of(section(text, "mood"), "encoder")[1] == expected
     assert overview(text, "levels")[3:8:4] == ["its own", "Songs of a band"]
     assert SONGS.name in section(text, "mood")
+
+
+def test_a_space_is_stated_where_the_card_has_one(tmp_path: Path) -> None:
+    in_space(write_bundle(tmp_path, "levels"), "0123456789abcdef" * 4)
+    write_bundle(tmp_path, "tagger")
+    text = page(tmp_path)
+    assert row_of(section(text, "levels"), "CF space")[1] == "`0123456789ab…`"
+    assert "CF space" not in section(text, "tagger")
 
 
 def test_a_teacher_that_is_not_shipped_is_named_by_its_digest(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def test_each_problem_answer_names_its_types(document: dict[str, Any]) -> None:
     assert types(document, "/regress/{task}", 422) - types(document, "/embed", 422) == {
         "wrong-model"
     }
+    for path in ("/embed", "/embed/batch", "/embeddings/{sha256}"):
+        assert types(document, path, 409) == {"other-space"}
     loading = {"model-refused", "stopping", "unavailable"}
     assert types(document, "/embed/batch", 503) == loading
 

@@ -18,6 +18,7 @@ from tests.bundles import (
     WIDTH,
     graph_bytes,
     head_bytes,
+    in_space,
     write_bundle,
     write_head,
 )
@@ -157,6 +158,18 @@ def test_a_head_on_levels_runs_its_full_graph_without_its_encoder(tmp_path: Path
                 assert one == other | {"probability": pytest.approx(other["probability"], abs=1e-6)}
 
     asyncio.run(scenario())
+
+
+def test_a_head_that_states_another_space_than_its_encoder_is_refused(tmp_path: Path) -> None:
+    space, other = "a" * 64, "b" * 64
+    digest = in_space(write_bundle(tmp_path, "levels"), space).digest
+    in_space(write_head(tmp_path, "mood", digest), space)
+    write_head(tmp_path, "silent", digest)
+    in_space(write_head(tmp_path, "strange", digest), other)
+    registry = load_models(Settings(models_dir=tmp_path))
+    assert registry.loaded.keys() == {"levels", "mood", "silent"}
+    words = "bundle strange: it states another CF space than its encoder levels"
+    assert registry.refused["strange"].startswith(words)
 
 
 def test_every_head_of_an_encoder_shares_its_run(tmp_path: Path) -> None:
