@@ -40,15 +40,16 @@ from training.transfer.grid import compare, grid
 from training.transfer.results import Cell, read_results
 from training.transfer.settings import TransferSettings
 
+SPACE = "0123456789abcdef" * 4
 FAST = ("--max-epochs", "1", "--batch-size", "8", "--accelerator", "cpu")
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tones with their labels, and a teacher."""
+    """Tones with their labels, and a teacher of a CF space."""
     folder = tmp_path_factory.mktemp("tones")
     data = make_task(folder, n_tracks=24)
-    write_teacher(folder / "models" / "teacher", data)
+    write_teacher(folder / "models" / "teacher", data, SPACE)
     labels = data.prepared.tracks[["track_id", "label", "artist"]]
     labels.assign(file=labels["track_id"] + ".wav").to_csv(folder / "labels.csv", index=False)
     return folder
@@ -72,6 +73,9 @@ def test_three_commands_make_a_head_that_is_served(world: Path) -> None:
     card = written.card
     assert (card.kind, card.task, card.labels) == ("classifier", "pitch", LABELS)
     assert card.provenance.teacher == bundle.read(models / "teacher").digest
+    assert card.space == SPACE  # its embedding is the teacher's
+    taught = {(run.method, run.teacher_name, run.space) for run in read_results(results)}
+    assert {("base", None, None), ("fix", "teacher", SPACE)} <= taught
     assert card.provenance.data[0].licence == "CC0"
     assert card.provenance.metrics["runs"] == 2
     assert {"accuracy: mean", "accuracy: standard deviation", "temperature"} <= set(
@@ -144,6 +148,22 @@ def test_transfer_keeps_its_checkpoint(world: Path, tmp_path: Path) -> None:
     parts = TaskData.load(world / "prepared").parts(1)
     held_out = TaskData.load(world / "prepared").prepared.tracks["track_id"][parts == "test"]
     assert list(result.tracks) == list(held_out)
+    # A distilled network is trained for the task: its embedding leaves the teacher's space.
+    out = tmp_path / "models" / "pitch"
+    run(
+        "ship",
+        *shared,
+        "--results",
+        tmp_path,
+        "--method",
+        "kd",
+        "--accelerator",
+        "cpu",
+        "--out",
+        out,
+    )
+    assert (result.teacher_name, result.space) == ("teacher", SPACE)
+    assert read(out).card.space is None
 
 
 def test_a_stopped_grid_has_complete_rounds_of_all_methods() -> None:
