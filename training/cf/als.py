@@ -24,6 +24,8 @@ from training.cf.settings import AlsSettings
 from training.errors import MissingInput, MixedFactors
 
 Factors = NDArray[np.float32]
+# Of the users' factors in a dimension, as a share of the largest.
+MIN_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Factorization:
     item_factors, user_factors : float32, shapes (n_items, dim) and (n_users, dim)
     items, users : the ids of their rows
     report : statistics of the logs, and metrics of the ranking check
+    basis : (dim, dim): items are the factors of ALS times the basis, users are those of ALS times
+        its inverse; None in folders of older versions, with the factors of ALS as they are
     """
 
     item_factors: Factors
@@ -43,6 +47,7 @@ class Factorization:
     users: pd.Index
     settings: AlsSettings
     report: dict[str, Any]
+    basis: NDArray[np.float64] | None = None
 
     @cached_property
     def space(self) -> str:
@@ -64,6 +69,8 @@ class Factorization:
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "item_factors.npy", self.item_factors)
         np.save(folder / "user_factors.npy", self.user_factors)
+        if self.basis is not None:
+            np.save(folder / "basis.npy", self.basis)
         self.items.to_series().to_csv(folder / "items.csv", index=False, header=["item_id"])
         self.users.to_series().to_csv(folder / "users.csv", index=False, header=["user_id"])
         metadata = {
@@ -92,6 +99,7 @@ class Factorization:
                 users=_read_index(folder / "users.csv"),
                 settings=AlsSettings(**metadata["settings"]),
                 report=metadata["report"],
+                basis=_read_basis(folder / "basis.npy"),
             )
         except FileNotFoundError as error:
             raise MissingInput(folder, "tasteprint-train factorize") from error
@@ -100,11 +108,24 @@ class Factorization:
             raise MixedFactors(folder, recorded, found.space)
         return found
 
-    def model(self) -> AlternatingLeastSquares:
-        """An `implicit` model with these factors, to fold in items that were not factorised."""
+    def fold_in(self, item_users: sparse.csr_matrix) -> Factors:
+        """Factors of items that were not factorised, from their listeners alone, (n_items, dim).
+
+        Parameters
+        ----------
+        item_users : CSR, shape (n_items, n_users), columns in the order of the user factors
+        """
         model = new_model(self.settings)
-        model.item_factors, model.user_factors = self.item_factors, self.user_factors
-        return model
+        basis = np.eye(self.item_factors.shape[1]) if self.basis is None else self.basis
+        # In the basis of ALS, where its penalty on the length of a factor holds.
+        model.user_factors = (self.user_factors @ basis).astype(np.float32)
+        model.item_factors = np.zeros((item_users.shape[0], len(basis)), np.float32)
+        factors = model.recalculate_item(np.arange(item_users.shape[0]), item_users)
+        return np.asarray(factors @ basis, np.float32)
+
+
+def _read_basis(path: Path) -> NDArray[np.float64] | None:
+    return np.load(path) if path.exists() else None
 
 
 def _read_index(path: Path) -> pd.Index:
@@ -133,6 +154,11 @@ def factorize(
 ) -> Factorization:
     """Factorise the logs; deterministic for the same logs and seed.
 
+    ALS determines its factors up to an invertible matrix: items times the matrix and users divided
+    by it have the same scores. The matrix is chosen so that the users' factors are uncorrelated and
+    of equal variance. Then the cosine of two items is the correlation of their scores over the
+    users: songs are near that the same people are predicted to like.
+
     Parameters
     ----------
     check : also fit on four fifths of the entries and rank the others, as a sanity check
@@ -144,15 +170,28 @@ def factorize(
         if check:
             report |= _ranking_check(logs.user_items, settings, on_iteration)
         model = _fit(logs.user_items, settings, on_iteration)
-    report["mean_item_norm"] = float(np.linalg.norm(model.item_factors, axis=1).mean())
+    basis = _whitening(model.user_factors)
+    item_factors = (model.item_factors @ basis).astype(np.float32)
+    report["mean_item_norm"] = float(np.linalg.norm(item_factors, axis=1).mean())
     return Factorization(
-        np.asarray(model.item_factors),
-        np.asarray(model.user_factors),
+        item_factors,
+        (model.user_factors @ np.linalg.inv(basis)).astype(np.float32),
         logs.items,
         logs.users,
         settings,
         report,
+        basis,
     )
+
+
+def _whitening(user_factors: Factors) -> NDArray[np.float64]:
+    """The square root of the users' covariance, (dim, dim): symmetric, so that no axis is turned.
+
+    Dimensions that the penalty has emptied have no variance; the floor keeps the root invertible.
+    """
+    variances, axes = np.linalg.eigh(np.cov(np.asarray(user_factors, np.float64), rowvar=False))
+    roots = np.sqrt(np.maximum(variances, MIN_VARIANCE * variances.max()))
+    return np.asarray(axes * roots @ axes.T)
 
 
 def _fit(

@@ -72,10 +72,9 @@ def held_out(
     enough = np.diff(by_item.indptr) >= min_listeners
     items = pd.Index(np.array(candidates, dtype=object)[enough])
     item_users = by_item[enough]
-    folded_in = factors.model().recalculate_item(np.arange(len(items)), item_users)
     mask = clip_items.isin(items).to_numpy()
     index = items.get_indexer(clip_items[mask])
-    return HeldOut(items, index, item_users, np.asarray(folded_in)), mask
+    return HeldOut(items, index, item_users, factors.fold_in(item_users)), mask
 
 
 def clip_measures(

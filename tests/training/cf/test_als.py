@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
-from training.cf.als import Factorization, factorize
+from training.cf.als import Factorization, factorize, new_model
 from training.cf.logs import Logs
 from training.cf.settings import AlsSettings
 from training.errors import MissingInput, MixedFactors
@@ -89,3 +90,38 @@ def test_files_of_another_factorisation_are_refused(logs: Logs, tmp_path: Path, 
 def test_an_empty_folder_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(MissingInput, match="tasteprint-train factorize"):
         Factorization.load(tmp_path)
+
+
+def test_scores_are_those_of_implicit_and_users_are_white(logs: Logs) -> None:
+    result = factorize(logs, SETTINGS, check=False)
+    with threadpool_limits(1, "blas"):
+        model = new_model(SETTINGS)
+        model.fit(logs.user_items, show_progress=False)
+    scores = model.user_factors @ model.item_factors.T
+    np.testing.assert_allclose(result.user_factors @ result.item_factors.T, scores, atol=1e-4)
+    np.testing.assert_allclose(np.cov(result.user_factors.T), np.eye(8), atol=1e-3)
+
+
+def test_cosine_of_items_is_the_correlation_of_their_scores(logs: Logs) -> None:
+    result = factorize(logs, SETTINGS, check=False)
+    scores = result.user_factors @ result.item_factors.T
+    unit = result.item_factors / np.linalg.norm(result.item_factors, axis=1, keepdims=True)
+    np.testing.assert_allclose(unit @ unit.T, np.corrcoef(scores.T), atol=1e-3)
+
+
+def test_an_item_folded_in_from_its_listeners_is_as_it_was_factorised(
+    logs: Logs, tmp_path: Path
+) -> None:
+    converged = factorize(logs, replace(SETTINGS, iterations=200), check=False)
+    converged.save(tmp_path)
+    for result in (converged, Factorization.load(tmp_path)):
+        folded_in = result.fold_in(logs.user_items.T.tocsr())
+        lengths = np.linalg.norm(folded_in, axis=1) * np.linalg.norm(result.item_factors, axis=1)
+        cosine = (folded_in * result.item_factors).sum(1) / lengths
+        assert cosine.min() > 0.99
+
+
+def test_emptied_dimensions_do_no_harm(logs: Logs) -> None:
+    result = factorize(logs, replace(SETTINGS, regularization=60.0), check=False)
+    assert np.isfinite(result.item_factors).all()
+    assert np.isfinite(result.user_factors).all()
