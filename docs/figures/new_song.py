@@ -41,9 +41,9 @@ def measure(data: Path, work: Path) -> Figures:
     work : where renderings are written, and kept for the next run
     """
     from training.cf.als import factorize
-    from training.cf.artist_split import items_of, split_by_artist
     from training.cf.logs import read_logs
     from training.cf.settings import AlsSettings
+    from training.estimator.artist_split import items_of, split_by_artist
     from training.estimator.ranking_metrics import clip_measures, held_out
 
     tracks = pd.read_csv(data / "midi-excerpts" / "tracks.csv", dtype=str, keep_default_na=False)
