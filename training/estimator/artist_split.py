@@ -42,7 +42,10 @@ def split_by_artist(
     split = tracks[["track_id", "item_id"]].copy()
     keys = tracks["artist"].map(artist_key)
     split["artist"] = keys.where(keys != "", "item " + tracks["item_id"])
-    first = split.groupby("item_id")["artist"].transform("min")
+    is_known = split["item_id"] != ""
+    first = split["artist"].where(
+        ~is_known, split[is_known].groupby("item_id")["artist"].transform("min")
+    )
     part_of = {key: _part_of(key, fold, validation) for key in first.unique()}
     split["part"] = first.map(part_of)
     for part in PARTS:

@@ -53,6 +53,11 @@ def test_an_item_of_two_artists_is_in_one_part() -> None:
     assert ((split["part"] == "test") == (first.map(deal_fold) == 0)).all()
 
 
+def test_tracks_without_item_are_dealt_by_their_artists() -> None:
+    split = split_by_artist(TRACKS.assign(item_id=""))
+    assert (split["part"] == split_by_artist(TRACKS)["part"]).all()
+
+
 def test_the_share_of_validating_artists_is_near_what_was_asked_for() -> None:
     artists = [f"artist {number}" for number in range(5000)]
     tracks = pd.DataFrame({"track_id": artists, "item_id": artists, "artist": artists})
