@@ -138,6 +138,26 @@ class OtherManifest(TrainingError):
         )
 
 
+class EmptyPart(TrainingError):
+    """Raised if the split leaves a part without artists."""
+
+    def __init__(self, part: str, fold: int, n_artists: int) -> None:
+        super().__init__(
+            f"none of the {n_artists} artists is in the part {part!r} where fold {fold} is held "
+            "out; choose another --fold, raise --validation, or add artists"
+        )
+
+
+class OtherSets(TrainingError):
+    """Raised if two prepared folders cannot be taken as one set."""
+
+    def __init__(self, first: Path, second: Path, found: str) -> None:
+        super().__init__(
+            f"{first} and {second} cannot be taken together: {found}; prepare both with the same "
+            "--encoder, under names of their own, and with track ids that differ"
+        )
+
+
 class NothingToTrain(TrainingError):
     """Raised if a part has no window with a target."""
 

@@ -51,9 +51,9 @@ def measure(data: Path, work: Path, factors_dir: Path | None = None) -> Figures:
         If the card of the shipped model states another CF space than that of the factors.
     """
     from training.cf.als import Factorization, factorize
-    from training.cf.artist_split import items_of, split_by_artist
     from training.cf.logs import read_logs
     from training.cf.settings import AlsSettings
+    from training.estimator.artist_split import items_of, split_by_artist
     from training.estimator.ranking_metrics import clip_measures, held_out
 
     tracks = pd.read_csv(data / "midi-excerpts" / "tracks.csv", dtype=str, keep_default_na=False)

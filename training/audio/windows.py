@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,17 @@ PATCH_RULE = 2
 NO_FILE = "there is no such file"
 
 
+class Windows(Protocol):
+    """Windows, int16, shape (n_rows, input_samples): a memory-mapped array, or several as one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any) -> NDArray[np.int16]: ...
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Decoded windows and their tracks, as `prepare` wrote them.
@@ -45,7 +56,7 @@ class Prepared:
     audio : sample rate and length of the windows
     """
 
-    windows: NDArray[np.int16]
+    windows: Windows
     tracks: pd.DataFrame
     audio: AudioInput
 

@@ -37,6 +37,10 @@ def check_prepared(folder: Path) -> Path:
     return folder
 
 
+def check_prepared_sets(folders: list[Path]) -> list[Path]:
+    return [check_prepared(folder) for folder in folders]
+
+
 def check_factors(folder: Path) -> Path:
     return _require(folder, "report.json", "tasteprint-train factorize")
 

@@ -15,8 +15,7 @@ from training.cli.options import (
     ItemColumn,
     LogsFile,
     Out,
-    PreparedDir,
-    Seed,
+    PreparedDirs,
     UserColumn,
     Workers,
     with_settings,
@@ -104,25 +103,27 @@ def prepare(
 
 @app.command()
 def split(
-    prepared: PreparedDir,
+    prepared: PreparedDirs,
     out: Annotated[Path, typer.Option(help="CSV to write.")],
-    folds: Annotated[int, typer.Option(help="Number of folds of artists.")] = 5,
-    fold: Annotated[int, typer.Option(help="The fold that is held out, from 0.")] = 0,
+    fold: Annotated[int, typer.Option(help="The fold that is held out.", min=0, max=4)] = 0,
     validation: Annotated[
-        float, typer.Option(help="Share of the other artists in the validation part.")
+        float, typer.Option(help="Share of the other artists in the validation part.", min=0, max=1)
     ] = 0.1,
-    seed: Seed = 0,
 ) -> None:
     """Assign artists to train, validation and test part; each artist is in one part.
 
-    All tracks of the manifest are assigned, also those without usable audio: `factorize` excludes
-    the logs of every item of a held-out artist, so the manifest should list all of them.
+    Artists are dealt into five folds by a hash of their name, so an artist is in the same fold of
+    every data set. All tracks of the manifests are assigned, also those without usable audio:
+    `factorize` excludes the logs of every item of a held-out artist, so the manifests should list
+    all of them.
     """
-    from training.audio.manifest import load_manifest
-    from training.cf.artist_split import split_by_artist
+    import pandas as pd
 
-    tracks = load_manifest(prepared)
-    table = split_by_artist(tracks, n_folds=folds, fold=fold, validation=validation, seed=seed)
+    from training.audio.manifest import load_manifest
+    from training.estimator.artist_split import split_by_artist
+
+    tracks = pd.concat([load_manifest(folder) for folder in prepared], ignore_index=True)
+    table = split_by_artist(tracks, fold=fold, validation=validation)
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out, index=False)
     for part, rows in table.groupby("part"):
@@ -151,8 +152,8 @@ def factorize(
     refuse to mix vectors of different spaces.
     """
     from training.cf import als as stage
-    from training.cf.artist_split import items_of, load_split
     from training.cf.logs import read_logs
+    from training.estimator.artist_split import items_of, load_split
 
     with console.status(f"reading {logs}"):
         table = read_logs(

@@ -44,8 +44,8 @@ def estimator(
     checks.check_crop(prepared, settings.crop_s)
     from training.audio.windows import Prepared
     from training.cf.als import Factorization
-    from training.cf.artist_split import load_split
     from training.estimator import train as stage
+    from training.estimator.artist_split import load_split
 
     best = stage.train(
         Prepared.load(prepared),

@@ -23,6 +23,14 @@ Out = Annotated[Path, typer.Option(help="Folder to write into.")]
 PreparedDir = Annotated[
     Path, typer.Option("--prepared", help="Folder of `prepare`.", callback=checks.check_prepared)
 ]
+PreparedDirs = Annotated[
+    list[Path],
+    typer.Option(
+        "--prepared",
+        help="Folder of `prepare`; may be given more than once.",
+        callback=checks.check_prepared_sets,
+    ),
+]
 FactorsDir = Annotated[
     Path, typer.Option("--factors", help="Folder of `factorize`.", callback=checks.check_factors)
 ]

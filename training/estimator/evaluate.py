@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
-from training.cf.artist_split import load_split
 from training.cf.logs import read_logs
 from training.errors import NothingToEvaluate
+from training.estimator.artist_split import load_split
 from training.estimator.mel_baseline import mel_statistics, predict_by_ridge
 from training.estimator.ranking_metrics import (
     HeldOut,

@@ -14,8 +14,8 @@ from models.bundle import Bundle
 from models.card import Provenance, Scalar
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
-from training.cf.artist_split import load_split
 from training.errors import OtherSpace
+from training.estimator.artist_split import load_split
 from training.estimator.report import read_measures
 from training.estimator.space import Warn, check_space
 from training.estimator.train import load_network

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from training.audio.windows import Windows
 from training.fitting.settings import FitSettings
 
 Loader = DataLoader[tuple[Tensor, ...]]
@@ -29,7 +30,7 @@ class WindowDataset(Dataset[tuple[Tensor, ...]]):
 
     def __init__(
         self,
-        windows: NDArray[np.int16],
+        windows: Windows,
         rows: NDArray[np.int64],
         *targets: NDArray[Any],
         crop_samples: int = 0,
@@ -57,7 +58,7 @@ class WindowDataset(Dataset[tuple[Tensor, ...]]):
 
 
 def make_loader(
-    windows: NDArray[np.int16],
+    windows: Windows,
     rows: NDArray[np.int64],
     *targets: NDArray[Any],
     settings: FitSettings,

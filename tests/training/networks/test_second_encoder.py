@@ -28,7 +28,6 @@ from tests.training.networks.tiny_encoder import (
 )
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
-from training.cf.artist_split import load_split
 from training.cli.main import app
 from training.datasets.prepared import TaskData
 from training.errors import (
@@ -40,6 +39,7 @@ from training.errors import (
     OtherManifest,
     OtherRun,
 )
+from training.estimator.artist_split import load_split
 from training.estimator.settings import EstimatorSettings
 from training.estimator.train import load_network, train
 from training.export.reload import load_network_from_bundle

@@ -1,0 +1,67 @@
+"""Several prepared sets as one: the rows of their windows one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from training.audio.windows import Prepared, Windows
+from training.errors import OtherSets
+
+SET = "set"
+
+
+class JoinedWindows:
+    """Arrays of windows as one array, without a copy: int16, shape (n_rows, n_samples)."""
+
+    def __init__(self, arrays: Sequence[Windows]) -> None:
+        self.arrays = arrays
+        self.starts = np.cumsum([0, *map(len, arrays)])
+        self.shape = int(self.starts[-1]), arrays[0].shape[1]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[np.int16]:
+        """One row, shape (n_samples,), or the rows of an array of indices, (n, n_samples)."""
+        if np.ndim(rows):
+            joined = np.empty((len(rows), self.shape[1]), np.int16)
+            for index, row in enumerate(rows):
+                joined[index] = self[row]
+            return joined
+        array = int(np.searchsorted(self.starts, rows, side="right")) - 1
+        return self.arrays[array][int(rows - self.starts[array])]
+
+
+def load_sets(folders: Sequence[Path]) -> Prepared:
+    """The prepared folders as one set, whose tracks name their folder in the column `set`.
+
+    Raises
+    ------
+    MissingInput
+    OtherSets
+        Where two folders have other audio inputs, or share a track id or a name.
+    """
+    sets = [Prepared.load(folder) for folder in folders]
+    names = [folder.name for folder in folders]
+    for folder, prepared in zip(folders, sets, strict=True):
+        if prepared.audio != sets[0].audio:
+            raise OtherSets(folders[0], folder, f"windows of {sets[0].audio} and {prepared.audio}")
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated:
+        raise OtherSets(folders[0], folders[-1], f"two folders of the name {repeated!r}")
+    windows = JoinedWindows([prepared.windows for prepared in sets])
+    tables = [
+        prepared.tracks.assign(row=prepared.tracks["row"] + start, set=name)
+        for prepared, start, name in zip(sets, windows.starts, names, strict=False)
+    ]
+    tracks = pd.concat(tables, ignore_index=True)
+    shared = tracks["track_id"][tracks["track_id"].duplicated()]
+    if len(shared):
+        raise OtherSets(folders[0], folders[-1], f"the track id {shared.iloc[0]!r} twice")
+    return Prepared(windows, tracks, sets[0].audio)

@@ -1,0 +1,80 @@
+"""Artist-disjoint split into train, validation and test, by the one deal of all artists."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from training.datasets.artist_key import artist_key
+from training.datasets.folds import deal_fold
+from training.errors import EmptyPart, MissingInput
+
+PARTS = ("train", "validation", "test")
+
+
+def split_by_artist(
+    tracks: pd.DataFrame, *, fold: int = 0, validation: float = 0.1
+) -> pd.DataFrame:
+    """Assign artists to parts: one fold is the test part, a share of the other artists validates.
+
+    The part of an artist is by `training.datasets.folds.deal_fold` of the artist's key, so it is
+    the same in every set of tracks, and an encoder that is trained without a fold has heard none
+    of the artists of that fold of a labelled data set either. An item of several artists is in the
+    part of the first of them in the order of keys.
+
+    Parameters
+    ----------
+    tracks : with the columns `track_id`, `item_id`, `artist`
+    validation : share of the artists outside the test fold, by another hash of the key
+
+    Returns
+    -------
+    The same columns, the key of the artist in place of the name, and `part`.
+
+    Raises
+    ------
+    EmptyPart
+        Where no artist is in a part.
+    """
+    split = tracks[["track_id", "item_id"]].copy()
+    keys = tracks["artist"].map(artist_key)
+    split["artist"] = keys.where(keys != "", "item " + tracks["item_id"])
+    is_known = split["item_id"] != ""
+    first = split["artist"].where(
+        ~is_known, split[is_known].groupby("item_id")["artist"].transform("min")
+    )
+    part_of = {key: _part_of(key, fold, validation) for key in first.unique()}
+    split["part"] = first.map(part_of)
+    for part in PARTS:
+        if not (split["part"] == part).any():
+            raise EmptyPart(part, fold, len(part_of))
+    return split
+
+
+def _part_of(key: str, fold: int, validation: float) -> str:
+    if deal_fold(key) == fold:
+        return "test"
+    digest = hashlib.sha256(f"validation:{key}".encode()).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    return "validation" if share < validation else "train"
+
+
+def items_of(split: pd.DataFrame, parts: Sequence[str]) -> set[str]:
+    """Ids of the items of these parts."""
+    return set(split.loc[split["part"].isin(parts), "item_id"])
+
+
+def load_split(path: Path) -> pd.DataFrame:
+    """Read a split file.
+
+    Raises
+    ------
+    MissingInput
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise MissingInput(path, "tasteprint-train split") from error
