@@ -62,7 +62,7 @@ model: $(VENV)/all.done
 		--item-column artist_id --artist-column artist --out $(SHARED)/prepared
 	$(TRAIN) split --prepared $(SHARED)/prepared --fold $(FOLD) --out $(RUN)/split.csv
 	$(TRAIN) factorize --logs $(LOGS) --item-column artist_id --split $(RUN)/split.csv \
-		--out $(RUN)/factors
+		--regularization 40 --out $(RUN)/factors
 	$(TRAIN) estimator --prepared $(SHARED)/prepared --factors $(RUN)/factors \
 		--split $(RUN)/split.csv --out $(RUN)/estimator --width $(WIDTH) \
 		--crop-s 7.5 --cosine-schedule --max-epochs 20 --precision bf16-mixed

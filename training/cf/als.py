@@ -172,6 +172,8 @@ def factorize(
         model = _fit(logs.user_items, settings, on_iteration)
     basis = _whitening(model.user_factors)
     item_factors = (model.item_factors @ basis).astype(np.float32)
+    spectrum = np.linalg.svd(model.user_factors, compute_uv=False).astype(np.float64) ** 2
+    report["effective_dimensions"] = float(spectrum.sum() ** 2 / (spectrum**2).sum())
     report["mean_item_norm"] = float(np.linalg.norm(item_factors, axis=1).mean())
     return Factorization(
         item_factors,

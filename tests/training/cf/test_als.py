@@ -123,5 +123,7 @@ def test_an_item_folded_in_from_its_listeners_is_as_it_was_factorised(
 
 def test_emptied_dimensions_do_no_harm(logs: Logs) -> None:
     result = factorize(logs, replace(SETTINGS, regularization=60.0), check=False)
+    usual = factorize(logs, SETTINGS, check=False)
+    assert result.report["effective_dimensions"] < usual.report["effective_dimensions"] <= 8
     assert np.isfinite(result.item_factors).all()
     assert np.isfinite(result.user_factors).all()
