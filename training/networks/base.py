@@ -110,6 +110,21 @@ class Encoder(nn.Module, ABC):
         """Embedding, features and each of `levels`, all of shape (batch, dim)."""
         return tuple(self(inputs))
 
+    def forward_patches(self, inputs: Tensor, n_patches: int) -> tuple[Tensor, ...]:
+        """Outputs of `forward_with_levels` for windows of several patches, the means over them.
+
+        Parameters
+        ----------
+        inputs : of the front end, (batch · n_patches, …)
+        """
+        outputs = self.forward_with_levels(inputs)
+        return tuple(mean_over_patches(output, n_patches) for output in outputs)
+
+
+def mean_over_patches(output: Tensor, n_patches: int) -> Tensor:
+    """(batch · n_patches, dim) -> (batch, dim)."""
+    return output if n_patches == 1 else output.unflatten(0, (-1, n_patches)).mean(1)
+
 
 def even_patches(count: int, seconds: float, window_s: float) -> Patches:
     """Patches in the centres of `count` equal parts of a window.
@@ -125,6 +140,11 @@ def even_patches(count: int, seconds: float, window_s: float) -> Patches:
     return Patches(
         seconds=seconds, starts_s=tuple(round(centre_s - seconds / 2, 6) for centre_s in centres_s)
     )
+
+
+def with_patches(audio: AudioInput, count: int, seconds: float) -> AudioInput:
+    """The same window and sample rate, heard in other patches: see `even_patches`."""
+    return audio.model_copy(update={"patches": even_patches(count, seconds, audio.window_s)})
 
 
 def width_of_card(card: Card) -> int:

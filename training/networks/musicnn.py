@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.card import AudioInput, Card
-from training.networks.base import Encoded, Encoder, even_patches, width_of_card
+from training.networks.base import Encoded, Encoder, even_patches, mean_over_patches, width_of_card
+from training.networks.gated_linear import make_map
 from training.networks.mel import N_FFT, N_MELS, SAMPLE_RATE, FoldedMelPower, cut_frames, remove_dc
 
 HOP_LENGTH = 256
@@ -31,6 +32,8 @@ POOLED = (
     + RESIDUAL_LAYERS * RESIDUAL_FILTERS
 )
 PENULTIMATE = 200
+# Pooled levels, name → dimension.
+LEVELS = {"max_pool": POOLED, "mean_pool": POOLED, "mel_statistics": 3 * N_MELS}
 # Tags of the Million Song Dataset and of MagnaTagATune.
 N_TAGS = 50
 
@@ -109,9 +112,13 @@ class MusiCNN(Encoder):
     Parameters
     ----------
     width : units of the penultimate layer, 200 in the published networks
-    embedding_dim : if `width`, the embedding is the penultimate layer itself; else a linear layer
-        on it
+    embedding_dim : if `width`, the embedding is the penultimate layer itself, unless `embed_source`
+        is given; else a linear layer on it
     n_tags : 0 for a network without tags
+    embed_source : what the linear layer takes, concatenated: `features` and any of the levels, but
+        for the tags
+    n_maps : number of linear maps that the layer mixes by a gate, see `GatedLinear`
+    has_levels : whether the levels are outputs
     """
 
     title = "MusiCNN"
@@ -125,11 +132,18 @@ class MusiCNN(Encoder):
     crop_multiple = HOP_LENGTH
 
     def __init__(
-        self, width: int = PENULTIMATE, embedding_dim: int = PENULTIMATE, n_tags: int = 0
+        self,
+        width: int = PENULTIMATE,
+        embedding_dim: int = PENULTIMATE,
+        n_tags: int = 0,
+        *,
+        embed_source: tuple[str, ...] = (),
+        n_maps: int = 1,
+        has_levels: bool = True,
     ) -> None:
         super().__init__()
         self.width = self.features_dim = width
-        self.embedding_dim, self.n_tags = embedding_dim, n_tags
+        self.embedding_dim, self.n_tags, self.has_levels = embedding_dim, n_tags, has_levels
         self.normalise = nn.BatchNorm2d(1, EPSILON)
         self.front = nn.ModuleList(
             [TimbralBlock(kernel, (3, 3), TIMBRAL_FILTERS) for kernel in TIMBRAL]
@@ -148,13 +162,18 @@ class MusiCNN(Encoder):
             nn.ReLU(),
             nn.BatchNorm1d(width, EPSILON),
         )
-        self.embed = None if embedding_dim == width else nn.Linear(width, embedding_dim)
+        self.embed_source = embed_source or ("features",)
+        self.embed: nn.Module | None = None
+        if embed_source or n_maps > 1 or embedding_dim != width:
+            n_in = sum((LEVELS | {"features": width})[name] for name in self.embed_source)
+            self.embed = make_map(n_in, embedding_dim, n_maps)
         self.tag_layer = nn.Linear(width, n_tags) if n_tags else None
 
     @property
     def levels(self) -> Mapping[str, int]:
-        levels = {"max_pool": POOLED, "mean_pool": POOLED, "mel_statistics": 3 * N_MELS}
-        return levels | ({"tags": self.n_tags} if self.n_tags else {})
+        if not self.has_levels:
+            return {}
+        return LEVELS | ({"tags": self.n_tags} if self.n_tags else {})
 
     @classmethod
     def build(cls, *, width: int, embedding_dim: int, crop_s: float) -> Self:
@@ -163,10 +182,15 @@ class MusiCNN(Encoder):
     @classmethod
     def from_card(cls, card: Card) -> Self:
         names = {tensor.name for tensor in card.outputs}
+        facts = card.provenance.hyperparameters
+        source = str(facts.get("embed_source") or "")
         network = cls(
             width_of_card(card),
             card.output_shape("embedding")[0],
             card.output_shape("tags")[0] if "tags" in names else 0,
+            embed_source=tuple(source.split("+")) if source else (),
+            n_maps=int(facts.get("embed_maps") or 1),
+            has_levels=names >= LEVELS.keys(),
         )
         network.audio = card.audio
         return network
@@ -180,6 +204,25 @@ class MusiCNN(Encoder):
         return Encoded(embedding, features)
 
     def forward_with_levels(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        return self.forward_patches(inputs, 1)
+
+    def forward_patches(self, inputs: Tensor, n_patches: int) -> tuple[Tensor, ...]:
+        """See `Encoder.forward_patches`; the embedding is made of the means.
+
+        For a linear layer that is the mean of the embeddings; the gate of several is not linear,
+        and was fitted on means.
+        """
+        pooled = self._pool(inputs)
+        outputs = {name: mean_over_patches(pooled[name], n_patches) for name in pooled}
+        features = outputs["features"]
+        if self.embed is None:  # a copy, since an exported graph needs two tensors for two outputs
+            embedding = features.clone()
+        else:
+            embedding = self.embed(torch.cat([outputs[name] for name in self.embed_source], 1))
+        return embedding, features, *(outputs[name] for name in self.levels)
+
+    def _pool(self, inputs: Tensor) -> dict[str, Tensor]:
+        """`features` and every level, each (batch, dim)."""
         image = self.normalise(inputs.unsqueeze(1))  # (B, T, M) -> (B, 1, T, M)
         front = torch.cat([block(image) for block in self.front], 1)  # -> (B, 561, T)
         layers = [front, self.residual[0](front)]
@@ -189,12 +232,11 @@ class MusiCNN(Encoder):
         max_pool, mean_pool = channels.amax(2), channels.mean(2)
         # Interleaved, as the published weights expect: max 0, mean 0, max 1, …
         features = self.dense(torch.stack([max_pool, mean_pool], 2).flatten(1))
-        # A copy, since an exported graph needs two tensors for two outputs.
-        embedding = features.clone() if self.embed is None else self.embed(features)
-        outputs = embedding, features, max_pool, mean_pool, spectrum_statistics(inputs)
-        if self.tag_layer is None:
-            return outputs
-        return *outputs, self.tag_layer(features).sigmoid()
+        pooled = {"features": features, "max_pool": max_pool, "mean_pool": mean_pool}
+        pooled["mel_statistics"] = spectrum_statistics(inputs)
+        if self.tag_layer is not None:
+            pooled["tags"] = self.tag_layer(features).sigmoid()
+        return pooled
 
 
 def spectrum_statistics(spectrogram: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from training.networks.task_model import TaskModel
 def encode_patches(
     encoder: Encoder, front_end: nn.Module, waveform: Tensor, *, levels: bool = False
 ) -> tuple[Tensor, ...]:
-    """Embedding and features of waveforms, each the mean over the patches: (batch, dim).
+    """Embedding and features of waveforms, each of all patches together: (batch, dim).
 
     Parameters
     ----------
@@ -25,12 +25,8 @@ def encode_patches(
     n_patches = len(encoder.audio.patch_starts)
     if n_patches > 1:
         waveform = waveform.reshape(-1, encoder.audio.patch_samples)  # (B, P · S) -> (B · P, S)
-    inputs = front_end(waveform)
-    outputs = encoder.forward_with_levels(inputs) if levels else tuple(encoder(inputs))
-    if n_patches == 1:
-        return outputs
-    # (B · P, D) -> (B, P, D) -> (B, D)
-    return tuple(output.unflatten(0, (-1, n_patches)).mean(1) for output in outputs)
+    outputs = encoder.forward_patches(front_end(waveform), n_patches)
+    return outputs if levels else outputs[:2]
 
 
 class WaveformEncoder(nn.Module):
