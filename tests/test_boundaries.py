@@ -52,7 +52,7 @@ ORDER = {
         estimator
         export
         quantization transfer pretrained
-        probes
+        linear probes
         cli
         __main__
         """,

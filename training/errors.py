@@ -168,6 +168,26 @@ class NothingToTrain(TrainingError):
         )
 
 
+class TooFewArtists(TrainingError):
+    """Raised if a choice by cross-validation over artists has too few of them."""
+
+    def __init__(self, data: str, n_artists: int) -> None:
+        super().__init__(
+            f"{data} has clips with a target of {n_artists} artist, and the choice of alpha by "
+            "validation artists needs two; add artists, or leave out --per-set"
+        )
+
+
+class BadSource(TrainingError):
+    """Raised if a linear estimator cannot be fitted on an output of that name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"--source: {name!r} is given twice, or is not one of {', '.join(known)}; join several "
+            "by +, each once"
+        )
+
+
 class BadTransfer(TrainingError):
     """Raised if a transfer method needs another teacher."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ from training.audio.windows import Prepared, Windows
 from training.errors import OtherSets
 
 SET = "set"
+
+
+@dataclass(frozen=True)
+class ClipFolder:
+    """Prepared windows and the folder that holds them; rows are those of `prepared.tracks`."""
+
+    folder: Path
+    prepared: Prepared
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Row of each track's window in `prepared.windows`, shape (n_tracks,)."""
+        return np.asarray(self.prepared.tracks["row"], np.int64)
 
 
 class JoinedWindows:

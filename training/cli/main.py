@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from models.errors import TasteprintError
-from training.cli import data, datasets, estimator, pretrained, probes, transfer
+from training.cli import data, datasets, estimator, linear, pretrained, probes, transfer
 from training.cli.output import console
 from training.errors import TrainingError
 
@@ -20,13 +20,14 @@ app = typer.Typer(
     held-out artists, [bold]export[/] it as a bundle that the service serves. `make model` runs
     all of these on the data that the shipped model was trained on.
 
-    Or export published weights: [bold]musicnn[/], a tagger that has heard recordings.
+    Or export published weights: [bold]musicnn[/], a tagger that has heard recordings; a
+    [bold]linear-estimator[/] predicts the item factors from its outputs, fitted in seconds.
 
     Transfer learning with few labels: read a [bold]dataset[/], [bold]compare[/] transfer methods,
     and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/].
     """,
 )
-for stage in (data, estimator, pretrained, datasets, transfer, probes):
+for stage in (data, estimator, linear, pretrained, datasets, transfer, probes):
     app.add_typer(stage.app)
 
 

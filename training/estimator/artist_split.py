@@ -40,18 +40,33 @@ def split_by_artist(
         Where no artist is in a part.
     """
     split = tracks[["track_id", "item_id"]].copy()
-    keys = tracks["artist"].map(artist_key)
-    split["artist"] = keys.where(keys != "", "item " + tracks["item_id"])
-    is_known = split["item_id"] != ""
-    first = split["artist"].where(
-        ~is_known, split[is_known].groupby("item_id")["artist"].transform("min")
-    )
+    split["artist"], first = _name_artists(tracks), group_by_artist(tracks)
     part_of = {key: _part_of(key, fold, validation) for key in first.unique()}
     split["part"] = first.map(part_of)
     for part in PARTS:
         if not (split["part"] == part).any():
             raise EmptyPart(part, fold, len(part_of))
     return split
+
+
+def group_by_artist(tracks: pd.DataFrame) -> pd.Series:
+    """The artist's key that each track is split by: of an item of several artists, the first one.
+
+    Tracks without an item are grouped by their own artist.
+
+    Parameters
+    ----------
+    tracks : with the columns `item_id`, empty where unknown, and `artist`
+    """
+    keys, items = _name_artists(tracks), tracks["item_id"]
+    is_known = items != ""
+    return keys.where(~is_known, keys[is_known].groupby(items[is_known]).transform("min"))
+
+
+def _name_artists(tracks: pd.DataFrame) -> pd.Series:
+    """Key of each track's artist; without a name, each item is its own artist."""
+    keys = tracks["artist"].map(artist_key)
+    return keys.where(keys != "", "item " + tracks["item_id"])
 
 
 def _part_of(key: str, fold: int, validation: float) -> str:

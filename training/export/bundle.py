@@ -188,9 +188,14 @@ def read_data(path: Path) -> tuple[Data, ...]:
         raise BadExport(str(path), reason) from error
 
 
-def as_teacher(source: Bundle) -> tuple[Data, ...]:
-    """Training data of a teacher: the licences also hold for the models trained on its outputs."""
+def as_teacher(source: Bundle, role: str = "teacher") -> tuple[Data, ...]:
+    """Training data of a teacher: the licences also hold for the models trained on its outputs.
+
+    Parameters
+    ----------
+    role : what the bundle is to the model
+    """
     return tuple(
-        data.model_copy(update={"use": f"teacher ({source.card.name}): {data.use}"})
+        data.model_copy(update={"use": f"{role} ({source.card.name}): {data.use}"})
         for data in source.card.provenance.data
     )

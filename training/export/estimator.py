@@ -107,7 +107,7 @@ def export_run(
     network, settings = load_network(run)
     factorization = Factorization.load(factors)
     check_space(run, factorization, factors, warn)
-    metrics = _metrics(evaluation, factorization.space, factors) if evaluation else {}
+    metrics = read_metrics(evaluation, factorization.space, factors) if evaluation else {}
     prepared, split = Prepared.load(prepared_dir), load_split(run / "split.csv")
     held_out = split.loc[split["part"] == "test", "track_id"]
     tracks = prepared.tracks[prepared.tracks["track_id"].isin(held_out)]
@@ -133,8 +133,12 @@ def export_run(
     )
 
 
-def _metrics(evaluation: Path, space: str, factors: Path) -> dict[str, Scalar]:
+def read_metrics(evaluation: Path, space: str | None, factors: Path) -> dict[str, Scalar]:
     """Metrics for the card; refuses an evaluation in another space than the factors'.
+
+    Parameters
+    ----------
+    space : None does not compare: metrics of folds, whose factors left out other artists each
 
     Raises
     ------
@@ -142,7 +146,7 @@ def _metrics(evaluation: Path, space: str, factors: Path) -> dict[str, Scalar]:
     """
     measures = read_measures(evaluation)
     measured_in = measures.get("space", space)  # older evaluations have no record
-    if measured_in != space:
+    if space is not None and measured_in != space:
         remedy = "give --evaluation the folder of `evaluate` with these factors"
         raise OtherSpace(evaluation, measured_in, factors, space, remedy)
     metrics: dict[str, Scalar] = {key: measures[key] for key in ("n_clips", "n_items")}

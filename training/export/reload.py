@@ -6,9 +6,13 @@ import onnx
 import torch
 
 from models.bundle import Bundle
+from models.card import AudioInput
 from models.errors import BundleError
+from training.errors import OtherAudio
+from training.export.torch_to_onnx import to_onnx
 from training.networks.base import Encoder, width_of_card
 from training.networks.registry import DEFAULT_ENCODER, class_of_card, find_entry
+from training.networks.waveform import WaveformEncoder
 
 # Attribute of `WaveformEncoder` that holds the encoder.
 PREFIX = "network."
@@ -45,3 +49,21 @@ def load_network_from_bundle(source: Bundle) -> Encoder:
     weights = {key: torch.tensor(onnx.numpy_helper.to_array(stored[key])) for key in expected}
     network.load_state_dict(weights, strict=False)
     return network.eval()
+
+
+def export_for_audio(source: Bundle, audio: AudioInput) -> bytes:
+    """The encoder of a bundle as a graph that takes other patches of the same window.
+
+    Raises
+    ------
+    OtherAudio
+        Where more than the patches differs.
+    BundleError, UnknownEncoder
+    """
+    stated = source.card.audio
+    if audio.model_copy(update={"patches": stated.patches}) != stated:
+        raise OtherAudio(audio, source.card.name, stated)
+    network = load_network_from_bundle(source)
+    network.audio = audio
+    names = ["embedding", "features", *network.levels]
+    return to_onnx(WaveformEncoder(network).eval(), "waveform", audio.input_samples, names)

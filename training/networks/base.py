@@ -156,7 +156,9 @@ class Encoder(nn.Module, ABC):
 
 def mean_over_patches(output: Tensor, n_patches: int) -> Tensor:
     """(batch · n_patches, dim) -> (batch, dim)."""
-    return output if n_patches == 1 else output.unflatten(0, (-1, n_patches)).mean(1)
+    if n_patches == 1:
+        return output
+    return output.reshape(-1, n_patches, output.shape[1]).mean(1)
 
 
 def even_patches(count: int, seconds: float, window_s: float) -> Patches:
@@ -173,11 +175,6 @@ def even_patches(count: int, seconds: float, window_s: float) -> Patches:
     return Patches(
         seconds=seconds, starts_s=tuple(round(centre_s - seconds / 2, 6) for centre_s in centres_s)
     )
-
-
-def with_patches(audio: AudioInput, count: int, seconds: float) -> AudioInput:
-    """The same window and sample rate, heard in other patches: see `even_patches`."""
-    return audio.model_copy(update={"patches": even_patches(count, seconds, audio.window_s)})
 
 
 def width_of_card(card: Card) -> int:

@@ -19,7 +19,8 @@ class GatedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shares = self.gate(x).softmax(1)  # (B, S)
         mapped = self.maps(x).unflatten(1, (self.gate.out_features, -1))  # (B, S · D) -> (B, S, D)
-        return (shares.unsqueeze(2) * mapped).sum(1)
+        mixed: Tensor = (shares.unsqueeze(2) * mapped).sum(1)
+        return mixed
 
 
 def make_map(n_in: int, n_out: int, n_maps: int) -> nn.Module:

@@ -24,7 +24,6 @@ from training.audio.windows import read_middle_windows, shuffle_files
 from training.errors import BadCheckpoint, BadExport
 from training.export.bundle import PARITY_CLIPS, make_provenance
 from training.export.estimator import export_encoder
-from training.networks.base import with_patches
 from training.networks.musicnn import N_TAGS, MusiCNN
 from training.pretrained.settings import MusicnnSettings
 from training.pretrained.tensorflow_checkpoint import Variables, read_variables
@@ -114,7 +113,7 @@ def make_network(files: Mapping[str, bytes], settings: MusicnnSettings) -> MusiC
     """The network with the published weights, in evaluation mode."""
     folder = CHECKPOINT.format(settings.weights.upper())
     network = MusiCNN(n_tags=N_TAGS)
-    network.audio = with_patches(MusiCNN.audio, settings.patches, settings.patch_s)
+    network.audio = MusiCNN.patched_audio(settings.patches, settings.patch_s)
     copy_variables(network, read_variables(files[folder + INDEX], files[folder + DATA]))
     return network.eval()
 

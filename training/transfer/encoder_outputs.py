@@ -1,9 +1,10 @@
-"""Encoder outputs of every track of a prepared data set, computed once and cached beside it."""
+"""Encoder outputs of every track of a prepared folder, computed once and cached beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -13,11 +14,14 @@ from torch import Tensor, nn
 
 from models.atomic_write import write_atomically
 from models.bundle import Bundle, verify_session
+from models.card import AudioInput
+from training.audio.windows import Prepared
 from training.cf.settings import AlsSettings
 from training.datasets.prepared import TaskData
 from training.errors import BadTeacher
+from training.export.reload import export_for_audio
 from training.networks.base import Encoder
-from training.networks.inference import onnx_forward, run_over_rows, torch_forward
+from training.networks.inference import Track, onnx_forward, run_over_rows, torch_forward
 from training.networks.registry import DEFAULT_ENCODER, encoder_class
 from training.networks.task_model import TaskModel, encoder_of
 
@@ -27,22 +31,61 @@ STATISTICS_BATCHES, STATISTICS_CROPS = 8, 32
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
-    """Output name → float32, shape (n_tracks, dim); a bundle is run once per data set."""
+class Decoded(Protocol):
+    """A folder of prepared windows: a `TaskData`, or a `training.audio.prepared_sets.ClipFolder`.
+
+    Attributes
+    ----------
+    rows : row of each track's window in `prepared.windows`, shape (n_tracks,)
+    """
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def prepared(self) -> Prepared: ...
+
+    @property
+    def rows(self) -> NDArray[np.int64]: ...
+
+
+def bundle_outputs(
+    source: Bundle, data: Decoded, track: Track = lambda label, starts: starts
+) -> Outputs:
+    """Output name → float32, shape (n_tracks, dim); a bundle is run once per folder.
+
+    Windows of other patches than the bundle's are run through its encoder, exported for them.
+
+    Parameters
+    ----------
+    track : shows progress over the windows
+
+    Raises
+    ------
+    OtherAudio
+        Where the windows have another length or sample rate.
+    """
     path = data.folder / f"outputs-{source.digest[:16]}.npz"
     if not is_current(path, data):
-        session = ort.InferenceSession(
-            source.graph_bytes(source.card.graph()), providers=providers()
-        )
-        verify_session(source.card, session)
         names = [tensor.name for tensor in source.card.outputs]
-        outputs = run_over_rows(onnx_forward(session, names), data.prepared, data.rows)
+        forward = onnx_forward(_open(source, data.prepared.audio), names)
+        outputs = run_over_rows(
+            forward, data.prepared, data.rows, label=source.card.name, track=track
+        )
         _save(path, data, dict(zip(names, outputs, strict=True)))
     return {name: values for name, values in np.load(path).items() if name != "rows"}
 
 
-def is_current(path: Path, data: TaskData) -> bool:
-    """Whether the cached file is of the tracks that the data set has now."""
+def _open(source: Bundle, audio: AudioInput) -> ort.InferenceSession:
+    if audio != source.card.audio:
+        return ort.InferenceSession(export_for_audio(source, audio), providers=providers())
+    session = ort.InferenceSession(source.graph_bytes(source.card.graph()), providers=providers())
+    verify_session(source.card, session)
+    return session
+
+
+def is_current(path: Path, data: Decoded) -> bool:
+    """Whether the cached file is of the tracks that the folder has now."""
     if not path.exists():
         return False
     known = np.load(path)
@@ -125,7 +168,7 @@ def _crops(data: TaskData, rng: np.random.Generator, n_samples: int) -> Tensor:
     return torch.from_numpy(data.prepared.waveforms(rows)[:, :n_samples])
 
 
-def _save(path: Path, data: TaskData, outputs: Outputs) -> None:
+def _save(path: Path, data: Decoded, outputs: Outputs) -> None:
     # Several processes may compute the same outputs.
     with write_atomically(path) as part, part.open("wb") as file:
         np.savez(file, rows=data.rows, **outputs)  # type: ignore[arg-type]

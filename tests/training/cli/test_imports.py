@@ -61,7 +61,7 @@ for name in get_command(app).commands:
 """
     output, heavy = run(code, tmp_path)
     assert heavy == set()
-    assert output.count("Usage:") == 17
+    assert output.count("Usage:") == 18
 
 
 def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -97,6 +97,9 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
     estimator = ["--prepared", ".", "--factors", "factors", "--split", "split.csv", "--out", "x"]
     crops = ["--prepared", "task", *estimator[2:]]
     evaluate = ["--prepared", ".", "--factors", "factors", "--logs", "no", "--out", "x"]
+    linear = ["--factors", "factors", "--logs", "logs.csv", "--data", "logs.csv", "--out", "x"]
+    linear = ["linear-estimator", "--encoder", "bundle", "--prepared", ".", *linear]
+    (tmp_path / "logs.csv").touch()
     probe = ["--task", "task", "--encoder", "bundle", "--results", "r"]
     cases += [
         (2, ["compare", *task, "--widths", "32,33"], "33 is not one of 32, 64, 128, 256"),
@@ -134,6 +137,8 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
             ["calibrate-tags", "--task", "task", "--encoder", "bundle", "--out", "x"],
             "the input 'tags': is not one of embedding, features",
         ),
+        (1, [*linear, "--source", "tags"], "'tags' is given twice, or is not one of features"),
+        (1, [*linear, "--per-set"], "needs two --prepared or more, and there is 1"),
         (1, ["quantize", "--bundle", "bundle", "--audio", "no", "--data", "no"], "no folder of"),
     ]
     code = "\n".join(

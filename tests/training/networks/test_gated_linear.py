@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.networks.test_musicnn import randomise
-from training.networks.base import mean_over_patches, with_patches
+from training.networks.base import mean_over_patches
 from training.networks.gated_linear import GatedLinear
 from training.networks.musicnn import MusiCNN
 from training.networks.waveform import WaveformEncoder, encode_patches
@@ -18,7 +18,7 @@ SOURCE = ("features", "mean_pool", "mel_statistics")
 def make_network(n_maps: int, *, has_levels: bool) -> MusiCNN:
     torch.manual_seed(0)
     network = MusiCNN(embedding_dim=3, embed_source=SOURCE, n_maps=n_maps, has_levels=has_levels)
-    network.audio = with_patches(MusiCNN.audio, PATCHES, PATCH_S)
+    network.audio = MusiCNN.patched_audio(PATCHES, PATCH_S)
     randomise(network)
     return network
 
@@ -33,7 +33,7 @@ def test_maps_are_mixed_by_the_probability_of_each() -> None:
     torch.manual_seed(1)
     layer, x = GatedLinear(5, 3, 2), torch.randn(7, 5)
     shares = torch.softmax(x @ layer.gate.weight.T + layer.gate.bias, 1)
-    maps = zip(layer.maps.weight.split(3), layer.maps.bias.split(3), strict=True)
+    maps = zip(layer.maps.weight.reshape(2, 3, 5), layer.maps.bias.reshape(2, 3), strict=True)
     expected = sum(
         share[:, None] * (x @ weight.T + bias)
         for share, (weight, bias) in zip(shares.T, maps, strict=True)

@@ -1,0 +1,1 @@
+"""Linear CF estimators: ridge regression from the outputs of a frozen encoder to item factors."""
