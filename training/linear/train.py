@@ -117,8 +117,7 @@ def _choose_rows(joined: Prepared, split: pd.DataFrame | None) -> NDArray[np.int
         test = set(split.loc[split["part"] == "test", "track_id"])
         tracks = tracks[tracks["track_id"].isin(test)]
     spread = np.unique(np.linspace(0, len(tracks) - 1, PARITY_CLIPS).astype(int))
-    rows: NDArray[np.int64] = np.asarray(tracks["row"], np.int64)
-    return rows[spread]
+    return np.array([int(tracks["row"].iloc[position]) for position in spread], np.int64)
 
 
 def _make_provenance(
