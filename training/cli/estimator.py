@@ -81,7 +81,7 @@ def evaluate(
         checks.check_prepared(prepared)
         checks.check_factors(factors)
         checks.check_logs(logs)
-        from training.estimator import evaluate as stage
+        from training.evaluation import evaluate as stage
 
         with progress() as bar:
             stage.run(
@@ -98,7 +98,7 @@ def evaluate(
                 warn=print_warning,
             )
     checks.check_evaluation(out)
-    from training.estimator import report
+    from training.evaluation import report
 
     console.print(report.redraw(out), markup=False, soft_wrap=True)
 

@@ -16,9 +16,9 @@ from training.audio.windows import Prepared
 from training.cf.als import Factorization
 from training.errors import OtherSpace
 from training.estimator.artist_split import load_split
-from training.estimator.report import read_measures
 from training.estimator.space import Warn, check_space
 from training.estimator.train import load_network
+from training.evaluation.report import read_measures
 from training.export.bundle import (
     PARITY_CLIPS,
     make_provenance,

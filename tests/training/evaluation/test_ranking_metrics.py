@@ -14,8 +14,8 @@ from training.cf.als import Factorization, factorize
 from training.cf.logs import Logs
 from training.cf.settings import AlsSettings
 from training.errors import OtherUsers
-from training.estimator.evaluate import shuffle_items
-from training.estimator.ranking_metrics import (
+from training.evaluation.evaluate import shuffle_items
+from training.evaluation.ranking_metrics import (
     HeldOut,
     bootstrap_over_groups,
     clip_measures,

@@ -15,17 +15,17 @@ from training.cf.logs import read_logs
 from training.errors import NothingToEvaluate
 from training.estimator.artist_split import load_split
 from training.estimator.mel_baseline import mel_statistics, predict_by_ridge
-from training.estimator.ranking_metrics import (
+from training.estimator.space import Warn, check_space
+from training.estimator.train import join_targets, load_network
+from training.evaluation.ranking_metrics import (
     HeldOut,
     Vectors,
     bootstrap_over_groups,
     clip_measures,
     compare,
 )
-from training.estimator.ranking_metrics import held_out as held_out_of
-from training.estimator.report import write_measures
-from training.estimator.space import Warn, check_space
-from training.estimator.train import join_targets, load_network
+from training.evaluation.ranking_metrics import held_out as held_out_of
+from training.evaluation.report import write_measures
 from training.networks.base import Encoder
 from training.networks.inference import Track, run_over_rows, torch_forward
 
