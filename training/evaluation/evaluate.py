@@ -3,54 +3,53 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from training.audio.windows import Prepared
+from models.bundle import Bundle
 from training.cf.als import Factorization
-from training.cf.logs import read_logs
-from training.errors import NothingToEvaluate
-from training.estimator.artist_split import load_split
-from training.estimator.mel_baseline import mel_statistics, predict_by_ridge
-from training.estimator.space import Warn, check_space
-from training.estimator.train import join_targets, load_network
-from training.evaluation.ranking_metrics import (
-    HeldOut,
-    Vectors,
-    bootstrap_over_groups,
-    clip_measures,
-    compare,
-)
-from training.evaluation.ranking_metrics import held_out as held_out_of
-from training.evaluation.report import write_measures
-from training.networks.base import Encoder
-from training.networks.inference import Track, run_over_rows, torch_forward
+from training.cf.logs import Logs
+from training.errors import NothingToEvaluate, OtherEvaluation
+from training.estimator.space import Warn, require_space
+from training.evaluation.judged import Judged, join_parts
+from training.evaluation.methods import Method, make_fitting, method_vectors
+from training.evaluation.ranking_metrics import HeldOut, held_out
+from training.evaluation.report import read_measures, write_measures
+from training.evaluation.scores import Scores, score
+from training.evaluation.sets import EvaluationSets
+from training.evaluation.summary import summarize
+from training.networks.inference import Track
 
-K = 10  # of recall@k and nDCG@k
-BATCH_SIZE = 8
+# Name of the group of all sets.
+ALL = "all sets"
 
 
 def run(
-    run_dir: Path,
-    prepared_dir: Path,
+    judged: Judged,
+    sets: EvaluationSets,
     factors_dir: Path,
-    logs: Path,
+    logs: Logs,
     out: Path,
     *,
-    user_column: str = "user_id",
-    item_column: str = "item_id",
-    count_column: str | None = None,
+    encoders: Sequence[Bundle] = (),
     min_listeners: int = 10,
     track: Track,
     warn: Warn = warnings.warn,
 ) -> None:
-    """Write `measures.json`, `clips.csv` and `predictions.npy` (methods, clips, dim) into `out`.
+    """Write `measures.json`, `scores/<group>.npz` and `clips.csv` into `out`.
+
+    Each set is a group, and all of them together are one where there are several.
 
     Parameters
     ----------
+    logs : all of the logs, held-out items included
+    encoders : bundles that the judged encoder is compared with
     min_listeners : held-out items with fewer listeners are left out
     track : shows progress over a list, see `training.networks.inference.Track`
     warn : called with what cannot be checked
@@ -58,82 +57,101 @@ def run(
     Raises
     ------
     OtherSpace
-        If the network was not trained on these factors.
+        If the judged encoder was not trained on these factors.
     NothingToEvaluate
         If no held-out item has enough listeners.
+    UnsplitTracks, OtherUsers, OtherAudio, BadEncoder
     """
-    prepared, factors = Prepared.load(prepared_dir), Factorization.load(factors_dir)
-    check_space(run_dir, factors, factors_dir, warn)
-    network, settings = load_network(run_dir)
-    split = load_split(run_dir / "split.csv")
-    tracks = prepared.tracks.merge(split[["track_id", "part"]], on="track_id")
-    test = tracks[tracks["part"] == "test"]
-    all_logs = read_logs(
-        logs, user_column=user_column, item_column=item_column, count_column=count_column
-    )
-    data, enough = held_out_of(test["item_id"], all_logs, factors, min_listeners)
+    factors = Factorization.load(factors_dir)
+    require_space(judged.name, judged.space, factors, factors_dir, warn)
+    sets = replace(sets, tracks=join_parts(sets.tracks, judged.split))
+    is_test = (sets.tracks["part"] == "test").to_numpy()
+    test = sets.tracks[is_test]
+    data, enough = held_out(test["item_id"], logs, factors, min_listeners)
     if not len(data.items):
         raise NothingToEvaluate(len(test), min_listeners)
-    test = test[enough]
-    # If items are songs, an artist has several: intervals are over artists, not items.
-    artists = test["artist"].factorize()[0]
-    data = replace(data, artist_index=artists.astype(np.int64))
-    statistics = mel_statistics(prepared, prepared_dir, track)
-    fitting = tracks[tracks["part"] != "test"]
-    rows, targets = join_targets(fitting, factors, settings.targets)
-    test_rows = test["row"].to_numpy(np.int64)
-    network_vectors = predict(network, prepared, test_rows, track)
-    predictions = {
-        "shuffled network": shuffle_items(network_vectors, data.item_index),
-        "mean vector": np.tile(targets.mean(0), (len(test), 1)),
-        "ridge on mel statistics": predict_by_ridge(
-            statistics[rows], targets, statistics[test_rows]
-        ),
-        "network": network_vectors,
-        "ceiling (folded in)": data.folded_in[data.item_index],
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    test.assign(item_index=data.item_index).to_csv(out / "clips.csv", index=False)
-    np.save(out / "predictions.npy", np.stack(list(predictions.values())))
-    write_measures(
+    fitting = make_fitting(sets, is_test, factors, judged)
+    methods = method_vectors(judged, encoders, fitting, track)
+    clips = test[enough]
+    scores = score_groups(
+        {name: replace(method, vectors=method.vectors[enough]) for name, method in methods.items()},
+        clips,
+        data,
+        factors,
+    )
+    for name, group in scores.items():
+        group.save(scores_path(out, name))
+    clips.to_csv(out / "clips.csv", index=False)
+    _summarize_into(
         out,
+        {name: [group] for name, group in scores.items()},
         {
-            "n_clips": len(test),
-            "n_items": len(data.items),
-            "n_artists": int(artists.max()) + 1,
             "min_listeners": min_listeners,
+            "encoders": [encoder.card.name for encoder in encoders],
             "space": factors.space,
-            "methods": compare(predictions, data, factors, K),
-            "network_minus_ridge": _difference(predictions, data, factors),
         },
     )
 
 
-def predict(network: Encoder, prepared: Prepared, rows: NDArray[np.int64], track: Track) -> Vectors:
-    """Embeddings of whole windows, shape (len(rows), embedding_dim)."""
-    forward = torch_forward(network, network.make_front_end())
-    embedding, _ = run_over_rows(
-        forward, prepared, rows, batch_size=BATCH_SIZE, label="network", track=track
-    )
-    return embedding
+def score_groups(
+    methods: Mapping[str, Method], clips: pd.DataFrame, data: HeldOut, factors: Factorization
+) -> dict[str, Scores]:
+    """Scores of the clips of each set that has some, and of all where several have."""
+    sets = clips["set"].to_numpy(str)
+    masks = {name: sets == name for name in dict.fromkeys(sets.tolist())}
+    if len(masks) > 1:
+        masks[ALL] = np.ones(len(clips), bool)
+    return {name: _score_some(methods, clips, data, factors, mask) for name, mask in masks.items()}
 
 
-def shuffle_items(predicted: Vectors, item_index: NDArray[np.int64], seed: int = 0) -> Vectors:
-    """Permute predictions between items: same distribution of vectors, unrelated to the clips."""
-    items = np.random.default_rng(seed).permutation(item_index.max() + 1)
-    clips = {item: np.flatnonzero(item_index == item) for item in items}
-    other = dict(zip(items, np.roll(items, 1), strict=True))
-    rng = np.random.default_rng(seed)
-    return predicted[[rng.choice(clips[other[item]]) for item in item_index]]
-
-
-def _difference(
-    predictions: dict[str, Vectors], data: HeldOut, factors: Factorization
-) -> dict[str, list[float]]:
-    """Paired difference, network minus ridge: mean and 95 % interval over artists."""
-    network = clip_measures(predictions["network"], data, factors)
-    ridge = clip_measures(predictions["ridge on mel statistics"], data, factors)
-    return {
-        name: list(bootstrap_over_groups(network[name] - ridge[name], data.groups))
-        for name in network
+def _score_some(
+    methods: Mapping[str, Method],
+    clips: pd.DataFrame,
+    data: HeldOut,
+    factors: Factorization,
+    mask: NDArray[np.bool_],
+) -> Scores:
+    chosen = {
+        name: replace(method, vectors=method.vectors[mask]) for name, method in methods.items()
     }
+    return score(chosen, clips["artist"].to_numpy(str)[mask], data.of_clips(mask), factors)
+
+
+def pool(evaluations: Sequence[Path], out: Path) -> None:
+    """Pool evaluations of several folds into one `measures.json`.
+
+    Raises
+    ------
+    MissingInput, SharedArtists
+    OtherEvaluation
+        If the evaluations differ in groups, encoders or the minimum of listeners.
+    """
+    stated = [read_measures(folder) for folder in evaluations]
+    options = ("min_listeners", "encoders")
+    for name in options:
+        _require_equal(name, evaluations, [measures[name] for measures in stated])
+    groups = [list(measures["groups"]) for measures in stated]
+    _require_equal("groups", evaluations, groups)
+    folds = {
+        group: [Scores.load(scores_path(folder, group)) for folder in evaluations]
+        for group in groups[0]
+    }
+    _summarize_into(out, folds, {name: stated[0][name] for name in options})
+
+
+def _summarize_into(
+    out: Path, folds: Mapping[str, Sequence[Scores]], stated: Mapping[str, Any]
+) -> None:
+    groups = {name: summarize(group, stated["encoders"]) for name, group in folds.items()}
+    n_folds = max(map(len, folds.values()))
+    write_measures(out, {**stated, "n_folds": n_folds, "groups": groups})
+
+
+def scores_path(folder: Path, group: str) -> Path:
+    return folder / "scores" / f"{group}.npz"
+
+
+def _require_equal(what: str, folders: Sequence[Path], found: Sequence[object]) -> None:
+    for folder, value in zip(folders, found, strict=True):
+        if value != found[0]:
+            raise OtherEvaluation(folder, what, found[0], value)
