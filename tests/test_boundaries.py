@@ -50,6 +50,7 @@ ORDER = {
         networks datasets
         fitting
         estimator
+        evaluation
         export
         quantization transfer pretrained
         linear probes

@@ -158,6 +158,64 @@ class OtherSets(TrainingError):
         )
 
 
+class MissingAudioInput(TrainingError):
+    """Raised if a set of an evaluation was not decoded for every encoder."""
+
+    def __init__(self, first: Iterable[str], second: Iterable[str]) -> None:
+        super().__init__(
+            f"the sets {', '.join(first)} are decoded for one audio input and {', '.join(second)} "
+            "for another; prepare each set for both with --encoder, in folders of the same name"
+        )
+
+
+class UnsplitTracks(TrainingError):
+    """Raised if a split does not say in which part a prepared track is."""
+
+    def __init__(self, n_missing: int, n_tracks: int, track_id: str) -> None:
+        super().__init__(
+            f"{n_missing} of {n_tracks} prepared tracks are not in the split, {track_id!r} among "
+            "them; make a split of all prepared sets with `tasteprint-train split`, and give it by "
+            "--split"
+        )
+
+
+class HeardArtists(TrainingError):
+    """Raised if an encoder is judged on artists that it was trained on."""
+
+    def __init__(self, run: Path, n_heard: int, artist: str) -> None:
+        super().__init__(
+            f"the run in {run} was trained on {n_heard} artists that are held out here, {artist!r} "
+            "among them; give the --split that it was trained by, or one of the same fold"
+        )
+
+
+class SharedArtists(TrainingError):
+    """Raised if two evaluations that are pooled judge the same artist."""
+
+    def __init__(self, n_shared: int, artist: str) -> None:
+        super().__init__(
+            f"{n_shared} artists are judged by more than one evaluation, {artist!r} among them; "
+            "pool one evaluation of each fold of one split"
+        )
+
+
+class OtherEvaluation(TrainingError):
+    """Raised if evaluations that are pooled were not made alike."""
+
+    def __init__(self, folder: Path, what: str, first: object, found: object) -> None:
+        super().__init__(
+            f"the evaluation in {folder} has the {what} {found}, and the first one has {first}; "
+            "pool evaluations that were made with the same options"
+        )
+
+
+class BadEncoder(TrainingError):
+    """Raised if a bundle cannot be evaluated as an encoder."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"bundle {name} {reason}")
+
+
 class NothingToTrain(TrainingError):
     """Raised if a part has no window with a target."""
 

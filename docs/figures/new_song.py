@@ -54,7 +54,7 @@ def measure(data: Path, work: Path, factors_dir: Path | None = None) -> Figures:
     from training.cf.logs import read_logs
     from training.cf.settings import AlsSettings
     from training.estimator.artist_split import items_of, split_by_artist
-    from training.estimator.ranking_metrics import clip_measures, held_out
+    from training.evaluation.ranking_metrics import clip_measures, held_out
 
     tracks = pd.read_csv(data / "midi-excerpts" / "tracks.csv", dtype=str, keep_default_na=False)
     split = split_by_artist(tracks.assign(item_id=tracks["artist_id"]))

@@ -19,7 +19,7 @@ HEAVY = ("torch", "torchaudio", "lightning", "implicit", "sklearn", "onnxruntime
         ("training.cf.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.quantization.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.networks.registry", (*HEAVY, "numpy", "pandas", "pydantic")),
-        ("training.estimator.report", HEAVY),
+        ("training.evaluation.report", HEAVY),
         ("training.quantization.quantize", ("torch", "lightning", "implicit", "sklearn")),
     ],
 )

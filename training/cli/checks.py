@@ -49,8 +49,28 @@ def check_run(folder: Path) -> Path:
     return _require(folder, "settings.json", "tasteprint-train estimator")
 
 
+def check_judged(run: Path | None, bundle: Path | None, split: Path | None) -> None:
+    """What `evaluate` judges: a run or a bundle, and of a bundle the split."""
+    if (run is None) == (bundle is None):
+        raise typer.BadParameter("give either --run or --bundle", param_hint="--run")
+    if run:
+        check_run(run)
+    if bundle:
+        check_bundle(bundle)
+        if split is None:
+            raise typer.BadParameter(
+                "needed with --bundle, whose card does not say which artists it has heard",
+                param_hint="--split",
+            )
+    check_split(split)
+
+
 def check_evaluation(folder: Path | None) -> Path | None:
     return folder and _require(folder, "measures.json", "tasteprint-train evaluate")
+
+
+def check_evaluations(folders: list[Path]) -> list[Path]:
+    return [_require(folder, "measures.json", "tasteprint-train evaluate") for folder in folders]
 
 
 def check_task(folder: Path) -> Path:

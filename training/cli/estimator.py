@@ -27,6 +27,10 @@ from training.estimator.settings import EstimatorSettings
 from training.quantization.settings import QuantizeSettings
 
 app = typer.Typer()
+PREPARED = (
+    "Folder of `prepare`; given once for each set, and for each audio input that an encoder needs: "
+    "folders of one name are one set."
+)
 
 
 @app.command()
@@ -60,11 +64,18 @@ def estimator(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Option(help="Folder of `estimator`.")],
-    prepared: Annotated[Path, typer.Option(help="Folder of `prepare`.")],
+    prepared: Annotated[list[Path], typer.Option(help=PREPARED)],
     factors: Annotated[Path, typer.Option(help="Folder of `factorize`.")],
     logs: Annotated[Path, typer.Option(help="CSV or Parquet, one row per user and item.")],
     out: Out,
+    run: Annotated[Path | None, typer.Option(help="Folder of `estimator`, to be judged.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Bundle to be judged in place of a run; needs --split.")
+    ] = None,
+    split: Annotated[Path | None, typer.Option(help="File of `split`; default: the run's.")] = None,
+    encoder: Annotated[
+        list[Path], typer.Option(help="Bundle to compare with; may be given more than once.")
+    ] = [],  # noqa: B006 (typer reads the default alone)
     user_column: UserColumn = "user_id",
     item_column: ItemColumn = "item_id",
     count_column: CountColumn = None,
@@ -75,30 +86,63 @@ def evaluate(
         bool, typer.Option(help="Only draw table and figure again, from an earlier evaluation.")
     ] = False,
 ) -> None:
-    """Evaluate a trained encoder on the held-out artists, beside baselines and an upper bound."""
+    """Evaluate a trained encoder on the held-out artists, beside baselines and an upper bound.
+
+    Each prepared set is measured apart, and all of them together. The encoders compared with are
+    taken as they are, and by ridge regression on their features.
+    """
     if not redraw:
-        checks.check_run(run)
-        checks.check_prepared(prepared)
+        checks.check_judged(run, bundle, split)
+        checks.check_prepared_sets(prepared)
         checks.check_factors(factors)
         checks.check_logs(logs)
-        from training.estimator import evaluate as stage
+        checks.check_bundles(encoder)
+        from training.cf.logs import read_logs
+        from training.evaluation import evaluate as stage
+        from training.evaluation.judged import load_judged, read_encoder
+        from training.evaluation.sets import EvaluationSets
 
         with progress() as bar:
             stage.run(
-                run,
-                prepared,
+                load_judged(run, bundle, split),
+                EvaluationSets.load(prepared),
                 factors,
-                logs,
+                read_logs(
+                    logs,
+                    user_column=user_column,
+                    item_column=item_column,
+                    count_column=count_column,
+                ),
                 out,
-                user_column=user_column,
-                item_column=item_column,
-                count_column=count_column,
+                encoders=[read_encoder(folder) for folder in encoder],
                 min_listeners=min_listeners,
                 track=lambda label, items: bar.track(items, description=label),
                 warn=print_warning,
             )
+    _print_report(out)
+
+
+@app.command()
+def evaluation_summary(
+    evaluation: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder of `evaluate`; given once for each fold.",
+            callback=checks.check_evaluations,
+        ),
+    ],
+    out: Out,
+) -> None:
+    """Pool the evaluations of several folds: every held-out artist is judged once."""
+    from training.evaluation import evaluate as stage
+
+    stage.pool(evaluation, out)
+    _print_report(out)
+
+
+def _print_report(out: Path) -> None:
     checks.check_evaluation(out)
-    from training.estimator import report
+    from training.evaluation import report
 
     console.print(report.redraw(out), markup=False, soft_wrap=True)
 

@@ -1,1 +1,1 @@
-"""Training and evaluation of encoders on item factors."""
+"""Training of encoders on item factors."""

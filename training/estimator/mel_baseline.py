@@ -1,4 +1,4 @@
-"""Mel baseline of the evaluation: ridge regression on mel spectrogram statistics."""
+"""Statistics of the mel spectrogram: what the baselines hear."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from models.atomic_write import write_atomically
 from training.audio.windows import Prepared
@@ -55,11 +52,3 @@ def mel_statistics(prepared: Prepared, folder: Path, track: Track) -> NDArray[np
     with write_atomically(path) as part, part.open("wb") as file:
         np.save(file, statistics)
     return statistics
-
-
-def predict_by_ridge(
-    train_x: NDArray[np.float32], train_y: NDArray[np.float32], test_x: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Fit on (n, 288) -> (n, dim), the penalty chosen by leave-one-out; predict (m, dim)."""
-    model = make_pipeline(StandardScaler(), RidgeCV(ALPHAS))
-    return np.asarray(model.fit(train_x, train_y).predict(test_x), np.float32)

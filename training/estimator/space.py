@@ -18,23 +18,30 @@ def read_space(run: Path) -> str | None:
 
 
 def check_space(run: Path, factors: Factorization, folder: Path, warn: Warn) -> None:
-    """Refuse factors of another space than that of a training run.
+    """Refuse factors of another space than that of a training run, see `require_space`."""
+    require_space(run, read_space(run), factors, folder, warn)
+
+
+def require_space(
+    source: str | Path, space: str | None, factors: Factorization, folder: Path, warn: Warn
+) -> None:
+    """Refuse factors of another space than that of a run or a bundle.
 
     Parameters
     ----------
+    source, space : folder of the run or name of the bundle, and the space that it records
     folder : of the factors, for the message
-    warn : called with the reason where the run has no record, and so cannot be checked
+    warn : called with the reason where there is no record, and so nothing to check
 
     Raises
     ------
     OtherSpace
     """
-    space = read_space(run)
     if space is None:
         warn(
-            f"{run} does not record its CF space, so it cannot be checked that it was trained on "
-            f"the factors in {folder}, of the space {factors.space[:12]}"
+            f"{source} does not record its CF space, so it cannot be checked that it was trained "
+            f"on the factors in {folder}, of the space {factors.space[:12]}"
         )
     elif space != factors.space:
         remedy = "give --factors the folder that the run was trained on, or train on these factors"
-        raise OtherSpace(run, space, folder, factors.space, remedy)
+        raise OtherSpace(source, space, folder, factors.space, remedy)

@@ -36,12 +36,20 @@ def join_targets(
     which the audio does not determine, and would let a few popular items dominate the squared
     error.
     """
-    position = factors.items.get_indexer(tracks["item_id"])
+    known, targets = scaled_targets(tracks["item_id"], factors, scale)
+    return tracks["row"].to_numpy(np.int64)[known], targets[known]
+
+
+def scaled_targets(
+    items: pd.Series, factors: Factorization, scale: TargetScale
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Whether each item has a factor, and its target: shape (n,) and (n, dim), 0 without one."""
+    position = factors.items.get_indexer(items)
     known = position >= 0
-    targets = factors.item_factors[position[known]]
+    targets = np.where(known[:, None], factors.item_factors[position], 0)
     if scale == "unit":
         targets = targets / np.maximum(np.linalg.norm(targets, axis=1, keepdims=True), 1e-12)
-    return tracks["row"].to_numpy(np.int64)[known], targets.astype(np.float32)
+    return known, targets.astype(np.float32)
 
 
 class EstimatorModule(AudioModule):

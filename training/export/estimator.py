@@ -16,9 +16,10 @@ from training.audio.windows import Prepared
 from training.cf.als import Factorization
 from training.errors import OtherSpace
 from training.estimator.artist_split import load_split
-from training.estimator.report import read_measures
 from training.estimator.space import Warn, check_space
 from training.estimator.train import load_network
+from training.evaluation.names import CEILING, MEAN, MEL, NETWORK, ridge_on
+from training.evaluation.report import read_measures
 from training.export.bundle import (
     PARITY_CLIPS,
     make_provenance,
@@ -133,8 +134,14 @@ def export_run(
     )
 
 
+# The methods that a card states the metrics of; the evaluation has more.
+CARD_METHODS = (MEAN, ridge_on(MEL), NETWORK, CEILING)
+
+
 def read_metrics(evaluation: Path, space: str | None, factors: Path) -> dict[str, Scalar]:
     """Metrics for the card; refuses an evaluation in another space than the factors'.
+
+    Those of several sets are named by their set. Folds that were pooled have spaces of their own.
 
     Parameters
     ----------
@@ -145,12 +152,16 @@ def read_metrics(evaluation: Path, space: str | None, factors: Path) -> dict[str
     MissingInput, OtherSpace
     """
     measures = read_measures(evaluation)
-    measured_in = measures.get("space", space)  # older evaluations have no record
+    measured_in = measures.get("space", space)
     if space is not None and measured_in != space:
         remedy = "give --evaluation the folder of `evaluate` with these factors"
         raise OtherSpace(evaluation, measured_in, factors, space, remedy)
-    metrics: dict[str, Scalar] = {key: measures[key] for key in ("n_clips", "n_items")}
-    for method, values in measures["methods"].items():
-        for name, (mean, _, _) in values.items():
-            metrics[f"{method}: {name}"] = round(mean, 4)
+    groups, n_folds = measures["groups"], measures["n_folds"]
+    metrics: dict[str, Scalar] = {"n_folds": n_folds} if n_folds > 1 else {}
+    for group, measured in groups.items():
+        prefix = f"{group}: " if len(groups) > 1 else ""
+        metrics |= {f"{prefix}{key}": measured[key] for key in ("n_clips", "n_items")}
+        for method in CARD_METHODS:
+            for name, (mean, _, _) in measured["methods"][method].items():
+                metrics[f"{prefix}{method}: {name}"] = round(mean, 4)
     return metrics

@@ -82,7 +82,8 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     measured = ("--run", estimator, *inputs, *logs, "--out", evaluation)
     table = run("evaluate", *measured, "--min-listeners", "5")
     assert "ridge on mel statistics" in table
-    measures = json.loads((evaluation / "measures.json").read_text())["methods"]
+    (group,) = json.loads((evaluation / "measures.json").read_text())["groups"].values()
+    measures = group["methods"]
     assert measures["ceiling (folded in)"]["user_auc"][0] > measures["mean vector"]["user_auc"][0]
     before = (evaluation / "evaluation.svg").read_bytes()
     run("evaluate", *measured, "--redraw")

@@ -128,6 +128,9 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
         (2, ["estimator", *estimator, "--width", "0"], "0 is not one of 32, 64, 128, 256"),
         (1, ["estimator", *crops, "--crop-s", "7.5"], "at most 2 s, the length of the windows"),
         (1, ["evaluate", "--run", "no", *evaluate], "make it with `tasteprint-train estimator`"),
+        (2, ["evaluate", *evaluate], "give either --run or --bundle"),
+        (2, ["evaluate", "--bundle", "bundle", *evaluate], "Invalid value for --split"),
+        (1, ["evaluation-summary", "--evaluation", "no", "--out", "x"], "`tasteprint-train evalu"),
         (1, ["probe", *probe, "--out", "x", "--kind", "svm"], "kind 'svm': unknown; choose"),
         (1, ["probe", *probe, "--out", "x", "--source", "mel"], "the input 'mel': is not one of"),
         (1, ["probe", *probe, "--out", "x", "--source", "features,features"], "is given twice"),
@@ -164,8 +167,10 @@ def test_a_report_is_drawn_from_results_without_the_training_packages(tmp_path: 
 def test_an_evaluation_is_redrawn_without_the_training_packages(tmp_path: Path) -> None:
     names = ("user_auc", "cosine", "recall_at_10", "ndcg_at_10")
     measures = {name: [0.5, 0.4, 0.6] for name in names}
-    facts = {"n_clips": 1, "n_items": 1, "n_artists": 1, "min_listeners": 1}
-    (tmp_path / "measures.json").write_text(json.dumps(facts | {"methods": {"network": measures}}))
+    group = {"n_clips": 1, "n_items": 1, "n_artists": 1, "differences": {}}
+    stated = {"min_listeners": 1, "encoders": [], "n_folds": 1}
+    groups = {"groups": {"songs": group | {"methods": {"network": measures}}}}
+    (tmp_path / "measures.json").write_text(json.dumps(stated | groups))
     code = """
 inputs = [word for name in ("run", "prepared", "factors", "logs") for word in (f"--{name}", "no")]
 run("evaluate", *inputs, "--out", ".", "--redraw")

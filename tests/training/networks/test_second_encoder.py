@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +41,7 @@ from training.errors import (
 from training.estimator.artist_split import load_split
 from training.estimator.settings import EstimatorSettings
 from training.estimator.train import load_network, train
+from training.evaluation.report import read_measures
 from training.export.reload import load_network_from_bundle
 from training.networks.registry import DEFAULT_ENCODER, ENCODERS
 from training.transfer import train as transfer_train
@@ -164,10 +164,25 @@ def test_the_card_states_architecture_sizes_and_audio(world: World) -> None:
     assert (card.architecture, card.audio) == (NAME, TinyEncoder.audio)
     assert (card.output_shape("embedding"), card.output_shape("features")) == ((6,), (8,))
     assert card.provenance.method.startswith(TinyEncoder.title)
-    measures = json.loads((world.folder / "evaluation" / "measures.json").read_text())["methods"]
+    measures = read_measures(world.folder / "evaluation")["groups"]["prepared"]["methods"]
     assert card.provenance.metrics["network: user_auc"] == round(
         measures["network"]["user_auc"][0], 4
     )
+
+
+def test_its_bundle_is_judged_as_the_run_is_and_beside_itself(world: World, tmp_path: Path) -> None:
+    folder = world.folder
+    inputs = ("--prepared", folder / "prepared", "--factors", folder / "factors")
+    logs = ("--logs", folder / "logs.csv", "--min-listeners", "5")
+    judged = ("--bundle", world.encoder, "--split", folder / "split.csv")
+    run("evaluate", *judged, *inputs, *logs, "--encoder", world.encoder, "--out", tmp_path / "a")
+    by_run = read_measures(folder / "evaluation")["groups"]["prepared"]["methods"]["network"]
+    methods = read_measures(tmp_path / "a")["groups"]["prepared"]["methods"]
+    for measure, (mean, _, _) in methods["network"].items():
+        assert mean == pytest.approx(by_run[measure][0], abs=0.02)  # by ONNX and by torch
+    assert methods["ridge on mine"].keys() == methods["network"].keys()
+    table = run("evaluation-summary", "--evaluation", tmp_path / "a", "--out", tmp_path / "pooled")
+    assert "| ridge on mine |" in table
 
 
 def test_the_bundle_gives_the_trained_network_back(world: World) -> None:

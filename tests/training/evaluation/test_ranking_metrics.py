@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,13 +12,14 @@ from training.cf.als import Factorization, factorize
 from training.cf.logs import Logs
 from training.cf.settings import AlsSettings
 from training.errors import OtherUsers
-from training.estimator.evaluate import shuffle_items
-from training.estimator.ranking_metrics import (
+from training.evaluation.baselines import shuffle_items
+from training.evaluation.ranking_metrics import (
     HeldOut,
     bootstrap_over_groups,
     clip_measures,
     held_out,
     recommendation_measures,
+    users_of,
 )
 
 N_USERS, N_ITEMS, N_NEW = 200, 60, 12
@@ -121,14 +120,28 @@ def test_intervals_are_over_artists_where_an_artist_has_several_items(
     world: tuple[HeldOut, Factorization, pd.Series],
 ) -> None:
     data, _, _ = world
-    assert (data.groups == data.item_index).all()
     artists = data.item_index // 4  # four items of each
     # Clips of an artist are alike: an interval over items would be too narrow.
     values = artists.astype(float)
-    over = [
-        bootstrap_over_groups(values, replace(data, artist_index=index).groups)
-        for index in (None, artists)
-    ]
+    over = [bootstrap_over_groups(values, groups) for groups in (data.item_index, artists)]
     (mean, low, high), (other_mean, other_low, other_high) = over
     assert mean == other_mean
     assert other_high - other_low > 1.3 * (high - low)
+
+
+def test_some_clips_are_judged_as_they_are_among_all(
+    world: tuple[HeldOut, Factorization, pd.Series],
+) -> None:
+    data, factors, _ = world
+    predicted = np.random.default_rng(0).normal(size=(len(data.item_index), 8)).astype(np.float32)
+    mask = np.isin(data.item_index, [1, 4, 5])
+    some = data.of_clips(mask)
+    assert some.items.tolist() == data.items[[1, 4, 5]].tolist()
+    whole = clip_measures(predicted, data, factors)
+    for name, values in clip_measures(predicted[mask], some, factors).items():
+        np.testing.assert_array_equal(values, whole[name][mask])
+    listens = some.item_users.toarray() > 0
+    np.testing.assert_array_equal(users_of(some), listens.any(0))
+    ranked = recommendation_measures(predicted[mask], some, factors, k=3)
+    assert len(ranked["recall_at_3"]) == listens.any(0).sum()
+    assert (ranked["recall_at_3"] == 1).all()  # there are three items

@@ -5,7 +5,6 @@ The held-out artists are in neither the audio nor the logs that any method was f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,19 +31,17 @@ class HeldOut:
     item_index : (n_clips,), index into `items` of each clip
     item_users : CSR, shape (n_items, n_users), columns in the order of the user factors
     folded_in : (n_items, dim), item factors computed from the listeners: the ceiling
-    artist_index : (n_clips,), artist of each clip; None where an item is an artist
     """
 
     items: pd.Index
     item_index: NDArray[np.int64]
     item_users: sparse.csr_matrix
     folded_in: Vectors
-    artist_index: NDArray[np.int64] | None = None
 
-    @property
-    def groups(self) -> NDArray[np.int64]:
-        """Bootstrap group of each clip, its artist, since clips of one artist are correlated."""
-        return self.item_index if self.artist_index is None else self.artist_index
+    def of_clips(self, mask: NDArray[np.bool_]) -> HeldOut:
+        """Some of the clips, shape (n_clips,), and the items that they are of."""
+        kept, index = np.unique(self.item_index[mask], return_inverse=True)
+        return HeldOut(self.items[kept], index, self.item_users[kept], self.folded_in[kept])
 
 
 def held_out(
@@ -104,10 +101,15 @@ def clip_measures(
     return {"cosine": cosine.astype(np.float64), "user_auc": auc}
 
 
+def users_of(data: HeldOut) -> NDArray[np.bool_]:
+    """Mask of the users, in the order of the user factors, who have one of the items."""
+    return np.asarray(data.item_users.getnnz(0) > 0)
+
+
 def recommendation_measures(
     predicted: Vectors, data: HeldOut, factors: Factorization, k: int, seed: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """Recall@k and nDCG@k of recommending the held-out items to each user who has one.
+    """Recall@k and nDCG@k of recommending the held-out items to each user of `users_of`.
 
     The vector of an item is the mean over its clips; ties are broken at random.
     """
@@ -118,7 +120,7 @@ def recommendation_measures(
     )
     vectors = (clips @ predicted) / np.bincount(data.item_index, minlength=n_items)[:, None]
     relevant = data.item_users.T.toarray() > 0  # (n_users, n_items)
-    users = relevant.any(1)
+    users = users_of(data)
     relevant = relevant[users]
     scores = factors.user_factors[users] @ vectors.T
     tie_break = np.random.default_rng(seed).random(scores.shape)
@@ -135,7 +137,11 @@ def recommendation_measures(
 def bootstrap_over_groups(
     values: NDArray[np.float64], group_index: NDArray[np.int64], seed: int = 0
 ) -> tuple[float, float, float]:
-    """Cluster bootstrap: mean over clips and its 95 % interval, with groups resampled."""
+    """Cluster bootstrap: mean over values and its 95 % interval, with groups resampled.
+
+    Clips of one artist are correlated, so their group is the artist; likewise for a user whom
+    several folds judge.
+    """
     n_groups = int(group_index.max()) + 1
     totals = np.bincount(group_index, values, n_groups)
     counts = np.bincount(group_index, minlength=n_groups)
@@ -143,28 +149,3 @@ def bootstrap_over_groups(
     means = totals[draws].sum(1) / counts[draws].sum(1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
-
-
-def compare(
-    predictions: Mapping[str, Vectors], data: HeldOut, factors: Factorization, k: int = 10
-) -> dict[str, dict[str, list[float]]]:
-    """Metrics of each method: mean, and low and high end of the 95 % interval over artists.
-
-    Parameters
-    ----------
-    predictions : method → vectors, shape (n_clips, dim)
-
-    Returns
-    -------
-    method → metric → [mean, low, high]
-    """
-    table = {}
-    for method, predicted in predictions.items():
-        clips = clip_measures(predicted, data, factors)
-        row = {
-            name: list(bootstrap_over_groups(values, data.groups)) for name, values in clips.items()
-        }
-        for name, values in recommendation_measures(predicted, data, factors, k).items():
-            row[name] = list(bootstrap_over_groups(values, np.arange(len(values))))
-        table[method] = row
-    return table

@@ -1,0 +1,1 @@
+"""Evaluation of encoders on held-out artists: metrics, baselines, intervals, reports."""
