@@ -69,6 +69,16 @@ class OtherRun(TrainingError):
         )
 
 
+class NoScheduleLength(TrainingError):
+    """Raised if a cosine schedule has no length."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a cosine schedule ends with the run, and --max-steps 0 and --max-epochs 0 set no end; "
+            "give one of them, or leave out --cosine-schedule"
+        )
+
+
 class MixedResults(TrainingError):
     """Raised if a folder holds results of one task that were measured on other folds."""
 
@@ -109,8 +119,8 @@ class MixedTeachers(TrainingError):
     def __init__(self, folder: Path, method: str, teacher: str, other: str) -> None:
         super().__init__(
             f"{folder} holds runs of {method} with teachers of different CF spaces, {teacher} and "
-            f"{other}; keep the results of each teacher in a folder of its own, and report them "
-            "apart"
+            f"{other}; give the runs of one of them a --variant, or keep the results of each "
+            "teacher in a folder of its own, and report them apart"
         )
 
 
@@ -253,8 +263,8 @@ class BadTransfer(TrainingError):
         found = f"has width {teacher_width}" if teacher_width else "is missing"
         super().__init__(
             f"{method} at width {width} needs a teacher of that width, and the teacher {found}; "
-            "give --teacher an encoder of that width, or choose kd, which takes any width"
-            if method in ("init", "fix")
+            "give --teacher or --init an encoder of that width, or choose kd, which takes any width"
+            if method in ("init", "init-kd")
             else f"{method} needs a teacher; give --teacher the bundle of an encoder"
         )
 
@@ -264,8 +274,9 @@ class OtherEncoder(TrainingError):
 
     def __init__(self, method: str, encoder: str, teacher_encoder: str) -> None:
         super().__init__(
-            f"{method} takes the network of the teacher, a {teacher_encoder}, and --encoder is "
-            f"{encoder}; leave out --encoder, or choose base or kd, which take any encoder"
+            f"{method} takes the weights of its bundle, a {teacher_encoder}, and --encoder is "
+            f"{encoder}; give --init a bundle of that architecture, leave out --encoder, or choose "
+            "base or kd, which take any encoder"
         )
 
 
@@ -277,6 +288,23 @@ class OtherEmbedding(TrainingError):
             f"kd compares the embeddings of student and teacher, and that of the student, a "
             f"{encoder}, has {dim} dimensions, the teacher's {teacher_dim}; choose another "
             "--encoder or --teacher, or the method base"
+        )
+
+
+class BadPool(TrainingError):
+    """Raised if a folder cannot serve as a pool of unlabelled recordings."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"the pool {folder} {reason}")
+
+
+class NoPool(TrainingError):
+    """Raised if a method needs unlabelled recordings, and there are none."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            f"{method} needs unlabelled recordings; give --pool a folder of `dataset` or "
+            "`prepare`, or choose kd"
         )
 
 

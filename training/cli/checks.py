@@ -81,6 +81,10 @@ def check_tasks(folders: list[Path]) -> list[Path]:
     return [check_task(folder) for folder in folders]
 
 
+def check_pools(folders: list[Path]) -> list[Path]:
+    return [_require(folder, "tracks.csv", "tasteprint-train prepare") for folder in folders]
+
+
 def check_results(folder: Path) -> Path:
     if not folder.is_dir():
         raise MissingInput(folder, "tasteprint-train compare")
@@ -128,6 +132,15 @@ def check_bundle(folder: Path) -> Path:
     if not (folder / "card.json").is_file():
         raise BundleError(f"bundle {folder.name}: no readable card.json ({NO_FILE})")
     return folder
+
+
+def check_bundle_of_folds(folder: Path) -> Path:
+    """A bundle, or a path with `{fold}`, of which the chosen folds are checked by the stage."""
+    return folder if "{fold}" in str(folder) else check_bundle(folder)
+
+
+def check_optional_bundle_of_folds(folder: Path | None) -> Path | None:
+    return folder and check_bundle_of_folds(folder)
 
 
 def check_optional_bundle(folder: Path | None) -> Path | None:
@@ -211,9 +224,18 @@ def check_widths(encoder: str, widths: list[int]) -> list[int]:
     return [check_width(encoder, width) for width in widths]
 
 
+def check_variant(variant: str) -> str:
+    """Part of file names and of labels in tables."""
+    if not re.fullmatch(r"[a-z0-9 ._-]*", variant):
+        raise typer.BadParameter(
+            f"{variant!r} has other characters than a-z, 0-9, '.', '_', '-' and spaces"
+        )
+    return variant
+
+
 def check_compared_width(results: Path, method: str, width: int, teacher: Path) -> int:
     """A width of which there are results, or else one of the teacher's architecture."""
-    if not any(results.rglob(f"{method}-w{width}-f*-s*.json")):
+    if not any(results.rglob(f"{method}*-w{width}-f*-s*.json")):
         check_width(architecture_of(teacher), width)
     return width
 

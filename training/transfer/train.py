@@ -1,15 +1,17 @@
-"""Transfer learning of a small labelled task by `base`, `fix`, `init` or `kd`.
+"""Transfer learning of a small labelled task, by the methods of `RECIPES`.
 
 Source: Lee et al. 2020, section 3.2, where the teacher is the CF estimator. `base` trains a task
 model from scratch; `fix` freezes the teacher and trains the output layer alone; `init` fine-tunes
-from the teacher's weights; `kd` (knowledge distillation) is `base` with a further loss between the
-embeddings of student and teacher of the same clip. The checkpoint with the lowest task loss on the
-validation part is kept.
+from a bundle's weights; `kd` (knowledge distillation) is `base` with a further loss between the
+embeddings of student and teacher of the same clip. Not in the paper: `kd-pool`, where the teacher
+is asked about unlabelled recordings too, and `init-kd`, which is `init` with the loss of `kd`. The
+checkpoint with the lowest task loss on the validation part is kept.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +22,17 @@ from torch.nn import functional
 
 from training.datasets.prepared import TaskData
 from training.errors import BadTransfer, OtherEmbedding, OtherEncoder
-from training.fitting.dataset import make_loader
+from training.fitting.dataset import Clips, make_loader
 from training.fitting.trainer import AudioModule, fit, load_best, seed_and_silence
 from training.networks.base import Encoder
-from training.networks.losses import cosine_proximity
 from training.networks.registry import encoder_class, name_of
 from training.networks.task_model import TaskModel, TaskOutput
+from training.transfer.distillation import distillation_loss, fit_scaling
 from training.transfer.settings import (
     LAYER_EPOCHS,
     LAYER_LEARNING_RATE,
     LAYER_PATIENCE,
-    TeacherScale,
+    RECIPES,
     TransferSettings,
 )
 
@@ -48,33 +50,26 @@ def task_loss(model: TaskModel, outputs: Tensor, target: Tensor) -> Tensor:
     return ((outputs - target) / model.scale).square().mean()
 
 
-def distillation_loss(
-    student: Tensor, teacher: Tensor, mse_weight: float = 1.0, cosine_weight: float = 1.0
-) -> Tensor:
-    """MSE and cosine proximity of student and teacher embeddings, (batch, embedding_dim).
-
-    The teacher's embedding gets no gradient. Source: Lee et al. 2020, section 3.2.2.
-    """
-    teacher = teacher.detach()
-    return mse_weight * functional.mse_loss(student, teacher) + cosine_weight * cosine_proximity(
-        student, teacher
-    )
-
-
 class TransferModule(AudioModule):
-    """Lightning module of a task model; batches: windows, targets, and teacher targets for `kd`."""
+    """Lightning module of a task model.
+
+    Batches are windows and targets; for distillation teacher targets too, and with a pool its
+    windows and teacher targets, as many as those of labelled clips.
+    """
 
     def __init__(self, model: TaskModel, settings: TransferSettings) -> None:
         super().__init__(model, settings.learning_rate, settings.cosine_schedule)
         self.settings = settings
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-        window, target, *teacher_targets = batch
-        predicted: TaskOutput = self(window)
-        loss = self._task_loss(predicted.outputs, target)
-        if teacher_targets:
+        window, target, *distillation = batch
+        # All clips in one pass: batch norms see in training what they will see in evaluation.
+        predicted: TaskOutput = self(torch.cat([window, *distillation[1::2]]))
+        loss = self._task_loss(predicted.outputs[: len(target)], target)
+        if distillation:
             weights = self.settings.mse_weight, self.settings.cosine_weight
-            distilled = distillation_loss(predicted.embedding, teacher_targets[0], *weights)
+            teacher_targets = torch.cat(distillation[::2])
+            distilled = distillation_loss(predicted.embedding, teacher_targets, *weights)
             self.log(
                 "distillation", distilled, on_step=False, on_epoch=True, batch_size=len(target)
             )
@@ -92,29 +87,45 @@ class TransferModule(AudioModule):
         return task_loss(self.network, outputs, target)
 
 
-def make_student(settings: TransferSettings, n_outputs: int, teacher: Encoder | None) -> TaskModel:
+def make_student(settings: TransferSettings, n_outputs: int, start: Encoder | None) -> TaskModel:
     """The task model before training.
 
-    The encoder of `base` and `kd` has random weights and the architecture of the settings; that of
-    `init` and `fix` is a copy of the teacher.
+    The encoder has random weights and the architecture of the settings, or is a copy of `start`,
+    with a new last layer where its embedding has another size than that of the settings.
 
     Raises
     ------
     BadTransfer, OtherEncoder
-        Where the method needs a teacher of this width and architecture, and none is given.
+        Where the method needs weights of this width and architecture, and there are none.
     """
-    if settings.method in ("init", "fix"):
-        if teacher is None or teacher.width != settings.width:
-            raise BadTransfer(settings.method, settings.width, teacher.width if teacher else None)
-        if name_of(teacher) != settings.encoder:
-            raise OtherEncoder(settings.method, settings.encoder, name_of(teacher))
-        # A loaded teacher is in evaluation mode, and Lightning does not change the mode.
-        return TaskModel(copy.deepcopy(teacher), n_outputs).train()
-    return TaskModel(build_encoder(settings), n_outputs)
+    recipe = RECIPES[settings.method]
+    if recipe.start == "random":
+        return TaskModel(build_encoder(settings), n_outputs)
+    if start is None:
+        raise BadTransfer(settings.method, settings.width, None)
+    check_start(settings, name_of(start), start.width)
+    encoder = copy.deepcopy(start)
+    if encoder.embedding_dim != settings.embedding_dim:
+        encoder.replace_embedding(settings.embedding_dim)
+    # A loaded encoder is in evaluation mode, and Lightning does not change the mode.
+    return TaskModel(encoder, n_outputs).train()
+
+
+def check_start(settings: TransferSettings, encoder: str, width: int) -> None:
+    """Refuse weights of another width or architecture than the settings'.
+
+    Raises
+    ------
+    BadTransfer, OtherEncoder
+    """
+    if encoder != settings.encoder:
+        raise OtherEncoder(settings.method, settings.encoder, encoder)
+    if width != settings.width:
+        raise BadTransfer(settings.method, settings.width, width)
 
 
 def build_encoder(settings: TransferSettings) -> Encoder:
-    """The encoder of `base` and `kd`, with random weights.
+    """An encoder with random weights.
 
     Raises
     ------
@@ -141,10 +152,11 @@ def train(
     out: Path,
     settings: TransferSettings,
     *,
-    teacher: Encoder | None = None,
+    start: Encoder | None = None,
     teacher_embeddings: NDArray[np.float32] | None = None,
+    pool: Sequence[Clips] = (),
     parts: NDArray[np.str_] | None = None,
-    teacher_digest: str = "",
+    digests: str = "",
     resume: bool = True,
     show_progress: bool = True,
 ) -> TaskModel:
@@ -152,10 +164,11 @@ def train(
 
     Parameters
     ----------
-    teacher : the encoder that `init` and `fix` start from
-    teacher_embeddings : of every track, shape (n_tracks, embedding_dim), for `kd` and `fix`
+    start : the encoder that `init` and `init-kd` start from, and that `fix` leaves as it is
+    teacher_embeddings : of every track, shape (n_tracks, embedding_dim); not for `base` and `init`
+    pool : unlabelled recordings with the teacher's embeddings as targets, for `kd-pool`
     parts : part of each track; default: the parts of `settings.fold`
-    teacher_digest : digest of the teacher's bundle; a run is not resumed with another teacher
+    digests : of the bundles of teacher and start; a run is not resumed with others
 
     Raises
     ------
@@ -163,22 +176,28 @@ def train(
     """
     seed_and_silence(settings)
     parts = data.parts(settings.fold) if parts is None else parts
-    model = make_student(settings, len(data.facts.labels), teacher)
+    recipe = RECIPES[settings.method]
+    model = make_student(settings, len(data.facts.labels), start)
     if data.facts.kind == "regression":
         _set_scale(model, data.targets[parts == "train"])
-    if settings.method in ("kd", "fix") and teacher_embeddings is None:
+    if recipe.uses_teacher and teacher_embeddings is None:
         raise BadTransfer(settings.method, settings.width, None)
-    if settings.method == "fix":
+    if recipe.start == "teacher":
         assert teacher_embeddings is not None
         _train_output_layer(model, data, teacher_embeddings, parts)
         return model.eval()
+    model.encoder.audio = data.prepared.audio
     module = TransferModule(model, settings)
     targets = [data.targets]
-    if settings.method == "kd":
+    if recipe.distils:
         assert teacher_embeddings is not None
         check_distillation(model.encoder, teacher_embeddings.shape[1])
-        is_training = parts == "train"
-        targets.append(teacher_targets(teacher_embeddings, is_training, settings.teacher_scale))
+        heard = [teacher_embeddings[parts == "train"]]
+        if pool:
+            heard.append(np.concatenate([clips.targets for clips in pool]))
+        scaling = fit_scaling(heard, settings.teacher_scale)
+        targets.append(scaling(teacher_embeddings))
+        pool = [clips._replace(targets=scaling(clips.targets)) for clips in pool]
     training, validation = (
         make_loader(
             data.prepared.windows,
@@ -188,6 +207,7 @@ def train(
             crop_samples=model.encoder.crop_samples(settings.crop_s),
             patch_samples=data.prepared.audio.patch_samples,
             training=part == "train",
+            pool=pool,
         )
         for part in ("train", "validation")
     )
@@ -197,31 +217,12 @@ def train(
         validation,
         out,
         settings,
-        extra_identity={"teacher.txt": teacher_digest},
+        extra_identity={"teacher.txt": digests},
         resume=resume,
         show_progress=show_progress,
     )
     load_best(module, out)
     return model.eval()
-
-
-def teacher_targets(
-    embeddings: NDArray[np.float32], is_training: NDArray[np.bool_], scale: TeacherScale
-) -> NDArray[np.float32]:
-    """Distillation targets: the teacher's embeddings as they are, or standardised.
-
-    Parameters
-    ----------
-    embeddings : shape (n_tracks, embedding_dim), as the returned targets
-    is_training : mask of the tracks that mean and standard deviation are taken from
-    """
-    if scale == "as-is":
-        return embeddings
-    training = embeddings[is_training]
-    standard: NDArray[np.float32] = (embeddings - training.mean(0)) / np.maximum(
-        training.std(0), 1e-6
-    )
-    return standard
 
 
 def _set_scale(model: TaskModel, targets: NDArray[np.float32]) -> None:

@@ -15,16 +15,10 @@ from training.datasets.prepared import TaskData
 from training.errors import BadTransfer
 from training.networks.cf_estimator import CFEstimator
 from training.networks.task_model import TaskModel
+from training.transfer.distillation import distillation_loss
 from training.transfer.encoder_outputs import network_outputs
 from training.transfer.settings import TransferSettings
-from training.transfer.train import (
-    TransferModule,
-    distillation_loss,
-    make_student,
-    task_loss,
-    teacher_targets,
-    train,
-)
+from training.transfer.train import TransferModule, make_student, task_loss, train
 
 SETTINGS = TransferSettings(width=8, crop_s=7.5, max_epochs=1, batch_size=8, accelerator="cpu")
 
@@ -93,6 +87,21 @@ def test_kd_brings_the_student_nearer_to_the_teacher_than_base(
     assert cosine[3] > cosine[2] + 0.3
 
 
+def test_labels_are_of_the_first_clips_and_the_teacher_is_of_all(
+    data: TaskData, teacher_embeddings: NDArray[np.float32]
+) -> None:
+    torch.manual_seed(0)
+    module = TransferModule(make_student(SETTINGS, 2, None), SETTINGS).eval()
+    windows, target = crops(data, 7), torch.as_tensor(data.targets[:4])
+    teacher = torch.from_numpy(teacher_embeddings[:7])
+    batch = [windows[:4], target, teacher[:4], windows[4:], teacher[4:]]
+    predicted = module(windows)
+    expected = task_loss(module.network, predicted.outputs[:4], target) + distillation_loss(
+        predicted.embedding, teacher
+    )
+    torch.testing.assert_close(module.training_step(batch, 0), expected)
+
+
 def test_base_and_kd_have_the_same_initial_weights() -> None:
     states = []
     for method in ("base", "kd"):
@@ -107,14 +116,14 @@ def test_init_has_the_teachers_weights_initially() -> None:
     student = make_student(replace(SETTINGS, method="init", width=32), 3, teacher)
     for name, weight in teacher.state_dict().items():
         assert torch.equal(student.encoder.state_dict()[name], weight), name
-    student.encoder.embed.weight.data.zero_()  # type: ignore[union-attr,operator]
+    student.encoder.embed.weight.data.zero_()
     assert teacher.embed.weight.abs().sum() > 0  # a copy, not the teacher itself
 
 
 def test_init_trains_every_weight(data: TaskData, tmp_path: Path) -> None:
     teacher = make_teacher(8)
     settings = replace(SETTINGS, method="init")
-    model = train(data, tmp_path, settings, teacher=teacher, show_progress=False)
+    model = train(data, tmp_path, settings, start=teacher, show_progress=False)
     # Batch-norm statistics are of the new data, as with the other methods.
     norm = "blocks.1.convolve.0.running_mean"
     assert not torch.equal(model.encoder.state_dict()[norm], teacher.state_dict()[norm])
@@ -130,7 +139,7 @@ def test_fix_leaves_the_encoder_bit_for_bit_unchanged(data: TaskData, tmp_path: 
     settings = replace(SETTINGS, method="fix", width=32)
     embeddings = network_outputs(teacher, data, data.rows)[0]
     torch.manual_seed(settings.seed)
-    model = train(data, tmp_path, settings, teacher=teacher, teacher_embeddings=embeddings)
+    model = train(data, tmp_path, settings, start=teacher, teacher_embeddings=embeddings)
     for name, value in before.items():
         assert torch.equal(model.encoder.state_dict()[name], value), name
         assert torch.equal(teacher.state_dict()[name], value), name
@@ -143,29 +152,9 @@ def test_fix_leaves_the_encoder_bit_for_bit_unchanged(data: TaskData, tmp_path: 
 def test_init_and_fix_need_a_teacher_of_their_width(data: TaskData, tmp_path: Path) -> None:
     settings = replace(SETTINGS, method="init", width=32)
     with pytest.raises(BadTransfer, match=r"width 32 .* width 8; .* choose kd"):
-        train(data, tmp_path, settings, teacher=make_teacher(8))
+        train(data, tmp_path, settings, start=make_teacher(8))
     with pytest.raises(BadTransfer, match="kd needs a teacher"):
         train(data, tmp_path, replace(SETTINGS, method="kd"))
-
-
-def test_the_plain_sum_is_the_default_and_weights_are_settings() -> None:
-    student, teacher = torch.randn(5, 40), torch.randn(5, 40)
-    mse, cosine = (
-        distillation_loss(student, teacher, 1, 0),
-        distillation_loss(student, teacher, 0, 1),
-    )
-    torch.testing.assert_close(distillation_loss(student, teacher), mse + cosine)
-    torch.testing.assert_close(distillation_loss(student, teacher, 3, 5), 3 * mse + 5 * cosine)
-
-
-def test_a_standard_teacher_is_standardised_by_the_training_part_alone() -> None:
-    embeddings = np.random.default_rng(0).normal(3, 2, (50, 40)).astype(np.float32)
-    training = np.arange(50) < 30
-    targets = teacher_targets(embeddings, training, "standard")
-    np.testing.assert_allclose(targets[training].mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(targets[training].std(0), 1, atol=1e-5)
-    assert abs(targets[~training].mean()) > 1e-3
-    assert teacher_targets(embeddings, training, "as-is") is embeddings
 
 
 def test_values_are_predicted_in_the_unit_of_the_targets(tmp_path: Path) -> None:
@@ -173,7 +162,7 @@ def test_values_are_predicted_in_the_unit_of_the_targets(tmp_path: Path) -> None
     teacher = make_teacher()
     embeddings = network_outputs(teacher, data, data.rows)[0]
     settings = replace(SETTINGS, method="fix", width=32)
-    model = train(data, tmp_path / "run", settings, teacher=teacher, teacher_embeddings=embeddings)
+    model = train(data, tmp_path / "run", settings, start=teacher, teacher_embeddings=embeddings)
     values = network_outputs(model, data, data.rows)[0]
     assert np.corrcoef(values[:, 0], data.targets[:, 0])[0, 1] > 0.9
     assert 200 < values[:, 0].mean() < 3000
