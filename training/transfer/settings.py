@@ -17,7 +17,7 @@ from training.networks.registry import DEFAULT_ENCODER
 
 Method = Literal["base", "fix", "init", "kd"]
 METHODS: tuple[Method, ...] = get_args(Method)
-TeacherScale = Literal["as-is", "standard"]
+TeacherScale = Literal["as-is", "centred", "standard"]
 BaselineInput = Literal["nothing", "mel statistics", "untrained", "embedding", "features"]
 # Only this baseline depends on width and seed.
 UNTRAINED = "linear on untrained features"
@@ -44,8 +44,10 @@ class TransferSettings(FitSettings):
     """One run of one transfer method: `FitSettings`, method, fold, network and distillation loss.
 
     The loss is task + `mse_weight` · MSE + `cosine_weight` · cosine proximity, the last two for
-    `kd` alone; the paper adds them unweighted. With `teacher_scale` "standard", the teacher's
-    embeddings are standardised over the training part: each dimension has mean 0 and variance 1.
+    `kd` alone; the paper adds them unweighted. `teacher_scale` says what the targets of both are:
+    the teacher's embeddings standardised over the training part (each dimension has mean 0 and
+    variance 1), centred there (mean 0, one scale for all dimensions), or as they are, as in the
+    paper. MSE and cosine are of the scaled embeddings.
     """
 
     method: Annotated[Method, Doc("Transfer method.")] = "kd"
@@ -58,8 +60,9 @@ class TransferSettings(FitSettings):
         float, Doc("Weight of the cosine proximity to the teacher, in kd.")
     ] = 1.0
     teacher_scale: Annotated[
-        TeacherScale, Doc("Teacher embeddings as they are, or standardised, in kd.")
-    ] = "as-is"
+        TeacherScale,
+        Doc("Teacher embeddings standardised, centred, or as they are (as in the paper), in kd."),
+    ] = "standard"
     encoder: Annotated[str, Doc("Network architecture, a name in the registry of encoders.")] = (
         DEFAULT_ENCODER
     )

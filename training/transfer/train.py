@@ -23,14 +23,13 @@ from training.errors import BadTransfer, OtherEmbedding, OtherEncoder
 from training.fitting.dataset import make_loader
 from training.fitting.trainer import AudioModule, fit, load_best, seed_and_silence
 from training.networks.base import Encoder
-from training.networks.losses import cosine_proximity
 from training.networks.registry import encoder_class, name_of
 from training.networks.task_model import TaskModel, TaskOutput
+from training.transfer.distillation import distillation_loss, fit_scaling
 from training.transfer.settings import (
     LAYER_EPOCHS,
     LAYER_LEARNING_RATE,
     LAYER_PATIENCE,
-    TeacherScale,
     TransferSettings,
 )
 
@@ -46,19 +45,6 @@ def task_loss(model: TaskModel, outputs: Tensor, target: Tensor) -> Tensor:
     if target.dtype == torch.int64:
         return functional.cross_entropy(outputs, target)
     return ((outputs - target) / model.scale).square().mean()
-
-
-def distillation_loss(
-    student: Tensor, teacher: Tensor, mse_weight: float = 1.0, cosine_weight: float = 1.0
-) -> Tensor:
-    """MSE and cosine proximity of student and teacher embeddings, (batch, embedding_dim).
-
-    The teacher's embedding gets no gradient. Source: Lee et al. 2020, section 3.2.2.
-    """
-    teacher = teacher.detach()
-    return mse_weight * functional.mse_loss(student, teacher) + cosine_weight * cosine_proximity(
-        student, teacher
-    )
 
 
 class TransferModule(AudioModule):
@@ -177,8 +163,8 @@ def train(
     if settings.method == "kd":
         assert teacher_embeddings is not None
         check_distillation(model.encoder, teacher_embeddings.shape[1])
-        is_training = parts == "train"
-        targets.append(teacher_targets(teacher_embeddings, is_training, settings.teacher_scale))
+        scaling = fit_scaling([teacher_embeddings[parts == "train"]], settings.teacher_scale)
+        targets.append(scaling(teacher_embeddings))
     training, validation = (
         make_loader(
             data.prepared.windows,
@@ -203,25 +189,6 @@ def train(
     )
     load_best(module, out)
     return model.eval()
-
-
-def teacher_targets(
-    embeddings: NDArray[np.float32], is_training: NDArray[np.bool_], scale: TeacherScale
-) -> NDArray[np.float32]:
-    """Distillation targets: the teacher's embeddings as they are, or standardised.
-
-    Parameters
-    ----------
-    embeddings : shape (n_tracks, embedding_dim), as the returned targets
-    is_training : mask of the tracks that mean and standard deviation are taken from
-    """
-    if scale == "as-is":
-        return embeddings
-    training = embeddings[is_training]
-    standard: NDArray[np.float32] = (embeddings - training.mean(0)) / np.maximum(
-        training.std(0), 1e-6
-    )
-    return standard
 
 
 def _set_scale(model: TaskModel, targets: NDArray[np.float32]) -> None:

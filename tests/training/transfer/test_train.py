@@ -15,16 +15,10 @@ from training.datasets.prepared import TaskData
 from training.errors import BadTransfer
 from training.networks.cf_estimator import CFEstimator
 from training.networks.task_model import TaskModel
+from training.transfer.distillation import distillation_loss
 from training.transfer.encoder_outputs import network_outputs
 from training.transfer.settings import TransferSettings
-from training.transfer.train import (
-    TransferModule,
-    distillation_loss,
-    make_student,
-    task_loss,
-    teacher_targets,
-    train,
-)
+from training.transfer.train import TransferModule, make_student, task_loss, train
 
 SETTINGS = TransferSettings(width=8, crop_s=7.5, max_epochs=1, batch_size=8, accelerator="cpu")
 
@@ -146,26 +140,6 @@ def test_init_and_fix_need_a_teacher_of_their_width(data: TaskData, tmp_path: Pa
         train(data, tmp_path, settings, teacher=make_teacher(8))
     with pytest.raises(BadTransfer, match="kd needs a teacher"):
         train(data, tmp_path, replace(SETTINGS, method="kd"))
-
-
-def test_the_plain_sum_is_the_default_and_weights_are_settings() -> None:
-    student, teacher = torch.randn(5, 40), torch.randn(5, 40)
-    mse, cosine = (
-        distillation_loss(student, teacher, 1, 0),
-        distillation_loss(student, teacher, 0, 1),
-    )
-    torch.testing.assert_close(distillation_loss(student, teacher), mse + cosine)
-    torch.testing.assert_close(distillation_loss(student, teacher, 3, 5), 3 * mse + 5 * cosine)
-
-
-def test_a_standard_teacher_is_standardised_by_the_training_part_alone() -> None:
-    embeddings = np.random.default_rng(0).normal(3, 2, (50, 40)).astype(np.float32)
-    training = np.arange(50) < 30
-    targets = teacher_targets(embeddings, training, "standard")
-    np.testing.assert_allclose(targets[training].mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(targets[training].std(0), 1, atol=1e-5)
-    assert abs(targets[~training].mean()) > 1e-3
-    assert teacher_targets(embeddings, training, "as-is") is embeddings
 
 
 def test_values_are_predicted_in_the_unit_of_the_targets(tmp_path: Path) -> None:
