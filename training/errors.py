@@ -69,6 +69,16 @@ class OtherRun(TrainingError):
         )
 
 
+class NoScheduleLength(TrainingError):
+    """Raised if a cosine schedule has no length."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a cosine schedule ends with the run, and --max-steps 0 and --max-epochs 0 set no end; "
+            "give one of them, or leave out --cosine-schedule"
+        )
+
+
 class MixedResults(TrainingError):
     """Raised if a folder holds results of one task that were measured on other folds."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from models.malloc import keep_freed_memory
 from training.audio.windows import FULL_SCALE
-from training.errors import OtherRun
+from training.errors import NoScheduleLength, OtherRun
 from training.fitting.dataset import Loader, WindowDataset
 from training.fitting.settings import FitSettings
 from training.networks.base import Encoder
@@ -26,8 +27,9 @@ from training.networks.task_model import TaskModel, encoder_of
 
 IDENTITY, SETTINGS = "identity.json", "settings.json"
 BEST, LAST = "best.ckpt", "last.ckpt"
-# Settings that may differ when a run is resumed; a cosine schedule fixes the number of epochs too.
-FREE_TO_CHANGE = {"max_epochs", "patience", "accelerator", "devices", "workers"}
+# Settings that may differ when a run is resumed; a cosine schedule fixes its length too.
+LENGTH = {"max_epochs", "max_steps"}
+FREE_TO_CHANGE = {*LENGTH, "patience", "accelerator", "devices", "workers"}
 
 
 class AudioModule(L.LightningModule):
@@ -101,7 +103,7 @@ def fit(
     """Fit, keeping the checkpoint with the lowest `val_loss`; returns its path.
 
     `out` receives the settings, `last.ckpt`, `best.ckpt`, CSV and TensorBoard logs. A run that was
-    interrupted is resumed from `last.ckpt`.
+    interrupted is resumed from `last.ckpt`, which is of the last validation.
 
     Parameters
     ----------
@@ -112,12 +114,16 @@ def fit(
     ------
     OtherRun
         If `out` holds a run with other settings or data.
+    NoScheduleLength
+        If a cosine schedule has neither a maximum of steps nor of epochs.
     """
+    if settings.cosine_schedule and not (settings.max_steps or settings.max_epochs):
+        raise NoScheduleLength
     resume = resume and (out / LAST).exists()
     _check_run_identity(out, settings, [training, validation], extra_identity or {}, resume)
     for name, text in (records or {}).items():
         (out / name).write_text(text)
-    trainer = _make_trainer(out, settings, show_progress)
+    trainer = _make_trainer(out, settings, len(training), show_progress)
     trainer.fit(module, training, validation, ckpt_path=out / LAST if resume else None)
     return out / BEST
 
@@ -136,7 +142,7 @@ def _check_run_identity(
     resume: bool,
 ) -> None:
     """Record settings and a digest of the inputs; refuse to resume a run with other ones."""
-    free = FREE_TO_CHANGE - ({"max_epochs"} if settings.cosine_schedule else set())
+    free = FREE_TO_CHANGE - (LENGTH if settings.cosine_schedule else set())
     fixed = {name: value for name, value in settings.to_record().items() if name not in free}
     digest = hashlib.sha256("".join(extra_identity.values()).encode())
     for loader in loaders:
@@ -156,18 +162,24 @@ def _check_run_identity(
     (out / SETTINGS).write_text(json.dumps(settings.to_record(), indent=2) + "\n")
 
 
-def _make_trainer(out: Path, settings: FitSettings, show_progress: bool) -> L.Trainer:
-    best = ModelCheckpoint(
-        out, "best", monitor="val_loss", save_last=True, enable_version_counter=False
-    )
+def _make_trainer(
+    out: Path, settings: FitSettings, epoch_steps: int, show_progress: bool
+) -> L.Trainer:
+    best = ModelCheckpoint(out, "best", monitor="val_loss", enable_version_counter=False)
+    # Not `save_last`, which is of the last validation with a lower loss.
+    last = ModelCheckpoint(out, "last", enable_version_counter=False)
     return L.Trainer(
-        max_epochs=settings.max_epochs,
+        max_epochs=settings.max_epochs or -1,
+        max_steps=settings.max_steps or -1,
+        val_check_interval=_validation_interval(settings, epoch_steps),
+        check_val_every_n_epoch=None,  # the interval is counted over all epochs
         accelerator=settings.accelerator,
         devices=settings.devices,
         strategy="ddp" if settings.devices > 1 else "auto",
         precision=settings.precision,
         callbacks=[
             best,
+            last,
             EarlyStopping("val_loss", patience=settings.patience),
             LearningRateMonitor("epoch"),
         ],
@@ -177,3 +189,10 @@ def _make_trainer(out: Path, settings: FitSettings, show_progress: bool) -> L.Tr
         log_every_n_steps=50,
         default_root_dir=out,
     )
+
+
+def _validation_interval(settings: FitSettings, epoch_steps: int) -> int:
+    """Steps from one validation to the next; at most the run's steps, so that there is one."""
+    epoch_steps = math.ceil(epoch_steps / settings.devices)
+    limits = settings.max_steps, settings.max_epochs * epoch_steps
+    return min(settings.validation_steps or epoch_steps, *(limit for limit in limits if limit))

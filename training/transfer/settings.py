@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
+from annotated_types import Ge
 from typing_extensions import Doc
 
 from training.cf.settings import AlsSettings
@@ -50,6 +51,14 @@ class TransferSettings(FitSettings):
     paper. MSE and cosine are of the scaled embeddings.
     """
 
+    max_epochs: Annotated[int, Doc("Maximum number of epochs; 0: no limit."), Ge(0)] = 0
+    max_steps: Annotated[int, Doc("Maximum number of training steps; 0: no limit."), Ge(0)] = 2000
+    validation_steps: Annotated[
+        int, Doc("Training steps from one validation to the next; 0: validate every epoch."), Ge(0)
+    ] = 50
+    patience: Annotated[
+        int, Doc("Validations without a lower validation loss before stopping."), Ge(1)
+    ] = 6
     method: Annotated[Method, Doc("Transfer method.")] = "kd"
     width: Annotated[
         int, Doc("Channels of every convolution; cf-estimator: 32, 64, 128 or 256.")
