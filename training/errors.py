@@ -119,8 +119,8 @@ class MixedTeachers(TrainingError):
     def __init__(self, folder: Path, method: str, teacher: str, other: str) -> None:
         super().__init__(
             f"{folder} holds runs of {method} with teachers of different CF spaces, {teacher} and "
-            f"{other}; keep the results of each teacher in a folder of its own, and report them "
-            "apart"
+            f"{other}; give the runs of one of them a --variant, or keep the results of each "
+            "teacher in a folder of its own, and report them apart"
         )
 
 
@@ -185,8 +185,8 @@ class BadTransfer(TrainingError):
         found = f"has width {teacher_width}" if teacher_width else "is missing"
         super().__init__(
             f"{method} at width {width} needs a teacher of that width, and the teacher {found}; "
-            "give --teacher an encoder of that width, or choose kd, which takes any width"
-            if method in ("init", "fix")
+            "give --teacher or --init an encoder of that width, or choose kd, which takes any width"
+            if method in ("init", "init-kd")
             else f"{method} needs a teacher; give --teacher the bundle of an encoder"
         )
 
@@ -196,8 +196,9 @@ class OtherEncoder(TrainingError):
 
     def __init__(self, method: str, encoder: str, teacher_encoder: str) -> None:
         super().__init__(
-            f"{method} takes the network of the teacher, a {teacher_encoder}, and --encoder is "
-            f"{encoder}; leave out --encoder, or choose base or kd, which take any encoder"
+            f"{method} takes the weights of its bundle, a {teacher_encoder}, and --encoder is "
+            f"{encoder}; give --init a bundle of that architecture, leave out --encoder, or choose "
+            "base or kd, which take any encoder"
         )
 
 

@@ -110,6 +110,15 @@ def check_bundle(folder: Path) -> Path:
     return folder
 
 
+def check_bundle_of_folds(folder: Path) -> Path:
+    """A bundle, or a path with `{fold}`, of which the chosen folds are checked by the stage."""
+    return folder if "{fold}" in str(folder) else check_bundle(folder)
+
+
+def check_optional_bundle_of_folds(folder: Path | None) -> Path | None:
+    return folder and check_bundle_of_folds(folder)
+
+
 def check_optional_bundle(folder: Path | None) -> Path | None:
     return folder and check_bundle(folder)
 
@@ -191,9 +200,18 @@ def check_widths(encoder: str, widths: list[int]) -> list[int]:
     return [check_width(encoder, width) for width in widths]
 
 
+def check_variant(variant: str) -> str:
+    """Part of file names and of labels in tables."""
+    if not re.fullmatch(r"[a-z0-9 ._-]*", variant):
+        raise typer.BadParameter(
+            f"{variant!r} has other characters than a-z, 0-9, '.', '_', '-' and spaces"
+        )
+    return variant
+
+
 def check_compared_width(results: Path, method: str, width: int, teacher: Path) -> int:
     """A width of which there are results, or else one of the teacher's architecture."""
-    if not any(results.rglob(f"{method}-w{width}-f*-s*.json")):
+    if not any(results.rglob(f"{method}*-w{width}-f*-s*.json")):
         check_width(architecture_of(teacher), width)
     return width
 

@@ -41,7 +41,11 @@ TaskDir = Annotated[
     Path, typer.Option("--task", help="Folder of `dataset`.", callback=checks.check_task)
 ]
 Teacher = Annotated[
-    Path, typer.Option(help="Bundle of the teacher, an encoder.", callback=checks.check_bundle)
+    Path,
+    typer.Option(
+        help="Bundle of the teacher, an encoder; {fold} in the path stands for the held-out fold.",
+        callback=checks.check_bundle_of_folds,
+    ),
 ]
 BundleDir = Annotated[
     Path,

@@ -23,7 +23,7 @@ from training.cli.options import (
 )
 from training.cli.output import console, print_bundle, print_parity, progress
 from training.fitting.settings import Accelerator
-from training.transfer.settings import BASELINES, TransferSettings
+from training.transfer.settings import BASELINES, METHODS, TransferSettings
 
 app = typer.Typer()
 
@@ -43,10 +43,38 @@ CropS = Annotated[
 StudentEncoder = Annotated[
     str | None,
     typer.Option(
-        help="Architecture of the network in base and kd, a name in the registry of encoders; "
+        help="Architecture of the network of the student, a name in the registry of encoders; "
         "default: that of the teacher."
     ),
 ]
+
+
+TeacherTask = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of `dataset` with the same tracks, decoded for the teacher; default: the "
+        "teacher takes the windows of --task.",
+        callback=checks.check_optional_task,
+    ),
+]
+Start = Annotated[
+    Path | None,
+    typer.Option(
+        "--init",
+        help="Bundle whose weights init and init-kd start from, with {fold} as --teacher; "
+        "default: the teacher.",
+        callback=checks.check_optional_bundle_of_folds,
+    ),
+]
+Variant = Annotated[
+    str,
+    typer.Option(
+        help="Name of another teacher or loss than the default's, as `plain sum`: results of "
+        "methods that use a teacher are labelled `kd (plain sum)`.",
+        callback=checks.check_variant,
+    ),
+]
+METHOD_NAMES = ", ".join(METHODS)
 
 
 @app.command()
@@ -56,9 +84,12 @@ def transfer(
     out: Out,
     settings: TransferSettings,
     teacher: Teacher = DEFAULT_TEACHER,
+    teacher_task: TeacherTask = None,
+    init: Start = None,
     method: Annotated[
-        str, typer.Option(help="base, fix, init or kd.", callback=checks.check_method)
+        str, typer.Option(help=f"One of {METHOD_NAMES}.", callback=checks.check_method)
     ] = TransferSettings.method,
+    variant: Variant = "",
     crop_s: CropS = None,
     encoder: StudentEncoder = None,
     resume: Resume = True,
@@ -68,21 +99,22 @@ def transfer(
     The loss of kd is task + mse-weight · MSE + cosine-weight · cosine proximity, the last two
     between the embeddings of the model and of the teacher of the same clip.
     """
-    encoder = checks.check_encoder(encoder or checks.architecture_of(teacher))
+    first = _of_fold(teacher, settings.fold)
+    encoder = checks.check_encoder(encoder or checks.architecture_of(first))
     checks.check_width(encoder, settings.width)
     checks.check_crop(task, crop_s)
     from training.datasets.prepared import TaskData
     from training.transfer.grid import run_cell
     from training.transfer.results import Cell
+    from training.transfer.sources import Sources
 
-    cell = Cell(method, settings.width, settings.fold, settings.seed)
+    cell = Cell(method, settings.width, settings.fold, settings.seed, variant)
     folder = out / TaskData.load(task).facts.name
     result = run_cell(
-        task,
-        teacher,
+        Sources(task, teacher, teacher_task, init),
         folder,
         cell,
-        _with_crop(replace(settings, encoder=encoder), crop_s, teacher),
+        _with_crop(replace(settings, encoder=encoder), crop_s, first),
         resume=resume,
         keep=True,
         show_progress=True,
@@ -115,7 +147,17 @@ def compare(
     out: Out,
     settings: TransferSettings,
     teacher: Teacher = DEFAULT_TEACHER,
-    methods: Annotated[str, typer.Option(help="Of base, fix, init, kd.")] = "base,fix,init,kd",
+    teacher_task: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder of `dataset` with the tracks of a --task, decoded for the teacher; repeat "
+            "it for several tasks.",
+            callback=checks.check_tasks,
+        ),
+    ] = [],  # noqa: B006
+    init: Start = None,
+    methods: Annotated[str, typer.Option(help=f"Of {METHOD_NAMES}.")] = "base,fix,init,kd",
+    variant: Variant = "",
     baselines: Annotated[
         bool, typer.Option(help="Majority class or mean, linear models and SVMs too.")
     ] = True,
@@ -135,22 +177,26 @@ def compare(
     Then the report is written, as by `report`.
     """
     chosen = [*(BASELINES if baselines else ()), *checks.check_methods(methods)]
-    encoder = checks.check_encoder(encoder or checks.architecture_of(teacher))
-    chosen_widths = checks.check_widths(encoder, checks.parse_numbers(widths))
     chosen_folds, chosen_seeds = checks.parse_numbers(folds), checks.parse_numbers(seeds)
+    first = _of_fold(teacher, (chosen_folds or [0])[0])
+    encoder = checks.check_encoder(encoder or checks.architecture_of(first))
+    chosen_widths = checks.check_widths(encoder, checks.parse_numbers(widths))
     for folder in task:
         checks.check_crop(folder, crop_s)
     from training.datasets.prepared import TaskData
     from training.transfer import grid as stage
+    from training.transfer.sources import Sources, match_tasks
 
-    settings = _with_crop(replace(settings, encoder=encoder), crop_s, teacher)
+    settings = _with_crop(replace(settings, encoder=encoder), crop_s, first)
+    teacher_tasks = match_tasks(task, teacher_task)
     for folder in task:
         n_folds = TaskData.load(folder).n_folds
         cells = stage.grid(
-            chosen, chosen_widths, chosen_folds or list(range(n_folds)), chosen_seeds
+            chosen, chosen_widths, chosen_folds or list(range(n_folds)), chosen_seeds, variant
         )
+        sources = Sources(folder, teacher, teacher_tasks.get(folder), init)
         with progress() as bar:
-            results = stage.compare(folder, teacher, out, cells, settings, workers=workers)
+            results = stage.compare(sources, out, cells, settings, workers=workers)
             for _ in bar.track(results, total=len(cells), description=folder.name):
                 pass
     report(out, out)
@@ -169,10 +215,22 @@ def ship(
     task: TaskDir,
     results: ResultsDir,
     out: BundleDir,
-    teacher: Teacher = DEFAULT_TEACHER,
+    teacher: Annotated[
+        Path, typer.Option(help="Bundle of the teacher, an encoder.", callback=checks.check_bundle)
+    ] = DEFAULT_TEACHER,
+    teacher_task: TeacherTask = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            "--init",
+            help="Bundle whose weights init and init-kd start from; default: the teacher.",
+            callback=checks.check_optional_bundle,
+        ),
+    ] = None,
     method: Annotated[
-        str, typer.Option(help="base, fix, init or kd.", callback=checks.check_shippable)
+        str, typer.Option(help=f"One of {METHOD_NAMES}.", callback=checks.check_shippable)
     ] = TransferSettings.method,
+    variant: Variant = "",
     width: Annotated[
         int, typer.Option(help="Channels, as compared; cf-estimator: 32, 64, 128 or 256.")
     ] = TransferSettings.width,
@@ -187,14 +245,15 @@ def ship(
     """
     checks.check_compared_width(results, method, width, teacher)
     from training.transfer import final_fit as stage
+    from training.transfer.sources import Sources
 
     written, errors = stage.ship(
-        task,
-        teacher,
+        Sources(task, teacher, teacher_task, init),
         results,
         out,
         method=method,
         width=width,
+        variant=variant,
         seed=seed,
         on_demand=on_demand,
         card_version=card_version,
@@ -202,6 +261,10 @@ def ship(
     )
     print_parity(errors, "torch")
     print_bundle(written)
+
+
+def _of_fold(bundle: Path, fold: int) -> Path:
+    return Path(str(bundle).replace("{fold}", str(fold)))
 
 
 def _with_crop(settings: TransferSettings, crop_s: float | None, teacher: Path) -> TransferSettings:

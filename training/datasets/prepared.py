@@ -17,7 +17,7 @@ from training.audio.manifest import read_ids
 from training.audio.windows import Prepared, prepare
 from training.datasets.folds import assign_folds, assign_parts, count_folds
 from training.datasets.task import Kind, Task
-from training.errors import BadDataset, MissingInput
+from training.errors import BadDataset, MissingInput, OtherTracks
 
 TASK = "task.json"
 
@@ -122,3 +122,29 @@ def _check_windows(name: str, tracks: pd.DataFrame, out: Path) -> None:
                     f"no window is left of the {column} {', '.join(sorted(empty))}; "
                     f"{out / 'refused.csv'} lists the refused files with the reason",
                 )
+
+
+def check_same_tracks(data: TaskData, other: TaskData) -> None:
+    """Refuse a task folder with other tracks, targets or folds, or in another order.
+
+    Raises
+    ------
+    OtherTracks
+    """
+    tracks, others = data.prepared.tracks, other.prepared.tracks
+    missing = set(tracks["track_id"]) ^ set(others["track_id"])
+    if missing:
+        raise OtherTracks(
+            data.folder, other.folder, f"{len(missing)} tracks are in one alone, {min(missing)} too"
+        )
+    if list(tracks["track_id"]) != list(others["track_id"]):
+        raise OtherTracks(data.folder, other.folder, "the order differs")
+    same_targets = np.array_equal(data.targets, other.targets, equal_nan=True)
+    if data.facts.labels != other.facts.labels or not same_targets:
+        raise OtherTracks(data.folder, other.folder, "the targets differ")
+    same_folds = data.n_folds == other.n_folds and all(
+        np.array_equal(data.parts(fold) == "test", other.parts(fold) == "test")
+        for fold in range(data.n_folds)
+    )
+    if not same_folds:
+        raise OtherTracks(data.folder, other.folder, "the folds differ")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from torch import Tensor, nn
 
@@ -32,7 +32,8 @@ class Encoder(nn.Module, ABC):
     training and export compute it in different ways.
 
     A window longer than the training crop is the encoder's matter: `forward` takes any multiple of
-    `crop_multiple` samples and returns one embedding.
+    `crop_multiple` samples and returns one embedding. The last layer, from features to embedding,
+    is its attribute `embed`.
 
     Attributes
     ----------
@@ -53,6 +54,7 @@ class Encoder(nn.Module, ABC):
     width: int
     embedding_dim: int
     features_dim: int
+    embed: Any
 
     @property
     def levels(self) -> Mapping[str, int]:
@@ -73,6 +75,11 @@ class Encoder(nn.Module, ABC):
         )
         encoder.audio = card.audio
         return encoder
+
+    def replace_embedding(self, embedding_dim: int) -> None:
+        """A new last layer with random weights, for an embedding of another size."""
+        self.embed = nn.Linear(self.features_dim, embedding_dim)
+        self.embedding_dim = embedding_dim
 
     @classmethod
     @abstractmethod

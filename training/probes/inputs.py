@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle, read
-from training.datasets.prepared import TaskData
-from training.errors import BadExport, OtherTracks
+from training.datasets.prepared import TaskData, check_same_tracks
+from training.errors import BadExport
 from training.estimator.mel_baseline import mel_statistics
 from training.probes.head_graph import Source
 from training.probes.settings import match_sources
@@ -103,29 +103,3 @@ def mel_inputs(folder: Path, data: TaskData) -> NDArray[np.float32]:
         )
     statistics = mel_statistics(baseline.prepared, folder, lambda _, batches: batches)
     return statistics[baseline.rows]
-
-
-def check_same_tracks(data: TaskData, other: TaskData) -> None:
-    """Refuse a task folder with other tracks, targets or folds, or in another order.
-
-    Raises
-    ------
-    OtherTracks
-    """
-    tracks, others = data.prepared.tracks, other.prepared.tracks
-    missing = set(tracks["track_id"]) ^ set(others["track_id"])
-    if missing:
-        raise OtherTracks(
-            data.folder, other.folder, f"{len(missing)} tracks are in one alone, {min(missing)} too"
-        )
-    if list(tracks["track_id"]) != list(others["track_id"]):
-        raise OtherTracks(data.folder, other.folder, "the order differs")
-    same_targets = np.array_equal(data.targets, other.targets, equal_nan=True)
-    if data.facts.labels != other.facts.labels or not same_targets:
-        raise OtherTracks(data.folder, other.folder, "the targets differ")
-    same_folds = data.n_folds == other.n_folds and all(
-        np.array_equal(data.parts(fold) == "test", other.parts(fold) == "test")
-        for fold in range(data.n_folds)
-    )
-    if not same_folds:
-        raise OtherTracks(data.folder, other.folder, "the folds differ")

@@ -22,7 +22,8 @@ from training.estimator.mel_baseline import ALPHAS, mel_statistics
 from training.networks.registry import DEFAULT_ENCODER
 from training.transfer.encoder_outputs import bundle_outputs, untrained_features
 from training.transfer.evaluation import Prediction
-from training.transfer.settings import BASELINES, UNTRAINED, BaselineInput
+from training.transfer.results import Cell
+from training.transfer.settings import BASELINES, UNTRAINED
 
 Factory = Callable[[], BaseEstimator]
 # Of a class without probability: its logarithm is minus infinity, which JSON does not hold.
@@ -62,22 +63,22 @@ ESTIMATORS: dict[str, tuple[Factory, Factory]] = {
 
 
 def baseline_inputs(
-    source: BaselineInput,
+    cell: Cell,
     data: TaskData,
     teacher: Bundle,
-    width: int,
-    seed: int,
+    teacher_data: TaskData,
     encoder: str = DEFAULT_ENCODER,
 ) -> NDArray[np.float32]:
     """Inputs of a baseline, shape (n_tracks, dim)."""
+    source = BASELINES[cell.method]
     if source == "nothing":
         return np.zeros((len(data.rows), 1), np.float32)
     if source == "mel statistics":
         statistics = mel_statistics(data.prepared, data.folder, lambda _, batches: batches)
         return statistics[data.rows]
     if source == "untrained":
-        return untrained_features(data, width, seed, encoder)
-    return bundle_outputs(teacher, data)[source]
+        return untrained_features(data, cell.width, cell.seed, encoder)
+    return bundle_outputs(teacher, teacher_data)[source]
 
 
 def baseline_settings(method: str, encoder: str) -> dict[str, str]:
@@ -90,12 +91,10 @@ def baseline_settings(method: str, encoder: str) -> dict[str, str]:
 
 
 def fit_baseline(
-    method: str,
+    cell: Cell,
     data: TaskData,
     teacher: Bundle,
-    width: int,
-    fold: int,
-    seed: int,
+    teacher_data: TaskData,
     encoder: str = DEFAULT_ENCODER,
 ) -> Prediction:
     """Fit on all tracks but the test part; predict classes with log-probabilities, or values.
@@ -105,11 +104,12 @@ def fit_baseline(
 
     Parameters
     ----------
-    width, seed, encoder : of the untrained network; the other baselines ignore them
+    cell : its width and seed, like `encoder`, are of the untrained network, and ignored by others
+    teacher_data : the tracks of `data`, decoded for the teacher
     """
-    classifier, regressor = ESTIMATORS[method]
-    inputs = baseline_inputs(BASELINES[method], data, teacher, width, seed, encoder)
-    test = data.parts(fold) == "test"
+    classifier, regressor = ESTIMATORS[cell.method]
+    inputs = baseline_inputs(cell, data, teacher, teacher_data, encoder)
+    test = data.parts(cell.fold) == "test"
     model: Any = (classifier if data.facts.kind == "classification" else regressor)()
     model.fit(inputs[~test], data.targets[~test])
     logits = None
@@ -121,4 +121,4 @@ def fit_baseline(
     predicted = model.predict(inputs[test])
     if data.facts.kind == "regression":  # scikit-learn flattens a single target
         predicted = predicted.reshape(-1, len(data.facts.labels))
-    return Prediction(predicted, logits, baseline_settings(method, encoder))
+    return Prediction(predicted, logits, baseline_settings(cell.method, encoder))

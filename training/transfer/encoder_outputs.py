@@ -49,10 +49,8 @@ def is_current(path: Path, data: TaskData) -> bool:
     return "rows" in known and np.array_equal(known["rows"], data.rows)
 
 
-def require_encoder(source: Bundle, data: TaskData) -> None:
-    """Refuse a teacher that is no encoder, or whose audio input differs from the data set's.
-
-    A classifier would have been trained on the labels of the test part.
+def refuse_classifier(source: Bundle) -> None:
+    """Refuse a bundle that is no encoder: it would have been trained on labels of the test part.
 
     Raises
     ------
@@ -60,6 +58,16 @@ def require_encoder(source: Bundle, data: TaskData) -> None:
     """
     if source.card.kind != "encoder":
         raise BadTeacher(source.card.name, f"is a {source.card.kind}; give an encoder's bundle")
+
+
+def require_encoder(source: Bundle, data: TaskData) -> None:
+    """Refuse a teacher that is no encoder, or whose audio input differs from the data set's.
+
+    Raises
+    ------
+    BadTeacher
+    """
+    refuse_classifier(source)
     if data.prepared.audio != source.card.audio:
         raise BadTeacher(
             source.card.name,
@@ -92,6 +100,7 @@ def untrained_features(
             embedding_dim=AlsSettings.factors,
             crop_s=kind.crop_multiple / kind.audio.sample_rate,
         )
+        network.audio = data.prepared.audio
         rng, n_samples = np.random.default_rng(0), kind.crop_multiple
         batches = (_crops(data, rng, n_samples) for _ in range(STATISTICS_BATCHES))
         gather_statistics(network, batches)

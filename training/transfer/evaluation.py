@@ -57,6 +57,7 @@ def evaluate_fold(
     fit_and_predict: Callable[[], Prediction],
     *,
     teacher: Bundle | None,
+    start: Bundle | None = None,
 ) -> Result:
     """Run one cell and write its results file into a folder.
 
@@ -64,6 +65,7 @@ def evaluate_fold(
     ----------
     fit_and_predict : fits on all parts but the test part of `cell.fold`, and predicts that part
     teacher : the encoder that the model depends on; the prediction's comes first
+    start : the bundle whose weights the fit starts from
     """
     started = time.perf_counter()
     prediction = fit_and_predict()
@@ -74,10 +76,13 @@ def evaluate_fold(
         task=data.facts.name,
         kind=data.facts.kind,
         labels=data.facts.labels,
+        split=data.facts.split,
         **asdict(cell),
         teacher=source.digest if source else None,
         teacher_name=source.card.name if source else None,
-        space=source.card.space if source else None,
+        start=start.digest if start else None,
+        start_name=start.card.name if start else None,
+        space=in_space.card.space if (in_space := source or start) else None,
         settings=dict(prediction.settings),
         counts=dict(zip(parts.tolist(), counts.tolist(), strict=True)),
         metrics=score(data.facts.kind, targets, prediction.predicted),

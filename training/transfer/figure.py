@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from training.transfer.results import Result
 from training.transfer.settings import METHODS
 
-COLOURS = {"base": "#57534e", "fix": "#a16207", "init": "#0369a1", "kd": "#c2410c"}
+COLOURS = {
+    "base": "#57534e",
+    "fix": "#a16207",
+    "init": "#0369a1",
+    "kd": "#c2410c",
+    "init-kd": "#7e22ce",
+}
 LINES = {
     "majority or mean": ":",
     "RBF SVM on mel statistics": "--",
@@ -50,18 +56,18 @@ def draw(runs: list[Result], path: Path) -> None:
 
 def _draw_task(axis: Axes, runs: list[Result], task: str) -> None:
     widths = sorted({run.width for run in runs})
-    for position, name in enumerate(METHODS):
-        method = str(name)
+    for position, method in enumerate(METHODS):
         shift = STEP * (position - (len(METHODS) - 1) / 2)
         means = {}
         for width in widths:
-            values = [run.measure for run in runs if (run.method, run.width) == (method, width)]
+            values = [run.measure for run in runs if (run.label, run.width) == (method, width)]
             if values:
                 x = np.log2(width) + shift
                 means[x] = np.mean(values)
                 axis.plot([x] * len(values), values, ".", color=COLOURS[method], alpha=0.35)
                 axis.errorbar(x, means[x], np.std(values), color=COLOURS[method], capsize=3)
-        axis.plot(list(means), list(means.values()), "o-", color=COLOURS[method], label=method)
+        if means:
+            axis.plot(list(means), list(means.values()), "o-", color=COLOURS[method], label=method)
     for baseline, style in LINES.items():
         values = [run.measure for run in runs if run.method == baseline]
         if values:

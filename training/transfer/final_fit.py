@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bundle import Bundle, read
+from models.bundle import Bundle
 from models.card import Provenance
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
@@ -19,28 +19,28 @@ from training.export.bundle import (
     make_provenance,
     write_bundle,
 )
-from training.export.reload import load_network_from_bundle
 from training.export.torch_to_onnx import export_checked
 from training.fitting.settings import Accelerator
 from training.networks.registry import name_of
 from training.networks.task_model import TaskModel
 from training.networks.waveform import OutputLayer, WaveformTaskModel
 from training.transfer.calibration import fit_temperature
-from training.transfer.encoder_outputs import bundle_outputs, require_encoder
+from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.results import Result, read_results
-from training.transfer.settings import METHODS, TransferSettings, used_settings
+from training.transfer.settings import METHODS, RECIPES, TransferSettings, used_settings
+from training.transfer.sources import Sources
 from training.transfer.summary import held_out_logits, summary
 from training.transfer.train import train
 
 
 def ship(
-    task: Path,
-    teacher: Path,
+    sources: Sources,
     results: Path,
     out: Path,
     *,
     method: str,
     width: int,
+    variant: str = "",
     seed: int = 0,
     on_demand: bool = False,
     card_version: str = "1.0.0",
@@ -49,7 +49,8 @@ def ship(
     """Train once more, on all tracks but a validation part, with the settings of `compare`.
 
     Nothing is held out here; so the card's metrics, and the temperature that calibrates the
-    probabilities, are of `compare`'s runs on held-out folds.
+    probabilities, are of `compare`'s runs on held-out folds. Where these had a teacher for each
+    fold, the teacher here is the one that is named alike, trained on all folds.
 
     Parameters
     ----------
@@ -59,22 +60,23 @@ def ship(
     ------
     MissingInput, BadExport, ParityFailed, BundleError
     """
-    data, source = TaskData.load(task), read(teacher)
-    require_encoder(source, data)
-    runs = runs_of(results / data.facts.name, method, width)
-    if {run.teacher for run in runs} - {None, source.digest}:
-        raise BadExport(f"{method} at width {width}", "was compared with another teacher")
+    inputs = sources.load(None)
+    data, teacher, start = inputs.data, inputs.teacher_of(method), inputs.start_of(method)
+    runs = runs_of(results / data.facts.name, method, width, variant)
+    if not (
+        _is_the_bundle(teacher, {(run.teacher, run.teacher_name) for run in runs})
+        and _is_the_bundle(start, {(run.start, run.start_name) for run in runs})
+    ):
+        raise BadExport(f"{runs[0].label} at width {width}", "was compared with another teacher")
     settings = replace(settings_of(runs[0]), seed=seed, accelerator=accelerator)
     model = train(
         data,
-        results / data.facts.name / f"ship-{method}-w{width}-s{seed}",
+        results / data.facts.name / f"ship-{runs[0].label.replace(' ', '-')}-w{width}-s{seed}",
         settings,
-        teacher=load_network_from_bundle(source) if method in ("init", "fix") else None,
-        teacher_embeddings=(
-            bundle_outputs(source, data)["embedding"] if method in ("kd", "fix") else None
-        ),
+        start=inputs.load_start(method),
+        teacher_embeddings=inputs.embeddings if teacher else None,
         parts=data.parts(None),
-        teacher_digest=source.digest,
+        digests=inputs.digests,
     )
     metrics = summary(runs)
     if data.facts.kind == "classification":
@@ -84,22 +86,40 @@ def ship(
         metrics["temperature"] = round(temperature, 4)
     used = used_settings(settings)
     del used["fold"]  # no fold is held out
+    bundles = [bundle for bundle in (teacher, start) if bundle]
+    if teacher and start:
+        used["start"] = start.digest
     facts = make_provenance(
         method=method,
-        teacher=source.digest if method != "base" else None,
-        data=(*data.facts.data, *(as_teacher(source) if method != "base" else ())),
+        teacher=bundles[0].digest if bundles else None,
+        data=(*data.facts.data, *(fact for bundle in bundles for fact in as_teacher(bundle))),
         seed=seed,
         hyperparameters=used,
         metrics=metrics,
         split=f"{data.facts.split}; metrics of held-out folds; the shipped weights "
         "were trained on every track except an eighth, which chose the checkpoint",
     )
-    shared = source if method == "fix" else None
-    return _write(model, data, shared, out, facts, on_demand=on_demand, card_version=card_version)
+    is_head = RECIPES[method].start == "teacher"
+    return _write(
+        model,
+        inputs.teacher_data if is_head else data,
+        teacher if is_head else None,
+        out,
+        facts,
+        on_demand=on_demand,
+        card_version=card_version,
+    )
 
 
-def runs_of(results: Path, method: str, width: int) -> list[Result]:
-    """The runs of one method and width, whose metrics the card states.
+def _is_the_bundle(bundle: Bundle | None, stated: set[tuple[str | None, str | None]]) -> bool:
+    """Whether runs used a bundle; with one for each fold, whether it has their name."""
+    if bundle is None or len(stated) == 1:
+        return {digest for digest, _ in stated} == {bundle and bundle.digest}
+    return {name for _, name in stated} == {bundle.card.name}
+
+
+def runs_of(results: Path, method: str, width: int, variant: str = "") -> list[Result]:
+    """The runs of one method, width and variant, whose metrics the card states.
 
     Raises
     ------
@@ -108,9 +128,11 @@ def runs_of(results: Path, method: str, width: int) -> list[Result]:
     """
     if method not in METHODS:
         raise BadExport(f"the method {method!r}", f"is not one of {', '.join(METHODS)}")
-    runs = [run for run in read_results(results) if (run.method, run.width) == (method, width)]
+    chosen = method, variant, width
+    runs = [run for run in read_results(results) if (run.method, run.variant, run.width) == chosen]
     if not runs:
-        raise BadExport(f"{method} at width {width}", f"has no run in {results}; run `compare`")
+        name = f"{method} ({variant})" if variant else method
+        raise BadExport(f"{name} at width {width}", f"has no run in {results}; run `compare`")
     return runs
 
 

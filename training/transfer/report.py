@@ -98,19 +98,20 @@ def by_task(runs: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def by_method(runs: Iterable[Result]) -> dict[str, list[Result]]:
-    """Runs by method, and by width where there are several: `kd`, or `kd (64)`.
+    """Runs by method and variant, and by width where there are several: `kd`, or `kd (64)`.
 
-    Baselines come first, then probes, then the transfer methods in the paper's order.
+    Baselines come first, then probes, then the transfer methods in the order of `RECIPES`; a
+    method's variants follow it.
     """
-    grouped: dict[tuple[str, int], list[Result]] = defaultdict(list)
+    grouped: dict[tuple[str, str, int], list[Result]] = defaultdict(list)
     for run in runs:
-        grouped[run.method, run.width].append(run)
-    others = {method for method, _ in grouped} - {*BASELINES, *METHODS}
+        grouped[run.method, run.label, run.width].append(run)
+    others = {method for method, *_ in grouped} - {*BASELINES, *METHODS}
     order: list[str] = [*BASELINES, *sorted(others), *METHODS]
-    several = {method for method in order if sum(key[0] == method for key in grouped) > 1}
+    labels = [label for _, label, _ in grouped]
     return {
-        f"{method} ({width})" if method in several else method: grouped[method, width]
-        for method, width in sorted(grouped, key=lambda key: (order.index(key[0]), key[1]))
+        f"{label} ({width})" if labels.count(label) > 1 else label: grouped[method, label, width]
+        for method, label, width in sorted(grouped, key=lambda key: (order.index(key[0]), *key[1:]))
     }
 
 
@@ -133,10 +134,12 @@ def best_method(runs: list[Result]) -> str:
 def against_base(runs: Iterable[Result], method: str) -> Compared | None:
     """Student's paired t-test of a method and `base` on the same task, width, fold and seed.
 
+    `method` is a run's label: a method, with its variant if it is one.
+
     Once over every pair of runs, as in the paper; and once with the seeds of a fold averaged: they
     share its test clips, and so are not independent. The 95 % interval is of the second.
     """
-    found = {(r.task, r.width, r.fold, r.seed, r.method): r.measure for r in runs}
+    found = {(r.task, r.width, r.fold, r.seed, r.label): r.measure for r in runs}
     keys = sorted(key[:4] for key in found if key[4] == method and (*key[:4], "base") in found)
     difference = np.array([found[(*key, method)] - found[(*key, "base")] for key in keys])
     by_key: dict[str, list[float]] = defaultdict(list)
@@ -196,7 +199,7 @@ def _comparison_table(runs: list[Result]) -> str:
     """Each method minus `base`, one row per task and one for all tasks together."""
     tasks = by_task(runs)
     rows = []
-    for method in METHODS:
+    for method in _transfer_labels(runs):
         groups = {**tasks, **({"all": runs} if len(tasks) > 1 else {})}
         for task, group in groups.items():
             if found := against_base(group, method):
@@ -210,6 +213,14 @@ def _comparison_table(runs: list[Result]) -> str:
         "of a fold share its test clips. Better and worse: number of pairs."
     )
     return f"{_table(heading, rows)}\n\n{note}" if rows else ""
+
+
+def _transfer_labels(runs: list[Result]) -> list[str]:
+    """Labels of the runs of transfer methods, in the order of `RECIPES`."""
+    order = {
+        run.label: (METHODS.index(run.method), run.label) for run in runs if run.method in METHODS
+    }
+    return sorted(order, key=order.__getitem__)
 
 
 def _comparison_cells(found: Compared, kind: str) -> list[str]:

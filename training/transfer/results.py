@@ -26,8 +26,10 @@ class Result(BaseModel):
     `targets` and `predicted` hold a class index per track, or a row of values. `logits` are the
     outputs before the softmax, a row per track (log-probabilities, where a model has no logits);
     None where a classifier predicts classes alone. In the file, `targets` is called `answers`.
-    `teacher` is the digest of the encoder's bundle, and `space` the CF space of its embedding.
-    Older files have neither `teacher_name` nor `space`.
+    `teacher` and `start` are digests of the bundles whose outputs were used, and whose weights the
+    run started from; `space` is the CF space of the first's embedding, or else of the second's.
+    `variant` tells runs of one method with other teachers or losses apart. Older files have none of
+    these but `teacher`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -35,12 +37,16 @@ class Result(BaseModel):
     task: str
     kind: Kind
     labels: tuple[str, ...]
+    split: str = ""
     method: str
+    variant: Annotated[str, Field(exclude_if=lambda variant: not variant)] = ""
     width: int
     fold: int
     seed: int
     teacher: str | None = None
     teacher_name: Annotated[str | None, Field(exclude_if=_is_none)] = None
+    start: Annotated[str | None, Field(exclude_if=_is_none)] = None
+    start_name: Annotated[str | None, Field(exclude_if=_is_none)] = None
     space: Annotated[str | None, Field(exclude_if=_is_none)] = None
     settings: dict[str, Scalar] = {}
     counts: dict[str, int]
@@ -54,34 +60,45 @@ class Result(BaseModel):
     logits: list[list[float]] | None = None
 
     @property
+    def label(self) -> str:
+        """What reports call the method: its name, and the variant where there is one."""
+        return f"{self.method} ({self.variant})" if self.variant else self.method
+
+    @property
     def measure(self) -> float:
         """The metric that tasks of this kind are compared by: see `MEASURE`."""
         return self.metrics[MEASURE[self.kind]]
 
     @property
     def teacher_space(self) -> str | None:
-        """What distinguishes the teacher's space: its digest, else that of the teacher itself."""
-        return self.space or self.teacher
+        """What distinguishes the teacher's space: its digest, else that of the bundle itself."""
+        return self.space or self.teacher or self.start
 
     def describe_teacher(self) -> str:
         """The teacher and its space, for messages."""
-        if self.teacher_name is None:
+        name = self.teacher_name or self.start_name
+        if name is None:
             return f"the bundle {str(self.teacher)[:12]} (its space was not recorded)"
-        return f"{self.teacher_name} ({self.space[:12] if self.space else 'no CF space'})"
+        return f"{name} ({self.space[:12] if self.space else 'no CF space'})"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid; `method` is a transfer method, one of `BASELINES`, or a probe."""
+    """One run of the grid; `method` is a transfer method, one of `BASELINES`, or a probe.
+
+    `variant` names the teacher or loss of a run that is not the default's, such as `plain sum`.
+    """
 
     method: str
     width: int
     fold: int
     seed: int
+    variant: str = ""
 
     @property
     def file(self) -> str:
-        slug = self.method.lower().replace(" ", "-")
+        name = f"{self.method}+{self.variant}" if self.variant else self.method
+        slug = name.lower().replace(" ", "-")
         return f"{slug}-w{self.width}-f{self.fold}-s{self.seed}.json"
 
 
@@ -108,7 +125,11 @@ def read_results(folder: Path) -> list[Result]:
     if not results:
         raise MissingInput(folder, "tasteprint-train compare")
     _refuse_mixed(results, folder)
-    return sorted(results, key=lambda run: (run.task, run.method, run.width, run.fold, run.seed))
+    return sorted(results, key=_order)
+
+
+def _order(run: Result) -> tuple[str, str, str, int, int, int]:
+    return run.task, run.method, run.variant, run.width, run.fold, run.seed
 
 
 def _refuse_mixed(results: list[Result], folder: Path) -> None:
@@ -137,15 +158,15 @@ def refuse_mixed_teachers(results: list[Result], folder: Path) -> None:
     ------
     MixedTeachers
     """
-    taught = [run for run in results if run.teacher]
-    for runs in _grouped(taught, lambda run: (run.task, run.method, run.width, _chosen(run))):
+    taught = [run for run in results if run.teacher or run.start]
+    for runs in _grouped(taught, lambda run: (run.task, run.label, run.width, _chosen(run))):
         folds = _grouped(runs, lambda run: run.fold)
         for of_fold in folds:
             _require_one(of_fold, folder)
         if len({run.teacher_space for run in runs}) < len(folds):
             _require_one(runs, folder)
-    known = [run for run in taught if run.teacher_name and not _chosen(run)]
-    for runs in _grouped(known, lambda run: run.method):
+    known = [run for run in taught if (run.teacher_name or run.start_name) and not _chosen(run)]
+    for runs in _grouped(known, lambda run: run.label):
         tasks = _grouped(runs, lambda run: run.task)
         widest = max(tasks, key=lambda of_task: len({run.teacher_space for run in of_task}))
         spaces = {run.teacher_space for run in widest}
@@ -173,4 +194,4 @@ def _require_one(runs: list[Result], folder: Path) -> None:
     for run in runs:
         if run.teacher_space != first.teacher_space:
             teachers = first.describe_teacher(), run.describe_teacher()
-            raise MixedTeachers(folder, f"{run.method} on {run.task}", *teachers)
+            raise MixedTeachers(folder, f"{run.label} on {run.task}", *teachers)

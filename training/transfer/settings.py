@@ -6,7 +6,7 @@ Imports nothing heavy: the command line and the report need the names alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 from typing_extensions import Doc
@@ -16,8 +16,7 @@ from training.datasets.task import Kind
 from training.fitting.settings import FitSettings
 from training.networks.registry import DEFAULT_ENCODER
 
-Method = Literal["base", "fix", "init", "kd"]
-METHODS: tuple[Method, ...] = get_args(Method)
+Start = Literal["random", "weights", "teacher"]
 TeacherScale = Literal["as-is", "centred", "standard"]
 BaselineInput = Literal["nothing", "mel statistics", "untrained", "embedding", "features"]
 # Only this baseline depends on width and seed.
@@ -41,14 +40,43 @@ LAYER_LEARNING_RATE, LAYER_EPOCHS, LAYER_PATIENCE = 1e-2, 5000, 200
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """What a transfer method takes.
+
+    Parameters
+    ----------
+    start : random weights; weights of a bundle; or the teacher's embeddings, whose output layer
+        alone is trained
+    distils : whether the teacher's embeddings are targets of the student's
+    """
+
+    start: Start = "random"
+    distils: bool = False
+
+    @property
+    def uses_teacher(self) -> bool:
+        return self.distils or self.start == "teacher"
+
+
+RECIPES = {
+    "base": Recipe(),
+    "fix": Recipe("teacher"),
+    "init": Recipe("weights"),
+    "kd": Recipe(distils=True),
+    "init-kd": Recipe("weights", distils=True),
+}
+METHODS = tuple(RECIPES)
+
+
+@dataclass(frozen=True)
 class TransferSettings(FitSettings):
     """One run of one transfer method: `FitSettings`, method, fold, network and distillation loss.
 
     The loss is task + `mse_weight` · MSE + `cosine_weight` · cosine proximity, the last two for
-    `kd` alone; the paper adds them unweighted. `teacher_scale` says what the targets of both are:
-    the teacher's embeddings standardised over the training part (each dimension has mean 0 and
-    variance 1), centred there (mean 0, one scale for all dimensions), or as they are, as in the
-    paper. MSE and cosine are of the scaled embeddings.
+    methods that distil; the paper adds them unweighted. Both are of targets that `teacher_scale`
+    names: the teacher's embeddings standardised over the training part (each dimension has mean 0
+    and variance 1), centred there (mean 0, one scale for all dimensions), or as they are, as in the
+    paper.
     """
 
     max_epochs: Annotated[int, Doc("Maximum number of epochs; 0: no limit."), Ge(0)] = 0
@@ -59,18 +87,20 @@ class TransferSettings(FitSettings):
     patience: Annotated[
         int, Doc("Validations without a lower validation loss before stopping."), Ge(1)
     ] = 6
-    method: Annotated[Method, Doc("Transfer method.")] = "kd"
+    method: Annotated[str, Doc("Transfer method, of `RECIPES`.")] = "kd"
     width: Annotated[
         int, Doc("Channels of every convolution; cf-estimator: 32, 64, 128 or 256.")
     ] = 32
     fold: Annotated[int, Doc("The fold that is held out, from 0.")] = 0
-    mse_weight: Annotated[float, Doc("Weight of the squared error to the teacher, in kd.")] = 1.0
+    mse_weight: Annotated[
+        float, Doc("Weight of the squared error to the teacher, in distillation.")
+    ] = 1.0
     cosine_weight: Annotated[
-        float, Doc("Weight of the cosine proximity to the teacher, in kd.")
+        float, Doc("Weight of the cosine proximity to the teacher, in distillation.")
     ] = 1.0
     teacher_scale: Annotated[
         TeacherScale,
-        Doc("Teacher embeddings standardised, centred, or as they are (as in the paper), in kd."),
+        Doc("Teacher embeddings standardised, centred, or as they are, as in the paper."),
     ] = "standard"
     encoder: Annotated[str, Doc("Network architecture, a name in the registry of encoders.")] = (
         DEFAULT_ENCODER
@@ -95,10 +125,11 @@ class TransferSettings(FitSettings):
 def used_settings(settings: TransferSettings) -> dict[str, str | int | float | bool]:
     """The settings that a method uses, for results and cards; `fix` has an optimiser of its own."""
     used = settings.to_record()
-    if settings.method != "kd":
+    recipe = RECIPES[settings.method]
+    if not recipe.distils:
         for name in ("mse_weight", "cosine_weight", "teacher_scale"):
             del used[name]
-    if settings.method != "fix":
+    if recipe.start != "teacher":
         return used
     kept = ("method", "width", "fold", "seed", "crop_s", "encoder", "embedding_dim")
     return {name: used[name] for name in kept if name in used} | {

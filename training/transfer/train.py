@@ -1,10 +1,10 @@
-"""Transfer learning of a small labelled task by `base`, `fix`, `init` or `kd`.
+"""Transfer learning of a small labelled task, by the methods of `RECIPES`.
 
 Source: Lee et al. 2020, section 3.2, where the teacher is the CF estimator. `base` trains a task
 model from scratch; `fix` freezes the teacher and trains the output layer alone; `init` fine-tunes
-from the teacher's weights; `kd` (knowledge distillation) is `base` with a further loss between the
-embeddings of student and teacher of the same clip. The checkpoint with the lowest task loss on the
-validation part is kept.
+from a bundle's weights; `kd` (knowledge distillation) is `base` with a further loss between the
+embeddings of student and teacher of the same clip; `init-kd`, not in the paper, is `init` with that
+loss. The checkpoint with the lowest task loss on the validation part is kept.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from training.transfer.settings import (
     LAYER_EPOCHS,
     LAYER_LEARNING_RATE,
     LAYER_PATIENCE,
+    RECIPES,
     TransferSettings,
 )
 
@@ -48,7 +49,7 @@ def task_loss(model: TaskModel, outputs: Tensor, target: Tensor) -> Tensor:
 
 
 class TransferModule(AudioModule):
-    """Lightning module of a task model; batches: windows, targets, and teacher targets for `kd`."""
+    """Lightning module of a task model; batches: windows, targets, and any teacher targets."""
 
     def __init__(self, model: TaskModel, settings: TransferSettings) -> None:
         super().__init__(model, settings.learning_rate, settings.cosine_schedule)
@@ -78,29 +79,45 @@ class TransferModule(AudioModule):
         return task_loss(self.network, outputs, target)
 
 
-def make_student(settings: TransferSettings, n_outputs: int, teacher: Encoder | None) -> TaskModel:
+def make_student(settings: TransferSettings, n_outputs: int, start: Encoder | None) -> TaskModel:
     """The task model before training.
 
-    The encoder of `base` and `kd` has random weights and the architecture of the settings; that of
-    `init` and `fix` is a copy of the teacher.
+    The encoder has random weights and the architecture of the settings, or is a copy of `start`,
+    with a new last layer where its embedding has another size than that of the settings.
 
     Raises
     ------
     BadTransfer, OtherEncoder
-        Where the method needs a teacher of this width and architecture, and none is given.
+        Where the method needs weights of this width and architecture, and there are none.
     """
-    if settings.method in ("init", "fix"):
-        if teacher is None or teacher.width != settings.width:
-            raise BadTransfer(settings.method, settings.width, teacher.width if teacher else None)
-        if name_of(teacher) != settings.encoder:
-            raise OtherEncoder(settings.method, settings.encoder, name_of(teacher))
-        # A loaded teacher is in evaluation mode, and Lightning does not change the mode.
-        return TaskModel(copy.deepcopy(teacher), n_outputs).train()
-    return TaskModel(build_encoder(settings), n_outputs)
+    recipe = RECIPES[settings.method]
+    if recipe.start == "random":
+        return TaskModel(build_encoder(settings), n_outputs)
+    if start is None:
+        raise BadTransfer(settings.method, settings.width, None)
+    check_start(settings, name_of(start), start.width)
+    encoder = copy.deepcopy(start)
+    if encoder.embedding_dim != settings.embedding_dim:
+        encoder.replace_embedding(settings.embedding_dim)
+    # A loaded encoder is in evaluation mode, and Lightning does not change the mode.
+    return TaskModel(encoder, n_outputs).train()
+
+
+def check_start(settings: TransferSettings, encoder: str, width: int) -> None:
+    """Refuse weights of another width or architecture than the settings'.
+
+    Raises
+    ------
+    BadTransfer, OtherEncoder
+    """
+    if encoder != settings.encoder:
+        raise OtherEncoder(settings.method, settings.encoder, encoder)
+    if width != settings.width:
+        raise BadTransfer(settings.method, settings.width, width)
 
 
 def build_encoder(settings: TransferSettings) -> Encoder:
-    """The encoder of `base` and `kd`, with random weights.
+    """An encoder with random weights.
 
     Raises
     ------
@@ -127,10 +144,10 @@ def train(
     out: Path,
     settings: TransferSettings,
     *,
-    teacher: Encoder | None = None,
+    start: Encoder | None = None,
     teacher_embeddings: NDArray[np.float32] | None = None,
     parts: NDArray[np.str_] | None = None,
-    teacher_digest: str = "",
+    digests: str = "",
     resume: bool = True,
     show_progress: bool = True,
 ) -> TaskModel:
@@ -138,10 +155,10 @@ def train(
 
     Parameters
     ----------
-    teacher : the encoder that `init` and `fix` start from
-    teacher_embeddings : of every track, shape (n_tracks, embedding_dim), for `kd` and `fix`
+    start : the encoder that `init` and `init-kd` start from, and that `fix` leaves as it is
+    teacher_embeddings : of every track, shape (n_tracks, embedding_dim); not for `base` and `init`
     parts : part of each track; default: the parts of `settings.fold`
-    teacher_digest : digest of the teacher's bundle; a run is not resumed with another teacher
+    digests : of the bundles of teacher and start; a run is not resumed with others
 
     Raises
     ------
@@ -149,18 +166,20 @@ def train(
     """
     seed_and_silence(settings)
     parts = data.parts(settings.fold) if parts is None else parts
-    model = make_student(settings, len(data.facts.labels), teacher)
+    recipe = RECIPES[settings.method]
+    model = make_student(settings, len(data.facts.labels), start)
     if data.facts.kind == "regression":
         _set_scale(model, data.targets[parts == "train"])
-    if settings.method in ("kd", "fix") and teacher_embeddings is None:
+    if recipe.uses_teacher and teacher_embeddings is None:
         raise BadTransfer(settings.method, settings.width, None)
-    if settings.method == "fix":
+    if recipe.start == "teacher":
         assert teacher_embeddings is not None
         _train_output_layer(model, data, teacher_embeddings, parts)
         return model.eval()
+    model.encoder.audio = data.prepared.audio
     module = TransferModule(model, settings)
     targets = [data.targets]
-    if settings.method == "kd":
+    if recipe.distils:
         assert teacher_embeddings is not None
         check_distillation(model.encoder, teacher_embeddings.shape[1])
         scaling = fit_scaling([teacher_embeddings[parts == "train"]], settings.teacher_scale)
@@ -183,7 +202,7 @@ def train(
         validation,
         out,
         settings,
-        extra_identity={"teacher.txt": teacher_digest},
+        extra_identity={"teacher.txt": digests},
         resume=resume,
         show_progress=show_progress,
     )

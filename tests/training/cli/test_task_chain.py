@@ -39,6 +39,7 @@ from training.transfer.final_fit import ship
 from training.transfer.grid import compare, grid
 from training.transfer.results import Cell, read_results
 from training.transfer.settings import TransferSettings
+from training.transfer.sources import Sources
 
 SPACE = "0123456789abcdef" * 4
 FAST = ("--max-epochs", "1", "--batch-size", "8", "--accelerator", "cpu")
@@ -96,8 +97,7 @@ def test_a_model_is_shipped_to_be_loaded_on_demand(world: Path, tmp_path: Path) 
     task, teacher = world / "prepared", world / "models" / "teacher"
     list(
         compare(
-            task,
-            teacher,
+            Sources(task, teacher),
             tmp_path,
             [Cell("fix", 32, 0, 0)],
             TransferSettings(crop_s=7.5, accelerator="cpu"),
@@ -112,20 +112,24 @@ def test_a_model_is_shipped_to_be_loaded_on_demand(world: Path, tmp_path: Path) 
 
 def test_a_cell_with_a_results_file_is_not_run_again(world: Path, tmp_path: Path) -> None:
     cells = [Cell("linear on features", 32, 0, 0), Cell("fix", 32, 0, 0)]
-    arguments = (world / "prepared", world / "models" / "teacher", tmp_path, cells)
+    arguments = (Sources(world / "prepared", world / "models" / "teacher"), tmp_path, cells)
     settings = TransferSettings(crop_s=7.5, accelerator="cpu")
     assert len(list(compare(*arguments, settings))) == 2
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     assert list(compare(*arguments, settings)) == []
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")} == stamps
+    # Results do not depend on the devices; fix has an optimiser of its own and takes no crops.
+    others = replace(settings, devices=2, learning_rate=0.1, crop_s=15.0)
+    assert list(compare(*arguments, others)) == []
+    (fixed,) = tmp_path.rglob("fix-*.json")
+    fixed.write_text(fixed.read_text().replace('"learning_rate":0.01', '"learning_rate":0.02'))
     with pytest.raises(OtherRun, match="other settings"):
-        list(compare(*arguments, replace(settings, crop_s=15.0)))
-    # Results do not depend on the devices, and fix has an optimiser of its own.
-    assert list(compare(*arguments, replace(settings, devices=2, learning_rate=0.1))) == []
+        list(compare(*arguments, settings))
 
 
 def test_results_of_other_labels_are_refused(world: Path, tmp_path: Path) -> None:
-    arguments = (tmp_path / "task", world / "models" / "teacher", tmp_path / "results")
+    sources = Sources(tmp_path / "task", world / "models" / "teacher")
+    arguments = (sources, tmp_path / "results")
     shutil.copytree(world / "prepared", tmp_path / "task")
     cells = [Cell("majority or mean", 32, 0, 0)]
     assert len(list(compare(*arguments, cells, TransferSettings(crop_s=7.5)))) == 1
@@ -174,9 +178,10 @@ def test_a_stopped_grid_has_complete_rounds_of_all_methods() -> None:
 
 
 def test_cells_that_cannot_be_run_are_refused(world: Path, tmp_path: Path) -> None:
-    arguments = (world / "prepared", world / "models" / "teacher", tmp_path)
+    sources = Sources(world / "prepared", world / "models" / "teacher")
+    arguments = (sources, tmp_path)
     settings = TransferSettings(crop_s=7.5)
-    with pytest.raises(UnknownMethod, match="'kdd'; choose one of base, fix, init, kd"):
+    with pytest.raises(UnknownMethod, match="'kdd'; choose one of base, fix, init, kd, init-kd"):
         list(compare(*arguments, [Cell("kdd", 32, 0, 0)], settings))
     with pytest.raises(BadFold, match="no fold 5; the data set has folds 0 to 4"):
         list(compare(*arguments, [Cell("fix", 32, 5, 0)], settings))
@@ -187,15 +192,21 @@ def test_cells_that_cannot_be_run_are_refused(world: Path, tmp_path: Path) -> No
     results = tmp_path / "none"
     folder = results / "tones-classification"
     folder.mkdir(parents=True)
-    list(compare(*arguments[:2], results, [Cell("fix", 32, 0, 0)], settings))
+    list(compare(sources, results, [Cell("fix", 32, 0, 0)], settings))
     with pytest.raises(BadExport, match="kd at width 32: has no run"):
-        ship(*arguments[:2], results, tmp_path / "models" / "x", method="kd", width=32)
+        ship(sources, results, tmp_path / "models" / "x", method="kd", width=32)
     other = tmp_path / "models" / "other"
-    shutil.copytree(arguments[1], other)
+    shutil.copytree(sources.teacher, other)
     card = other / "card.json"
     card.write_text(card.read_text().replace('"version": "1.0.0"', '"version": "1.0.1"'))
     with pytest.raises(BadExport, match="compared with another teacher"):
-        ship(arguments[0], other, results, tmp_path / "models" / "x", method="fix", width=32)
+        ship(
+            replace(sources, teacher=other),
+            results,
+            tmp_path / "models" / "x",
+            method="fix",
+            width=32,
+        )
 
 
 def test_a_classifier_is_refused_as_a_teacher(world: Path, tmp_path: Path) -> None:
@@ -224,7 +235,7 @@ def test_a_classifier_is_refused_as_a_teacher(world: Path, tmp_path: Path) -> No
     )
     cells = [Cell("kd", 32, 0, 0)]
     with pytest.raises(BadTeacher, match="pitch is a classifier"):
-        list(compare(data.folder, folder, tmp_path, cells, TransferSettings(crop_s=7.5)))
+        list(compare(Sources(data.folder, folder), tmp_path, cells, TransferSettings(crop_s=7.5)))
 
 
 def test_labels_that_change_are_read_again(world: Path, tmp_path: Path) -> None:

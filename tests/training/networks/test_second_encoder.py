@@ -50,6 +50,7 @@ from training.transfer.final_fit import ship
 from training.transfer.grid import compare
 from training.transfer.results import Cell, read_results
 from training.transfer.settings import TransferSettings
+from training.transfer.sources import Sources
 
 N_ARTISTS, N_FACTORS, WIDTH = 20, 6, 4
 LABELS = ("loud", "quiet")
@@ -82,7 +83,7 @@ class World:
 
     def compare(self, out: Path, method: str, settings: TransferSettings = SETTINGS) -> None:
         cells = [Cell(method, settings.width, 0, 0)]
-        list(compare(self.task.folder, self.encoder, out, cells, settings))
+        list(compare(Sources(self.task.folder, self.encoder), out, cells, settings))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -252,8 +253,8 @@ def test_a_student_may_have_another_architecture(world: World, tmp_path: Path) -
     run("transfer", *cells, "--method", "kd", *student, *FAST)
     (result,) = read_results(tmp_path)
     assert result.settings["encoder"] == DEEP
-    cells_of = (world.task.folder, world.encoder, tmp_path)
-    written, _ = ship(*cells_of, tmp_path / "deep", method="kd", width=3, accelerator="cpu")
+    sources = Sources(world.task.folder, world.encoder)
+    written, _ = ship(sources, tmp_path, tmp_path / "deep", method="kd", width=3, accelerator="cpu")
     assert (written.card.architecture, written.card.output_shape("features")) == (DEEP, (6,))
     with pytest.raises(OtherRun):  # the results are of another encoder
         world.compare(tmp_path, "kd", replace(SETTINGS, width=3))
@@ -263,7 +264,7 @@ def test_networks_that_do_not_fit_are_refused(world: World, tmp_path: Path) -> N
     with pytest.raises(OtherEncoder, match=r"init takes .* a tiny, and --encoder is tiny-deep"):
         world.compare(tmp_path, "init", replace(SETTINGS, encoder=DEEP))
     with pytest.raises(BadTransfer, match=r"width 8 .* the teacher has width 4"):
-        world.compare(tmp_path, "fix", replace(SETTINGS, width=8))
+        world.compare(tmp_path, "init", replace(SETTINGS, width=8))
     with pytest.raises(OtherEmbedding, match="a tiny-fixed, has 3 dimensions, the teacher's 6"):
         world.compare(tmp_path, "kd", replace(SETTINGS, encoder=FIXED))
     world.compare(tmp_path, "base", replace(SETTINGS, encoder=FIXED))  # needs no common size

@@ -17,11 +17,11 @@ from models.bundle import read, verify_session
 from models.card import CONCATENATED, Data, Patches
 from tests.bundles import AUDIO, in_space
 from tests.training.probes.level_encoder import write_level_encoder
-from training.datasets.prepared import TaskData, prepare_task
+from training.datasets.prepared import TaskData, check_same_tracks, prepare_task
 from training.datasets.task import Kind, Task
 from training.errors import BadExport, BelowBaseline, MissingInput, OtherTracks
 from training.probes.head_bundle import Destination
-from training.probes.inputs import check_same_tracks, load_inputs
+from training.probes.inputs import load_inputs
 from training.probes.models import RECIPES, fit_probe
 from training.probes.nested import BASELINE, evaluate, make_procedure
 from training.probes.probe import probe

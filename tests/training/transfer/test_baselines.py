@@ -13,6 +13,7 @@ from training.datasets.prepared import TaskData
 from training.transfer.baselines import ESTIMATORS, fit_baseline
 from training.transfer.encoder_outputs import bundle_outputs, untrained_features
 from training.transfer.evaluation import score
+from training.transfer.results import Cell
 from training.transfer.settings import BASELINES
 
 
@@ -23,7 +24,7 @@ def test_every_baseline_predicts_in_the_shape_of_the_targets(tmp_path: Path) -> 
     one = TaskData(data.folder, facts, data.prepared)
     for method in BASELINES:
         for task, n_targets in ((data, 2), (one, 1)):
-            prediction = fit_baseline(method, task, teacher, 8, 0, 0)
+            prediction = fit_baseline(Cell(method, 8, 0, 0), task, teacher, task)
             test = task.parts(0) == "test"
             assert prediction.predicted.shape == (test.sum(), n_targets), method
             assert prediction.logits is None
@@ -34,16 +35,18 @@ def test_every_baseline_predicts_in_the_shape_of_the_targets(tmp_path: Path) -> 
 def test_an_svm_does_not_depend_on_the_unit_of_a_target(tmp_path: Path) -> None:
     data = make_task(tmp_path / "tones", "regression")
     teacher = write_teacher(tmp_path / "teacher", data)
-    hertz = fit_baseline("RBF SVM on mel statistics", data, teacher, 8, 0, 0).predicted
+    hertz = fit_baseline(Cell("RBF SVM on mel statistics", 8, 0, 0), data, teacher, data).predicted
     data.prepared.tracks["pitch"] /= 1000
-    kilohertz = fit_baseline("RBF SVM on mel statistics", data, teacher, 8, 0, 0).predicted
+    kilohertz = fit_baseline(
+        Cell("RBF SVM on mel statistics", 8, 0, 0), data, teacher, data
+    ).predicted
     np.testing.assert_allclose(hertz[:, 0], 1000 * kilohertz[:, 0], rtol=1e-3)
 
 
 def test_classes_get_log_probabilities_in_the_order_of_the_labels(tmp_path: Path) -> None:
     data = make_task(tmp_path / "tones")
     teacher = write_teacher(tmp_path / "teacher", data)
-    prediction = fit_baseline("linear on mel statistics", data, teacher, 8, 0, 0)
+    prediction = fit_baseline(Cell("linear on mel statistics", 8, 0, 0), data, teacher, data)
     predicted, logits = prediction.predicted, prediction.logits
     assert logits is not None
     np.testing.assert_allclose(np.exp(logits).sum(1), 1, atol=1e-5)

@@ -18,6 +18,7 @@ from training.transfer.evaluation import MIN_LABEL_TRACKS, score
 from training.transfer.grid import compare
 from training.transfer.results import Cell
 from training.transfer.settings import MEASURE, TransferSettings
+from training.transfer.sources import Sources
 
 
 def ranked(n_tracks: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -65,5 +66,6 @@ def test_transfer_methods_refuse_a_task_of_several_labels(tmp_path: Path) -> Non
     task = Task("tags", "tags", "multilabel", ("loud", "long"), tracks, "at random", ())
     list(prepare_task(task, tmp_path / "task", AUDIO, workers=1))
     cells = [Cell("linear on features", 32, 0, 0)]
+    sources = Sources(tmp_path / "task", tmp_path / "levels")
     with pytest.raises(BadDataset, match="several labels each"):
-        list(compare(tmp_path / "task", tmp_path / "levels", tmp_path, cells, TransferSettings()))
+        list(compare(sources, tmp_path, cells, TransferSettings()))

@@ -101,14 +101,14 @@ def test_init_has_the_teachers_weights_initially() -> None:
     student = make_student(replace(SETTINGS, method="init", width=32), 3, teacher)
     for name, weight in teacher.state_dict().items():
         assert torch.equal(student.encoder.state_dict()[name], weight), name
-    student.encoder.embed.weight.data.zero_()  # type: ignore[union-attr,operator]
+    student.encoder.embed.weight.data.zero_()
     assert teacher.embed.weight.abs().sum() > 0  # a copy, not the teacher itself
 
 
 def test_init_trains_every_weight(data: TaskData, tmp_path: Path) -> None:
     teacher = make_teacher(8)
     settings = replace(SETTINGS, method="init")
-    model = train(data, tmp_path, settings, teacher=teacher, show_progress=False)
+    model = train(data, tmp_path, settings, start=teacher, show_progress=False)
     # Batch-norm statistics are of the new data, as with the other methods.
     norm = "blocks.1.convolve.0.running_mean"
     assert not torch.equal(model.encoder.state_dict()[norm], teacher.state_dict()[norm])
@@ -124,7 +124,7 @@ def test_fix_leaves_the_encoder_bit_for_bit_unchanged(data: TaskData, tmp_path: 
     settings = replace(SETTINGS, method="fix", width=32)
     embeddings = network_outputs(teacher, data, data.rows)[0]
     torch.manual_seed(settings.seed)
-    model = train(data, tmp_path, settings, teacher=teacher, teacher_embeddings=embeddings)
+    model = train(data, tmp_path, settings, start=teacher, teacher_embeddings=embeddings)
     for name, value in before.items():
         assert torch.equal(model.encoder.state_dict()[name], value), name
         assert torch.equal(teacher.state_dict()[name], value), name
@@ -137,7 +137,7 @@ def test_fix_leaves_the_encoder_bit_for_bit_unchanged(data: TaskData, tmp_path: 
 def test_init_and_fix_need_a_teacher_of_their_width(data: TaskData, tmp_path: Path) -> None:
     settings = replace(SETTINGS, method="init", width=32)
     with pytest.raises(BadTransfer, match=r"width 32 .* width 8; .* choose kd"):
-        train(data, tmp_path, settings, teacher=make_teacher(8))
+        train(data, tmp_path, settings, start=make_teacher(8))
     with pytest.raises(BadTransfer, match="kd needs a teacher"):
         train(data, tmp_path, replace(SETTINGS, method="kd"))
 
@@ -147,7 +147,7 @@ def test_values_are_predicted_in_the_unit_of_the_targets(tmp_path: Path) -> None
     teacher = make_teacher()
     embeddings = network_outputs(teacher, data, data.rows)[0]
     settings = replace(SETTINGS, method="fix", width=32)
-    model = train(data, tmp_path / "run", settings, teacher=teacher, teacher_embeddings=embeddings)
+    model = train(data, tmp_path / "run", settings, start=teacher, teacher_embeddings=embeddings)
     values = network_outputs(model, data, data.rows)[0]
     assert np.corrcoef(values[:, 0], data.targets[:, 0])[0, 1] > 0.9
     assert 200 < values[:, 0].mean() < 3000
