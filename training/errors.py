@@ -213,6 +213,23 @@ class OtherEmbedding(TrainingError):
         )
 
 
+class BadPool(TrainingError):
+    """Raised if a folder cannot serve as a pool of unlabelled recordings."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"the pool {folder} {reason}")
+
+
+class NoPool(TrainingError):
+    """Raised if a method needs unlabelled recordings, and there are none."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            f"{method} needs unlabelled recordings; give --pool a folder of `dataset` or "
+            "`prepare`, or choose kd"
+        )
+
+
 class BadTeacher(TrainingError):
     """Raised if a bundle cannot be used as a teacher."""
 

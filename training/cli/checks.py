@@ -61,6 +61,10 @@ def check_tasks(folders: list[Path]) -> list[Path]:
     return [check_task(folder) for folder in folders]
 
 
+def check_pools(folders: list[Path]) -> list[Path]:
+    return [_require(folder, "tracks.csv", "tasteprint-train prepare") for folder in folders]
+
+
 def check_results(folder: Path) -> Path:
     if not folder.is_dir():
         raise MissingInput(folder, "tasteprint-train compare")

@@ -74,6 +74,23 @@ Variant = Annotated[
         callback=checks.check_variant,
     ),
 ]
+Pools = Annotated[
+    list[Path],
+    typer.Option(
+        "--pool",
+        help="Folder of `dataset` or `prepare` with unlabelled recordings for kd-pool, decoded as "
+        "the task; may be repeated.",
+        callback=checks.check_pools,
+    ),
+]
+TeacherPools = Annotated[
+    list[Path],
+    typer.Option(
+        "--teacher-pool",
+        help="The same recordings as --pool, decoded for the teacher, in the same order.",
+        callback=checks.check_pools,
+    ),
+]
 METHOD_NAMES = ", ".join(METHODS)
 
 
@@ -86,6 +103,8 @@ def transfer(
     teacher: Teacher = DEFAULT_TEACHER,
     teacher_task: TeacherTask = None,
     init: Start = None,
+    pool: Pools = [],  # noqa: B006
+    teacher_pool: TeacherPools = [],  # noqa: B006
     method: Annotated[
         str, typer.Option(help=f"One of {METHOD_NAMES}.", callback=checks.check_method)
     ] = TransferSettings.method,
@@ -111,7 +130,7 @@ def transfer(
     cell = Cell(method, settings.width, settings.fold, settings.seed, variant)
     folder = out / TaskData.load(task).facts.name
     result = run_cell(
-        Sources(task, teacher, teacher_task, init),
+        Sources(task, teacher, teacher_task, init, tuple(pool), tuple(teacher_pool)),
         folder,
         cell,
         _with_crop(replace(settings, encoder=encoder), crop_s, first),
@@ -156,6 +175,8 @@ def compare(
         ),
     ] = [],  # noqa: B006
     init: Start = None,
+    pool: Pools = [],  # noqa: B006
+    teacher_pool: TeacherPools = [],  # noqa: B006
     methods: Annotated[str, typer.Option(help=f"Of {METHOD_NAMES}.")] = "base,fix,init,kd",
     variant: Variant = "",
     baselines: Annotated[
@@ -194,7 +215,8 @@ def compare(
         cells = stage.grid(
             chosen, chosen_widths, chosen_folds or list(range(n_folds)), chosen_seeds, variant
         )
-        sources = Sources(folder, teacher, teacher_tasks.get(folder), init)
+        decoded = teacher_tasks.get(folder)
+        sources = Sources(folder, teacher, decoded, init, tuple(pool), tuple(teacher_pool))
         with progress() as bar:
             results = stage.compare(sources, out, cells, settings, workers=workers)
             for _ in bar.track(results, total=len(cells), description=folder.name):
@@ -227,6 +249,8 @@ def ship(
             callback=checks.check_optional_bundle,
         ),
     ] = None,
+    pool: Pools = [],  # noqa: B006
+    teacher_pool: TeacherPools = [],  # noqa: B006
     method: Annotated[
         str, typer.Option(help=f"One of {METHOD_NAMES}.", callback=checks.check_shippable)
     ] = TransferSettings.method,
@@ -248,7 +272,7 @@ def ship(
     from training.transfer.sources import Sources
 
     written, errors = stage.ship(
-        Sources(task, teacher, teacher_task, init),
+        Sources(task, teacher, teacher_task, init, tuple(pool), tuple(teacher_pool)),
         results,
         out,
         method=method,

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from training.audio.windows import Windows
 from training.fitting.settings import FitSettings
 
 Loader = DataLoader[tuple[Tensor, ...]]
+
+
+class Clips(NamedTuple):
+    """Prepared windows, the rows that are used, and a target of each row."""
+
+    windows: NDArray[np.int16]
+    rows: NDArray[np.int64]
+    targets: NDArray[np.float32]
 
 
 class WindowDataset(Dataset[tuple[Tensor, ...]]):
@@ -40,6 +50,11 @@ class WindowDataset(Dataset[tuple[Tensor, ...]]):
         self.crop_samples = crop_samples
         self.patch_samples = patch_samples or windows.shape[1]
 
+    @property
+    def parts(self) -> tuple[WindowDataset, ...]:
+        """The sets of windows that items are made of: this one."""
+        return (self,)
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -57,6 +72,25 @@ class WindowDataset(Dataset[tuple[Tensor, ...]]):
         return patch * self.patch_samples + offset
 
 
+class PooledDataset(Dataset[tuple[Tensor, ...]]):
+    """Labelled windows, each with a random one of a pool: an item is that of both, in a row.
+
+    A batch holds as many clips of the pool as labelled ones, and an epoch is one of the latter.
+    """
+
+    def __init__(self, labelled: WindowDataset, pool: Sequence[WindowDataset]) -> None:
+        self.labelled = labelled
+        self.pool: ConcatDataset[tuple[Tensor, ...]] = ConcatDataset(pool)
+        self.parts = (labelled, *pool)
+
+    def __len__(self) -> int:
+        return len(self.labelled)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        drawn = int(torch.randint(len(self.pool), ()))
+        return *self.labelled[index], *self.pool[drawn]
+
+
 def make_loader(
     windows: Windows,
     rows: NDArray[np.int64],
@@ -65,6 +99,7 @@ def make_loader(
     crop_samples: int,
     patch_samples: int,
     training: bool,
+    pool: Sequence[Clips] = (),
 ) -> Loader:
     """Data loader: shuffled random crops for training, otherwise whole windows in order.
 
@@ -72,15 +107,14 @@ def make_loader(
     ----------
     crop_samples : length of the training crops, `Encoder.crop_samples`; 0 for whole windows
     patch_samples : length of a patch, `AudioInput.patch_samples`
+    pool : further clips for training, one beside each clip of a batch: see `PooledDataset`
     """
+    crop = crop_samples if training else 0
+    make = partial(WindowDataset, crop_samples=crop, patch_samples=patch_samples)
+    labelled = make(windows, rows, *targets)
+    pooled = [make(*clips) for clips in pool] if training else []
     return DataLoader(
-        WindowDataset(
-            windows,
-            rows,
-            *targets,
-            crop_samples=crop_samples if training else 0,
-            patch_samples=patch_samples,
-        ),
+        PooledDataset(labelled, pooled) if pooled else labelled,
         batch_size=settings.batch_size,
         shuffle=training,
         drop_last=training and len(rows) > settings.batch_size,

@@ -20,7 +20,7 @@ from torch import Tensor
 from models.malloc import keep_freed_memory
 from training.audio.windows import FULL_SCALE
 from training.errors import NoScheduleLength, OtherRun
-from training.fitting.dataset import Loader, WindowDataset
+from training.fitting.dataset import Loader, PooledDataset, WindowDataset
 from training.fitting.settings import FitSettings
 from training.networks.base import Encoder
 from training.networks.task_model import TaskModel, encoder_of
@@ -146,11 +146,11 @@ def _check_run_identity(
     fixed = {name: value for name, value in settings.to_record().items() if name not in free}
     digest = hashlib.sha256("".join(extra_identity.values()).encode())
     for loader in loaders:
-        dataset = loader.dataset
-        assert isinstance(dataset, WindowDataset)
-        digest.update(dataset.rows.tobytes())
-        for target in dataset.targets:
-            digest.update(target.tobytes())
+        assert isinstance(loader.dataset, WindowDataset | PooledDataset)
+        for part in loader.dataset.parts:
+            digest.update(part.rows.tobytes())
+            for target in part.targets:
+                digest.update(target.tobytes())
     identity = json.dumps(fixed | {"inputs_sha256": digest.hexdigest()}, indent=2) + "\n"
     known = (out / IDENTITY).read_text() if (out / IDENTITY).exists() else ""
     if resume and known != identity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from models.atomic_write import write_atomically
 from models.bundle import Bundle, verify_session
+from training.audio.windows import Prepared
 from training.cf.settings import AlsSettings
 from training.datasets.prepared import TaskData
 from training.errors import BadTeacher
@@ -27,7 +29,20 @@ STATISTICS_BATCHES, STATISTICS_CROPS = 8, 32
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
+class Decoded(Protocol):
+    """A folder of prepared windows: `TaskData`, or a pool."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def prepared(self) -> Prepared: ...
+
+    @property
+    def rows(self) -> NDArray[np.int64]: ...
+
+
+def bundle_outputs(source: Bundle, data: Decoded) -> Outputs:
     """Output name → float32, shape (n_tracks, dim); a bundle is run once per data set."""
     path = data.folder / f"outputs-{source.digest[:16]}.npz"
     if not is_current(path, data):
@@ -41,7 +56,7 @@ def bundle_outputs(source: Bundle, data: TaskData) -> Outputs:
     return {name: values for name, values in np.load(path).items() if name != "rows"}
 
 
-def is_current(path: Path, data: TaskData) -> bool:
+def is_current(path: Path, data: Decoded) -> bool:
     """Whether the cached file is of the tracks that the data set has now."""
     if not path.exists():
         return False
@@ -60,7 +75,7 @@ def refuse_classifier(source: Bundle) -> None:
         raise BadTeacher(source.card.name, f"is a {source.card.kind}; give an encoder's bundle")
 
 
-def require_encoder(source: Bundle, data: TaskData) -> None:
+def require_encoder(source: Bundle, data: Decoded) -> None:
     """Refuse a teacher that is no encoder, or whose audio input differs from the data set's.
 
     Raises
@@ -134,7 +149,7 @@ def _crops(data: TaskData, rng: np.random.Generator, n_samples: int) -> Tensor:
     return torch.from_numpy(data.prepared.waveforms(rows)[:, :n_samples])
 
 
-def _save(path: Path, data: TaskData, outputs: Outputs) -> None:
+def _save(path: Path, data: Decoded, outputs: Outputs) -> None:
     # Several processes may compute the same outputs.
     with write_atomically(path) as part, part.open("wb") as file:
         np.savez(file, rows=data.rows, **outputs)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ COLOURS = {
     "fix": "#a16207",
     "init": "#0369a1",
     "kd": "#c2410c",
+    "kd-pool": "#be185d",
     "init-kd": "#7e22ce",
 }
 LINES = {

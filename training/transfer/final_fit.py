@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models.bundle import Bundle
-from models.card import Provenance
+from models.card import Data, Provenance
+from training.datasets.pool import Pool
 from training.datasets.prepared import TaskData
 from training.errors import BadExport
 from training.export.bundle import (
@@ -68,6 +70,7 @@ def ship(
         and _is_the_bundle(start, {(run.start, run.start_name) for run in runs})
     ):
         raise BadExport(f"{runs[0].label} at width {width}", "was compared with another teacher")
+    uses_pool = RECIPES[method].uses_pool
     settings = replace(settings_of(runs[0]), seed=seed, accelerator=accelerator)
     model = train(
         data,
@@ -75,6 +78,7 @@ def ship(
         settings,
         start=inputs.load_start(method),
         teacher_embeddings=inputs.embeddings if teacher else None,
+        pool=inputs.pool_clips if uses_pool else (),
         parts=data.parts(None),
         digests=inputs.digests,
     )
@@ -84,7 +88,7 @@ def ship(
         temperature = fit_temperature(np.concatenate(logits), np.concatenate(targets))
         model.scale.div_(temperature)
         metrics["temperature"] = round(temperature, 4)
-    used = used_settings(settings)
+    used = {**used_settings(settings), **inputs.pool_facts(method)}
     del used["fold"]  # no fold is held out
     bundles = [bundle for bundle in (teacher, start) if bundle]
     if teacher and start:
@@ -92,7 +96,11 @@ def ship(
     facts = make_provenance(
         method=method,
         teacher=bundles[0].digest if bundles else None,
-        data=(*data.facts.data, *(fact for bundle in bundles for fact in as_teacher(bundle))),
+        data=(
+            *data.facts.data,
+            *(_data_of(inputs.pools) if uses_pool else ()),
+            *(fact for bundle in bundles for fact in as_teacher(bundle)),
+        ),
         seed=seed,
         hyperparameters=used,
         metrics=metrics,
@@ -137,8 +145,32 @@ def runs_of(results: Path, method: str, width: int, variant: str = "") -> list[R
 
 
 def settings_of(run: Result) -> TransferSettings:
-    """Settings of a run; the encoder and its embedding size are stated unless the default."""
-    return TransferSettings(**run.settings)  # type: ignore[arg-type]
+    """Settings of a run, without the facts of its pool; what is not stated is the default."""
+    names = {field.name for field in fields(TransferSettings)}
+    in_epochs = {"max_steps": 0, "validation_steps": 0}  # a run of before there was a choice
+    stated: Any = {name: value for name, value in run.settings.items() if name in names}
+    return TransferSettings(**(in_epochs | stated))
+
+
+def _data_of(pools: Sequence[Pool]) -> tuple[Data, ...]:
+    """What the card states of the recordings of the pools.
+
+    Raises
+    ------
+    BadExport
+        If a pool states no data set and licence.
+    """
+    for pool in pools:
+        if not pool.data:
+            raise BadExport(
+                f"the pool {pool.folder}",
+                "states no data set; make it by `tasteprint-train dataset`",
+            )
+    return tuple(
+        data.model_copy(update={"use": "audio without labels"})
+        for pool in pools
+        for data in pool.data
+    )
 
 
 def _write(

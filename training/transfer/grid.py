@@ -19,6 +19,7 @@ from training.datasets.prepared import TaskData
 from training.errors import (
     BadDataset,
     BadFold,
+    NoPool,
     OtherAudio,
     OtherRun,
     UnknownMethod,
@@ -35,7 +36,6 @@ from training.transfer.settings import (
     RECIPES,
     UNTRAINED,
     TransferSettings,
-    used_settings,
 )
 from training.transfer.sources import CellInputs, Sources
 from training.transfer.train import build_encoder, check_distillation, check_start, train
@@ -87,7 +87,7 @@ def compare(
     Raises
     ------
     BadDataset, BadFold, UnknownMethod, UnknownEncoder, BadTeacher, BadTransfer, OtherEncoder,
-    OtherEmbedding, OtherAudio, OtherTracks, BadCrop, OtherRun
+    OtherEmbedding, OtherAudio, OtherTracks, BadCrop, BadPool, NoPool, OtherRun
     """
     data = TaskData.load(sources.task)
     folder = out / data.facts.name
@@ -101,6 +101,8 @@ def compare(
         todo = [cell for cell in of_fold if not _is_done(folder, cell, settings, inputs)]
         if any(inputs.teacher_of(cell.method) for cell in todo):
             _ = inputs.embeddings  # computed here, so that workers do not each compute the same
+        if any(inputs.pool_facts(cell.method) for cell in todo):
+            _ = inputs.pool_clips
         pending += todo
     pending.sort(key=cells.index)  # seeds outermost
     run = partial(run_cell, sources, folder, settings=settings)
@@ -142,6 +144,8 @@ def _check(inputs: CellInputs, cell: Cell, settings: TransferSettings) -> None:
         _check_audio(inputs, settings)
     if recipe is None:
         return
+    if recipe.uses_pool and not inputs.pools:
+        raise NoPool(cell.method)
     chosen = inputs.settings_of(cell, settings)
     if recipe.start == "weights":
         _check_start(inputs, chosen)
@@ -182,7 +186,7 @@ def _is_done(folder: Path, cell: Cell, settings: TransferSettings, inputs: CellI
         return False
     known = Result.model_validate_json(path.read_bytes())
     used: Mapping[str, Scalar] = (
-        used_settings(inputs.settings_of(cell, settings))
+        inputs.used_settings(cell, settings)
         if cell.method in METHODS
         else baseline_settings(cell.method, settings.encoder)
     )
@@ -222,8 +226,7 @@ def run_cell(
 
     def fit_and_predict() -> Prediction:
         if cell.method in METHODS:
-            chosen = inputs.settings_of(cell, settings)
-            return _fit_transfer(inputs, run, chosen, resume, show_progress)
+            return _fit_transfer(inputs, cell, run, settings, resume, show_progress)
         return fit_baseline(cell, data, inputs.teacher, inputs.teacher_data, settings.encoder)
 
     result = evaluate_fold(
@@ -240,16 +243,22 @@ def run_cell(
 
 
 def _fit_transfer(
-    inputs: CellInputs, run: Path, settings: TransferSettings, resume: bool, show_progress: bool
+    inputs: CellInputs,
+    cell: Cell,
+    run: Path,
+    settings: TransferSettings,
+    resume: bool,
+    show_progress: bool,
 ) -> Prediction:
-    data, recipe = inputs.data, RECIPES[settings.method]
-    test = data.parts(settings.fold) == "test"
+    data, recipe = inputs.data, RECIPES[cell.method]
+    test = data.parts(cell.fold) == "test"
     model = train(
         data,
         run,
-        settings,
-        start=inputs.load_start(settings.method),
+        inputs.settings_of(cell, settings),
+        start=inputs.load_start(cell.method),
         teacher_embeddings=inputs.embeddings if recipe.uses_teacher else None,
+        pool=inputs.pool_clips if recipe.uses_pool else (),
         digests=inputs.digests,
         resume=resume,
         show_progress=show_progress,
@@ -258,4 +267,5 @@ def _fit_transfer(
         outputs = model.output(torch.from_numpy(inputs.embeddings[test])).detach().numpy()
     else:
         outputs, *_ = network_outputs(model, data, data.rows[test])
-    return Prediction.from_outputs(data.facts.kind, outputs, used_settings(settings))
+    used = inputs.used_settings(cell, settings)
+    return Prediction.from_outputs(data.facts.kind, outputs, used)

@@ -48,10 +48,12 @@ class Recipe:
     start : random weights; weights of a bundle; or the teacher's embeddings, whose output layer
         alone is trained
     distils : whether the teacher's embeddings are targets of the student's
+    uses_pool : whether they are of unlabelled recordings too
     """
 
     start: Start = "random"
     distils: bool = False
+    uses_pool: bool = False
 
     @property
     def uses_teacher(self) -> bool:
@@ -63,6 +65,7 @@ RECIPES = {
     "fix": Recipe("teacher"),
     "init": Recipe("weights"),
     "kd": Recipe(distils=True),
+    "kd-pool": Recipe(distils=True, uses_pool=True),
     "init-kd": Recipe("weights", distils=True),
 }
 METHODS = tuple(RECIPES)

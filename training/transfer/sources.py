@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle, read
-from models.card import AudioInput
+from models.card import AudioInput, Scalar
+from training.datasets.pool import Pool, check_same_pool, digest_of_tracks, select_tracks
 from training.datasets.prepared import TaskData, check_same_tracks
-from training.errors import BadTeacher
+from training.errors import BadPool, BadTeacher
 from training.export.reload import load_network_from_bundle
+from training.fitting.dataset import Clips
 from training.networks.base import Encoder, trained_crop_s, width_of_card
 from training.networks.registry import DEFAULT_ENCODER
 from training.transfer.encoder_outputs import (
@@ -23,7 +25,7 @@ from training.transfer.encoder_outputs import (
     require_encoder,
 )
 from training.transfer.results import Cell
-from training.transfer.settings import BASELINES, RECIPES, TransferSettings
+from training.transfer.settings import BASELINES, RECIPES, TransferSettings, used_settings
 
 FOLD = "{fold}"
 
@@ -41,12 +43,17 @@ class Sources:
         windows
     start : bundle whose weights `init` and `init-kd` start from, with `{fold}` as well; None: the
         teacher
+    pools : prepared recordings for `kd-pool`, decoded for the student
+    teacher_pools : the same recordings, decoded for the teacher; empty if the teacher takes the
+        student's windows
     """
 
     task: Path
     teacher: Path
     teacher_task: Path | None = None
     start: Path | None = None
+    pools: tuple[Path, ...] = ()
+    teacher_pools: tuple[Path, ...] = ()
 
     def load(self, fold: int | None) -> CellInputs:
         """The inputs of the runs that hold out a fold; None: of a final fit, on every track.
@@ -56,8 +63,9 @@ class Sources:
         MissingInput, BundleError
         BadTeacher
             If no encoder is given, or one that does not take the windows.
+        BadPool
         OtherTracks
-            If the teacher's task folder holds other tracks.
+            If a folder that is decoded for the teacher holds other tracks.
         """
         data = TaskData.load(self.task)
         teacher = read(bundle_of_fold(self.teacher, fold))
@@ -66,22 +74,73 @@ class Sources:
         refuse_classifier(start)
         require_encoder(teacher, teacher_data)
         check_same_tracks(data, teacher_data)
-        return CellInputs(data, teacher, teacher_data, start)
+        pools = [Pool.load(folder) for folder in self.pools]
+        return CellInputs(
+            data,
+            teacher,
+            teacher_data,
+            start,
+            pools,
+            self._load_teacher_pools(pools, teacher),
+            select_tracks(pools, data, fold),
+        )
+
+    def _load_teacher_pools(self, pools: list[Pool], teacher: Bundle) -> list[Pool]:
+        if self.teacher_pools and len(self.teacher_pools) != len(pools):
+            raise BadPool(
+                self.teacher_pools[0],
+                f"is of {len(self.teacher_pools)} folders for the teacher, and the student has "
+                f"{len(pools)}; give one --teacher-pool for each --pool, in their order",
+            )
+        found = [Pool.load(folder) for folder in self.teacher_pools] or pools
+        for pool, other in zip(pools, found, strict=True):
+            check_same_pool(pool, other)
+            require_encoder(teacher, other)
+        return found
 
 
 @dataclass(frozen=True)
 class CellInputs:
-    """Task data and bundles of the runs that hold out one fold."""
+    """Task data, bundles and pools of the runs that hold out one fold.
+
+    `pool_masks` are the tracks of each pool that these runs may hear.
+    """
 
     data: TaskData
     teacher: Bundle
     teacher_data: TaskData
     start: Bundle
+    pools: list[Pool]
+    teacher_pools: list[Pool]
+    pool_masks: list[NDArray[np.bool_]]
 
     @cached_property
     def embeddings(self) -> NDArray[np.float32]:
         """The teacher's embedding of every track of the task, shape (n_tracks, embedding_dim)."""
         return bundle_outputs(self.teacher, self.teacher_data)["embedding"]
+
+    @cached_property
+    def pool_clips(self) -> list[Clips]:
+        """Each pool's tracks that may be heard; targets are the teacher's embeddings."""
+        clips: list[Clips] = []
+        for pool, other, mask in zip(self.pools, self.teacher_pools, self.pool_masks, strict=True):
+            embeddings = bundle_outputs(self.teacher, other)["embedding"]
+            clips.append(Clips(pool.prepared.windows, pool.rows[mask], embeddings[mask]))
+        return clips
+
+    def pool_facts(self, method: str) -> dict[str, Scalar]:
+        """Number of pool clips and digest of their ids, for results of a method that uses them."""
+        if method not in RECIPES or not RECIPES[method].uses_pool:
+            return {}
+        return {
+            "pool_clips": sum(int(mask.sum()) for mask in self.pool_masks),
+            "pool_sha256": digest_of_tracks(self.pools, self.pool_masks),
+        }
+
+    def used_settings(self, cell: Cell, settings: TransferSettings) -> dict[str, Scalar]:
+        """The settings that a method uses, with the facts of its pool."""
+        used = used_settings(self.settings_of(cell, settings))
+        return {**used, **self.pool_facts(cell.method)}
 
     @property
     def digests(self) -> str:

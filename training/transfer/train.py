@@ -3,13 +3,15 @@
 Source: Lee et al. 2020, section 3.2, where the teacher is the CF estimator. `base` trains a task
 model from scratch; `fix` freezes the teacher and trains the output layer alone; `init` fine-tunes
 from a bundle's weights; `kd` (knowledge distillation) is `base` with a further loss between the
-embeddings of student and teacher of the same clip; `init-kd`, not in the paper, is `init` with that
-loss. The checkpoint with the lowest task loss on the validation part is kept.
+embeddings of student and teacher of the same clip. Not in the paper: `kd-pool`, where the teacher
+is asked about unlabelled recordings too, and `init-kd`, which is `init` with the loss of `kd`. The
+checkpoint with the lowest task loss on the validation part is kept.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from torch.nn import functional
 
 from training.datasets.prepared import TaskData
 from training.errors import BadTransfer, OtherEmbedding, OtherEncoder
-from training.fitting.dataset import make_loader
+from training.fitting.dataset import Clips, make_loader
 from training.fitting.trainer import AudioModule, fit, load_best, seed_and_silence
 from training.networks.base import Encoder
 from training.networks.registry import encoder_class, name_of
@@ -49,19 +51,25 @@ def task_loss(model: TaskModel, outputs: Tensor, target: Tensor) -> Tensor:
 
 
 class TransferModule(AudioModule):
-    """Lightning module of a task model; batches: windows, targets, and any teacher targets."""
+    """Lightning module of a task model.
+
+    Batches are windows and targets; for distillation teacher targets too, and with a pool its
+    windows and teacher targets, as many as those of labelled clips.
+    """
 
     def __init__(self, model: TaskModel, settings: TransferSettings) -> None:
         super().__init__(model, settings.learning_rate, settings.cosine_schedule)
         self.settings = settings
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-        window, target, *teacher_targets = batch
-        predicted: TaskOutput = self(window)
-        loss = self._task_loss(predicted.outputs, target)
-        if teacher_targets:
+        window, target, *distillation = batch
+        # All clips in one pass: batch norms see in training what they will see in evaluation.
+        predicted: TaskOutput = self(torch.cat([window, *distillation[1::2]]))
+        loss = self._task_loss(predicted.outputs[: len(target)], target)
+        if distillation:
             weights = self.settings.mse_weight, self.settings.cosine_weight
-            distilled = distillation_loss(predicted.embedding, teacher_targets[0], *weights)
+            teacher_targets = torch.cat(distillation[::2])
+            distilled = distillation_loss(predicted.embedding, teacher_targets, *weights)
             self.log(
                 "distillation", distilled, on_step=False, on_epoch=True, batch_size=len(target)
             )
@@ -146,6 +154,7 @@ def train(
     *,
     start: Encoder | None = None,
     teacher_embeddings: NDArray[np.float32] | None = None,
+    pool: Sequence[Clips] = (),
     parts: NDArray[np.str_] | None = None,
     digests: str = "",
     resume: bool = True,
@@ -157,6 +166,7 @@ def train(
     ----------
     start : the encoder that `init` and `init-kd` start from, and that `fix` leaves as it is
     teacher_embeddings : of every track, shape (n_tracks, embedding_dim); not for `base` and `init`
+    pool : unlabelled recordings with the teacher's embeddings as targets, for `kd-pool`
     parts : part of each track; default: the parts of `settings.fold`
     digests : of the bundles of teacher and start; a run is not resumed with others
 
@@ -182,8 +192,12 @@ def train(
     if recipe.distils:
         assert teacher_embeddings is not None
         check_distillation(model.encoder, teacher_embeddings.shape[1])
-        scaling = fit_scaling([teacher_embeddings[parts == "train"]], settings.teacher_scale)
+        heard = [teacher_embeddings[parts == "train"]]
+        if pool:
+            heard.append(np.concatenate([clips.targets for clips in pool]))
+        scaling = fit_scaling(heard, settings.teacher_scale)
         targets.append(scaling(teacher_embeddings))
+        pool = [clips._replace(targets=scaling(clips.targets)) for clips in pool]
     training, validation = (
         make_loader(
             data.prepared.windows,
@@ -193,6 +207,7 @@ def train(
             crop_samples=model.encoder.crop_samples(settings.crop_s),
             patch_samples=data.prepared.audio.patch_samples,
             training=part == "train",
+            pool=pool,
         )
         for part in ("train", "validation")
     )

@@ -181,7 +181,9 @@ def test_cells_that_cannot_be_run_are_refused(world: Path, tmp_path: Path) -> No
     sources = Sources(world / "prepared", world / "models" / "teacher")
     arguments = (sources, tmp_path)
     settings = TransferSettings(crop_s=7.5)
-    with pytest.raises(UnknownMethod, match="'kdd'; choose one of base, fix, init, kd, init-kd"):
+    with pytest.raises(
+        UnknownMethod, match="'kdd'; choose one of base, fix, init, kd, kd-pool, init-kd"
+    ):
         list(compare(*arguments, [Cell("kdd", 32, 0, 0)], settings))
     with pytest.raises(BadFold, match="no fold 5; the data set has folds 0 to 4"):
         list(compare(*arguments, [Cell("fix", 32, 5, 0)], settings))

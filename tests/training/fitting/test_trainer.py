@@ -55,8 +55,15 @@ def loaders(settings: FitSettings) -> tuple[Loader, Loader]:
     rows = np.arange(N_WINDOWS)
 
     def make(training: bool) -> Loader:
-        sizes = {"crop_samples": CROP, "patch_samples": 16_000}
-        return make_loader(windows, rows, target, settings=settings, training=training, **sizes)
+        return make_loader(
+            windows,
+            rows,
+            target,
+            settings=settings,
+            crop_samples=CROP,
+            patch_samples=16_000,
+            training=training,
+        )
 
     return make(True), make(False)
 

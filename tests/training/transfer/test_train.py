@@ -87,6 +87,21 @@ def test_kd_brings_the_student_nearer_to_the_teacher_than_base(
     assert cosine[3] > cosine[2] + 0.3
 
 
+def test_labels_are_of_the_first_clips_and_the_teacher_is_of_all(
+    data: TaskData, teacher_embeddings: NDArray[np.float32]
+) -> None:
+    torch.manual_seed(0)
+    module = TransferModule(make_student(SETTINGS, 2, None), SETTINGS).eval()
+    windows, target = crops(data, 7), torch.as_tensor(data.targets[:4])
+    teacher = torch.from_numpy(teacher_embeddings[:7])
+    batch = [windows[:4], target, teacher[:4], windows[4:], teacher[4:]]
+    predicted = module(windows)
+    expected = task_loss(module.network, predicted.outputs[:4], target) + distillation_loss(
+        predicted.embedding, teacher
+    )
+    torch.testing.assert_close(module.training_step(batch, 0), expected)
+
+
 def test_base_and_kd_have_the_same_initial_weights() -> None:
     states = []
     for method in ("base", "kd"):
