@@ -11,7 +11,7 @@ from training.cf.als import Factorization
 from training.cf.logs import Logs
 from training.datasets.folds import N_FOLDS, assign_folds
 from training.errors import NothingToEvaluate, TooFewArtists
-from training.estimator.ranking_metrics import clip_measures, held_out
+from training.evaluation.ranking_metrics import clip_measures, held_out
 from training.linear.clips import LabelledClips
 from training.linear.ridge import LinearMap, fit_standardised_ridge
 
