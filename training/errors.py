@@ -199,6 +199,16 @@ class HeardArtists(TrainingError):
         )
 
 
+class NoPairs(TrainingError):
+    """Raised if no held-out track has a rendering."""
+
+    def __init__(self, n_renderings: int, n_tracks: int) -> None:
+        super().__init__(
+            f"none of the {n_renderings} renderings has the track id of one of the {n_tracks} "
+            "held-out tracks; prepare them with the manifest of the recordings"
+        )
+
+
 class SharedArtists(TrainingError):
     """Raised if two evaluations that are pooled judge the same artist."""
 

@@ -76,6 +76,13 @@ def evaluate(
     encoder: Annotated[
         list[Path], typer.Option(help="Bundle to compare with; may be given more than once.")
     ] = [],  # noqa: B006 (typer reads the default alone)
+    renderings: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder of `prepare` with renderings of the same songs, under the track ids of "
+            "the recordings; given once for each audio input."
+        ),
+    ] = [],  # noqa: B006
     user_column: UserColumn = "user_id",
     item_column: ItemColumn = "item_id",
     count_column: CountColumn = None,
@@ -93,7 +100,7 @@ def evaluate(
     """
     if not redraw:
         checks.check_judged(run, bundle, split)
-        checks.check_prepared_sets(prepared)
+        checks.check_prepared_sets([*prepared, *renderings])
         checks.check_factors(factors)
         checks.check_logs(logs)
         checks.check_bundles(encoder)
@@ -115,6 +122,7 @@ def evaluate(
                 ),
                 out,
                 encoders=[read_encoder(folder) for folder in encoder],
+                renderings=EvaluationSets.load(renderings) if renderings else None,
                 min_listeners=min_listeners,
                 track=lambda label, items: bar.track(items, description=label),
                 warn=print_warning,
@@ -134,9 +142,9 @@ def evaluation_summary(
     out: Out,
 ) -> None:
     """Pool the evaluations of several folds: every held-out artist is judged once."""
-    from training.evaluation import evaluate as stage
+    from training.evaluation.pooling import pool
 
-    stage.pool(evaluation, out)
+    pool(evaluation, out)
     _print_report(out)
 
 

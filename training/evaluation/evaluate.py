@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,15 +14,15 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from training.cf.als import Factorization
 from training.cf.logs import Logs
-from training.errors import NothingToEvaluate, OtherEvaluation
+from training.errors import NoPairs, NothingToEvaluate
 from training.estimator.space import Warn, require_space
 from training.evaluation.judged import Judged, join_parts
-from training.evaluation.methods import Method, make_fitting, method_vectors
+from training.evaluation.methods import Clips, Method, make_fitting, method_vectors, select
+from training.evaluation.pairs import match_pairs, score_pairs
+from training.evaluation.pooling import pairs_path, scores_path, summarize_folders
 from training.evaluation.ranking_metrics import HeldOut, held_out
-from training.evaluation.report import read_measures, write_measures
 from training.evaluation.scores import Scores, score
 from training.evaluation.sets import EvaluationSets
-from training.evaluation.summary import summarize
 from training.networks.inference import Track
 
 # Name of the group of all sets.
@@ -38,11 +37,12 @@ def run(
     out: Path,
     *,
     encoders: Sequence[Bundle] = (),
+    renderings: EvaluationSets | None = None,
     min_listeners: int = 10,
     track: Track,
     warn: Warn = warnings.warn,
 ) -> None:
-    """Write `measures.json`, `scores/<group>.npz` and `clips.csv` into `out`.
+    """Write `measures.json`, `clips.csv` and the scores that it is drawn from into `out`.
 
     Each set is a group, and all of them together are one where there are several.
 
@@ -50,6 +50,7 @@ def run(
     ----------
     logs : all of the logs, held-out items included
     encoders : bundles that the judged encoder is compared with
+    renderings : of tracks of the sets, under the same track ids; the held-out ones become pairs
     min_listeners : held-out items with fewer listeners are left out
     track : shows progress over a list, see `training.networks.inference.Track`
     warn : called with what cannot be checked
@@ -60,6 +61,8 @@ def run(
         If the judged encoder was not trained on these factors.
     NothingToEvaluate
         If no held-out item has enough listeners.
+    NoPairs
+        If no held-out track has a rendering.
     UnsplitTracks, OtherUsers, OtherAudio, BadEncoder
     """
     factors = Factorization.load(factors_dir)
@@ -71,26 +74,23 @@ def run(
     if not len(data.items):
         raise NothingToEvaluate(len(test), min_listeners)
     fitting = make_fitting(sets, is_test, factors, judged)
-    methods = method_vectors(judged, encoders, fitting, track)
-    clips = test[enough]
-    scores = score_groups(
-        {name: replace(method, vectors=method.vectors[enough]) for name, method in methods.items()},
-        clips,
-        data,
-        factors,
-    )
-    for name, group in scores.items():
+    clips = Clips(sets, np.flatnonzero(is_test))
+    methods = method_vectors(judged, encoders, fitting, clips, track)
+    groups = score_groups(select(methods, enough), test[enough], data, factors)
+    for name, group in groups.items():
         group.save(scores_path(out, name))
-    clips.to_csv(out / "clips.csv", index=False)
-    _summarize_into(
-        out,
-        {name: [group] for name, group in scores.items()},
-        {
-            "min_listeners": min_listeners,
-            "encoders": [encoder.card.name for encoder in encoders],
-            "space": factors.space,
-        },
-    )
+    pairs_path(out).unlink(missing_ok=True)  # of an earlier evaluation
+    if renderings is not None:
+        partners, clips = _match_renderings(test, renderings)
+        rendered = method_vectors(judged, encoders, fitting, clips, track)
+        artists = test["artist"].to_numpy(str)[partners]
+        score_pairs(select(methods, partners), rendered, artists).save(pairs_path(out))
+    test[enough].to_csv(out / "clips.csv", index=False)
+    stated = {
+        "min_listeners": min_listeners,
+        "encoders": [encoder.card.name for encoder in encoders],
+    }
+    summarize_folders([out], out, list(groups), stated, space=factors.space)
 
 
 def score_groups(
@@ -111,47 +111,20 @@ def _score_some(
     factors: Factorization,
     mask: NDArray[np.bool_],
 ) -> Scores:
-    chosen = {
-        name: replace(method, vectors=method.vectors[mask]) for name, method in methods.items()
-    }
-    return score(chosen, clips["artist"].to_numpy(str)[mask], data.of_clips(mask), factors)
+    artists = clips["artist"].to_numpy(str)[mask]
+    return score(select(methods, mask), artists, data.of_clips(mask), factors)
 
 
-def pool(evaluations: Sequence[Path], out: Path) -> None:
-    """Pool evaluations of several folds into one `measures.json`.
+def _match_renderings(
+    test: pd.DataFrame, renderings: EvaluationSets
+) -> tuple[NDArray[np.int64], Clips]:
+    """Positions of the test tracks that have a rendering, and those renderings.
 
     Raises
     ------
-    MissingInput, SharedArtists
-    OtherEvaluation
-        If the evaluations differ in groups, encoders or the minimum of listeners.
+    NoPairs
     """
-    stated = [read_measures(folder) for folder in evaluations]
-    options = ("min_listeners", "encoders")
-    for name in options:
-        _require_equal(name, evaluations, [measures[name] for measures in stated])
-    groups = [list(measures["groups"]) for measures in stated]
-    _require_equal("groups", evaluations, groups)
-    folds = {
-        group: [Scores.load(scores_path(folder, group)) for folder in evaluations]
-        for group in groups[0]
-    }
-    _summarize_into(out, folds, {name: stated[0][name] for name in options})
-
-
-def _summarize_into(
-    out: Path, folds: Mapping[str, Sequence[Scores]], stated: Mapping[str, Any]
-) -> None:
-    groups = {name: summarize(group, stated["encoders"]) for name, group in folds.items()}
-    n_folds = max(map(len, folds.values()))
-    write_measures(out, {**stated, "n_folds": n_folds, "groups": groups})
-
-
-def scores_path(folder: Path, group: str) -> Path:
-    return folder / "scores" / f"{group}.npz"
-
-
-def _require_equal(what: str, folders: Sequence[Path], found: Sequence[object]) -> None:
-    for folder, value in zip(folders, found, strict=True):
-        if value != found[0]:
-            raise OtherEvaluation(folder, what, found[0], value)
+    partners, positions = match_pairs(test, renderings.tracks)
+    if not len(partners):
+        raise NoPairs(len(renderings.tracks), len(test))
+    return partners, Clips(renderings, positions)

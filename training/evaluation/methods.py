@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,59 +42,72 @@ class Method:
     in_space: bool = True
 
 
+def select(
+    methods: Mapping[str, Method], clips: NDArray[np.bool_] | NDArray[np.int64]
+) -> dict[str, Method]:
+    """The vectors of some clips, by a mask or by positions."""
+    return {name: Method(some.vectors[clips], some.in_space) for name, some in methods.items()}
+
+
 @dataclass(frozen=True)
-class Fitting:
-    """What the baselines are fitted on, and what they are judged on.
+class Clips:
+    """Clips that vectors are made of.
 
     Attributes
     ----------
-    fitted, judged : positions among the tracks of the sets
-    targets : (n_fitted, dim), item factors of the fitted tracks
-    space : the CF space of the factors
+    positions : among the tracks of the sets
     """
 
     sets: EvaluationSets
-    fitted: NDArray[np.int64]
-    judged: NDArray[np.int64]
+    positions: NDArray[np.int64]
+
+    @property
+    def set_names(self) -> NDArray[np.str_]:
+        return np.asarray(self.sets.tracks["set"].to_numpy(str)[self.positions])
+
+    def mel_statistics(self, track: Track) -> Vectors:
+        return self.sets.mel_statistics(track)[self.positions]
+
+    def outputs(self, encoder: Bundle, name: str, track: Track) -> Vectors:
+        return self.sets.outputs(encoder, name, track)[self.positions]
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What the baselines are fitted on.
+
+    Attributes
+    ----------
+    targets : (n_clips, dim), item factors of the clips
+    space : the CF space of the factors
+    """
+
+    clips: Clips
     targets: Vectors
     space: str
 
-    @property
-    def set_names(self) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-        """Name of the set of each fitted and each judged track."""
-        names = self.sets.tracks["set"].to_numpy(str)
-        return names[self.fitted], names[self.judged]
+    def mean(self, judged: Clips) -> Method:
+        return Method(predict_mean(self.targets, self.clips.set_names, judged.set_names))
 
-    def ridge_on(self, inputs: Vectors) -> Method:
-        """Ridge regression from inputs of every track, shape (n_tracks, n_inputs)."""
-        vectors = predict_by_ridge(
-            inputs[self.fitted], self.targets, inputs[self.judged], *self.set_names
-        )
-        return Method(vectors)
-
-    def untouched(self, vectors: Vectors) -> Method:
-        """Vectors of every track as they are, in no CF space."""
-        return Method(vectors[self.judged], in_space=False)
-
-    def embedded_by(self, encoder: Bundle, track: Track) -> Method:
-        """Embeddings of an encoder as they are, in the space of the factors if its card says so."""
-        vectors = self.sets.outputs(encoder, "embedding", track)[self.judged]
-        return Method(vectors, in_space=encoder.card.space == self.space)
+    def ridge(self, inputs: Vectors, judged_inputs: Vectors, judged: Clips) -> Method:
+        """Ridge regression from inputs of the fitted clips, shape (n_clips, n_inputs)."""
+        sets = self.clips.set_names, judged.set_names
+        return Method(predict_by_ridge(inputs, self.targets, judged_inputs, *sets))
 
 
 def make_fitting(
     sets: EvaluationSets, is_test: NDArray[np.bool_], factors: Factorization, judged: Judged
 ) -> Fitting:
-    """The tracks with a target outside the test part, and those of the test part."""
+    """The tracks with a target that are outside the test part."""
     known, targets = scaled_targets(sets.tracks["item_id"], factors, judged.targets)
     fitted = np.flatnonzero(known & ~is_test)
-    return Fitting(sets, fitted, np.flatnonzero(is_test), targets[fitted], factors.space)
+    return Fitting(Clips(sets, fitted), targets[fitted], factors.space)
 
 
 def method_vectors(
-    judged: Judged, encoders: Sequence[Bundle], fitting: Fitting, track: Track
+    judged: Judged, encoders: Sequence[Bundle], fitting: Fitting, clips: Clips, track: Track
 ) -> dict[str, Method]:
-    """Method → vectors of the judged tracks, the judged encoder last.
+    """Method → vectors of the clips, the judged encoder last.
 
     Raises
     ------
@@ -106,26 +119,31 @@ def method_vectors(
     dim = fitting.targets.shape[1]
     if judged.embedding_dim != dim:
         raise BadEncoder(judged.name, f"has an embedding of {judged.embedding_dim}, not {dim}")
-    statistics = fitting.sets.mel_statistics(track)
+    fitted_statistics, statistics = (some.mel_statistics(track) for some in (fitting.clips, clips))
     methods = {
-        MEAN: Method(predict_mean(fitting.targets, *fitting.set_names)),
-        MEL: fitting.untouched(statistics),
-        ridge_on(MEL): fitting.ridge_on(statistics),
+        MEAN: fitting.mean(clips),
+        MEL: Method(statistics, in_space=False),
+        ridge_on(MEL): fitting.ridge(fitted_statistics, statistics, clips),
     }
     for encoder in encoders:
-        methods |= _encoder_methods(encoder, fitting, track)
-    methods[NETWORK] = Method(judged.embed(fitting.sets, fitting.judged, track))
+        methods |= _encoder_methods(encoder, fitting, clips, track)
+    methods[NETWORK] = Method(judged.embed(clips.sets, clips.positions, track))
     return methods
 
 
-def _encoder_methods(encoder: Bundle, fitting: Fitting, track: Track) -> dict[str, Method]:
+def _encoder_methods(
+    encoder: Bundle, fitting: Fitting, clips: Clips, track: Track
+) -> dict[str, Method]:
     """An encoder untouched, ridge on its features, and a control that cannot know listeners."""
     name = encoder.card.name
-    features = fitting.sets.outputs(encoder, "features", track)
-    projected = project_at_random(features, N_PROJECTIONS)
+    fitted, features = (some.outputs(encoder, "features", track) for some in (fitting.clips, clips))
+    fitted_projected, projected = (
+        project_at_random(inputs, N_PROJECTIONS) for inputs in (fitted, features)
+    )
+    in_space = encoder.card.space == fitting.space
     return {
-        name: fitting.embedded_by(encoder, track),
-        projections_of(name): fitting.untouched(projected),
-        ridge_on(projections_of(name)): fitting.ridge_on(projected),
-        ridge_on(name): fitting.ridge_on(features),
+        name: Method(clips.outputs(encoder, "embedding", track), in_space),
+        projections_of(name): Method(projected, in_space=False),
+        ridge_on(projections_of(name)): fitting.ridge(fitted_projected, projected, clips),
+        ridge_on(name): fitting.ridge(fitted, features, clips),
     }

@@ -22,6 +22,12 @@ HEADINGS = {
     "ndcg_at_10": "nDCG@10",
     "who_listens": "who listens",
 }
+PAIR_HEADINGS = {
+    "cosine": "cosine",
+    "centred_cosine": "centred cosine",
+    "percentile": "other renderings less near",
+    "first": "partner first",
+}
 # What a random prediction has, where that is known.
 CHANCE = {"user_auc": 0.5, "who_listens": 0.0}
 COLOURS = {"network": "#c2410c", "ceiling (folded in)": "#a3a3a3"}
@@ -69,6 +75,9 @@ def redraw(folder: Path) -> str:
         parts.append(f"{title}{_table('', group['methods'])}\n\n{_describe(group, measures)}")
         if group["differences"]:
             parts.append(_table("paired difference", group["differences"], sign="+"))
+    if pairs := measures.get("pairs"):
+        table = _table("", pairs["methods"], headings=PAIR_HEADINGS)
+        parts.append(f"### Recordings and their renderings\n\n{table}\n\n{_describe_pairs(pairs)}")
     text = "\n\n".join([*parts, _notes(measures)]) + "\n"
     (folder / "table.md").write_text(text)
     _draw(measures, folder / "evaluation.svg")
@@ -84,6 +93,15 @@ def _describe(group: dict[str, Any], measures: dict[str, Any]) -> str:
     )
 
 
+def _describe_pairs(pairs: dict[str, Any]) -> str:
+    return (
+        f"{pairs['n_pairs']} held-out recordings of {pairs['n_artists']} artists, and a rendering "
+        "of each song. The mean of the recordings and that of the renderings are subtracted for "
+        "the centred cosine and the rank, which is among the renderings of the fold. By chance "
+        "half of the other renderings are less near; 95 % intervals over artists."
+    )
+
+
 def _notes(measures: dict[str, Any]) -> str:
     within = ", computed within each fold and averaged" if measures["n_folds"] > 1 else ""
     return (
@@ -94,14 +112,16 @@ def _notes(measures: dict[str, Any]) -> str:
     )
 
 
-def _table(corner: str, rows: dict[str, Row], sign: str = "") -> str:
+def _table(
+    corner: str, rows: dict[str, Row], sign: str = "", headings: dict[str, str] = HEADINGS
+) -> str:
     """Rows → a Markdown table; a measure that a row lacks is a dash."""
     lines = [
-        f"| {corner} | " + " | ".join(HEADINGS.values()) + " |",
-        "|---" * (len(HEADINGS) + 1) + "|",
+        f"| {corner} | " + " | ".join(headings.values()) + " |",
+        "|---" * (len(headings) + 1) + "|",
     ]
     for name, row in rows.items():
-        cells = [_cell(row.get(measure), sign) for measure in HEADINGS]
+        cells = [_cell(row.get(measure), sign) for measure in headings]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

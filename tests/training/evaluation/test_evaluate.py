@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,11 @@ import pandas as pd
 import pytest
 
 from tests.bundles import write_bundle, write_task
-from tests.training.evaluation.world import World, make_world
+from tests.training.evaluation.world import World, make_world, write_prepared
+from training.audio.windows import Prepared
 from training.errors import (
     BadEncoder,
+    NoPairs,
     NothingToEvaluate,
     OtherAudio,
     OtherEvaluation,
@@ -22,8 +23,9 @@ from training.errors import (
     SharedArtists,
     UnsplitTracks,
 )
-from training.evaluation.evaluate import ALL, pool, run, scores_path
+from training.evaluation.evaluate import ALL, run
 from training.evaluation.judged import load_bundle, read_encoder
+from training.evaluation.pooling import pool, scores_path, summarize_folders
 from training.evaluation.report import read_measures, redraw
 from training.evaluation.scores import Scores
 from training.evaluation.sets import EvaluationSets
@@ -216,11 +218,52 @@ def halve(evaluated: Path, folder: Path) -> list[Path]:
             by_pair={method: values[pairs] for method, values in scores.by_pair.items()},
         )
         half.save(scores_path(folder / f"{part}", "recordings"))
-        stated = {"min_listeners": 5, "encoders": ["levels"], "groups": {"recordings": {}}}
-        (folder / f"{part}" / "measures.json").write_text(json.dumps(stated))
-        pool([folder / f"{part}"], folder / f"{part}")
-        halves.append(folder / f"{part}")
+        stated = {"min_listeners": 5, "encoders": ["levels"]}
+        out = folder / f"{part}"
+        summarize_folders([out], out, ["recordings"], stated)
+        halves.append(out)
     return halves
+
+
+def test_renderings_of_held_out_recordings_are_measured_with_their_partners(
+    world: World, tmp_path: Path
+) -> None:
+    renderings = EvaluationSets.load([write_renderings(world, tmp_path / "midi")])
+    levels = write_bundle(tmp_path / "models", "levels")
+    options = {"encoders": [levels], "renderings": renderings}
+    measures = evaluate(world, tmp_path / "out", **options)
+    pairs = measures["pairs"]
+    test = world.split.query("part == 'test'")["track_id"].str.startswith("recordings")
+    assert pairs["n_pairs"] == test.sum()
+    network = pairs["methods"]["network"]
+    assert set(network) == {"cosine", "centred_cosine", "percentile", "first"}
+    assert network["percentile"][0] > 0.9  # the rendering has the quarters of its recording
+    assert "mean vector" not in pairs["methods"]
+    assert {"levels", "ridge on levels", "mel statistics"} <= set(pairs["methods"])
+    assert "### Recordings and their renderings" in redraw(tmp_path / "out")
+    pool([tmp_path / "out"], tmp_path / "pooled")
+    assert read_measures(tmp_path / "pooled")["pairs"] == pairs
+    # Evaluated again without renderings, the folder holds none of the earlier ones.
+    assert "pairs" not in evaluate(world, tmp_path / "out")
+
+
+def write_renderings(world: World, folder: Path) -> Path:
+    """Quieter copies of the recordings with some noise, in another order."""
+    prepared = Prepared.load(world.folders[0])
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(prepared.tracks))
+    windows = prepared.waveforms(order)
+    noisy = 0.8 * windows + 0.01 * rng.normal(size=windows.shape).astype(np.float32)
+    tracks = prepared.tracks.iloc[order][["track_id", "item_id", "artist"]]
+    return write_prepared(folder, tracks, noisy)
+
+
+def test_renderings_of_no_held_out_track_are_refused(world: World, tmp_path: Path) -> None:
+    folder = write_renderings(world, tmp_path / "midi")
+    tracks = pd.read_csv(folder / "tracks.csv")
+    tracks.assign(track_id="x-" + tracks["track_id"]).to_csv(folder / "tracks.csv", index=False)
+    with pytest.raises(NoPairs, match="none of the 140 renderings has the track id"):
+        evaluate(world, tmp_path / "out", renderings=EvaluationSets.load([folder]))
 
 
 def test_evaluations_that_do_not_belong_together_are_not_pooled(
