@@ -21,7 +21,7 @@ from tests.running import ROOT, Service
 from tests.sounds import golden, write
 from training.datasets import read_dataset
 from training.datasets.prepared import TaskData, prepare_task
-from training.transfer.encoder_outputs import bundle_outputs
+from training.networks.bundle_outputs import bundle_outputs
 
 SHARED = ROOT.parent / "shared" / "data"
 BUNDLES = [read(folder) for folder in bundle_folders(MODELS_DIR)]

@@ -18,14 +18,15 @@ from training.audio.windows import Prepared
 from training.errors import OtherAudio
 from training.export.bundle import PARITY_CLIPS, as_teacher, make_provenance
 from training.export.estimator import export_encoder, read_metrics
+from training.export.reload import export_for_audio
 from training.linear.alpha import Audience
 from training.linear.clips import LabelledClips, concatenate, label_clips
 from training.linear.mixture import LinearEstimator, fit_estimator
 from training.linear.network import make_network, require_musicnn
 from training.linear.settings import LinearSettings, check_settings
+from training.networks.bundle_outputs import bundle_outputs
 from training.networks.inference import Track
 from training.networks.musicnn import MusiCNN
-from training.transfer.encoder_outputs import bundle_outputs
 
 LICENCE = "LICENSE"
 
@@ -88,7 +89,9 @@ def train(
     if joined.audio != audio:
         raise OtherAudio(joined.audio, source.card.name, audio)
     folders = [ClipFolder(folder, Prepared.load(folder)) for folder in prepared]
-    outputs = concatenate([bundle_outputs(source, found, track) for found in folders], sources)
+    outputs = concatenate(
+        [bundle_outputs(source, found, track, export_for_audio) for found in folders], sources
+    )
     clips = label_clips(joined.tracks, outputs, audience.factors, split)
     estimator = fit_estimator(clips, audience, per_set=settings.per_set, seed=settings.seed)
     network = make_network(source, estimator, sources, audio, has_levels=settings.levels)

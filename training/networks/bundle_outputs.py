@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.atomic_write import write_atomically
 from models.bundle import Bundle, verify_session
+from models.card import AudioInput
 from training.audio.windows import Prepared
 from training.networks.inference import Forward, Track, onnx_forward, run_over_rows
 
@@ -20,7 +21,12 @@ Outputs = dict[str, NDArray[np.float32]]
 
 
 class Decoded(Protocol):
-    """A folder of prepared windows, and the row of each of its tracks in them."""
+    """A folder of prepared windows: of a task, a pool or a set.
+
+    Attributes
+    ----------
+    rows : row of each track's window in `prepared.windows`, shape (n_tracks,)
+    """
 
     @property
     def folder(self) -> Path: ...
@@ -33,29 +39,37 @@ class Decoded(Protocol):
 
 
 def bundle_outputs(
-    source: Bundle, data: Decoded, track: Track = lambda label, starts: starts
+    source: Bundle,
+    data: Decoded,
+    track: Track = lambda label, starts: starts,
+    export: Callable[[Bundle, AudioInput], bytes] | None = None,
 ) -> Outputs:
     """Output name → float32, shape (n_tracks, dim); a bundle is run once per folder.
 
     Parameters
     ----------
     track : shows progress over the windows
+    export : makes the graph for windows of other patches than the bundle's; without it they are
+        refused by the graph
     """
     path = data.folder / f"outputs-{source.digest[:16]}.npz"
     if not is_current(path, data):
         names = [tensor.name for tensor in source.card.outputs]
-        forward = bundle_forward(source, names)
+        other = data.prepared.audio != source.card.audio
+        graph = export(source, data.prepared.audio) if export and other else None
+        forward = bundle_forward(source, names, graph)
         label = source.card.name
         outputs = run_over_rows(forward, data.prepared, data.rows, label=label, track=track)
         save_outputs(path, data, dict(zip(names, outputs, strict=True)))
     return {name: values for name, values in np.load(path).items() if name != "rows"}
 
 
-def bundle_forward(source: Bundle, names: Sequence[str]) -> Forward:
-    """The named outputs of a bundle's float32 graph, which is verified."""
-    content = source.graph_bytes(source.card.graph())
+def bundle_forward(source: Bundle, names: Sequence[str], graph: bytes | None = None) -> Forward:
+    """The named outputs of a bundle's float32 graph, which is verified, or of another `graph`."""
+    content = graph or source.graph_bytes(source.card.graph())
     session = ort.InferenceSession(content, providers=providers())
-    verify_session(source.card, session)
+    if graph is None:
+        verify_session(source.card, session)
     return onnx_forward(session, names)
 
 

@@ -14,9 +14,10 @@ from models.bundle import Bundle, read
 from training.datasets.prepared import TaskData, check_same_tracks
 from training.errors import BadExport
 from training.estimator.mel_baseline import mel_statistics
+from training.networks.bundle_outputs import bundle_outputs
 from training.probes.head_graph import Source
 from training.probes.settings import match_sources
-from training.transfer.encoder_outputs import bundle_outputs, require_encoder
+from training.transfer.encoder_outputs import require_encoder
 
 
 @dataclass(frozen=True)

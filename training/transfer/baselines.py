@@ -19,8 +19,9 @@ from sklearn.svm import SVC, SVR
 from models.bundle import Bundle
 from training.datasets.prepared import TaskData
 from training.estimator.mel_baseline import ALPHAS, mel_statistics
+from training.networks.bundle_outputs import bundle_outputs
 from training.networks.registry import DEFAULT_ENCODER
-from training.transfer.encoder_outputs import bundle_outputs, untrained_features
+from training.transfer.encoder_outputs import untrained_features
 from training.transfer.evaluation import Prediction
 from training.transfer.results import Cell
 from training.transfer.settings import BASELINES, UNTRAINED

@@ -1,95 +1,27 @@
-"""Encoder outputs of every track of a prepared folder, computed once and cached beside it."""
+"""Teachers of a task: which bundles may be one, and the outputs of networks on its tracks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.atomic_write import write_atomically
-from models.bundle import Bundle, verify_session
-from models.card import AudioInput
-from training.audio.windows import Prepared
+from models.bundle import Bundle
 from training.cf.settings import AlsSettings
 from training.datasets.prepared import TaskData
 from training.errors import BadTeacher
-from training.export.reload import export_for_audio
 from training.networks.base import Encoder
-from training.networks.inference import Track, onnx_forward, run_over_rows, torch_forward
+from training.networks.bundle_outputs import Decoded, is_current, save_outputs
+from training.networks.inference import run_over_rows, torch_forward
 from training.networks.registry import DEFAULT_ENCODER, encoder_class
 from training.networks.task_model import TaskModel, encoder_of
 
-Outputs = dict[str, NDArray[np.float32]]
 # Batches and crops that the batch-norm statistics of a random network are computed on.
 STATISTICS_BATCHES, STATISTICS_CROPS = 8, 32
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-
-
-class Decoded(Protocol):
-    """A folder of prepared windows: a `TaskData`, a pool, or a `prepared_sets.ClipFolder`.
-
-    Attributes
-    ----------
-    rows : row of each track's window in `prepared.windows`, shape (n_tracks,)
-    """
-
-    @property
-    def folder(self) -> Path: ...
-
-    @property
-    def prepared(self) -> Prepared: ...
-
-    @property
-    def rows(self) -> NDArray[np.int64]: ...
-
-
-def bundle_outputs(
-    source: Bundle, data: Decoded, track: Track = lambda label, starts: starts
-) -> Outputs:
-    """Output name → float32, shape (n_tracks, dim); a bundle is run once per folder.
-
-    Windows of other patches than the bundle's are run through its encoder, exported for them.
-
-    Parameters
-    ----------
-    track : shows progress over the windows
-
-    Raises
-    ------
-    OtherAudio
-        Where the windows have another length or sample rate.
-    """
-    path = data.folder / f"outputs-{source.digest[:16]}.npz"
-    if not is_current(path, data):
-        names = [tensor.name for tensor in source.card.outputs]
-        forward = onnx_forward(_open(source, data.prepared.audio), names)
-        outputs = run_over_rows(
-            forward, data.prepared, data.rows, label=source.card.name, track=track
-        )
-        _save(path, data, dict(zip(names, outputs, strict=True)))
-    return {name: values for name, values in np.load(path).items() if name != "rows"}
-
-
-def _open(source: Bundle, audio: AudioInput) -> ort.InferenceSession:
-    if audio != source.card.audio:
-        return ort.InferenceSession(export_for_audio(source, audio), providers=providers())
-    session = ort.InferenceSession(source.graph_bytes(source.card.graph()), providers=providers())
-    verify_session(source.card, session)
-    return session
-
-
-def is_current(path: Path, data: Decoded) -> bool:
-    """Whether the cached file is of the tracks that the folder has now."""
-    if not path.exists():
-        return False
-    known = np.load(path)
-    return "rows" in known and np.array_equal(known["rows"], data.rows)
 
 
 def refuse_classifier(source: Bundle) -> None:
@@ -119,12 +51,6 @@ def require_encoder(source: Bundle, data: Decoded) -> None:
         )
 
 
-def providers() -> list[str]:
-    """CUDA where torch finds a GPU: onnxruntime lists CUDA also where there is none."""
-    cuda = ["CUDAExecutionProvider"] if torch.cuda.is_available() else []
-    return [*cuda, "CPUExecutionProvider"]
-
-
 def untrained_features(
     data: TaskData, width: int, seed: int, encoder: str = DEFAULT_ENCODER
 ) -> NDArray[np.float32]:
@@ -148,7 +74,7 @@ def untrained_features(
         batches = (_crops(data, rng, n_samples) for _ in range(STATISTICS_BATCHES))
         gather_statistics(network, batches)
         _, features = network_outputs(network.eval(), data, data.rows)
-        _save(path, data, {"features": features})
+        save_outputs(path, data, {"features": features})
     return np.asarray(np.load(path)["features"])
 
 
@@ -175,9 +101,3 @@ def gather_statistics(network: Encoder, waveforms: Iterable[Tensor]) -> None:
 def _crops(data: TaskData, rng: np.random.Generator, n_samples: int) -> Tensor:
     rows = rng.choice(data.rows, STATISTICS_CROPS)
     return torch.from_numpy(data.prepared.waveforms(rows)[:, :n_samples])
-
-
-def _save(path: Path, data: Decoded, outputs: Outputs) -> None:
-    # Several processes may compute the same outputs.
-    with write_atomically(path) as part, part.open("wb") as file:
-        np.savez(file, rows=data.rows, **outputs)  # type: ignore[arg-type]

@@ -23,11 +23,11 @@ from training.export.bundle import (
 )
 from training.export.torch_to_onnx import export_checked
 from training.fitting.settings import Accelerator
+from training.networks.bundle_outputs import bundle_outputs
 from training.networks.registry import name_of
 from training.networks.task_model import TaskModel
 from training.networks.waveform import OutputLayer, WaveformTaskModel
 from training.transfer.calibration import fit_temperature
-from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.results import Result, read_results
 from training.transfer.settings import METHODS, RECIPES, TransferSettings, used_settings
 from training.transfer.sources import Sources

@@ -18,12 +18,9 @@ from training.errors import BadPool, BadTeacher
 from training.export.reload import load_network_from_bundle
 from training.fitting.dataset import Clips
 from training.networks.base import Encoder, trained_crop_s, width_of_card
+from training.networks.bundle_outputs import bundle_outputs
 from training.networks.registry import DEFAULT_ENCODER
-from training.transfer.encoder_outputs import (
-    bundle_outputs,
-    refuse_classifier,
-    require_encoder,
-)
+from training.transfer.encoder_outputs import refuse_classifier, require_encoder
 from training.transfer.results import Cell
 from training.transfer.settings import BASELINES, RECIPES, TransferSettings, used_settings
 

@@ -32,9 +32,9 @@ from training.errors import (
 )
 from training.export.bundle import write_bundle
 from training.export.torch_to_onnx import export_checked
+from training.networks.bundle_outputs import bundle_outputs
 from training.networks.task_model import TaskModel
 from training.networks.waveform import WaveformTaskModel
-from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.final_fit import ship
 from training.transfer.grid import compare, grid
 from training.transfer.results import Cell, read_results

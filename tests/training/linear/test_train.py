@@ -29,12 +29,12 @@ from training.linear.mixture import fit_estimator
 from training.linear.network import require_musicnn
 from training.linear.settings import LinearSettings
 from training.linear.train import Destination, train
+from training.networks.bundle_outputs import bundle_outputs
 from training.networks.musicnn import TIMBRAL, MusiCNN
 from training.networks.waveform import WaveformEncoder
 from training.quantization.int8 import MIN_SHARE
 from training.quantization.pooled_maximum import quantize_pooled
 from training.quantization.subgraph import find_work_shares, fold_batch_norm
-from training.transfer.encoder_outputs import bundle_outputs
 
 MUSICNN = Path(__file__).parents[3] / "models" / "musicnn-msd"
 PATCHES = ("--patches", "2", "--patch-s", "0.5")

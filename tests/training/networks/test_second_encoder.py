@@ -43,9 +43,9 @@ from training.estimator.settings import EstimatorSettings
 from training.estimator.train import load_network, train
 from training.evaluation.report import read_measures
 from training.export.reload import load_network_from_bundle
+from training.networks.bundle_outputs import bundle_outputs
 from training.networks.registry import DEFAULT_ENCODER, ENCODERS
 from training.transfer import train as transfer_train
-from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.final_fit import ship
 from training.transfer.grid import compare
 from training.transfer.results import Cell, read_results

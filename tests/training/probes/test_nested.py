@@ -20,6 +20,7 @@ from tests.training.probes.level_encoder import write_level_encoder
 from training.datasets.prepared import TaskData, check_same_tracks, prepare_task
 from training.datasets.task import Kind, Task
 from training.errors import BadExport, BelowBaseline, MissingInput, OtherTracks
+from training.networks.bundle_outputs import bundle_outputs
 from training.probes.head_bundle import Destination
 from training.probes.inputs import load_inputs
 from training.probes.models import RECIPES, fit_probe
@@ -27,7 +28,6 @@ from training.probes.nested import BASELINE, evaluate, make_procedure
 from training.probes.probe import probe
 from training.probes.search import SearchSpace, Split, choose
 from training.probes.settings import KINDS, ProbeSettings, match_sources
-from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.results import Result, read_results
 
 LABELS = ("first", "second", "third", "fourth")

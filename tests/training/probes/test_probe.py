@@ -19,6 +19,7 @@ from tests.bundles import AUDIO, write_bundle, write_task
 from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
 from training.errors import BadExport, BadTeacher, ParityFailed
+from training.networks.bundle_outputs import bundle_outputs
 from training.probes.head_bundle import Destination
 from training.probes.head_graph import add_head, check_graph
 from training.probes.models import RECIPES, fit_probe
@@ -26,7 +27,6 @@ from training.probes.probe import probe
 from training.probes.search import SearchSpace, assign_inner_folds, fit_best
 from training.probes.settings import KINDS, ProbeSettings
 from training.probes.sklearn_to_onnx import to_head
-from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.results import Cell, read_results
 
 # Not in the order of the alphabet; a track is loud in the quarter that its label names.

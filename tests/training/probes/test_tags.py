@@ -19,6 +19,7 @@ from tests.training.probes.level_encoder import write_level_encoder
 from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
 from training.errors import BadExport, BelowBaseline
+from training.networks.bundle_outputs import bundle_outputs
 from training.probes.calibrate_tags import align_targets, calibrate_tags
 from training.probes.head_bundle import Destination
 from training.probes.tag_calibration import (
@@ -28,7 +29,6 @@ from training.probes.tag_calibration import (
     log_loss,
 )
 from training.probes.tag_metrics import calibration_error, tag_metrics
-from training.transfer.encoder_outputs import bundle_outputs
 
 TAGS = ("loud", "even", "odd")
 N_TRACKS = 120

@@ -10,8 +10,9 @@ import pytest
 
 from tests.training.tasks import make_task, write_teacher
 from training.datasets.prepared import TaskData
+from training.networks.bundle_outputs import bundle_outputs
 from training.transfer.baselines import ESTIMATORS, fit_baseline
-from training.transfer.encoder_outputs import bundle_outputs, untrained_features
+from training.transfer.encoder_outputs import untrained_features
 from training.transfer.evaluation import score
 from training.transfer.results import Cell
 from training.transfer.settings import BASELINES

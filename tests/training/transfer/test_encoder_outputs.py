@@ -19,9 +19,9 @@ from training.audio.windows import Prepared, prepare
 from training.errors import OtherAudio
 from training.export.bundle import make_provenance
 from training.export.estimator import export_encoder
+from training.networks.bundle_outputs import bundle_outputs
 from training.networks.registry import ENCODERS
 from training.networks.waveform import encode_patches
-from training.transfer.encoder_outputs import bundle_outputs
 
 
 @pytest.fixture(autouse=True)

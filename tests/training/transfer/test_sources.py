@@ -36,10 +36,10 @@ from training.export.bundle import make_provenance
 from training.export.estimator import export_encoder
 from training.fitting.dataset import Clips
 from training.networks.base import Encoder
+from training.networks.bundle_outputs import bundle_outputs
 from training.networks.registry import ENCODERS, Entry
 from training.networks.task_model import TaskModel
 from training.transfer import train as transfer_train
-from training.transfer.encoder_outputs import bundle_outputs
 from training.transfer.final_fit import ship
 from training.transfer.grid import compare, grid
 from training.transfer.results import Cell, Result
