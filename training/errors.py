@@ -239,6 +239,16 @@ class BadCrop(TrainingError):
         )
 
 
+class BadPatches(TrainingError):
+    """Raised if an encoder cannot take a window in such patches."""
+
+    def __init__(self, patches: int, patch_s: float, reason: str) -> None:
+        super().__init__(
+            f"{patches} patches of {patch_s:g} s cannot be taken: {reason}; choose other --patches "
+            "and --patch-s"
+        )
+
+
 class UnknownMethod(TrainingError):
     """Raised if a method of that name does not exist."""
 

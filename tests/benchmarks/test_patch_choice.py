@@ -24,7 +24,7 @@ from models.card import AudioInput
 from tests.sounds import golden, write
 from training.datasets.prepared import TaskData, prepare_task
 from training.datasets.task import Kind, Task
-from training.errors import BadCrop
+from training.errors import BadPatches
 from training.export.reload import load_network_from_bundle
 from training.quantization.agreement import open_cpu
 
@@ -64,7 +64,7 @@ def test_a_choice_is_a_number_and_a_length() -> None:
     assert patches
     assert patches.seconds == 0.25
     assert patches.starts_s == (0.125, 0.625)
-    with pytest.raises(BadCrop):
+    with pytest.raises(BadPatches):
         with_patches(AUDIO, "3x0.5")
 
 

@@ -15,6 +15,8 @@ from training.cli.options import (
     ItemColumn,
     LogsFile,
     Out,
+    PatchCount,
+    PatchSeconds,
     PreparedDirs,
     UserColumn,
     Workers,
@@ -76,9 +78,11 @@ def prepare(
             callback=checks.check_encoder,
         ),
     ] = DEFAULT_ENCODER,
+    patches: PatchCount = 0,
+    patch_s: PatchSeconds = 0.0,
     workers: Workers = WORKERS,
 ) -> None:
-    """Decode the middle of every track to memory-mapped windows; resumable.
+    """Decode the middle of every track to memory-mapped windows, or to patches; resumable.
 
     Unreadable files are skipped and listed in refused.csv with the reason.
     """
@@ -86,6 +90,7 @@ def prepare(
     from training.audio.manifest import read_manifest
     from training.networks.registry import encoder_class
 
+    heard = encoder_class(encoder).patched_audio(patches, patch_s)
     table = read_manifest(
         manifest,
         audio,
@@ -95,7 +100,7 @@ def prepare(
     )
     refused = 0
     with progress() as bar:
-        records = stage.prepare(table, out, encoder_class(encoder).audio, workers=workers)
+        records = stage.prepare(table, out, heard, workers=workers)
         for record in bar.track(records, total=len(table), description="prepare"):
             refused += "reason" in record
     console.print(f"{len(table) - refused} windows in {out}, {refused} refused (refused.csv)")

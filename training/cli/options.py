@@ -76,6 +76,21 @@ OnDemand = Annotated[
         help="The service loads the model when it is first requested, not at the start.",
     ),
 ]
+PatchCount = Annotated[
+    int,
+    typer.Option(
+        "--patches",
+        help="Number of patches of a window that the encoder hears, in the centres of equal parts; "
+        "0: its default input.",
+        min=0,
+    ),
+]
+PatchSeconds = Annotated[
+    float,
+    typer.Option(
+        "--patch-s", help="Length of a patch in seconds; 0: of the encoder's default.", min=0
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
 Workers = Annotated[int, typer.Option("--workers", help="Number of files processed in parallel.")]
 Resume = Annotated[bool, typer.Option(help="Continue from the last checkpoint.")]

@@ -11,11 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple, Self
 
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.card import AudioInput, Card, Patches
 from training.audio.crop_limit import check_crop_length
-from training.errors import BadCrop
+from training.errors import BadPatches
 
 
 class Encoded(NamedTuple):
@@ -39,6 +40,8 @@ class Encoder(nn.Module, ABC):
     title : what cards call the architecture
     audio : sample rate, window and patches of the waveform; of the class, the default
     crop_multiple : in samples; what its pooling (or its patches) divides, so crops are multiples
+    patch_multiple : in samples; what the length of other patches than the default's must be a
+        multiple of
     front_end_name : attribute that holds the front end in exported graphs and in checkpoints; the
         name is part of both
     width : the size that `--width` sets
@@ -49,6 +52,7 @@ class Encoder(nn.Module, ABC):
     title: ClassVar[str]
     audio: AudioInput
     crop_multiple: ClassVar[int]
+    patch_multiple: ClassVar[int] = 1
     front_end_name: ClassVar[str] = "front_end"
     width: int
     embedding_dim: int
@@ -102,6 +106,35 @@ class Encoder(nn.Module, ABC):
         max_steps = cls.audio.patch_samples // cls.crop_multiple
         return max(1, min(n_steps, max_steps)) * cls.crop_multiple
 
+    @classmethod
+    def patched_audio(cls, patches: int, patch_s: float) -> AudioInput:
+        """The audio input with other patches than the default's, in the centres of equal parts.
+
+        Parameters
+        ----------
+        patches : number of patches; 0: as many as in the default input, or one
+        patch_s : length of a patch; 0: as in the default input, or the window's; if both are 0, the
+            input is the default
+
+        Raises
+        ------
+        BadPatches
+        """
+        audio = cls.audio
+        if not (patches or patch_s):
+            return audio
+        patches = patches or len(audio.patch_starts)
+        patch_s = patch_s or (audio.patches.seconds if audio.patches else audio.window_s)
+        if round(patch_s * audio.sample_rate) % cls.patch_multiple:
+            multiple_s = cls.patch_multiple / audio.sample_rate
+            reason = f"the length must be a multiple of {multiple_s:g} s, which its pooling divides"
+            raise BadPatches(patches, patch_s, reason)
+        placed = even_patches(patches, patch_s, audio.window_s)
+        try:
+            return AudioInput.model_validate(audio.model_dump() | {"patches": placed.model_dump()})
+        except ValidationError as error:
+            raise BadPatches(patches, patch_s, error.errors()[0]["msg"]) from error
+
     @abstractmethod
     def forward(self, inputs: Tensor) -> Encoded:
         """Front-end output (batch, …) -> `Encoded`."""
@@ -116,11 +149,11 @@ def even_patches(count: int, seconds: float, window_s: float) -> Patches:
 
     Raises
     ------
-    BadCrop
+    BadPatches
         Where the patches do not fit into the window.
     """
     if count * seconds > window_s:
-        raise BadCrop(count * seconds, window_s)
+        raise BadPatches(count, seconds, f"together they are longer than {window_s:g} s, a window")
     centres_s = [(index + 0.5) * window_s / count for index in range(count)]
     return Patches(
         seconds=seconds, starts_s=tuple(round(centre_s - seconds / 2, 6) for centre_s in centres_s)

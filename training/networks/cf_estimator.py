@@ -79,7 +79,7 @@ class CFEstimator(Encoder):
     audio = AudioInput(
         sample_rate=SAMPLE_RATE, window_s=30.0, short_audio="repeat", min_audio_s=0.5
     )
-    crop_multiple = POOLED_FRAMES * HOP_LENGTH
+    crop_multiple = patch_multiple = POOLED_FRAMES * HOP_LENGTH
     front_end_name = "mel"
 
     def __init__(

@@ -8,7 +8,7 @@ import torchaudio
 from torch import nn
 
 from models.card import Patches
-from training.errors import BadCrop
+from training.errors import BadPatches
 from training.networks.base import even_patches
 from training.networks.musicnn import LogMel, MusiCNN, TimbralBlock, spectrum_statistics
 from training.networks.waveform import WaveformEncoder
@@ -132,5 +132,5 @@ def test_outputs_are_means_over_the_patches(network: MusiCNN) -> None:
 def test_patches_are_in_the_centres_of_equal_parts() -> None:
     assert even_patches(3, 3.0, 30.0) == Patches(seconds=3.0, starts_s=(3.5, 13.5, 23.5))
     assert even_patches(10, 3.0, 30.0).starts_s == tuple(range(0, 30, 3))
-    with pytest.raises(BadCrop):
+    with pytest.raises(BadPatches):
         even_patches(11, 3.0, 30.0)

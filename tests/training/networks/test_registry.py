@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from models.card import Patches
 from models.errors import BundleError
 from tests.bundles import write_bundle
 from tests.training.networks.tiny_encoder import ENTRIES, NAME, TinyEncoder
-from training.errors import BadCrop, UnknownEncoder
+from training.errors import BadCrop, BadPatches, UnknownEncoder
 from training.estimator.settings import EstimatorSettings
 from training.export.reload import load_network_from_bundle
+from training.networks.base import even_patches
 from training.networks.cf_estimator import CFEstimator
+from training.networks.musicnn import MusiCNN
 from training.networks.registry import (
     DEFAULT_ENCODER,
     ENCODERS,
@@ -66,3 +69,28 @@ def test_crops_are_multiples_of_what_the_pooling_divides() -> None:
     assert TinyEncoder.crop_samples(0.5) == 4_000
     with pytest.raises(BadCrop, match="at most 30 s, the length of the windows"):
         CFEstimator.crop_samples(30.1)
+
+
+def test_patches_are_in_the_centres_of_equal_parts_and_default_to_the_encoders() -> None:
+    assert CFEstimator.patched_audio(0, 0) is CFEstimator.audio
+    audio = CFEstimator.patched_audio(2, 7.5)
+    assert audio.patches == Patches(seconds=7.5, starts_s=(3.75, 18.75))
+    assert audio.model_copy(update={"patches": None}) == CFEstimator.audio
+    assert CFEstimator.patched_audio(0, 15).patches == Patches(seconds=15.0, starts_s=(7.5,))
+    assert MusiCNN.patched_audio(5, 0).patches == even_patches(5, 3.0, 30.0)
+    assert MusiCNN.patched_audio(0, 1.5).patches == even_patches(3, 1.5, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("patches", "patch_s", "reason"),
+    [
+        (2, 3.0, r"2 patches of 3 s .* a multiple of 7\.5 s"),
+        (3, 15.0, "3 patches of 15 s .* longer than 30 s"),
+        (2, 0.0, "2 patches of 30 s .* longer than 30 s"),
+    ],
+)
+def test_patches_that_an_encoder_cannot_take_are_refused(
+    patches: int, patch_s: float, reason: str
+) -> None:
+    with pytest.raises(BadPatches, match=f"{reason}.*--patches and --patch-s"):
+        CFEstimator.patched_audio(patches, patch_s)
