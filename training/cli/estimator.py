@@ -17,6 +17,7 @@ from training.cli.options import (
     ItemColumn,
     Out,
     PreparedDir,
+    PreparedDirs,
     Resume,
     RunDir,
     UserColumn,
@@ -32,23 +33,27 @@ app = typer.Typer()
 @app.command()
 @with_settings(EstimatorSettings)
 def estimator(
-    prepared: PreparedDir,
+    prepared: PreparedDirs,
     factors: FactorsDir,
     split: Annotated[Path, typer.Option(help="File of `split`.", callback=checks.check_split)],
     out: Out,
     settings: EstimatorSettings,
     resume: Resume = True,
 ) -> None:
-    """Train an encoder to predict item factors; a stopped run can be resumed."""
+    """Train an encoder to predict item factors; a stopped run can be resumed.
+
+    The validation loss, which chooses the checkpoint, is the mean over the prepared sets' losses.
+    """
     checks.check_width(settings.encoder, settings.width)
-    checks.check_crop(prepared, settings.crop_s)
-    from training.audio.windows import Prepared
+    for folder in prepared:
+        checks.check_crop(folder, settings.crop_s)
+    from training.audio.prepared_sets import load_sets
     from training.cf.als import Factorization
     from training.estimator import train as stage
     from training.estimator.artist_split import load_split
 
     best = stage.train(
-        Prepared.load(prepared),
+        load_sets(prepared),
         Factorization.load(factors),
         load_split(split),
         out,

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from training.audio.patch_cutting import cut_patches
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
 from training.cf.logs import read_logs
 from training.errors import NothingToEvaluate
 from training.estimator.artist_split import load_split
+from training.estimator.clips import join_targets
 from training.estimator.mel_baseline import mel_statistics, predict_by_ridge
 from training.estimator.ranking_metrics import (
     HeldOut,
@@ -25,7 +27,7 @@ from training.estimator.ranking_metrics import (
 from training.estimator.ranking_metrics import held_out as held_out_of
 from training.estimator.report import write_measures
 from training.estimator.space import Warn, check_space
-from training.estimator.train import join_targets, load_network
+from training.estimator.train import load_network
 from training.networks.base import Encoder
 from training.networks.inference import Track, run_over_rows, torch_forward
 
@@ -110,10 +112,11 @@ def run(
 
 
 def predict(network: Encoder, prepared: Prepared, rows: NDArray[np.int64], track: Track) -> Vectors:
-    """Embeddings of whole windows, shape (len(rows), embedding_dim)."""
+    """Embeddings of windows, or of their patches, shape (len(rows), embedding_dim)."""
     forward = torch_forward(network, network.make_front_end())
+    heard = cut_patches(prepared, network.audio)
     embedding, _ = run_over_rows(
-        forward, prepared, rows, batch_size=BATCH_SIZE, label="network", track=track
+        forward, heard, rows, batch_size=BATCH_SIZE, label="network", track=track
     )
     return embedding
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
 from typing_extensions import Doc
 
 from training.fitting.settings import FitSettings
 from training.networks.registry import DEFAULT_ENCODER
 
 TargetScale = Literal["unit", "raw"]
+# Fields that records and cards state if they are not at their default: runs and cards from before
+# the fields existed do not state them, and keep their identity.
+ADDED = frozenset({"encoder", "patches", "patch_s", "balance", "epoch_clips"})
 
 
 @dataclass(frozen=True)
 class EstimatorSettings(FitSettings):
-    """Hyperparameters of an encoder's training run: `FitSettings`, network and targets."""
+    """Hyperparameters of an encoder's training run: `FitSettings`, network, targets and sampling.
+
+    With `patches`, the network hears patches of a window. Where the windows are prepared whole, it
+    trains on crops from anywhere in them, and validates on the patches.
+    """
 
     width: Annotated[
         int, Doc("Channels of every convolution; cf-estimator: 32, 64, 128 or 256.")
@@ -26,13 +34,32 @@ class EstimatorSettings(FitSettings):
     encoder: Annotated[str, Doc("Network architecture, a name in the registry of encoders.")] = (
         DEFAULT_ENCODER
     )
+    patches: Annotated[
+        int,
+        Doc(
+            "Number of patches of a window that the network hears, in the centres of equal parts; "
+            "0: its default input."
+        ),
+        Ge(0),
+    ] = 0
+    patch_s: Annotated[
+        float, Doc("Length of a patch in seconds; 0: of the encoder's default."), Ge(0)
+    ] = 0.0
+    balance: Annotated[
+        bool,
+        Doc(
+            "Draw clips so that each prepared set is heard equally often, and within a set a clip "
+            "with the weight 1/√n, n the clips of its artist."
+        ),
+    ] = False
+    epoch_clips: Annotated[
+        int, Doc("Clips drawn in an epoch, with replacement; 0: as many as there are."), Ge(0)
+    ] = 0
 
     def to_record(self) -> dict[str, Any]:
-        """As in `FitSettings`, but without the default encoder.
-
-        Runs and cards from before the field existed do not state it, and keep their identity.
-        """
+        """As in `FitSettings`, but without `ADDED` fields at their defaults."""
         record = super().to_record()
-        if self.encoder == DEFAULT_ENCODER:
-            del record["encoder"]
+        for field in fields(self):
+            if field.name in ADDED and record.get(field.name) == field.default:
+                del record[field.name]
         return record

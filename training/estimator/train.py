@@ -1,7 +1,8 @@
 """Encoder training: prepared windows and item factors -> a checkpoint.
 
 Source: Lee et al. 2020, section 3.1. Adam, 1e-3, MSE + cosine proximity, the checkpoint with the
-lowest validation loss. Not in the paper: unit-length targets, crops and a cosine schedule.
+lowest validation loss. Not in the paper: unit-length targets, crops, patches, several sets drawn
+equally often, and a cosine schedule.
 """
 
 from __future__ import annotations
@@ -11,75 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from torch import Tensor
 
+from models.card import AudioInput
+from training.audio.patch_cutting import can_cut, cut_patches
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
-from training.cf.settings import AlsSettings
-from training.errors import MissingInput, NothingToTrain, OtherAudio
-from training.estimator.settings import EstimatorSettings, TargetScale
+from training.errors import MissingInput, OtherAudio
+from training.estimator.clips import Clips, choose_clips
+from training.estimator.module import EstimatorModule
+from training.estimator.settings import EstimatorSettings
 from training.estimator.space import SPACE
 from training.fitting.dataset import Loader, make_loader
-from training.fitting.trainer import BEST, SETTINGS, AudioModule, fit, seed_and_silence
+from training.fitting.sampling import EpochSampler
+from training.fitting.trainer import BEST, SETTINGS, fit, seed_and_silence
 from training.networks.base import Encoder
-from training.networks.losses import cosine_proximity, embedding_loss
-from training.networks.registry import DEFAULT_ENCODER, encoder_class
-
-
-def join_targets(
-    tracks: pd.DataFrame, factors: Factorization, scale: TargetScale
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of `windows` and their targets, for the tracks whose item has a factor.
-
-    With `unit`, each factor is divided by its length. The length grows with the number of plays,
-    which the audio does not determine, and would let a few popular items dominate the squared
-    error.
-    """
-    position = factors.items.get_indexer(tracks["item_id"])
-    known = position >= 0
-    targets = factors.item_factors[position[known]]
-    if scale == "unit":
-        targets = targets / np.maximum(np.linalg.norm(targets, axis=1, keepdims=True), 1e-12)
-    return tracks["row"].to_numpy(np.int64)[known], targets.astype(np.float32)
-
-
-class EstimatorModule(AudioModule):
-    """Lightning module of an encoder that regresses item factors.
-
-    Checkpoints store the arguments as hyperparameters. Checkpoints of older versions have neither
-    `encoder` nor `embedding_dim`; the defaults are their values.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        crop_s: float,
-        learning_rate: float,
-        cosine_schedule: bool,
-        encoder: str = DEFAULT_ENCODER,
-        embedding_dim: int = AlsSettings.factors,
-    ) -> None:
-        network = encoder_class(encoder).build(
-            width=width, embedding_dim=embedding_dim, crop_s=crop_s
-        )
-        super().__init__(network, learning_rate, cosine_schedule)
-        self.save_hyperparameters()
-
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        window, target = batch
-        loss = embedding_loss(self(window).embedding, target)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
-        return loss
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        window, target = batch
-        predicted = self(window).embedding
-        measures = {
-            "val_loss": embedding_loss(predicted, target),
-            "val_cosine": -cosine_proximity(predicted, target),
-        }
-        self.log_dict(measures, prog_bar=True, batch_size=len(target), sync_dist=True)
+from training.networks.registry import encoder_class
 
 
 def train(
@@ -96,9 +43,13 @@ def train(
     `out` receives the split, the CF space of the factors, and what `training.fitting.trainer.fit`
     writes.
 
+    Parameters
+    ----------
+    prepared : one set, or several as `training.audio.prepared_sets.load_sets` joins them
+
     Raises
     ------
-    UnknownEncoder
+    UnknownEncoder, BadCrop, BadPatches
     OtherAudio
         If the windows have another sample rate or length than the encoder takes.
     NothingToTrain
@@ -106,12 +57,18 @@ def train(
     OtherRun
         If `out` holds a run with other settings, factors or split.
     """
-    audio = encoder_class(settings.encoder).audio
-    if prepared.audio != audio:
+    audio = encoder_class(settings.encoder).patched_audio(settings.patches, settings.patch_s)
+    if not can_cut(prepared.audio, audio):
         raise OtherAudio(prepared.audio, settings.encoder, audio)
     seed_and_silence(settings)
-    training = _make_loader(prepared, factors, split, "train", settings)
-    validation = _make_loader(prepared, factors, split, "validation", settings)
+    training, validation = (
+        choose_clips(prepared.tracks, split, part, factors, settings.targets)
+        for part in ("train", "validation")
+    )
+    loaders = (
+        _training_loader(prepared, training, audio, settings),
+        _validation_loader(prepared, validation, audio, settings),
+    )
     module = EstimatorModule(
         settings.width,
         settings.crop_s,
@@ -119,11 +76,13 @@ def train(
         settings.cosine_schedule,
         settings.encoder,
         factors.item_factors.shape[1],
+        settings.patches,
+        settings.patch_s,
+        validation.set_names,
     )
     return fit(
         module,
-        training,
-        validation,
+        *loaders,
         out,
         settings,
         extra_identity={"split.csv": split.to_csv(index=False)},
@@ -133,26 +92,40 @@ def train(
     )
 
 
-def _make_loader(
-    prepared: Prepared,
-    factors: Factorization,
-    split: pd.DataFrame,
-    part: str,
-    settings: EstimatorSettings,
+def _training_loader(
+    prepared: Prepared, clips: Clips, audio: AudioInput, settings: EstimatorSettings
 ) -> Loader:
-    track_ids = split.loc[split["part"] == part, "track_id"]
-    tracks = prepared.tracks[prepared.tracks["track_id"].isin(track_ids)]
-    rows, targets = join_targets(tracks, factors, settings.targets)
-    if not len(rows):
-        raise NothingToTrain(part, len(tracks))
+    """Crops from anywhere in the prepared windows; without crops, what the network will hear."""
+    heard = prepared if settings.crop_s else cut_patches(prepared, audio)
+    weights = clips.balanced_weights if settings.balance else np.ones(len(clips))
+    is_drawn = settings.balance or settings.epoch_clips
+    n_draws = settings.epoch_clips or len(clips)
     return make_loader(
-        prepared.windows,
-        rows,
-        targets,
+        heard.windows,
+        clips.rows,
+        clips.factors,
         settings=settings,
         crop_samples=encoder_class(settings.encoder).crop_samples(settings.crop_s),
-        patch_samples=prepared.audio.patch_samples,
-        training=part == "train",
+        patch_samples=heard.audio.patch_samples,
+        training=True,
+        sampler=EpochSampler(weights, n_draws, settings.seed) if is_drawn else None,
+    )
+
+
+def _validation_loader(
+    prepared: Prepared, clips: Clips, audio: AudioInput, settings: EstimatorSettings
+) -> Loader:
+    heard = cut_patches(prepared, audio)
+    several = len(clips.set_names) > 1
+    return make_loader(
+        heard.windows,
+        clips.rows,
+        clips.factors,
+        *([clips.set_index] if several else []),
+        settings=settings,
+        crop_samples=0,
+        patch_samples=audio.patch_samples,
+        training=False,
     )
 
 

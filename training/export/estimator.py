@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.card import Provenance, Scalar
+from training.audio.patch_cutting import cut_patches
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
 from training.errors import OtherSpace
@@ -126,7 +127,7 @@ def export_run(
     return export_encoder(
         network,
         out,
-        prepared.waveforms(rows),
+        cut_patches(prepared, network.audio).waveforms(rows),
         provenance,
         space=factorization.space,
         card_version=card_version,

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from training.audio.windows import Windows
+from training.fitting.sampling import EpochSampler
 from training.fitting.settings import FitSettings
 
 Loader = DataLoader[tuple[Tensor, ...]]
@@ -65,6 +66,7 @@ def make_loader(
     crop_samples: int,
     patch_samples: int,
     training: bool,
+    sampler: EpochSampler | None = None,
 ) -> Loader:
     """Data loader: shuffled random crops for training, otherwise whole windows in order.
 
@@ -72,7 +74,9 @@ def make_loader(
     ----------
     crop_samples : length of the training crops, `Encoder.crop_samples`; 0 for whole windows
     patch_samples : length of a patch, `AudioInput.patch_samples`
+    sampler : what draws the clips of an epoch; None takes each once
     """
+    n_clips = len(rows) if sampler is None else len(sampler)
     return DataLoader(
         WindowDataset(
             windows,
@@ -82,8 +86,9 @@ def make_loader(
             patch_samples=patch_samples,
         ),
         batch_size=settings.batch_size,
-        shuffle=training,
-        drop_last=training and len(rows) > settings.batch_size,
+        shuffle=training and sampler is None,
+        sampler=sampler,
+        drop_last=training and n_clips > settings.batch_size,
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
     )

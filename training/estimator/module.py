@@ -1,0 +1,90 @@
+"""Lightning module of an encoder that regresses item factors, with the losses of each set apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.audio.crop_limit import check_crop_length
+from training.cf.settings import AlsSettings
+from training.fitting.trainer import AudioModule
+from training.networks.losses import embedding_loss
+from training.networks.registry import DEFAULT_ENCODER, encoder_class
+
+VALIDATION_LOSS, VALIDATION_COSINE = "val_loss", "val_cosine"
+
+
+class EstimatorModule(AudioModule):
+    """Lightning module of an encoder that regresses item factors.
+
+    Batches: windows, targets, and in validation the index of each clip's set. The validation loss
+    is the mean over the sets' losses, so that a large set does not decide alone.
+
+    Checkpoints store the arguments as hyperparameters, but for `set_names`. Checkpoints of older
+    versions lack some; the defaults are their values.
+
+    Parameters
+    ----------
+    patches, patch_s : see `training.networks.base.Encoder.patched_audio`
+    set_names : of the validation clips' sets; one name if there is one set
+
+    Raises
+    ------
+    UnknownEncoder, BadCrop, BadPatches
+    """
+
+    def __init__(
+        self,
+        width: int,
+        crop_s: float,
+        learning_rate: float,
+        cosine_schedule: bool,
+        encoder: str = DEFAULT_ENCODER,
+        embedding_dim: int = AlsSettings.factors,
+        patches: int = 0,
+        patch_s: float = 0.0,
+        set_names: Sequence[str] = ("",),
+    ) -> None:
+        kind = encoder_class(encoder)
+        audio = kind.patched_audio(patches, patch_s)
+        check_crop_length(crop_s, audio)
+        network = kind.build(width=width, embedding_dim=embedding_dim, crop_s=crop_s)
+        network.audio = audio
+        super().__init__(network, learning_rate, cosine_schedule)
+        self.save_hyperparameters(ignore=["set_names"])
+        self.set_names = tuple(set_names)
+        self.validation_sums = torch.zeros(len(self.set_names), 3)
+
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        window, target = batch
+        loss = embedding_loss(self(window).embedding, target)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.validation_sums = torch.zeros(len(self.set_names), 3, device=self.device)
+
+    def validation_step(self, batch: list[Tensor], index: int) -> None:
+        window, target, *sets = batch
+        predicted = self(window).embedding
+        errors = (predicted - target).square().mean(1)
+        cosines = functional.cosine_similarity(predicted, target, dim=1)
+        clips = torch.stack([torch.ones_like(errors), errors, cosines], 1)  # -> (B, 3)
+        set_index = sets[0] if sets else torch.zeros_like(errors, dtype=torch.int64)
+        self.validation_sums.index_add_(0, set_index, clips)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log loss and cosine of each set, and their means over the sets."""
+        sums = self.trainer.strategy.reduce(self.validation_sums, reduce_op="sum")
+        assert isinstance(sums, Tensor)
+        # Lightning's sanity check hears some batches alone: a set without clips has the mean NaN.
+        error, cosine = (sums[:, 1:] / sums[:, :1]).unbind(1)
+        measures = {VALIDATION_LOSS: error - cosine, VALIDATION_COSINE: cosine}
+        for name, values in measures.items():
+            self.log(name, values.nanmean(), prog_bar=True)
+            if len(self.set_names) > 1:
+                for set_name, value in zip(self.set_names, values, strict=True):
+                    self.log(f"{name}/{set_name}", value)
