@@ -214,6 +214,15 @@ def check_crop(prepared: Path, crop_s: float | None) -> None:
         check_crop_length(crop_s, audio)
 
 
+def check_taught(unlabelled: list[Path], teacher: Path | None) -> None:
+    """Refuse clips without factors where no teacher labels them."""
+    if unlabelled and not teacher:
+        raise typer.BadParameter(
+            f"{unlabelled[0]} has no targets without a teacher; give --teacher a bundle",
+            param_hint="--unlabelled",
+        )
+
+
 def parse_numbers(text: str) -> list[int]:
     """Whole numbers separated by commas."""
     try:

@@ -14,12 +14,15 @@ from training.cli.options import (
     CountColumn,
     DataFile,
     FactorsDir,
+    FeatureTeacher,
     ItemColumn,
     Out,
     PreparedDir,
     PreparedDirs,
     Resume,
     RunDir,
+    TeacherPreparedDirs,
+    UnlabelledDirs,
     UserColumn,
     with_settings,
 )
@@ -38,6 +41,9 @@ def estimator(
     split: Annotated[Path, typer.Option(help="File of `split`.", callback=checks.check_split)],
     out: Out,
     settings: EstimatorSettings,
+    unlabelled: UnlabelledDirs = [],  # noqa: B006
+    teacher: FeatureTeacher = None,
+    teacher_prepared: TeacherPreparedDirs = [],  # noqa: B006
     resume: Resume = True,
 ) -> None:
     """Train an encoder to predict item factors; a stopped run can be resumed.
@@ -45,20 +51,36 @@ def estimator(
     The validation loss, which chooses the checkpoint, is the mean over the prepared sets' losses.
     """
     checks.check_width(settings.encoder, settings.width)
-    for folder in prepared:
+    folders = [*prepared, *unlabelled]
+    for folder in folders:
         checks.check_crop(folder, settings.crop_s)
+    checks.check_taught(unlabelled, teacher)
+    from models.bundle import read
     from training.audio.prepared_sets import load_sets
     from training.cf.als import Factorization
     from training.estimator import train as stage
     from training.estimator.artist_split import load_split
+    from training.estimator.teacher import teacher_targets
 
+    taught = None
+    if teacher:
+        with progress() as bar:
+            taught = teacher_targets(
+                read(teacher),
+                teacher_prepared or folders,
+                settings.teacher_output,
+                lambda label, items: bar.track(items, description=label),
+            )
     best = stage.train(
-        load_sets(prepared),
+        load_sets(folders),
         Factorization.load(factors),
         load_split(split),
         out,
         settings,
+        teacher=taught,
+        unlabelled={folder.name for folder in unlabelled},
         resume=resume,
+        tell=console.print,
     )
     console.print(f"best checkpoint: {best}")
 

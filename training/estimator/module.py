@@ -1,16 +1,17 @@
-"""Lightning module of an encoder that regresses item factors, with the losses of each set apart."""
+"""Lightning module of an encoder that regresses item factors and, with a teacher, its output."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from training.audio.crop_limit import check_crop_length
 from training.cf.settings import AlsSettings
 from training.fitting.trainer import AudioModule
+from training.networks.base import Encoded
 from training.networks.losses import embedding_loss
 from training.networks.registry import DEFAULT_ENCODER, encoder_class
 
@@ -20,8 +21,12 @@ VALIDATION_LOSS, VALIDATION_COSINE = "val_loss", "val_cosine"
 class EstimatorModule(AudioModule):
     """Lightning module of an encoder that regresses item factors.
 
-    Batches: windows, targets, and in validation the index of each clip's set. The validation loss
-    is the mean over the sets' losses, so that a large set does not decide alone.
+    With a teacher, a linear layer on the features learns the teacher's output of the same clip; the
+    layer is no part of the network. In a training batch a target that is NaN counts in no loss.
+
+    Batches: windows and targets; in training then the teacher's targets if there is a teacher, in
+    validation the index of each clip's set if there are several. The validation loss is on factors
+    alone, and the mean over the sets' losses, so that a large set does not decide alone.
 
     Checkpoints store the arguments as hyperparameters, but for `set_names`. Checkpoints of older
     versions lack some; the defaults are their values.
@@ -29,6 +34,7 @@ class EstimatorModule(AudioModule):
     Parameters
     ----------
     patches, patch_s : see `training.networks.base.Encoder.patched_audio`
+    teacher_dim : size of the teacher's output; 0 without a teacher
     set_names : of the validation clips' sets; one name if there is one set
 
     Raises
@@ -46,6 +52,8 @@ class EstimatorModule(AudioModule):
         embedding_dim: int = AlsSettings.factors,
         patches: int = 0,
         patch_s: float = 0.0,
+        teacher_dim: int = 0,
+        teacher_weight: float = 1.0,
         set_names: Sequence[str] = ("",),
     ) -> None:
         kind = encoder_class(encoder)
@@ -55,14 +63,24 @@ class EstimatorModule(AudioModule):
         network.audio = audio
         super().__init__(network, learning_rate, cosine_schedule)
         self.save_hyperparameters(ignore=["set_names"])
+        self.teacher_weight = teacher_weight
+        self.teacher_layer = nn.Linear(network.features_dim, teacher_dim) if teacher_dim else None
         self.set_names = tuple(set_names)
         self.validation_sums = torch.zeros(len(self.set_names), 3)
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-        window, target = batch
-        loss = embedding_loss(self(window).embedding, target)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
+        window, target, *teacher_targets = batch
+        encoded: Encoded = self(window)
+        loss = known_loss(encoded.embedding, target)
+        if self.teacher_layer is not None:
+            taught = known_loss(self.teacher_layer(encoded.features), teacher_targets[0])
+            self._log_epoch("teacher_loss", taught, len(target))
+            loss = loss + self.teacher_weight * taught
+        self._log_epoch("train_loss", loss, len(target))
         return loss
+
+    def _log_epoch(self, name: str, loss: Tensor, batch_size: int) -> None:
+        self.log(name, loss, on_step=False, on_epoch=True, batch_size=batch_size)
 
     def on_validation_epoch_start(self) -> None:
         self.validation_sums = torch.zeros(len(self.set_names), 3, device=self.device)
@@ -88,3 +106,16 @@ class EstimatorModule(AudioModule):
             if len(self.set_names) > 1:
                 for set_name, value in zip(self.set_names, values, strict=True):
                     self.log(f"{name}/{set_name}", value)
+
+
+def known_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """`embedding_loss` over the rows whose target is known; 0 if there is none.
+
+    Parameters
+    ----------
+    predicted, target : float, shape (batch, dim); unknown targets are NaN
+    """
+    is_known = ~target.isnan().any(1)
+    if not is_known.any():
+        return 0 * predicted.sum()  # not a constant: DDP expects a gradient for every weight
+    return embedding_loss(predicted[is_known], target[is_known])

@@ -14,7 +14,9 @@ from training.networks.registry import DEFAULT_ENCODER
 TargetScale = Literal["unit", "raw"]
 # Fields that records and cards state if they are not at their default: runs and cards from before
 # the fields existed do not state them, and keep their identity.
-ADDED = frozenset({"encoder", "patches", "patch_s", "balance", "epoch_clips"})
+ADDED = frozenset(
+    {"encoder", "patches", "patch_s", "balance", "epoch_clips", "teacher_output", "teacher_weight"}
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ class EstimatorSettings(FitSettings):
     epoch_clips: Annotated[
         int, Doc("Clips drawn in an epoch, with replacement; 0: as many as there are."), Ge(0)
     ] = 0
+
+    teacher_output: Annotated[
+        str, Doc("Output of the teacher that a layer on the features learns; training only.")
+    ] = "features"
+    teacher_weight: Annotated[
+        float, Doc("Weight of the loss on the teacher's output; 1: as the loss on factors."), Ge(0)
+    ] = 1.0
 
     def to_record(self) -> dict[str, Any]:
         """As in `FitSettings`, but without `ADDED` fields at their defaults."""

@@ -8,25 +8,31 @@ equally often, and a cosine schedule.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from models.card import AudioInput
 from training.audio.patch_cutting import can_cut, cut_patches
+from training.audio.prepared_sets import SET
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
 from training.errors import MissingInput, OtherAudio
-from training.estimator.clips import Clips, choose_clips
+from training.estimator.clips import Clips, choose_clips, choose_unlabelled, join_clips
 from training.estimator.module import EstimatorModule
 from training.estimator.settings import EstimatorSettings
 from training.estimator.space import SPACE
+from training.estimator.teacher import TEACHER, Teacher
 from training.fitting.dataset import Loader, make_loader
 from training.fitting.sampling import EpochSampler
 from training.fitting.trainer import BEST, SETTINGS, fit, seed_and_silence
 from training.networks.base import Encoder
 from training.networks.registry import encoder_class
+
+Tell = Callable[[str], None]
 
 
 def train(
@@ -36,16 +42,22 @@ def train(
     out: Path,
     settings: EstimatorSettings,
     *,
+    teacher: Teacher | None = None,
+    unlabelled: Collection[str] = (),
     resume: bool = True,
+    tell: Tell = lambda text: None,
 ) -> Path:
     """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
-    `out` receives the split, the CF space of the factors, and what `training.fitting.trainer.fit`
-    writes.
+    `out` receives the split, the CF space of the factors, a record of the teacher, and what
+    `training.fitting.trainer.fit` writes.
 
     Parameters
     ----------
     prepared : one set, or several as `training.audio.prepared_sets.load_sets` joins them
+    teacher : what the features learn of every clip that the teacher has heard
+    unlabelled : names of sets that the teacher alone labels; clips of held-out artists are left out
+    tell : called with a line about the clips that are left out
 
     Raises
     ------
@@ -61,12 +73,18 @@ def train(
     if not can_cut(prepared.audio, audio):
         raise OtherAudio(prepared.audio, settings.encoder, audio)
     seed_and_silence(settings)
-    training, validation = (
-        choose_clips(prepared.tracks, split, part, factors, settings.targets)
-        for part in ("train", "validation")
+    is_unlabelled = prepared.tracks.get(SET, pd.Series("", prepared.tracks.index)).isin(unlabelled)
+    tracks, more = prepared.tracks[~is_unlabelled], prepared.tracks[is_unlabelled]
+    training = (
+        _choose_training(tracks, more, factors, split, settings, tell)
+        if teacher
+        else choose_clips(tracks, split, "train", factors, settings.targets)
     )
+    validation = choose_clips(tracks, split, "validation", factors, settings.targets)
+    weights = training.balanced_weights if settings.balance else np.ones(len(training))
+    taught = [teacher.targets(training.tracks["track_id"], weights)] if teacher else []
     loaders = (
-        _training_loader(prepared, training, audio, settings),
+        _training_loader(prepared, training, taught, weights, audio, settings),
         _validation_loader(prepared, validation, audio, settings),
     )
     module = EstimatorModule(
@@ -78,32 +96,59 @@ def train(
         factors.item_factors.shape[1],
         settings.patches,
         settings.patch_s,
+        taught[0].shape[1] if taught else 0,
+        settings.teacher_weight,
         validation.set_names,
     )
+    identity = {"split.csv": split.to_csv(index=False)}
+    if teacher:
+        identity[TEACHER] = teacher.record.model_dump_json(indent=2) + "\n"
     return fit(
         module,
         *loaders,
         out,
         settings,
-        extra_identity={"split.csv": split.to_csv(index=False)},
+        extra_identity=identity,
         # No part of the identity, which has the targets: a run without a record can be resumed.
         records={SPACE: f"{factors.space}\n"},
         resume=resume,
     )
 
 
+def _choose_training(
+    tracks: pd.DataFrame,
+    unlabelled: pd.DataFrame,
+    factors: Factorization,
+    split: pd.DataFrame,
+    settings: EstimatorSettings,
+    tell: Tell,
+) -> Clips:
+    """The training clips for a teacher: those without a factor too, and the unlabelled ones."""
+    clips = choose_clips(tracks, split, "train", factors, settings.targets, keep_unknown=True)
+    if unlabelled.empty:
+        return clips
+    more, left_out = choose_unlabelled(unlabelled, split, clips.factors.shape[1])
+    tell(str(left_out))
+    return join_clips(clips, more)
+
+
 def _training_loader(
-    prepared: Prepared, clips: Clips, audio: AudioInput, settings: EstimatorSettings
+    prepared: Prepared,
+    clips: Clips,
+    teacher_targets: list[NDArray[np.float32]],
+    weights: NDArray[np.float64],
+    audio: AudioInput,
+    settings: EstimatorSettings,
 ) -> Loader:
     """Crops from anywhere in the prepared windows; without crops, what the network will hear."""
     heard = prepared if settings.crop_s else cut_patches(prepared, audio)
-    weights = clips.balanced_weights if settings.balance else np.ones(len(clips))
     is_drawn = settings.balance or settings.epoch_clips
     n_draws = settings.epoch_clips or len(clips)
     return make_loader(
         heard.windows,
         clips.rows,
         clips.factors,
+        *teacher_targets,
         settings=settings,
         crop_samples=encoder_class(settings.encoder).crop_samples(settings.crop_s),
         patch_samples=heard.audio.patch_samples,

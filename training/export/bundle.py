@@ -190,7 +190,11 @@ def read_data(path: Path) -> tuple[Data, ...]:
 
 def as_teacher(source: Bundle) -> tuple[Data, ...]:
     """Training data of a teacher: the licences also hold for the models trained on its outputs."""
+    return as_taught(source.card.name, source.card.provenance.data)
+
+
+def as_taught(teacher: str, data: tuple[Data, ...]) -> tuple[Data, ...]:
+    """Training data of the teacher of that name, as the card of its student states it."""
     return tuple(
-        data.model_copy(update={"use": f"teacher ({source.card.name}): {data.use}"})
-        for data in source.card.provenance.data
+        stated.model_copy(update={"use": f"teacher ({teacher}): {stated.use}"}) for stated in data
     )

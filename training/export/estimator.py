@@ -18,10 +18,13 @@ from training.cf.als import Factorization
 from training.errors import OtherSpace
 from training.estimator.artist_split import load_split
 from training.estimator.report import read_measures
+from training.estimator.settings import EstimatorSettings
 from training.estimator.space import Warn, check_space
+from training.estimator.teacher import read_teacher
 from training.estimator.train import load_network
 from training.export.bundle import (
     PARITY_CLIPS,
+    as_taught,
     make_provenance,
     read_data,
     write_bundle,
@@ -114,11 +117,15 @@ def export_run(
     tracks = prepared.tracks[prepared.tracks["track_id"].isin(held_out)]
     rows = tracks["row"].to_numpy(np.int64)[:PARITY_CLIPS]
     counts = split.groupby("part")["artist"].nunique().to_dict()
+    taught = read_teacher(run)
     provenance = make_provenance(
-        method=f"{network.title}, MSE + cosine proximity",
-        data=used,
+        method=f"{network.title}, MSE + cosine proximity"
+        + (f"; its features learn {taught.output} of {taught.name}" if taught else ""),
+        teacher=taught.digest if taught else None,
+        data=used + (as_taught(taught.name, taught.data) if taught else ()),
         seed=settings.seed,
         hyperparameters=settings.to_record()
+        | (_teacher_settings(settings) if taught else {})
         | {f"als_{name}": value for name, value in asdict(factorization.settings).items()},
         metrics=metrics,
         split="by artist, "
@@ -132,6 +139,14 @@ def export_run(
         space=factorization.space,
         card_version=card_version,
     )
+
+
+def _teacher_settings(settings: EstimatorSettings) -> dict[str, Scalar]:
+    """Stated also at their defaults."""
+    return {
+        "teacher_output": settings.teacher_output,
+        "teacher_weight": settings.teacher_weight,
+    }
 
 
 def _metrics(evaluation: Path, space: str, factors: Path) -> dict[str, Scalar]:

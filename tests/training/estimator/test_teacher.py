@@ -1,0 +1,270 @@
+"""A teacher's output of every clip, labelled or not: targets, masks, who may be heard, records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from models.bundle import Bundle
+from tests.training.estimator.sets import N_FACTORS, make_factors, make_set
+from tests.training.networks.tiny_encoder import DEEP, ENTRIES, TinyEncoder
+from training.audio.manifest import load_manifest
+from training.audio.patch_cutting import cut_patches
+from training.audio.prepared_sets import load_sets
+from training.audio.windows import Prepared
+from training.cli.main import app
+from training.datasets.artist_key import artist_key
+from training.datasets.folds import deal_fold
+from training.errors import BadTeacher, OtherRun, OtherSets
+from training.estimator import train as stage
+from training.estimator.artist_split import split_by_artist
+from training.estimator.module import EstimatorModule, known_loss
+from training.estimator.settings import EstimatorSettings
+from training.estimator.teacher import Teacher, TeacherRecord, read_teacher, teacher_targets
+from training.export.bundle import make_provenance
+from training.export.estimator import export_encoder, export_run
+from training.fitting.dataset import Loader, WindowDataset
+from training.fitting.trainer import AudioModule
+from training.networks.losses import embedding_loss
+from training.networks.registry import ENCODERS
+
+ARTISTS = [f"artist {number}" for number in range(24)]
+STRANGERS = [f"stranger {number}" for number in range(12)]
+FACTORS = make_factors(ARTISTS[:20])
+RECORD = TeacherRecord(name="wise", version="1", digest="0" * 64, output="features", data=())
+SETTINGS = EstimatorSettings(
+    encoder=DEEP,
+    width=4,
+    crop_s=0.5,
+    max_epochs=1,
+    batch_size=8,
+    accelerator="cpu",
+    balance=True,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _registered() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, entry in ENTRIES.items():
+            patch.setitem(ENCODERS, name, entry)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A set with factors for most artists, and recordings without items."""
+    folder = tmp_path_factory.mktemp("sets")
+    more = dict.fromkeys([*ARTISTS[::2], *STRANGERS], 1)
+    return (
+        make_set(folder / "renderings", dict.fromkeys(ARTISTS, 2)),
+        make_set(folder / "more", more, has_items=False, seed=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def split(folders: tuple[Path, Path]) -> pd.DataFrame:
+    return split_by_artist(load_manifest(folders[0]), fold=0, validation=0.3)
+
+
+@pytest.fixture(scope="module")
+def bundle(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """An encoder of eight features that hears two patches of half a second."""
+    torch.manual_seed(1)
+    network = TinyEncoder(4, N_FACTORS).eval()
+    network.audio = TinyEncoder.patched_audio(2, 0.5)
+    facts = make_provenance(
+        method="random", data=(), seed=1, hyperparameters={"width": 4}, metrics={}, split="none"
+    )
+    windows = cut_patches(Prepared.load(folders[0]), network.audio).waveforms(np.arange(4))
+    folder = tmp_path_factory.mktemp("models") / "wise"
+    return export_encoder(network, folder, windows, facts)[0]
+
+
+@pytest.fixture(scope="module")
+def teacher(bundle: Bundle, folders: tuple[Path, Path]) -> Teacher:
+    return teacher_targets(bundle, folders, "features")
+
+
+def test_targets_are_standardised_over_the_clips_as_they_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    outputs = rng.normal(3, 2, (50, 4)).astype(np.float32)
+    outputs[:, 3] = 7
+    teacher = Teacher(RECORD, pd.Index([f"t{number}" for number in range(50)]), outputs)
+    clips = pd.Series(["unheard", *(f"t{number}" for number in range(40))])
+    weights = rng.uniform(0.1, 1, 41)
+    targets = teacher.targets(clips, weights)
+    assert np.isnan(targets[0]).all()
+    heard = targets[1:].astype(np.float64)
+    mean = np.average(heard, 0, weights[1:])
+    np.testing.assert_allclose(mean, 0, atol=1e-5)
+    variance = np.average(np.square(heard - mean), 0, weights[1:])
+    np.testing.assert_allclose(variance, [1, 1, 1, 0], atol=1e-5)  # a constant stays one
+
+
+def test_a_teacher_that_has_heard_no_clip_is_refused() -> None:
+    teacher = Teacher(RECORD, pd.Index(["t"]), np.zeros((1, 4), np.float32))
+    with pytest.raises(BadTeacher, match=r"none of the 2 clips.*--teacher-prepared"):
+        teacher.targets(pd.Series(["a", "b"]), np.ones(2))
+
+
+def test_the_outputs_are_the_bundles_of_the_patches_and_computed_once(
+    bundle: Bundle, teacher: Teacher, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    network = TinyEncoder(4, N_FACTORS).eval()
+    prepared = cut_patches(Prepared.load(folders[1]), TinyEncoder.patched_audio(2, 0.5))
+    waveforms = torch.from_numpy(prepared.waveforms(prepared.tracks["row"].to_numpy()))
+    with torch.no_grad():
+        patches = network(network.make_front_end()(waveforms.reshape(2 * len(waveforms), -1)))
+    expected = patches.features.reshape(len(waveforms), 2, -1).mean(1).numpy()
+    position = teacher.tracks.get_indexer(pd.Index(prepared.tracks["track_id"]))
+    np.testing.assert_allclose(teacher.outputs[position], expected, atol=1e-4)
+    # The second time, no graph is opened.
+    monkeypatch.setattr("training.estimator.teacher.ort", None)
+    again = teacher_targets(bundle, folders, "features")
+    np.testing.assert_array_equal(again.outputs, teacher.outputs)
+
+
+def test_teachers_that_do_not_fit_are_refused(
+    bundle: Bundle, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BadTeacher, match="has no output 'tags'; choose one of embedding, features"):
+        teacher_targets(bundle, folders, "tags")
+    with pytest.raises(OtherSets, match="twice"):
+        teacher_targets(bundle, [folders[0], folders[0]], "features")
+    other = make_set(tmp_path / "other", {"artist 1": 1})
+    source = json.loads((other / "source.json").read_text())
+    source["audio"]["sample_rate"] = 4000
+    (other / "source.json").write_text(json.dumps(source))
+    with pytest.raises(BadTeacher, match="--teacher-prepared folders"):
+        teacher_targets(bundle, [other], "features")
+
+
+def test_only_known_targets_count() -> None:
+    predicted = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    target = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    target[1:3] = torch.nan
+    known = torch.tensor([0, 3])
+    loss = known_loss(predicted, target)
+    torch.testing.assert_close(loss, embedding_loss(predicted[known], target[known]))
+    (gradient,) = torch.autograd.grad(loss, predicted)
+    assert (gradient[1:3] == 0).all()
+    assert gradient[known].abs().min() > 0
+    nothing = known_loss(predicted, torch.full((4, 3), torch.nan))
+    (gradient,) = torch.autograd.grad(nothing, predicted)
+    assert (float(nothing.detach()), float(gradient.abs().max())) == (0.0, 0.0)
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Loader]:
+    """The loaders of the next `train`, which then fits nothing."""
+    loaders: dict[str, Loader] = {}
+
+    def fit(
+        module: AudioModule,
+        training: Loader,
+        validation: Loader,
+        out: Path,
+        *_: object,
+        **__: object,
+    ) -> Path:
+        loaders.update(train=training, validation=validation)
+        return out
+
+    monkeypatch.setattr(stage, "fit", fit)
+    return loaders
+
+
+def test_clips_without_factors_teach_in_training_alone_and_no_held_out_artist_is_heard(
+    folders: tuple[Path, Path],
+    split: pd.DataFrame,
+    teacher: Teacher,
+    fitted: dict[str, Loader],
+    tmp_path: Path,
+) -> None:
+    prepared, told = load_sets(folders), list[str]()
+    inputs = (prepared, FACTORS, split, tmp_path, SETTINGS)
+    stage.train(*inputs, teacher=teacher, unlabelled={"more"}, tell=told.append)
+    training, validation = (fitted[part].dataset for part in ("train", "validation"))
+    assert isinstance(training, WindowDataset)
+    assert isinstance(validation, WindowDataset)
+    tracks = prepared.tracks.set_index("row").loc[training.rows]
+    keys = tracks["artist"].map(artist_key)
+    part_of = dict(zip(split["artist"], split["part"], strict=True))
+    assert {part_of.get(key, "train") for key in keys} == {"train"}
+    assert 0 not in set(keys.map(deal_fold))
+    factors, taught = training.targets
+    has_factor = tracks["item_id"].isin(FACTORS.items).to_numpy()
+    np.testing.assert_array_equal(~np.isnan(factors).any(1), has_factor)
+    assert (tracks["set"][~has_factor] == "more").any()
+    assert (tracks["set"][~has_factor] == "renderings").any()
+    assert not np.isnan(taught).any()
+    assert len(validation.targets) == 1  # factors alone, of one set
+    assert not np.isnan(validation.targets[0]).any()
+    (line,) = told
+    n_more = int((tracks["set"] == "more").sum())
+    assert line.startswith(f"{n_more} clips without factors; left out: {24 - n_more} of ")
+
+
+def test_without_a_teacher_clips_without_factors_are_not_trained_on(
+    folders: tuple[Path, Path], split: pd.DataFrame, fitted: dict[str, Loader], tmp_path: Path
+) -> None:
+    stage.train(load_sets(folders[:1]), FACTORS, split, tmp_path, SETTINGS)
+    training = fitted["train"].dataset
+    assert isinstance(training, WindowDataset)
+    (factors,) = training.targets
+    assert not np.isnan(factors).any()
+
+
+def test_a_run_with_a_teacher_leaves_a_network_without_the_layer_and_a_card_with_the_teacher(
+    folders: tuple[Path, Path], split: pd.DataFrame, teacher: Teacher, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    inputs = (load_sets(folders), FACTORS, split, out, SETTINGS)
+    stage.train(*inputs, teacher=teacher, unlabelled={"more"})
+    module = EstimatorModule.load_from_checkpoint(out / "best.ckpt", map_location="cpu")
+    assert module.teacher_layer is not None
+    assert module.teacher_layer.out_features == 8
+    log = pd.concat(pd.read_csv(log) for log in (out / "logs").glob("*/metrics.csv"))
+    assert log["teacher_loss"].notna().any()
+    network, _ = stage.load_network(out)
+    assert not [name for name in network.state_dict() if "teacher" in name]
+    assert read_teacher(out) == teacher.record
+    (tmp_path / "data.json").write_text("[]")
+    FACTORS.save(tmp_path / "factors")
+    written, _ = export_run(
+        out,
+        folders[0],
+        tmp_path / "models" / "taught",
+        tmp_path / "data.json",
+        tmp_path / "factors",
+        None,
+        card_version="1.0.0",
+    )
+    facts = written.card.provenance
+    assert facts.teacher == teacher.record.digest
+    assert facts.method.endswith("its features learn features of wise")
+    stated = {name: facts.hyperparameters[name] for name in ("teacher_output", "teacher_weight")}
+    assert stated == {"teacher_output": "features", "teacher_weight": 1.0}
+    with pytest.raises(OtherRun):  # the same run without its teacher
+        stage.train(load_sets(folders[:1]), FACTORS, split, out, SETTINGS)
+
+
+def test_clips_without_factors_need_a_teacher(
+    folders: tuple[Path, Path], split: pd.DataFrame, tmp_path: Path
+) -> None:
+    split.to_csv(tmp_path / "split.csv", index=False)
+    FACTORS.save(tmp_path / "factors")
+    inputs = ("--prepared", folders[0], "--factors", tmp_path / "factors", "--out", tmp_path / "o")
+    words = ("estimator", *inputs, "--split", tmp_path / "split.csv", "--unlabelled", folders[1])
+    refused = CliRunner().invoke(app, [*map(str, words), "--encoder", DEEP, "--width", "4"])
+    assert refused.exit_code == 2
+    assert "has no targets without a teacher" in " ".join(refused.output.split())
