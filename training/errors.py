@@ -209,6 +209,13 @@ class BadTeacher(TrainingError):
         super().__init__(f"bundle {name} {reason}")
 
 
+class BadInit(TrainingError):
+    """Raised if a network cannot start from the weights of a bundle."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"bundle {name} {reason}, or choose another --init")
+
+
 class UnknownEncoder(TrainingError):
     """Raised if the registry has no encoder of that name."""
 

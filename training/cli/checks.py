@@ -223,6 +223,15 @@ def check_taught(unlabelled: list[Path], teacher: Path | None) -> None:
         )
 
 
+def check_trainable(trainable: str, init: Path | None) -> None:
+    """Refuse to freeze random weights."""
+    if trainable != "all" and not init:
+        raise typer.BadParameter(
+            f"{trainable} would freeze random weights; give --init a bundle",
+            param_hint="--trainable",
+        )
+
+
 def parse_numbers(text: str) -> list[int]:
     """Whole numbers separated by commas."""
     try:

@@ -15,6 +15,7 @@ from training.cli.options import (
     DataFile,
     FactorsDir,
     FeatureTeacher,
+    Init,
     ItemColumn,
     Out,
     PreparedDir,
@@ -44,6 +45,7 @@ def estimator(
     unlabelled: UnlabelledDirs = [],  # noqa: B006
     teacher: FeatureTeacher = None,
     teacher_prepared: TeacherPreparedDirs = [],  # noqa: B006
+    init: Init = None,
     resume: Resume = True,
 ) -> None:
     """Train an encoder to predict item factors; a stopped run can be resumed.
@@ -55,13 +57,19 @@ def estimator(
     for folder in folders:
         checks.check_crop(folder, settings.crop_s)
     checks.check_taught(unlabelled, teacher)
+    checks.check_trainable(settings.trainable, init)
     from models.bundle import read
     from training.audio.prepared_sets import load_sets
     from training.cf.als import Factorization
     from training.estimator import train as stage
     from training.estimator.artist_split import load_split
+    from training.estimator.sources import InitialWeights
     from training.estimator.teacher import teacher_targets
+    from training.export.reload import load_network_from_bundle
 
+    initial = None
+    if init:
+        initial = InitialWeights.of(source := read(init), load_network_from_bundle(source))
     taught = None
     if teacher:
         with progress() as bar:
@@ -79,6 +87,7 @@ def estimator(
         settings,
         teacher=taught,
         unlabelled={folder.name for folder in unlabelled},
+        init=initial,
         resume=resume,
         tell=console.print,
     )

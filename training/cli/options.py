@@ -31,6 +31,15 @@ PreparedDirs = Annotated[
         callback=checks.check_prepared_sets,
     ),
 ]
+Init = Annotated[
+    Path | None,
+    typer.Option(
+        "--init",
+        help="Bundle of an encoder whose weights the network starts from, all but those of the "
+        "embedding layer; with the same --encoder and --width.",
+        callback=checks.check_optional_bundle,
+    ),
+]
 UnlabelledDirs = Annotated[
     list[Path],
     typer.Option(

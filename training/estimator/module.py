@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,10 @@ from torch.nn import functional
 
 from training.audio.crop_limit import check_crop_length
 from training.cf.settings import AlsSettings
+from training.fitting.fine_tuning import HEAD, freeze, set_modes
+from training.fitting.settings import Trainable
 from training.fitting.trainer import AudioModule
-from training.networks.base import Encoded
+from training.networks.base import Encoded, Encoder
 from training.networks.losses import embedding_loss
 from training.networks.registry import DEFAULT_ENCODER, encoder_class
 
@@ -34,6 +37,8 @@ class EstimatorModule(AudioModule):
     Parameters
     ----------
     patches, patch_s : see `training.networks.base.Encoder.patched_audio`
+    trainable : parts of the network that train; the others are frozen
+    init_lr_scale : learning rate of all but the new layers, relative to theirs
     teacher_dim : size of the teacher's output; 0 without a teacher
     set_names : of the validation clips' sets; one name if there is one set
 
@@ -54,6 +59,8 @@ class EstimatorModule(AudioModule):
         patch_s: float = 0.0,
         teacher_dim: int = 0,
         teacher_weight: float = 1.0,
+        trainable: Trainable = "all",
+        init_lr_scale: float = 1.0,
         set_names: Sequence[str] = ("",),
     ) -> None:
         kind = encoder_class(encoder)
@@ -65,8 +72,31 @@ class EstimatorModule(AudioModule):
         self.save_hyperparameters(ignore=["set_names"])
         self.teacher_weight = teacher_weight
         self.teacher_layer = nn.Linear(network.features_dim, teacher_dim) if teacher_dim else None
+        self.trainable: Trainable = trainable
+        self.init_lr_scale = init_lr_scale
+        freeze(network, trainable)
         self.set_names = tuple(set_names)
         self.validation_sums = torch.zeros(len(self.set_names), 3)
+
+    def parameter_groups(self) -> Any:
+        if self.init_lr_scale == 1:
+            return super().parameter_groups()
+        is_new = {
+            name: not name.startswith("network.") or name.startswith(f"network.{HEAD}.")
+            for name, _ in self.named_parameters()
+        }
+        named = dict(self.named_parameters())
+        return [
+            {"params": [named[name] for name in named if is_new[name]]},
+            {
+                "params": [named[name] for name in named if not is_new[name]],
+                "lr": self.init_lr_scale * self.learning_rate,
+            },
+        ]
+
+    def on_train_epoch_start(self) -> None:
+        assert isinstance(self.network, Encoder)
+        set_modes(self.network, self.trainable)
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         window, target, *teacher_targets = batch

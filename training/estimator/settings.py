@@ -8,14 +8,24 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from training.fitting.settings import FitSettings
+from training.fitting.settings import FitSettings, Trainable
 from training.networks.registry import DEFAULT_ENCODER
 
 TargetScale = Literal["unit", "raw"]
 # Fields that records and cards state if they are not at their default: runs and cards from before
 # the fields existed do not state them, and keep their identity.
 ADDED = frozenset(
-    {"encoder", "patches", "patch_s", "balance", "epoch_clips", "teacher_output", "teacher_weight"}
+    {
+        "encoder",
+        "patches",
+        "patch_s",
+        "balance",
+        "epoch_clips",
+        "teacher_output",
+        "teacher_weight",
+        "trainable",
+        "init_lr_scale",
+    }
 )
 
 
@@ -64,6 +74,13 @@ class EstimatorSettings(FitSettings):
     teacher_weight: Annotated[
         float, Doc("Weight of the loss on the teacher's output; 1: as the loss on factors."), Ge(0)
     ] = 1.0
+    trainable: Annotated[
+        Trainable,
+        Doc("With --init: train the embedding layer alone, the last blocks too, or everything."),
+    ] = "all"
+    init_lr_scale: Annotated[
+        float, Doc("Learning rate of the initial weights, relative to that of new layers."), Ge(0)
+    ] = 0.1
 
     def to_record(self) -> dict[str, Any]:
         """As in `FitSettings`, but without `ADDED` fields at their defaults."""

@@ -15,31 +15,17 @@ import onnxruntime as ort
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from models.atomic_write import write_atomically
 from models.bundle import Bundle, verify_session
-from models.card import Data
 from training.audio.patch_cutting import can_cut, cut_patches
 from training.audio.windows import Prepared
 from training.errors import BadTeacher, OtherSets
+from training.estimator.sources import TeacherRecord
 from training.networks.inference import Forward, Track, onnx_forward, run_over_rows
 
-TEACHER = "teacher.json"
 # A dimension that hardly varies is not divided by its own deviation, but by this part of the mean.
 MIN_DEVIATION = 1e-3
-
-
-class TeacherRecord(BaseModel):
-    """Schema of `teacher.json` in a run folder: which output of which bundle was learnt."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    version: str
-    digest: str
-    output: str
-    data: tuple[Data, ...]
 
 
 @dataclass(frozen=True)
@@ -85,12 +71,6 @@ class Teacher:
         targets = np.full((len(track_ids), heard.shape[1]), np.nan, np.float32)
         targets[is_heard] = (heard - mean) / deviation
         return targets
-
-
-def read_teacher(run: Path) -> TeacherRecord | None:
-    """The teacher of a training run; None if it had none."""
-    path = run / TEACHER
-    return TeacherRecord.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
 def teacher_targets(

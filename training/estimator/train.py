@@ -8,7 +8,7 @@ equally often, and a cosine schedule.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,11 @@ from training.errors import MissingInput, OtherAudio
 from training.estimator.clips import Clips, choose_clips, choose_unlabelled, join_clips
 from training.estimator.module import EstimatorModule
 from training.estimator.settings import EstimatorSettings
+from training.estimator.sources import INIT, TEACHER, InitialWeights
 from training.estimator.space import SPACE
-from training.estimator.teacher import TEACHER, Teacher
+from training.estimator.teacher import Teacher
 from training.fitting.dataset import Loader, make_loader
+from training.fitting.fine_tuning import copy_weights
 from training.fitting.sampling import EpochSampler
 from training.fitting.trainer import BEST, SETTINGS, fit, seed_and_silence
 from training.networks.base import Encoder
@@ -44,24 +46,26 @@ def train(
     *,
     teacher: Teacher | None = None,
     unlabelled: Collection[str] = (),
+    init: InitialWeights | None = None,
     resume: bool = True,
     tell: Tell = lambda text: None,
 ) -> Path:
     """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
-    `out` receives the split, the CF space of the factors, a record of the teacher, and what
-    `training.fitting.trainer.fit` writes.
+    `out` receives the split, the CF space of the factors, records of teacher and initial weights,
+    and what `training.fitting.trainer.fit` writes.
 
     Parameters
     ----------
     prepared : one set, or several as `training.audio.prepared_sets.load_sets` joins them
     teacher : what the features learn of every clip that the teacher has heard
     unlabelled : names of sets that the teacher alone labels; clips of held-out artists are left out
+    init : weights that the network starts from, all but those of the embedding layer
     tell : called with a line about the clips that are left out
 
     Raises
     ------
-    UnknownEncoder, BadCrop, BadPatches
+    UnknownEncoder, BadCrop, BadPatches, BadInit, BadTeacher
     OtherAudio
         If the windows have another sample rate or length than the encoder takes.
     NothingToTrain
@@ -73,8 +77,9 @@ def train(
     if not can_cut(prepared.audio, audio):
         raise OtherAudio(prepared.audio, settings.encoder, audio)
     seed_and_silence(settings)
-    is_unlabelled = prepared.tracks.get(SET, pd.Series("", prepared.tracks.index)).isin(unlabelled)
-    tracks, more = prepared.tracks[~is_unlabelled], prepared.tracks[is_unlabelled]
+    tracks = prepared.tracks
+    is_unlabelled = tracks.get(SET, pd.Series("", tracks.index)).isin(unlabelled)
+    tracks, more = tracks[~is_unlabelled], tracks[is_unlabelled]
     training = (
         _choose_training(tracks, more, factors, split, settings, tell)
         if teacher
@@ -83,36 +88,61 @@ def train(
     validation = choose_clips(tracks, split, "validation", factors, settings.targets)
     weights = training.balanced_weights if settings.balance else np.ones(len(training))
     taught = [teacher.targets(training.tracks["track_id"], weights)] if teacher else []
-    loaders = (
+    return fit(
+        _make_module(
+            settings,
+            init,
+            embedding_dim=factors.item_factors.shape[1],
+            teacher_dim=taught[0].shape[1] if taught else 0,
+            set_names=validation.set_names,
+        ),
         _training_loader(prepared, training, taught, weights, audio, settings),
         _validation_loader(prepared, validation, audio, settings),
+        out,
+        settings,
+        extra_identity=_identify(split, teacher, init),
+        # No part of the identity, which has the targets: a run without a record can be resumed.
+        records={SPACE: f"{factors.space}\n"},
+        resume=resume,
     )
+
+
+def _make_module(
+    settings: EstimatorSettings,
+    init: InitialWeights | None,
+    *,
+    embedding_dim: int,
+    teacher_dim: int,
+    set_names: Sequence[str],
+) -> EstimatorModule:
     module = EstimatorModule(
         settings.width,
         settings.crop_s,
         settings.learning_rate,
         settings.cosine_schedule,
         settings.encoder,
-        factors.item_factors.shape[1],
+        embedding_dim,
         settings.patches,
         settings.patch_s,
-        taught[0].shape[1] if taught else 0,
+        teacher_dim,
         settings.teacher_weight,
-        validation.set_names,
+        settings.trainable if init else "all",
+        settings.init_lr_scale if init else 1.0,
+        set_names,
     )
-    identity = {"split.csv": split.to_csv(index=False)}
-    if teacher:
-        identity[TEACHER] = teacher.record.model_dump_json(indent=2) + "\n"
-    return fit(
-        module,
-        *loaders,
-        out,
-        settings,
-        extra_identity=identity,
-        # No part of the identity, which has the targets: a run without a record can be resumed.
-        records={SPACE: f"{factors.space}\n"},
-        resume=resume,
-    )
+    if init:
+        assert isinstance(module.network, Encoder)
+        copy_weights(module.network, init.network, init.record.name)
+    return module
+
+
+def _identify(
+    split: pd.DataFrame, teacher: Teacher | None, init: InitialWeights | None
+) -> dict[str, str]:
+    """File name → text of the inputs that a run is not resumed without."""
+    records = {TEACHER: teacher.record if teacher else None, INIT: init.record if init else None}
+    texts = {name: record.to_text() for name, record in records.items() if record}
+    return {"split.csv": split.to_csv(index=False)} | texts
 
 
 def _choose_training(

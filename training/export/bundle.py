@@ -190,11 +190,11 @@ def read_data(path: Path) -> tuple[Data, ...]:
 
 def as_teacher(source: Bundle) -> tuple[Data, ...]:
     """Training data of a teacher: the licences also hold for the models trained on its outputs."""
-    return as_taught(source.card.name, source.card.provenance.data)
+    return as_source("teacher", source.card.name, source.card.provenance.data)
 
 
-def as_taught(teacher: str, data: tuple[Data, ...]) -> tuple[Data, ...]:
-    """Training data of the teacher of that name, as the card of its student states it."""
+def as_source(role: str, name: str, data: tuple[Data, ...]) -> tuple[Data, ...]:
+    """Training data of the bundle of that name, as the card of a model made with it states it."""
     return tuple(
-        stated.model_copy(update={"use": f"teacher ({teacher}): {stated.use}"}) for stated in data
+        stated.model_copy(update={"use": f"{role} ({name}): {stated.use}"}) for stated in data
     )

@@ -64,8 +64,12 @@ class AudioModule(L.LightningModule):
             floats = (output.unflatten(0, (-1, n_patches)).mean(1) for output in floats)
         return type(outputs)(*floats)
 
+    def parameter_groups(self) -> Any:
+        """What the optimiser trains; groups may have learning rates of their own."""
+        return self.parameters()
+
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        optimizer = torch.optim.Adam(self.parameter_groups(), lr=self.learning_rate)
         if not self.cosine_schedule:
             return optimizer
         n_steps = int(self.trainer.estimated_stepping_batches)

@@ -42,6 +42,7 @@ class Encoder(nn.Module, ABC):
     crop_multiple : in samples; what its pooling (or its patches) divides, so crops are multiples
     patch_multiple : in samples; what the length of other patches than the default's must be a
         multiple of
+    last_parts : submodules before the embedding layer that `--trainable last` trains too
     front_end_name : attribute that holds the front end in exported graphs and in checkpoints; the
         name is part of both
     width : the size that `--width` sets
@@ -53,6 +54,7 @@ class Encoder(nn.Module, ABC):
     audio: AudioInput
     crop_multiple: ClassVar[int]
     patch_multiple: ClassVar[int] = 1
+    last_parts: ClassVar[tuple[str, ...]] = ()
     front_end_name: ClassVar[str] = "front_end"
     width: int
     embedding_dim: int

@@ -123,6 +123,7 @@ class MusiCNN(Encoder):
         patches=even_patches(N_PATCHES, PATCH_S, WINDOW_S),
     )
     crop_multiple = HOP_LENGTH
+    last_parts = ("residual", "dense")
 
     def __init__(
         self, width: int = PENULTIMATE, embedding_dim: int = PENULTIMATE, n_tags: int = 0

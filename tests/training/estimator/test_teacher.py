@@ -27,7 +27,8 @@ from training.estimator import train as stage
 from training.estimator.artist_split import split_by_artist
 from training.estimator.module import EstimatorModule, known_loss
 from training.estimator.settings import EstimatorSettings
-from training.estimator.teacher import Teacher, TeacherRecord, read_teacher, teacher_targets
+from training.estimator.sources import TeacherRecord, read_teacher
+from training.estimator.teacher import Teacher, teacher_targets
 from training.export.bundle import make_provenance
 from training.export.estimator import export_encoder, export_run
 from training.fitting.dataset import Loader, WindowDataset
