@@ -209,6 +209,16 @@ class BadTeacher(TrainingError):
         super().__init__(f"bundle {name} {reason}")
 
 
+class NoSpectrogram(TrainingError):
+    """Raised if an encoder has no spectrogram to mask."""
+
+    def __init__(self, encoder: str) -> None:
+        super().__init__(
+            f"the encoder {encoder} has no spectrogram to mask; leave out --spec-augment, or "
+            "choose another --encoder"
+        )
+
+
 class BadInit(TrainingError):
     """Raised if a network cannot start from the weights of a bundle."""
 

@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from training.audio.crop_limit import check_crop_length
 from training.cf.settings import AlsSettings
+from training.errors import NoSpectrogram
+from training.fitting.augmentation import apply_gain, draw_partners, draw_shares, mask_axis, mix
 from training.fitting.fine_tuning import HEAD, freeze, set_modes
 from training.fitting.settings import Trainable
 from training.fitting.trainer import AudioModule
@@ -39,6 +41,7 @@ class EstimatorModule(AudioModule):
     patches, patch_s : see `training.networks.base.Encoder.patched_audio`
     trainable : parts of the network that train; the others are frozen
     init_lr_scale : learning rate of all but the new layers, relative to theirs
+    spec_augment, gain_db, mix : augmentation of training batches; 0 for none
     teacher_dim : size of the teacher's output; 0 without a teacher
     set_names : of the validation clips' sets; one name if there is one set
 
@@ -61,6 +64,9 @@ class EstimatorModule(AudioModule):
         teacher_weight: float = 1.0,
         trainable: Trainable = "all",
         init_lr_scale: float = 1.0,
+        spec_augment: int = 0,
+        gain_db: float = 0.0,
+        mix: float = 0.0,
         set_names: Sequence[str] = ("",),
     ) -> None:
         kind = encoder_class(encoder)
@@ -75,6 +81,10 @@ class EstimatorModule(AudioModule):
         self.trainable: Trainable = trainable
         self.init_lr_scale = init_lr_scale
         freeze(network, trainable)
+        if spec_augment and kind.spectrogram_axes is None:
+            raise NoSpectrogram(encoder)
+        self.spectrogram_axes, self.spec_augment = kind.spectrogram_axes, spec_augment
+        self.gain_db, self.mix = gain_db, mix
         self.set_names = tuple(set_names)
         self.validation_sums = torch.zeros(len(self.set_names), 3)
 
@@ -99,7 +109,7 @@ class EstimatorModule(AudioModule):
         set_modes(self.network, self.trainable)
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-        window, target, *teacher_targets = batch
+        window, target, *teacher_targets = self._mix(batch) if self.mix else batch
         encoded: Encoded = self(window)
         loss = known_loss(encoded.embedding, target)
         if self.teacher_layer is not None:
@@ -108,6 +118,23 @@ class EstimatorModule(AudioModule):
             loss = loss + self.teacher_weight * taught
         self._log_epoch("train_loss", loss, len(target))
         return loss
+
+    def _mix(self, batch: list[Tensor]) -> list[Tensor]:
+        """Mix clips and their targets, those with a factor and those without among themselves."""
+        partners = draw_partners(batch[1].isnan().any(1))
+        shares = draw_shares(self.mix, len(partners), partners.device)
+        return [mix(values, partners, shares) for values in batch]
+
+    def augment_waveform(self, waveform: Tensor) -> Tensor:
+        if not (self.training and self.gain_db):
+            return waveform
+        return apply_gain(waveform, self.gain_db)
+
+    def augment_inputs(self, inputs: Tensor) -> Tensor:
+        if self.training and self.spec_augment and self.spectrogram_axes:
+            for axis in self.spectrogram_axes:
+                inputs = mask_axis(inputs, axis, self.spec_augment)
+        return inputs
 
     def _log_epoch(self, name: str, loss: Tensor, batch_size: int) -> None:
         self.log(name, loss, on_step=False, on_epoch=True, batch_size=batch_size)

@@ -25,6 +25,9 @@ ADDED = frozenset(
         "teacher_weight",
         "trainable",
         "init_lr_scale",
+        "spec_augment",
+        "gain_db",
+        "mix",
     }
 )
 
@@ -81,6 +84,21 @@ class EstimatorSettings(FitSettings):
     init_lr_scale: Annotated[
         float, Doc("Learning rate of the initial weights, relative to that of new layers."), Ge(0)
     ] = 0.1
+    spec_augment: Annotated[
+        int,
+        Doc("Masks on each training spectrogram, as many bands of frequency as stretches of time."),
+        Ge(0),
+    ] = 0
+    gain_db: Annotated[
+        float,
+        Doc("Random gain of training clips up to ± so many dB; cf-estimator hears no gain."),
+        Ge(0),
+    ] = 0.0
+    mix: Annotated[
+        float,
+        Doc("Mix each training clip and its targets with another's, by Beta(mix, mix); 0: none."),
+        Ge(0),
+    ] = 0.0
 
     def to_record(self) -> dict[str, Any]:
         """As in `FitSettings`, but without `ADDED` fields at their defaults."""

@@ -65,7 +65,7 @@ def train(
 
     Raises
     ------
-    UnknownEncoder, BadCrop, BadPatches, BadInit, BadTeacher
+    UnknownEncoder, BadCrop, BadPatches, BadInit, BadTeacher, NoSpectrogram
     OtherAudio
         If the windows have another sample rate or length than the encoder takes.
     NothingToTrain
@@ -128,6 +128,9 @@ def _make_module(
         settings.teacher_weight,
         settings.trainable if init else "all",
         settings.init_lr_scale if init else 1.0,
+        settings.spec_augment,
+        settings.gain_db,
+        settings.mix,
         set_names,
     )
     if init:

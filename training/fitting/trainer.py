@@ -55,7 +55,9 @@ class AudioModule(L.LightningModule):
         n_patches = len(self.audio.patch_starts) if is_whole else 1
         window = window.reshape(len(window) * n_patches, -1)  # (B, P · S) -> (B · P, S)
         with torch.autocast(window.device.type, enabled=False):
-            inputs = self.get_submodule(self.front_end_name)(window.float() / FULL_SCALE)
+            waveform = self.augment_waveform(window.float() / FULL_SCALE)
+            inputs = self.get_submodule(self.front_end_name)(waveform)
+            inputs = self.augment_inputs(inputs)
         if inputs.ndim == 4:  # images; waveforms have no such format
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         outputs = self.network(inputs)
@@ -63,6 +65,14 @@ class AudioModule(L.LightningModule):
         if n_patches > 1:  # (B · P, D) -> (B, P, D) -> (B, D); output layers are linear
             floats = (output.unflatten(0, (-1, n_patches)).mean(1) for output in floats)
         return type(outputs)(*floats)
+
+    def augment_waveform(self, waveform: Tensor) -> Tensor:
+        """What the front end hears of a batch, (B, n) in [-1, 1]; here all that there is."""
+        return waveform
+
+    def augment_inputs(self, inputs: Tensor) -> Tensor:
+        """What the network hears of the front end's output; here all that there is."""
+        return inputs
 
     def parameter_groups(self) -> Any:
         """What the optimiser trains; groups may have learning rates of their own."""

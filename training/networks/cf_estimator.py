@@ -81,6 +81,7 @@ class CFEstimator(Encoder):
     )
     crop_multiple = patch_multiple = POOLED_FRAMES * HOP_LENGTH
     last_parts = (f"blocks.{len(POOLS)}",)
+    spectrogram_axes = (2, 3)
     front_end_name = "mel"
 
     def __init__(

@@ -124,6 +124,7 @@ class MusiCNN(Encoder):
     )
     crop_multiple = HOP_LENGTH
     last_parts = ("residual", "dense")
+    spectrogram_axes = (2, 1)
 
     def __init__(
         self, width: int = PENULTIMATE, embedding_dim: int = PENULTIMATE, n_tags: int = 0
