@@ -325,6 +325,23 @@ class BadTeacher(TrainingError):
         super().__init__(f"bundle {name} {reason}")
 
 
+class NoSpectrogram(TrainingError):
+    """Raised if an encoder has no spectrogram to mask."""
+
+    def __init__(self, encoder: str) -> None:
+        super().__init__(
+            f"the encoder {encoder} has no spectrogram to mask; leave out --spec-augment, or "
+            "choose another --encoder"
+        )
+
+
+class BadInit(TrainingError):
+    """Raised if a network cannot start from the weights of a bundle."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"bundle {name} {reason}, or choose another --init")
+
+
 class UnknownEncoder(TrainingError):
     """Raised if the registry has no encoder of that name."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.card import AudioInput
+from training.audio.patch_cutting import cut_patches
 from training.audio.windows import Prepared, Windows
 from training.errors import OtherSets
 
@@ -23,6 +25,10 @@ class ClipFolder:
 
     folder: Path
     prepared: Prepared
+
+    def cut(self, audio: AudioInput) -> ClipFolder:
+        """The folder as an encoder of that input hears it, see `cut_patches`."""
+        return replace(self, prepared=cut_patches(self.prepared, audio))
 
     @property
     def rows(self) -> NDArray[np.int64]:

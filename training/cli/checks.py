@@ -256,6 +256,24 @@ def check_crop(prepared: Path, crop_s: float | None) -> None:
         check_crop_length(crop_s, audio)
 
 
+def check_taught(unlabelled: list[Path], teacher: Path | None) -> None:
+    """Refuse clips without factors where no teacher labels them."""
+    if unlabelled and not teacher:
+        raise typer.BadParameter(
+            f"{unlabelled[0]} has no targets without a teacher; give --teacher a bundle",
+            param_hint="--unlabelled",
+        )
+
+
+def check_trainable(trainable: str, init: Path | None) -> None:
+    """Refuse to freeze random weights."""
+    if trainable != "all" and not init:
+        raise typer.BadParameter(
+            f"{trainable} would freeze random weights; give --init a bundle",
+            param_hint="--trainable",
+        )
+
+
 def parse_numbers(text: str) -> list[int]:
     """Whole numbers separated by commas."""
     try:

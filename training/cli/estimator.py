@@ -14,11 +14,16 @@ from training.cli.options import (
     CountColumn,
     DataFile,
     FactorsDir,
+    FeatureTeacher,
+    Init,
     ItemColumn,
     Out,
     PreparedDir,
+    PreparedDirs,
     Resume,
     RunDir,
+    TeacherPreparedDirs,
+    UnlabelledDirs,
     UserColumn,
     with_settings,
 )
@@ -36,28 +41,59 @@ PREPARED = (
 @app.command()
 @with_settings(EstimatorSettings)
 def estimator(
-    prepared: PreparedDir,
+    prepared: PreparedDirs,
     factors: FactorsDir,
     split: Annotated[Path, typer.Option(help="File of `split`.", callback=checks.check_split)],
     out: Out,
     settings: EstimatorSettings,
+    unlabelled: UnlabelledDirs = [],  # noqa: B006
+    teacher: FeatureTeacher = None,
+    teacher_prepared: TeacherPreparedDirs = [],  # noqa: B006
+    init: Init = None,
     resume: Resume = True,
 ) -> None:
-    """Train an encoder to predict item factors; a stopped run can be resumed."""
+    """Train an encoder to predict item factors; a stopped run can be resumed.
+
+    The validation loss, which chooses the checkpoint, is the mean over the prepared sets' losses.
+    """
     checks.check_width(settings.encoder, settings.width)
-    checks.check_crop(prepared, settings.crop_s)
-    from training.audio.windows import Prepared
+    folders = [*prepared, *unlabelled]
+    for folder in folders:
+        checks.check_crop(folder, settings.crop_s)
+    checks.check_taught(unlabelled, teacher)
+    checks.check_trainable(settings.trainable, init)
+    from models.bundle import read
+    from training.audio.prepared_sets import load_sets
     from training.cf.als import Factorization
     from training.estimator import train as stage
     from training.estimator.artist_split import load_split
+    from training.estimator.sources import InitialWeights
+    from training.estimator.teacher import teacher_targets
+    from training.export.reload import load_network_from_bundle
 
+    initial = None
+    if init:
+        initial = InitialWeights.of(source := read(init), load_network_from_bundle(source))
+    taught = None
+    if teacher:
+        with progress() as bar:
+            taught = teacher_targets(
+                read(teacher),
+                teacher_prepared or folders,
+                settings.teacher_output,
+                lambda label, items: bar.track(items, description=label),
+            )
     best = stage.train(
-        Prepared.load(prepared),
+        load_sets(folders),
         Factorization.load(factors),
         load_split(split),
         out,
         settings,
+        teacher=taught,
+        unlabelled={folder.name for folder in unlabelled},
+        init=initial,
         resume=resume,
+        tell=console.print,
     )
     console.print(f"best checkpoint: {best}")
 

@@ -31,6 +31,42 @@ PreparedDirs = Annotated[
         callback=checks.check_prepared_sets,
     ),
 ]
+Init = Annotated[
+    Path | None,
+    typer.Option(
+        "--init",
+        help="Bundle of an encoder whose weights the network starts from, all but those of the "
+        "embedding layer; with the same --encoder and --width.",
+        callback=checks.check_optional_bundle,
+    ),
+]
+UnlabelledDirs = Annotated[
+    list[Path],
+    typer.Option(
+        "--unlabelled",
+        help="Folder of `prepare` whose clips the teacher alone labels; those of artists that test "
+        "or validate are left out. May be given more than once.",
+        callback=checks.check_prepared_sets,
+    ),
+]
+FeatureTeacher = Annotated[
+    Path | None,
+    typer.Option(
+        "--teacher",
+        help="Bundle of an encoder whose output the network learns beside the factors.",
+        callback=checks.check_optional_bundle,
+    ),
+]
+TeacherPreparedDirs = Annotated[
+    list[Path],
+    typer.Option(
+        "--teacher-prepared",
+        help="Folder of the same tracks, prepared for the teacher; may be given more than once. "
+        "Default: the folders of --prepared and --unlabelled, if the teacher's patches can be cut "
+        "from their windows.",
+        callback=checks.check_prepared_sets,
+    ),
+]
 FactorsDir = Annotated[
     Path, typer.Option("--factors", help="Folder of `factorize`.", callback=checks.check_factors)
 ]

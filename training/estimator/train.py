@@ -1,93 +1,40 @@
 """Encoder training: prepared windows and item factors -> a checkpoint.
 
 Source: Lee et al. 2020, section 3.1. Adam, 1e-3, MSE + cosine proximity, the checkpoint with the
-lowest validation loss. Not in the paper: unit-length targets, crops and a cosine schedule.
+lowest validation loss. Not in the paper: unit-length targets, crops, patches, several sets drawn
+equally often, and a cosine schedule.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
+from models.card import AudioInput
+from training.audio.patch_cutting import can_cut, cut_patches
+from training.audio.prepared_sets import SET
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
-from training.cf.settings import AlsSettings
-from training.errors import MissingInput, NothingToTrain, OtherAudio
-from training.estimator.settings import EstimatorSettings, TargetScale
+from training.errors import MissingInput, OtherAudio
+from training.estimator.clips import Clips, choose_clips, choose_unlabelled, join_clips
+from training.estimator.module import EstimatorModule
+from training.estimator.settings import EstimatorSettings
+from training.estimator.sources import INIT, TEACHER, InitialWeights
 from training.estimator.space import SPACE
+from training.estimator.teacher import Teacher
 from training.fitting.dataset import Loader, make_loader
-from training.fitting.trainer import BEST, SETTINGS, AudioModule, fit, seed_and_silence
+from training.fitting.fine_tuning import copy_weights
+from training.fitting.sampling import EpochSampler
+from training.fitting.trainer import BEST, SETTINGS, fit, seed_and_silence
 from training.networks.base import Encoder
-from training.networks.losses import cosine_proximity, embedding_loss
-from training.networks.registry import DEFAULT_ENCODER, encoder_class
+from training.networks.registry import encoder_class
 
-
-def join_targets(
-    tracks: pd.DataFrame, factors: Factorization, scale: TargetScale
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Rows of `windows` and their targets, for the tracks whose item has a factor.
-
-    With `unit`, each factor is divided by its length. The length grows with the number of plays,
-    which the audio does not determine, and would let a few popular items dominate the squared
-    error.
-    """
-    known, targets = scaled_targets(tracks["item_id"], factors, scale)
-    return tracks["row"].to_numpy(np.int64)[known], targets[known]
-
-
-def scaled_targets(
-    items: pd.Series, factors: Factorization, scale: TargetScale
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Whether each item has a factor, and its target: shape (n,) and (n, dim), 0 without one."""
-    position = factors.items.get_indexer(items)
-    known = position >= 0
-    targets = np.where(known[:, None], factors.item_factors[position], 0)
-    if scale == "unit":
-        targets = targets / np.maximum(np.linalg.norm(targets, axis=1, keepdims=True), 1e-12)
-    return known, targets.astype(np.float32)
-
-
-class EstimatorModule(AudioModule):
-    """Lightning module of an encoder that regresses item factors.
-
-    Checkpoints store the arguments as hyperparameters. Checkpoints of older versions have neither
-    `encoder` nor `embedding_dim`; the defaults are their values.
-    """
-
-    def __init__(
-        self,
-        width: int,
-        crop_s: float,
-        learning_rate: float,
-        cosine_schedule: bool,
-        encoder: str = DEFAULT_ENCODER,
-        embedding_dim: int = AlsSettings.factors,
-    ) -> None:
-        network = encoder_class(encoder).build(
-            width=width, embedding_dim=embedding_dim, crop_s=crop_s
-        )
-        super().__init__(network, learning_rate, cosine_schedule)
-        self.save_hyperparameters()
-
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        window, target = batch
-        loss = embedding_loss(self(window).embedding, target)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
-        return loss
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        window, target = batch
-        predicted = self(window).embedding
-        measures = {
-            "val_loss": embedding_loss(predicted, target),
-            "val_cosine": -cosine_proximity(predicted, target),
-        }
-        self.log_dict(measures, prog_bar=True, batch_size=len(target), sync_dist=True)
+Tell = Callable[[str], None]
 
 
 def train(
@@ -97,16 +44,28 @@ def train(
     out: Path,
     settings: EstimatorSettings,
     *,
+    teacher: Teacher | None = None,
+    unlabelled: Collection[str] = (),
+    init: InitialWeights | None = None,
     resume: bool = True,
+    tell: Tell = lambda text: None,
 ) -> Path:
     """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
-    `out` receives the split, the CF space of the factors, and what `training.fitting.trainer.fit`
-    writes.
+    `out` receives the split, the CF space of the factors, records of teacher and initial weights,
+    and what `training.fitting.trainer.fit` writes.
+
+    Parameters
+    ----------
+    prepared : one set, or several as `training.audio.prepared_sets.load_sets` joins them
+    teacher : what the features learn of every clip that the teacher has heard
+    unlabelled : names of sets that the teacher alone labels; clips of held-out artists are left out
+    init : weights that the network starts from, all but those of the embedding layer
+    tell : called with a line about the clips that are left out
 
     Raises
     ------
-    UnknownEncoder
+    UnknownEncoder, BadCrop, BadPatches, BadInit, BadTeacher, NoSpectrogram
     OtherAudio
         If the windows have another sample rate or length than the encoder takes.
     NothingToTrain
@@ -114,53 +73,137 @@ def train(
     OtherRun
         If `out` holds a run with other settings, factors or split.
     """
-    audio = encoder_class(settings.encoder).audio
-    if prepared.audio != audio:
+    audio = encoder_class(settings.encoder).patched_audio(settings.patches, settings.patch_s)
+    if not can_cut(prepared.audio, audio):
         raise OtherAudio(prepared.audio, settings.encoder, audio)
     seed_and_silence(settings)
-    training = _make_loader(prepared, factors, split, "train", settings)
-    validation = _make_loader(prepared, factors, split, "validation", settings)
-    module = EstimatorModule(
-        settings.width,
-        settings.crop_s,
-        settings.learning_rate,
-        settings.cosine_schedule,
-        settings.encoder,
-        factors.item_factors.shape[1],
+    tracks = prepared.tracks
+    is_unlabelled = tracks.get(SET, pd.Series("", tracks.index)).isin(unlabelled)
+    tracks, more = tracks[~is_unlabelled], tracks[is_unlabelled]
+    training = (
+        _choose_training(tracks, more, factors, split, settings, tell)
+        if teacher
+        else choose_clips(tracks, split, "train", factors, settings.targets)
     )
+    validation = choose_clips(tracks, split, "validation", factors, settings.targets)
+    weights = training.balanced_weights if settings.balance else np.ones(len(training))
+    taught = [teacher.targets(training.tracks["track_id"], weights)] if teacher else []
     return fit(
-        module,
-        training,
-        validation,
+        _make_module(
+            settings,
+            init,
+            embedding_dim=factors.item_factors.shape[1],
+            teacher_dim=taught[0].shape[1] if taught else 0,
+            set_names=validation.set_names,
+        ),
+        _training_loader(prepared, training, taught, weights, audio, settings),
+        _validation_loader(prepared, validation, audio, settings),
         out,
         settings,
-        extra_identity={"split.csv": split.to_csv(index=False)},
+        extra_identity=_identify(split, teacher, init),
         # No part of the identity, which has the targets: a run without a record can be resumed.
         records={SPACE: f"{factors.space}\n"},
         resume=resume,
     )
 
 
-def _make_loader(
-    prepared: Prepared,
+def _make_module(
+    settings: EstimatorSettings,
+    init: InitialWeights | None,
+    *,
+    embedding_dim: int,
+    teacher_dim: int,
+    set_names: Sequence[str],
+) -> EstimatorModule:
+    module = EstimatorModule(
+        settings.width,
+        settings.crop_s,
+        settings.learning_rate,
+        settings.cosine_schedule,
+        settings.encoder,
+        embedding_dim,
+        settings.patches,
+        settings.patch_s,
+        teacher_dim,
+        settings.teacher_weight,
+        settings.trainable if init else "all",
+        settings.init_lr_scale if init else 1.0,
+        settings.spec_augment,
+        settings.gain_db,
+        settings.mix,
+        set_names,
+    )
+    if init:
+        assert isinstance(module.network, Encoder)
+        copy_weights(module.network, init.network, init.record.name)
+    return module
+
+
+def _identify(
+    split: pd.DataFrame, teacher: Teacher | None, init: InitialWeights | None
+) -> dict[str, str]:
+    """File name → text of the inputs that a run is not resumed without."""
+    records = {TEACHER: teacher.record if teacher else None, INIT: init.record if init else None}
+    texts = {name: record.to_text() for name, record in records.items() if record}
+    return {"split.csv": split.to_csv(index=False)} | texts
+
+
+def _choose_training(
+    tracks: pd.DataFrame,
+    unlabelled: pd.DataFrame,
     factors: Factorization,
     split: pd.DataFrame,
-    part: str,
+    settings: EstimatorSettings,
+    tell: Tell,
+) -> Clips:
+    """The training clips for a teacher: those without a factor too, and the unlabelled ones."""
+    clips = choose_clips(tracks, split, "train", factors, settings.targets, keep_unknown=True)
+    if unlabelled.empty:
+        return clips
+    more, left_out = choose_unlabelled(unlabelled, split, clips.factors.shape[1])
+    tell(str(left_out))
+    return join_clips(clips, more)
+
+
+def _training_loader(
+    prepared: Prepared,
+    clips: Clips,
+    teacher_targets: list[NDArray[np.float32]],
+    weights: NDArray[np.float64],
+    audio: AudioInput,
     settings: EstimatorSettings,
 ) -> Loader:
-    track_ids = split.loc[split["part"] == part, "track_id"]
-    tracks = prepared.tracks[prepared.tracks["track_id"].isin(track_ids)]
-    rows, targets = join_targets(tracks, factors, settings.targets)
-    if not len(rows):
-        raise NothingToTrain(part, len(tracks))
+    """Crops from anywhere in the prepared windows; without crops, what the network will hear."""
+    heard = prepared if settings.crop_s else cut_patches(prepared, audio)
+    is_drawn = settings.balance or settings.epoch_clips
+    n_draws = settings.epoch_clips or len(clips)
     return make_loader(
-        prepared.windows,
-        rows,
-        targets,
+        heard.windows,
+        clips.rows,
+        clips.factors,
+        *teacher_targets,
         settings=settings,
         crop_samples=encoder_class(settings.encoder).crop_samples(settings.crop_s),
-        patch_samples=prepared.audio.patch_samples,
-        training=part == "train",
+        patch_samples=heard.audio.patch_samples,
+        training=True,
+        sampler=EpochSampler(weights, n_draws, settings.seed) if is_drawn else None,
+    )
+
+
+def _validation_loader(
+    prepared: Prepared, clips: Clips, audio: AudioInput, settings: EstimatorSettings
+) -> Loader:
+    heard = cut_patches(prepared, audio)
+    several = len(clips.set_names) > 1
+    return make_loader(
+        heard.windows,
+        clips.rows,
+        clips.factors,
+        *([clips.set_index] if several else []),
+        settings=settings,
+        crop_samples=0,
+        patch_samples=audio.patch_samples,
+        training=False,
     )
 
 

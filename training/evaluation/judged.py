@@ -47,7 +47,7 @@ class Judged:
     def embed(
         self, sets: EvaluationSets, positions: NDArray[np.int64], track: Track
     ) -> NDArray[np.float32]:
-        """Embeddings of whole windows, shape (len(positions), embedding_dim).
+        """Embeddings of windows, or of their patches, shape (len(positions), embedding_dim).
 
         Raises
         ------

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from training.cf.als import Factorization
 from training.errors import BadEncoder
-from training.estimator.train import scaled_targets
+from training.estimator.clips import align_factors
 from training.evaluation.baselines import predict_by_ridge, predict_mean, project_at_random
 from training.evaluation.judged import Judged
 from training.evaluation.names import (
@@ -99,8 +99,9 @@ def make_fitting(
     sets: EvaluationSets, is_test: NDArray[np.bool_], factors: Factorization, judged: Judged
 ) -> Fitting:
     """The tracks with a target that are outside the test part."""
-    known, targets = scaled_targets(sets.tracks["item_id"], factors, judged.targets)
-    fitted = np.flatnonzero(known & ~is_test)
+    targets = align_factors(sets.tracks, factors, judged.targets)
+    is_known = ~np.isnan(targets).any(1)
+    fitted = np.flatnonzero(is_known & ~is_test)
     return Fitting(Clips(sets, fitted), targets[fitted], factors.space)
 
 

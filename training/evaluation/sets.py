@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.card import AudioInput
-from training.audio.prepared_sets import load_sets
+from training.audio.patch_cutting import can_cut, cut_patches
+from training.audio.prepared_sets import ClipFolder, load_sets
 from training.audio.windows import Prepared
 from training.errors import MissingAudioInput, OtherAudio
 from training.estimator.mel_baseline import mel_statistics
@@ -21,18 +22,6 @@ from training.networks.bundle_outputs import bundle_outputs
 from training.networks.inference import Track
 
 Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A prepared folder, see `training.networks.bundle_outputs.Decoded`."""
-
-    folder: Path
-    prepared: Prepared
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        return np.asarray(self.prepared.tracks["row"], np.int64)
 
 
 @dataclass(frozen=True)
@@ -44,7 +33,7 @@ class Heard:
     positions : (n_tracks,), of each track of the evaluation among the joined tracks
     """
 
-    folders: tuple[Folder, ...]
+    folders: tuple[ClipFolder, ...]
     joined: Prepared
     positions: NDArray[np.int64]
 
@@ -57,7 +46,12 @@ class Heard:
         """Row of each track of the evaluation in `joined.windows`, shape (n_tracks,)."""
         return np.asarray(self.joined.tracks["row"], np.int64)[self.positions]
 
-    def of_folders(self, compute: Callable[[Folder], Array]) -> Array:
+    def cut(self, audio: AudioInput) -> Heard:
+        """The folders as an encoder of that input hears them, see `cut_patches`."""
+        folders = tuple(folder.cut(audio) for folder in self.folders)
+        return replace(self, folders=folders, joined=cut_patches(self.joined, audio))
+
+    def of_folders(self, compute: Callable[[ClipFolder], Array]) -> Array:
         """What is computed for the tracks of each folder, in the order of the evaluation."""
         return np.concatenate([compute(folder) for folder in self.folders])[self.positions]
 
@@ -85,9 +79,9 @@ class EvaluationSets:
         MissingAudioInput
             Where a set was not decoded for every audio input of the others.
         """
-        by_audio: dict[AudioInput, list[Folder]] = {}
+        by_audio: dict[AudioInput, list[ClipFolder]] = {}
         for path in paths:
-            folder = Folder(path, Prepared.load(path))
+            folder = ClipFolder(path, Prepared.load(path))
             by_audio.setdefault(folder.prepared.audio, []).append(folder)
         _require_same_sets(list(by_audio.values()))
         joined = [load_sets([folder.folder for folder in group]) for group in by_audio.values()]
@@ -101,15 +95,15 @@ class EvaluationSets:
         return cls(tracks.reset_index(drop=True), heard)
 
     def heard_as(self, audio: AudioInput, model: str) -> Heard:
-        """The windows for a model.
+        """The windows for a model; without a folder of its patches, whole windows are cut.
 
         Raises
         ------
         OtherAudio
         """
-        for heard in self.heard:
-            if heard.audio == audio:
-                return heard
+        for heard in sorted(self.heard, key=lambda heard: heard.audio != audio):
+            if can_cut(heard.audio, audio):
+                return heard.cut(audio)
         raise OtherAudio(self.heard[0].audio, model, audio)
 
     def mel_statistics(self, track: Track) -> Array:
@@ -132,7 +126,7 @@ class EvaluationSets:
         return heard.of_folders(lambda folder: bundle_outputs(bundle, folder, track)[name])
 
 
-def _require_same_sets(groups: Sequence[Sequence[Folder]]) -> None:
+def _require_same_sets(groups: Sequence[Sequence[ClipFolder]]) -> None:
     for group in groups[1:]:
         first, other = (sorted(f.folder.name for f in folders) for folders in (groups[0], group))
         if first != other:

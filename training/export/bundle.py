@@ -195,7 +195,11 @@ def as_teacher(source: Bundle, role: str = "teacher") -> tuple[Data, ...]:
     ----------
     role : what the bundle is to the model
     """
+    return as_source(role, source.card.name, source.card.provenance.data)
+
+
+def as_source(role: str, name: str, data: tuple[Data, ...]) -> tuple[Data, ...]:
+    """Training data of the bundle of that name, as the card of a model made with it states it."""
     return tuple(
-        data.model_copy(update={"use": f"{role} ({source.card.name}): {data.use}"})
-        for data in source.card.provenance.data
+        stated.model_copy(update={"use": f"{role} ({name}): {stated.use}"}) for stated in data
     )

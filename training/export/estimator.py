@@ -12,16 +12,20 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.card import Provenance, Scalar
+from training.audio.patch_cutting import cut_patches
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
 from training.errors import OtherSpace
 from training.estimator.artist_split import load_split
+from training.estimator.settings import EstimatorSettings
+from training.estimator.sources import read_init, read_teacher
 from training.estimator.space import Warn, check_space
 from training.estimator.train import load_network
 from training.evaluation.names import CEILING, MEAN, MEL, NETWORK, ridge_on
 from training.evaluation.report import read_measures
 from training.export.bundle import (
     PARITY_CLIPS,
+    as_source,
     make_provenance,
     read_data,
     write_bundle,
@@ -114,11 +118,18 @@ def export_run(
     tracks = prepared.tracks[prepared.tracks["track_id"].isin(held_out)]
     rows = tracks["row"].to_numpy(np.int64)[:PARITY_CLIPS]
     counts = split.groupby("part")["artist"].nunique().to_dict()
+    taught, init = read_teacher(run), read_init(run)
     provenance = make_provenance(
-        method=f"{network.title}, MSE + cosine proximity",
-        data=used,
+        method=f"{network.title}, MSE + cosine proximity"
+        + (f", from the weights of {init.name}" if init else "")
+        + (f"; its features learn {taught.output} of {taught.name}" if taught else ""),
+        teacher=taught.digest if taught else None,
+        data=used
+        + (as_source("teacher", taught.name, taught.data) if taught else ())
+        + (as_source("initial weights", init.name, init.data) if init else ()),
         seed=settings.seed,
         hyperparameters=settings.to_record()
+        | _settings_used(settings, taught=bool(taught), initialised=bool(init))
         | {f"als_{name}": value for name, value in asdict(factorization.settings).items()},
         metrics=metrics,
         split="by artist, "
@@ -127,11 +138,26 @@ def export_run(
     return export_encoder(
         network,
         out,
-        prepared.waveforms(rows),
+        cut_patches(prepared, network.audio).waveforms(rows),
         provenance,
         space=factorization.space,
         card_version=card_version,
     )
+
+
+def _settings_used(
+    settings: EstimatorSettings, *, taught: bool, initialised: bool
+) -> dict[str, Scalar]:
+    """Settings that count with a teacher or initial weights alone; stated at their defaults too."""
+    used: dict[str, Scalar] = {}
+    if taught:
+        used |= {
+            "teacher_output": settings.teacher_output,
+            "teacher_weight": settings.teacher_weight,
+        }
+    if initialised:
+        used |= {"trainable": settings.trainable, "init_lr_scale": settings.init_lr_scale}
+    return used
 
 
 # The methods that a card states the metrics of; the evaluation has more.

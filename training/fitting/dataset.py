@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from training.audio.windows import Windows
+from training.fitting.sampling import EpochSampler
 from training.fitting.settings import FitSettings
 
 Loader = DataLoader[tuple[Tensor, ...]]
@@ -100,6 +101,7 @@ def make_loader(
     patch_samples: int,
     training: bool,
     pool: Sequence[Clips] = (),
+    sampler: EpochSampler | None = None,
 ) -> Loader:
     """Data loader: shuffled random crops for training, otherwise whole windows in order.
 
@@ -108,16 +110,19 @@ def make_loader(
     crop_samples : length of the training crops, `Encoder.crop_samples`; 0 for whole windows
     patch_samples : length of a patch, `AudioInput.patch_samples`
     pool : further clips for training, one beside each clip of a batch: see `PooledDataset`
+    sampler : what draws the clips of an epoch; None takes each once
     """
     crop = crop_samples if training else 0
     make = partial(WindowDataset, crop_samples=crop, patch_samples=patch_samples)
     labelled = make(windows, rows, *targets)
     pooled = [make(*clips) for clips in pool] if training else []
+    n_clips = len(rows) if sampler is None else len(sampler)
     return DataLoader(
         PooledDataset(labelled, pooled) if pooled else labelled,
         batch_size=settings.batch_size,
-        shuffle=training,
-        drop_last=training and len(rows) > settings.batch_size,
+        shuffle=training and sampler is None,
+        sampler=sampler,
+        drop_last=training and n_clips > settings.batch_size,
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
     )

@@ -13,6 +13,7 @@ from annotated_types import Ge
 from typing_extensions import Doc
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Trainable = Literal["head", "last", "all"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 
 

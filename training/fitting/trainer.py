@@ -23,7 +23,7 @@ from training.errors import NoScheduleLength, OtherRun
 from training.fitting.dataset import Loader, PooledDataset, WindowDataset
 from training.fitting.settings import FitSettings
 from training.networks.base import Encoder
-from training.networks.task_model import TaskModel, encoder_of
+from training.networks.task_model import TaskModel, encoder_of, forward_patches
 
 IDENTITY, SETTINGS = "identity.json", "settings.json"
 BEST, LAST = "best.ckpt", "last.ckpt"
@@ -49,7 +49,7 @@ class AudioModule(L.LightningModule):
     def forward(self, window: Tensor) -> Any:
         """int16 (B, n) -> the network's outputs in float32.
 
-        Of a whole input they are the means over its patches, as
+        Of a whole input they are those of all its patches together, as
         `training.networks.waveform.encode_patches` computes them; a crop is of one patch. The front
         end stays float32 under mixed precision.
         """
@@ -57,17 +57,28 @@ class AudioModule(L.LightningModule):
         n_patches = len(self.audio.patch_starts) if is_whole else 1
         window = window.reshape(len(window) * n_patches, -1)  # (B, P · S) -> (B · P, S)
         with torch.autocast(window.device.type, enabled=False):
-            inputs = self.get_submodule(self.front_end_name)(window.float() / FULL_SCALE)
+            waveform = self.augment_waveform(window.float() / FULL_SCALE)
+            inputs = self.get_submodule(self.front_end_name)(waveform)
+            inputs = self.augment_inputs(inputs)
         if inputs.ndim == 4:  # images; waveforms have no such format
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        outputs = self.network(inputs)
-        floats = (output.float() for output in outputs)
-        if n_patches > 1:  # (B · P, D) -> (B, P, D) -> (B, D); output layers are linear
-            floats = (output.unflatten(0, (-1, n_patches)).mean(1) for output in floats)
-        return type(outputs)(*floats)
+        outputs = forward_patches(self.network, inputs, n_patches)  # (B · P, …) -> (B, D)
+        return type(outputs)(*(output.float() for output in outputs))
+
+    def augment_waveform(self, waveform: Tensor) -> Tensor:
+        """What the front end hears of a batch, (B, n) in [-1, 1]; here all that there is."""
+        return waveform
+
+    def augment_inputs(self, inputs: Tensor) -> Tensor:
+        """What the network hears of the front end's output; here all that there is."""
+        return inputs
+
+    def parameter_groups(self) -> Any:
+        """What the optimiser trains; groups may have learning rates of their own."""
+        return self.parameters()
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        optimizer = torch.optim.Adam(self.parameter_groups(), lr=self.learning_rate)
         if not self.cosine_schedule:
             return optimizer
         n_steps = int(self.trainer.estimated_stepping_batches)

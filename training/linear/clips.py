@@ -13,7 +13,7 @@ from training.audio.prepared_sets import SET
 from training.cf.als import Factorization
 from training.errors import NothingToTrain
 from training.estimator.artist_split import group_by_artist
-from training.estimator.train import join_targets
+from training.estimator.clips import join_targets
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class Encoder(nn.Module, ABC):
     crop_multiple : in samples; what its pooling (or its patches) divides, so crops are multiples
     patch_multiple : in samples; what the length of other patches than the default's must be a
         multiple of
+    last_parts : submodules before the embedding layer that `--trainable last` trains too
+    spectrogram_axes : axes of frequency and time in the front end's output; None if it has no such
     front_end_name : attribute that holds the front end in exported graphs and in checkpoints; the
         name is part of both
     width : the size that `--width` sets
@@ -54,6 +56,8 @@ class Encoder(nn.Module, ABC):
     audio: AudioInput
     crop_multiple: ClassVar[int]
     patch_multiple: ClassVar[int] = 1
+    spectrogram_axes: ClassVar[tuple[int, int] | None] = None
+    last_parts: ClassVar[tuple[str, ...]] = ()
     front_end_name: ClassVar[str] = "front_end"
     width: int
     embedding_dim: int

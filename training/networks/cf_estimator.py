@@ -80,6 +80,8 @@ class CFEstimator(Encoder):
         sample_rate=SAMPLE_RATE, window_s=30.0, short_audio="repeat", min_audio_s=0.5
     )
     crop_multiple = patch_multiple = POOLED_FRAMES * HOP_LENGTH
+    last_parts = (f"blocks.{len(POOLS)}",)
+    spectrogram_axes = (2, 3)
     front_end_name = "mel"
 
     def __init__(

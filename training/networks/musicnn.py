@@ -130,6 +130,8 @@ class MusiCNN(Encoder):
         patches=even_patches(N_PATCHES, PATCH_S, WINDOW_S),
     )
     crop_multiple = HOP_LENGTH
+    last_parts = ("residual", "dense")
+    spectrogram_axes = (2, 1)
 
     def __init__(
         self,

@@ -53,6 +53,21 @@ class TaskModel(nn.Module):
         return outputs * self.scale + self.shift
 
 
+def forward_patches(
+    network: Encoder | TaskModel, inputs: Tensor, n_patches: int
+) -> Encoded | TaskOutput:
+    """Outputs for windows of several patches, see `Encoder.forward_patches`.
+
+    Parameters
+    ----------
+    inputs : of the front end, (batch · n_patches, …)
+    """
+    embedding, features, *_ = encoder_of(network).forward_patches(inputs, n_patches)
+    if isinstance(network, TaskModel):
+        return TaskOutput(network.output(embedding), embedding, features)
+    return Encoded(embedding, features)
+
+
 def encoder_of(network: Encoder | TaskModel) -> Encoder:
     """The encoder itself, or that of a task model."""
     return network.encoder if isinstance(network, TaskModel) else network

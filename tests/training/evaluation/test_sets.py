@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from tests.bundles import AUDIO, write_bundle
 from tests.training.evaluation.world import make_windows, write_prepared
+from training.audio.manifest import load_manifest
 from training.audio.windows import Prepared
 from training.errors import HeardArtists, MissingAudioInput, OtherAudio, UnsplitTracks
 from training.estimator.artist_split import split_by_artist
 from training.estimator.mel_baseline import mel_statistics
 from training.evaluation.judged import join_parts, require_unheard
 from training.evaluation.sets import EvaluationSets
+from training.networks.base import even_patches
 
 LONG = AUDIO.model_copy(update={"window_s": 2.0})
 
@@ -57,6 +59,29 @@ def test_each_encoder_hears_the_windows_that_it_takes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(statistics, np.concatenate(heard_longer))
     with pytest.raises(OtherAudio, match="the encoder other takes"):
         sets.heard_as(AUDIO.model_copy(update={"sample_rate": 16_000}), "other")
+
+
+def test_patches_are_cut_from_whole_windows_where_no_folder_holds_them(tmp_path: Path) -> None:
+    whole = [write_set(tmp_path / name, [track], 2.0) for name, track in (("a", "t1"), ("b", "t2"))]
+    patched = LONG.model_copy(update={"patches": even_patches(2, 0.5, 2.0)})
+    sets = EvaluationSets.load(whole)
+    heard = sets.heard_as(patched, "encoder")
+    assert heard.audio == patched
+    windows = sets.heard_as(LONG, "encoder").joined.waveforms(heard.rows)
+    cuts = [slice(start, start + patched.patch_samples) for start in patched.patch_starts]
+    expected = np.concatenate([windows[:, cut] for cut in cuts], 1)
+    np.testing.assert_array_equal(heard.joined.waveforms(heard.rows), expected)
+    # Folder by folder, as the outputs of encoders are computed.
+    apart = heard.of_folders(lambda folder: folder.prepared.waveforms(folder.rows))
+    np.testing.assert_array_equal(apart, expected)
+    # A folder that holds the patches is heard as it is.
+    level = np.full((1, patched.input_samples), 0.5, np.float32)
+    own = [
+        write_prepared(tmp_path / "p" / folder.name, load_manifest(folder), level, patched)
+        for folder in whole
+    ]
+    both = EvaluationSets.load([*whole, *own]).heard_as(patched, "encoder")
+    np.testing.assert_allclose(both.joined.waveforms(both.rows), 0.5, atol=1e-4)
 
 
 def test_outputs_of_an_encoder_are_of_the_tracks_and_computed_once(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def write_prepared(
     folder.mkdir(parents=True)
     np.save(folder / "windows.npy", np.rint(windows * FULL_SCALE).astype(np.int16))
     tracks.to_csv(folder / "manifest.csv", index=False)
-    tracks.assign(row=np.arange(len(tracks))).to_csv(folder / "tracks.csv", index=False)
+    written = tracks.assign(row=np.arange(len(tracks)), duration_s=audio.window_s)
+    written.to_csv(folder / "tracks.csv", index=False)
     source = {"manifest_sha256": "", "audio": audio.model_dump(mode="json")}
     (folder / "source.json").write_text(json.dumps(source))
     return folder

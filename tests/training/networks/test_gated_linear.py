@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from tests.training.networks.test_musicnn import randomise
+from training.audio.windows import FULL_SCALE
+from training.fitting.trainer import AudioModule
 from training.networks.base import mean_over_patches
 from training.networks.gated_linear import GatedLinear
 from training.networks.musicnn import MusiCNN
@@ -62,6 +64,16 @@ def test_the_gate_hears_all_patches_together(noise: torch.Tensor) -> None:
         patches = network.make_front_end()(noise.reshape(2 * PATCHES, -1))
         apart = mean_over_patches(network(patches).embedding, PATCHES)
     assert (together - apart).abs().max() > 1e-3 * together.abs().max()
+
+
+def test_the_gate_hears_all_patches_together_in_training_too(noise: torch.Tensor) -> None:
+    network = make_network(2, has_levels=True)
+    window = (noise * FULL_SCALE).to(torch.int16)
+    with torch.no_grad():
+        expected = encode_patches(network, network.make_front_end(), window.float() / FULL_SCALE)
+        found = AudioModule(network, 1e-3, False)(window)
+    for output, exported in zip(found, expected, strict=True):
+        torch.testing.assert_close(output, exported)
 
 
 def test_a_network_without_levels_has_the_same_embedding(noise: torch.Tensor) -> None:
