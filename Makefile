@@ -114,17 +114,17 @@ COMMA := ,
 # Emotify, GTZAN and ESC-10 by every transfer method, and the KD-trained genre model. Hours on two cores; resumable.
 TASKS := runs/tasks
 COMPARED := runs/compare
-COMPARE = $(TRAIN) compare --out $(COMPARED) --folds 0,1,2 --batch-size 8 --patience 30 \
-	--cosine-schedule --workers $(if $(GPU),1,$(shell nproc))
+COMPARE = $(TRAIN) compare --out $(COMPARED) --folds 0,1,2 --batch-size 8 \
+	--workers $(if $(GPU),1,$(shell nproc))
 transfer: $(VENV)/all.done
 	$(TRAIN) dataset emotify-genre --data $(DATA)/emotify --out $(TASKS)/emotify-genre
 	$(TRAIN) dataset emotify-gems --data $(DATA)/emotify --out $(TASKS)/emotify-gems
 	$(TRAIN) dataset esc10 --data $(DATA)/esc10 --out $(TASKS)/esc10
 	$(TRAIN) dataset gtzan-mini --data $(DATA)/gtzan-mini --out $(TASKS)/gtzan-mini
-	$(COMPARE) --task $(TASKS)/emotify-genre --seeds 0,1,2 --max-epochs 12
-	$(COMPARE) --task $(TASKS)/esc10 --seeds 0,1,2 --max-epochs 8
-	$(COMPARE) --task $(TASKS)/emotify-gems --seeds 0 --max-epochs 12
-	$(COMPARE) --task $(TASKS)/gtzan-mini --seeds 0 --max-epochs 24
+	$(COMPARE) --task $(TASKS)/emotify-genre --seeds 0,1,2
+	$(COMPARE) --task $(TASKS)/esc10 --seeds 0,1,2
+	$(COMPARE) --task $(TASKS)/emotify-gems --seeds 0
+	$(COMPARE) --task $(TASKS)/gtzan-mini --seeds 0
 	$(TRAIN) report --results $(COMPARED) --out docs/transfer
 	$(TRAIN) ship --task $(TASKS)/emotify-genre --results $(COMPARED) --method kd --on-demand --out models/genre-kd
 

@@ -21,7 +21,7 @@ Loader = DataLoader[tuple[Tensor, ...]]
 class Clips(NamedTuple):
     """Prepared windows, the rows that are used, and a target of each row."""
 
-    windows: NDArray[np.int16]
+    windows: Windows
     rows: NDArray[np.int64]
     targets: NDArray[np.float32]
 

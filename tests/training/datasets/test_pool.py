@@ -114,7 +114,7 @@ def test_windows_of_another_length_are_refused(task: TaskData) -> None:
 
 def test_a_pool_without_artists_is_refused(tmp_path: Path) -> None:
     pool = make_pool("", "")
-    np.save(tmp_path / "windows.npy", pool.prepared.windows)
+    np.save(tmp_path / "windows.npy", pool.prepared.windows[:])
     source = f'{{"audio": {pool.prepared.audio.model_dump_json()}}}'
     (tmp_path / "source.json").write_text(source)
     tracks = pool.prepared.tracks

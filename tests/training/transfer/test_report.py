@@ -196,6 +196,19 @@ def test_the_encoders_that_a_probe_chose_may_be_of_different_spaces(tmp_path: Pa
         report(write_taught(tmp_path / "mixed", [*runs, renamed]), tmp_path / "other")
 
 
+def test_a_variant_has_a_teacher_and_rows_of_its_own(tmp_path: Path) -> None:
+    runs = [result("base", fold, 0, 3 + fold) for fold in range(3)]
+    runs += [taught(result("kd", fold, 0, 6 + 2 * fold), 0) for fold in range(3)]
+    other = [taught(result("kd", fold, 0, 4 + fold), 2) for fold in range(3)]
+    runs += [run.model_copy(update={"variant": "other"}) for run in other]
+    text = report(write_taught(tmp_path / "teachers", runs), tmp_path / "report")
+    assert "| kd | letters | +33.33 (" in text
+    assert "| kd (other) | letters | +8.33 (" in text
+    unnamed = [run.model_copy(update={"variant": ""}) for run in runs]
+    with pytest.raises(MixedTeachers, match="--variant"):
+        report(write_taught(tmp_path / "mixed", unnamed), tmp_path / "other")
+
+
 def test_a_results_file_names_a_teacher_only_where_there_is_one(tmp_path: Path) -> None:
     for run, keys in ((result("base", 0, 0, 4), set()), (taught(result("kd", 0, 0, 4), 0), KEYS)):
         write_result(tmp_path / "x.json", run)
