@@ -19,6 +19,7 @@ from training.audio.windows import Prepared, prepare
 from training.errors import OtherAudio
 from training.export.bundle import make_provenance
 from training.export.estimator import export_encoder
+from training.export.reload import export_for_audio
 from training.networks.bundle_outputs import bundle_outputs
 from training.networks.registry import ENCODERS
 from training.networks.waveform import encode_patches
@@ -72,7 +73,7 @@ def test_outputs_are_those_of_the_network_on_the_windows_of_the_folder(
     waveforms = torch.from_numpy(clips.prepared.waveforms(clips.rows))
     with torch.no_grad():
         expected = encode_patches(network, TinyEncoder.make_front_end(), waveforms)
-    found = bundle_outputs(bundle, clips)
+    found = bundle_outputs(bundle, clips, export=export_for_audio)
     assert list(found) == ["embedding", "features"]
     for one, other in zip(found.values(), expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -81,7 +82,7 @@ def test_outputs_are_those_of_the_network_on_the_windows_of_the_folder(
 def test_windows_of_another_length_are_refused(bundle: Bundle, tmp_path: Path) -> None:
     longer = TinyEncoder.audio.model_copy(update={"window_s": 2.5})
     with pytest.raises(OtherAudio, match=r"window_s=2\.5"):
-        bundle_outputs(bundle, decode(tmp_path / "clips", longer))
+        bundle_outputs(bundle, decode(tmp_path / "clips", longer), export=export_for_audio)
 
 
 def test_progress_is_shown_once_for_a_folder(bundle: Bundle, tmp_path: Path) -> None:
