@@ -199,7 +199,7 @@ def test_unknown_model(service: Service, short_clip: Path) -> None:
 
 def test_unknown_query_parameter(service: Service, short_clip: Path) -> None:
     problem = assert_problem(service.embed(short_clip, windw="all"), 400, "unknown-parameter")
-    assert problem["limit"] == "model, window, features, levels"
+    assert problem["limit"] == "model, window, features, levels, space"
 
 
 @pytest.mark.parametrize("query", [{"window": "end"}, {"window": "-1"}, {"features": "perhaps"}])
