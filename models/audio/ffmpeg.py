@@ -16,6 +16,7 @@ from av.container import InputContainer
 from models.audio.ffmpeg_blocks import Block, FrameBuffer
 from models.audio.ffmpeg_graph import GRAPH_BLOCK_SAMPLES, GraphSource
 from models.audio.id3 import tags_end
+from models.audio.length import Notes
 from models.audio.ogg import missing_bytes
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, NoAudioStream, NotAudio, TruncatedAudio
@@ -58,6 +59,7 @@ class FfmpegReader:
     def __init__(self, path: Path) -> None:
         started_s = time.thread_time()
         self._path = path
+        self.notes: Notes = ()
         self._options = OPEN_OPTIONS | {"skip_initial_bytes": str(tags_end(path))}
         self._container = self._open()
         try:

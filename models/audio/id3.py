@@ -29,10 +29,10 @@ def tags_end(path: Path) -> int:
     with path.open("rb") as file:
         for _ in range(MAX_TAGS + 1):
             file.seek(end)
-            tag_bytes = _tag_bytes(file.read(HEADER_BYTES))
-            if not tag_bytes:
+            length = tag_bytes(file.read(HEADER_BYTES))
+            if not length:
                 return end
-            end += tag_bytes
+            end += length
     raise CorruptAudio(
         f"the file begins with more than {MAX_TAGS} ID3 tags",
         value=MAX_TAGS + 1,
@@ -41,7 +41,7 @@ def tags_end(path: Path) -> int:
     )
 
 
-def _tag_bytes(header: bytes) -> int:
+def tag_bytes(header: bytes) -> int:
     """Length of the tag with this header, stated in four bytes of seven bits; 0 without a tag."""
     if len(header) < HEADER_BYTES or header[:3] != b"ID3":
         return 0

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from models.audio.id3 import tags_end
+from models.audio.length import Notes
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
 
@@ -41,6 +42,7 @@ class SndfileReader:
         self.sample_rate: int = file.samplerate
         self.channels: int = file.channels
         self.n_samples: int = file.frames
+        self.notes: Notes = ()
 
     @classmethod
     def open(cls, path: Path) -> Self | None:

@@ -1,24 +1,28 @@
 """MP3 reader: extracts the window's frames; FFmpeg decodes them.
 
-Where FFmpeg finds damaged frames, libsndfile decodes instead.
+Where FFmpeg finds damaged frames, libsndfile decodes instead. The frames may lie in a WAV file,
+whose header states a length that holds for a constant bit rate only: the frames are counted there
+too. Pieces of different sample rates are joined (see `joined`).
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import soundfile
 
 from models.audio.ffmpeg_graph import GraphSource
 from models.audio.id3 import tags_end
+from models.audio.joined import AudioReader, JoinedReader, Piece
+from models.audio.length import length_notes
 from models.audio.libsndfile import (
     MAX_MISSING,
     MP3,
-    codec_name,
     mix_down,
     truncated_error,
 )
@@ -27,10 +31,12 @@ from models.audio.mp3_frames import (
     DECODER_DELAY,
     HEADER_BYTES,
     MAX_SIDE_BYTES,
+    FrameFormat,
     make_prefix,
     mute_frame,
 )
-from models.audio.mp3_index import Mp3Index, index_frames
+from models.audio.mp3_index import Mp3Index, index_pieces
+from models.audio.riff import MPEG_LAYER_3, find_wav_data
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
 
@@ -47,59 +53,20 @@ AV_OPTIONS = {"format_whitelist": "mp3", "protocol_whitelist": "file"}
 
 
 class Mp3Reader:
-    """MP3 reader; use `open`, which returns None for files that are not MP3, or unusual MP3."""
+    """Reader of frames of one format; `open_mp3` opens a file."""
 
-    def __init__(self, data: mmap.mmap, frames: Mp3Index, file: soundfile.SoundFile) -> None:
+    def __init__(self, data: mmap.mmap, frames: Mp3Index, frame_format: FrameFormat) -> None:
         self._data = data
         self._frames = frames
         self._skip = frames.info.skip if frames.info else 0
-        self.codec = codec_name(file.format, file.subtype)
-        self.sample_rate: int = file.samplerate
-        self.channels: int = file.channels
+        self.codec = "mp3"
+        self.sample_rate: int = frame_format.sample_rate
+        self.channels = 1 if frame_format.is_mono else 2
         self.n_samples = min(frames.audio_samples, frames.n_samples - self._skip)
-
-    @classmethod
-    def open(cls, path: Path) -> Self | None:
-        """The reader; None for a file that is left to `FfmpegReader`.
-
-        Raises
-        ------
-        TruncatedAudio
-            If the file is shorter than its first or last frame states.
-        CorruptAudio
-            If the file begins with too many tags.
-        """
-        with path.open("rb") as file:
-            head = file.read(3)
-            if head != b"ID3" and head[:1] != b"\xff":
-                return None
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        try:
-            reader = cls._from_data(path, data)
-        except BaseException:
-            data.close()
-            raise
-        if reader is None:
-            data.close()
-        return reader
-
-    @classmethod
-    def _from_data(cls, path: Path, data: mmap.mmap) -> Self | None:
-        frames = index_frames(data, tags_end(path))
-        if frames.format is None or frames.is_mixed:
-            return None
-        try:
-            file = open_sound(path)
-        except soundfile.LibsndfileError:
-            return None
-        with file:
-            if file.subtype != MP3 or file.samplerate != frames.format.sample_rate:
-                return None
-            _check_complete(frames, file.samplerate)
-            if frames.info and file.frames != frames.audio_samples:
-                return None
-            reader = cls(data, frames, file)
-        return reader if reader.n_samples > 0 else None
+        stated_s = None
+        if frames.info and frames.outlasts_header:
+            stated_s = frames.info.audio_samples(frames.frame_samples) / self.sample_rate
+        self.notes = length_notes(stated_s, self.n_samples / self.sample_rate)
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio.
@@ -177,6 +144,84 @@ class Mp3Reader:
 
     def close(self) -> None:
         self._data.close()
+
+
+def open_mp3(path: Path) -> AudioReader | None:
+    """The reader of an MP3 file, or of MP3 in WAV; None for a file that is left to other readers.
+
+    Raises
+    ------
+    TruncatedAudio
+        If the file is shorter than its first or last frame states.
+    CorruptAudio
+        If the file begins with too many tags, or its sample rate changes too often.
+    """
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == b"RIFF":
+        return _open_wav(path)
+    if head[:3] != b"ID3" and head[:1] != b"\xff":
+        return None
+    with closing(_map(path)) as data:
+        pieces = index_pieces(data, tags_end(path), len(data))
+    if not _agrees(path, pieces[0]):
+        return None
+    return _join(path, pieces)
+
+
+def _open_wav(path: Path) -> AudioReader | None:
+    wav = find_wav_data(path)
+    if wav is None or wav.format_tag != MPEG_LAYER_3:
+        return None
+    with closing(_map(path)) as data:
+        pieces = index_pieces(data, wav.begin, wav.end)
+    if wav.end - wav.begin < (wav.stated_end - wav.begin) * (1 - MAX_MISSING):
+        raise TruncatedAudio(
+            f"the header states {wav.stated_end} bytes, the file holds {wav.end}",
+            value=wav.end,
+            limit=wav.stated_end,
+        )
+    return _join(path, pieces)
+
+
+def _map(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _agrees(path: Path, frames: Mp3Index) -> bool:
+    """Whether libsndfile takes the file for MP3 of the same format, and of the stated length."""
+    if frames.format is None:
+        return False
+    try:
+        file = open_sound(path)
+    except soundfile.LibsndfileError:
+        return False
+    with file:
+        if file.subtype != MP3 or file.samplerate != frames.format.sample_rate:
+            return False
+        is_stated = frames.info is not None and not frames.outlasts_header
+        _check_complete(frames, file.samplerate)
+        return not is_stated or file.frames == frames.audio_samples
+
+
+def _join(path: Path, indexes: list[Mp3Index]) -> AudioReader | None:
+    """The reader of all pieces that have samples; None without any."""
+    openers = [
+        partial(_open_piece, path, frames, frames.format) for frames in indexes if frames.format
+    ]
+    pieces: list[Piece] = []
+    for open_piece in openers:
+        with closing(open_piece()) as reader:
+            if reader.n_samples > 0:
+                pieces.append(Piece.of(reader, open_piece))
+    if len(pieces) > 1:
+        return JoinedReader(pieces)
+    return pieces[0].open() if pieces else None
+
+
+def _open_piece(path: Path, frames: Mp3Index, frame_format: FrameFormat) -> Mp3Reader:
+    return Mp3Reader(_map(path), frames, frame_format)
 
 
 def _check_complete(frames: Mp3Index, sample_rate: int) -> None:

@@ -26,10 +26,11 @@ DECODER_DELAY = 529
 
 
 class FrameFormat(NamedTuple):
-    """MPEG version and sample rate, the same in all frames of a file."""
+    """MPEG version, sample rate and channels, the same in all frames of a file."""
 
     version: int
     rate: int  # index into SAMPLE_RATES[version], as in the header
+    is_mono: bool
 
     @property
     def sample_rate(self) -> int:
@@ -44,12 +45,12 @@ class FrameFormat(NamedTuple):
         bits = KBIT_PER_S[self.version == MPEG_1][third >> 4] * 1000
         return self.frame_samples // 8 * bits // self.sample_rate + (third >> 1 & 1)
 
-    def side_bytes(self, fourth: int) -> int:
-        """Length of the side information with this fourth header byte, which has the channels."""
-        mono = fourth >> 6 == MONO
+    @property
+    def side_bytes(self) -> int:
+        """Length of the side information."""
         if self.version == MPEG_1:
-            return 17 if mono else MAX_SIDE_BYTES
-        return 9 if mono else 17
+            return 17 if self.is_mono else MAX_SIDE_BYTES
+        return 9 if self.is_mono else 17
 
 
 class InfoHeader(NamedTuple):
@@ -59,15 +60,19 @@ class InfoHeader(NamedTuple):
     skip: int
     skip_at_end: int
 
+    def audio_samples(self, frame_samples: int) -> int:
+        """Samples per channel without what is to be skipped."""
+        return self.n_frames * frame_samples - self.skip - self.skip_at_end
+
 
 def parse_format(header: bytes | bytearray) -> FrameFormat | None:
-    """The format in a frame's first three bytes; None if they are not a frame header."""
-    if len(header) < 3 or header[0] != 0xFF or header[1] & 0xE6 != LAYER_3:
+    """The format in a frame's header, four bytes; None if they are not a frame header."""
+    if len(header) < HEADER_BYTES or header[0] != 0xFF or header[1] & 0xE6 != LAYER_3:
         return None
     version, bit_rate, rate = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3
     if version == RESERVED_VERSION or bit_rate in (0, 15) or rate == 3:
         return None
-    return FrameFormat(version, rate)
+    return FrameFormat(version, rate, header[3] >> 6 == MONO)
 
 
 def parse_info_header(frame: bytes) -> InfoHeader | None:
@@ -92,24 +97,24 @@ def make_prefix(frames: bytearray, n_frames: int) -> bytes:
     Without an Info frame, libsndfile estimates the number of frames from the size of one, and reads
     no further. With an Info frame, it skips the decoder delay, which falls into the silent frame.
     """
-    frame_format = parse_format(frames[:3])
+    frame_format = parse_format(frames[:HEADER_BYTES])
     if frame_format is None:
         return b""
     third = HIGHEST_BIT_RATE << 4 | frame_format.rate << 2
     silent = bytearray(frame_format.frame_bytes(third))
     silent[:4] = 0xFF, frames[1] | 1, third, frames[3]
     info = b"Info\0\0\0\1" + (1 + n_frames).to_bytes(4)
-    at = HEADER_BYTES + frame_format.side_bytes(frames[3])
+    at = HEADER_BYTES + frame_format.side_bytes
     return bytes(silent[:at] + info + silent[at + len(info) :] + silent)
 
 
 def mute_frame(frames: bytearray, at: int) -> None:
     """Silence the frame at that byte; its data stays, since later frames may refer to it."""
-    frame_format = parse_format(frames[at : at + 3])
+    frame_format = parse_format(frames[at : at + HEADER_BYTES])
     if frame_format is None:
         return
     begin = at + HEADER_BYTES + (0 if frames[at + 1] & 1 else CHECKSUM_BYTES)
-    length = frame_format.side_bytes(frames[at + 3])
+    length = frame_format.side_bytes
     # The first eight or nine bits state where the frame's data begins; mpg123 needs only these.
     ninth = frames[begin + 1] & 0x80 if frame_format.version == MPEG_1 else 0
     frames[begin + 1 : begin + length] = bytes([ninth]) + bytes(length - 2)

@@ -1,16 +1,21 @@
-"""Truncation check for Ogg files, by the last page.
+"""Ogg pages: the links of a chained file, and a truncation check by the last page.
 
 FFmpeg and libsndfile do not notice truncation, since Ogg states its length only in the last page.
+In a chained file that is the last page of the last link, and FFmpeg takes its position for the
+length of the file.
 
 Source: RFC 3533, section 6 (the page header).
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 from pathlib import Path
 
 CAPTURE = b"OggS\0"
+PAGE = b"OggS"
+FLAGS_AT, BEGINS_STREAM = 5, 0x02
 HEADER_BYTES = 27  # the last byte is the number of segments, whose lengths follow
 # Header, 255 segment lengths, 255 segments of 255 bytes.
 MAX_PAGE_BYTES = HEADER_BYTES + 255 + 255 * 255
@@ -36,3 +41,25 @@ def missing_bytes(path: Path) -> int:
     if len(lengths) < n_segments:
         return n_segments - len(lengths)
     return max(0, HEADER_BYTES + n_segments + sum(lengths) - len(page))
+
+
+def link_starts(data: mmap.mmap) -> list[int]:
+    """The byte at which each link begins: one for a file that is not chained.
+
+    A link begins with the first pages of its streams, one after another.
+    """
+    starts: list[int] = []
+    position, in_heads = 0, False
+    while position >= 0:
+        header = data[position : position + HEADER_BYTES]
+        if header[:4] != PAGE or len(header) < HEADER_BYTES:  # bytes between the pages, or the end
+            position = data.find(PAGE, position + 1)
+            continue
+        begins_stream = bool(header[FLAGS_AT] & BEGINS_STREAM)
+        if begins_stream and not in_heads:
+            starts.append(position)
+        in_heads = begins_stream
+        position += HEADER_BYTES
+        n_segments = header[-1]
+        position += n_segments + sum(data[position : position + n_segments])
+    return starts

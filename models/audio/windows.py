@@ -11,14 +11,16 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import soxr
 
 from models.audio.ffmpeg import FfmpegReader
+from models.audio.joined import AudioReader
+from models.audio.length import Notes
 from models.audio.libsndfile import SndfileReader
-from models.audio.mp3 import Mp3Reader
+from models.audio.mp3 import open_mp3
+from models.audio.pieces import open_joined
 from models.audio.spans import Span, patch_spans, patch_starts, window_span
 from models.audio.window_choice import Samples, WindowChoice, repeat_to_length, window_starts
 from models.card import AudioInput
@@ -31,28 +33,15 @@ SILENCE_PEAK = 1e-4
 EVERY = slice(None)
 
 
-class AudioReader(Protocol):
-    """Interface of an open audio file; `n_samples` and `read` count samples at the file's rate."""
-
-    codec: str
-    sample_rate: int
-    channels: int
-    n_samples: int
-
-    def read(self, start: int, count: int) -> Samples:
-        """Mono float32 samples [start, start + count), fewer at the end of the audio."""
-
-    def close(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class AudioInfo:
-    """Metadata of the file: codec, sample rate, channels and duration."""
+    """Metadata of the file: codec, sample rate, channels, duration, and notes on its length."""
 
     codec: str
     sample_rate: int
     channels: int
     duration_s: float
+    notes: Notes = ()
 
 
 @dataclass(frozen=True)
@@ -75,19 +64,23 @@ class Windows:
 
 
 def open_audio(path: Path) -> AudioReader:
-    """Open as MP3, else with libsndfile, else with FFmpeg.
+    """Open as MP3, else with libsndfile, else with FFmpeg; each piece of a joined file.
 
     Raises
     ------
     NotAudio, NoAudioStream, TruncatedAudio, CorruptAudio, UnsupportedLayout
     """
-    reader: AudioReader = Mp3Reader.open(path) or SndfileReader.open(path) or FfmpegReader(path)
+    reader = open_joined(path, _open_piece) or _open_piece(path)
     try:
         _check_layout(reader)
     except UnsupportedLayout:
         reader.close()
         raise
     return reader
+
+
+def _open_piece(path: Path) -> AudioReader:
+    return open_mp3(path) or SndfileReader.open(path) or FfmpegReader(path)
 
 
 def _check_layout(reader: AudioReader) -> None:
@@ -145,13 +138,7 @@ def decode_windows(
     AudioError
         The subclass says which: see `models.errors`.
     """
-    info = AudioInfo(
-        codec=reader.codec,
-        sample_rate=reader.sample_rate,
-        channels=reader.channels,
-        duration_s=reader.n_samples / reader.sample_rate,
-    )
-    chosen = window_starts(choice, info.duration_s, audio, max_windows)
+    chosen = window_starts(choice, reader.n_samples / reader.sample_rate, audio, max_windows)
     starts_s: list[float] = []
     windows: list[Samples] = []
     silent_peak = 0.0
@@ -165,11 +152,21 @@ def decode_windows(
         raise silent_error(silent_peak)
     samples = np.array(windows, np.float32)
     return Windows(
-        info=info,
+        info=_describe(reader),  # after reading, which may find gaps
         starts_s=tuple(starts_s),
         samples=samples.reshape(-1, audio.input_samples),
         n_chosen=len(chosen),
         silent_peak=silent_peak,
+    )
+
+
+def _describe(reader: AudioReader) -> AudioInfo:
+    return AudioInfo(
+        codec=reader.codec,
+        sample_rate=reader.sample_rate,
+        channels=reader.channels,
+        duration_s=reader.n_samples / reader.sample_rate,
+        notes=reader.notes,
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from models.card import AudioInput
 from models.errors import TasteprintError
+
+Notes = Annotated[list[Annotated[str, Field(max_length=300)]], Field(max_length=8)]
 
 
 class Message(BaseModel):
@@ -39,6 +43,7 @@ class DecodeResponse(Message):
     sample_rate: int
     channels: int
     duration_s: float
+    notes: Notes
     starts_s: list[float]
     n_chosen: int
     silent_peak: float

@@ -94,6 +94,7 @@ def run_request(request: DecodeRequest, samples: FileIO, timeout_s: float) -> Me
         sample_rate=windows.info.sample_rate,
         channels=windows.info.channels,
         duration_s=windows.info.duration_s,
+        notes=list(windows.info.notes),
         starts_s=list(windows.starts_s),
         n_chosen=windows.n_chosen,
         silent_peak=windows.silent_peak,

@@ -164,7 +164,11 @@ class DecoderWorker:
         if np.isnan(samples[:, -1]).any():  # wiped bytes that were not overwritten
             raise DecoderLost("the decoder wrote fewer samples than it stated")
         info = AudioInfo(
-            response.codec, response.sample_rate, response.channels, response.duration_s
+            response.codec,
+            response.sample_rate,
+            response.channels,
+            response.duration_s,
+            tuple(response.notes),
         )
         starts_s = tuple(response.starts_s)
         return Windows(info, starts_s, samples, response.n_chosen, response.silent_peak)

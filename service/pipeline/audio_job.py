@@ -50,7 +50,9 @@ class ModelOutputs:
     def __add__(self, later: ModelOutputs) -> ModelOutputs:
         starts_s = self.windows.starts_s + later.windows.starts_s
         silent_peak = max(self.windows.silent_peak, later.windows.silent_peak)
-        windows = replace(self.windows, starts_s=starts_s, silent_peak=silent_peak)
+        notes = dict.fromkeys(self.windows.info.notes + later.windows.info.notes)
+        info = replace(self.windows.info, notes=tuple(notes))
+        windows = replace(self.windows, info=info, starts_s=starts_s, silent_peak=silent_peak)
         return ModelOutputs(windows, self.rows + later.rows)
 
 
@@ -238,6 +240,7 @@ class AudioJob:
                 codec=info.codec,
                 rate=info.sample_rate,
                 channels=info.channels,
+                notes=list(info.notes) or None,
             ),
         )
 

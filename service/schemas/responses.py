@@ -79,6 +79,12 @@ class AudioHeard(Answer):
     codec: str = Field(examples=["mp3"])
     rate: int = Field(description="Sample rate of the file in Hz.")
     channels: int
+    notes: list[str] | None = Field(
+        default=None,
+        description="Where the file states otherwise than it is: a length in its header that is "
+        "not that of its audio, recordings that were joined, gaps. Left out without any.",
+        examples=[["the header promises 30.0 s, the file holds 120.0 s"]],
+    )
 
 
 class CachedAnswer(Answer):

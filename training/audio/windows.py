@@ -52,7 +52,7 @@ class Prepared:
     ----------
     windows : int16, shape (n_rows, input_samples), memory-mapped
     tracks : one row per usable window: the manifest's columns and `row` (into `windows`),
-        `duration_s`, `codec`, `cut` and `padded`
+        `duration_s`, `codec`, `cut`, `padded` and `notes`
     audio : sample rate and length of the windows
     """
 
@@ -83,8 +83,8 @@ def prepare(
     Yields
     ------
     One record per track as it completes: `track_id`, `row`, and either `reason` (of a refusal)
-    or `duration_s`, `codec`, `cut`, `padded`. `log.jsonl` holds all records; `tracks.csv` and
-    `refused.csv` are written at the end.
+    or `duration_s`, `codec`, `cut`, `padded` and `notes` (on the file's length). `log.jsonl` holds
+    all records; `tracks.csv` and `refused.csv` are written at the end.
 
     Raises
     ------
@@ -132,6 +132,7 @@ def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str
         "codec": windows.info.codec,
         "cut": windows.info.duration_s > audio.window_s,
         "padded": windows.info.duration_s < audio.window_s,
+        "notes": "; ".join(windows.info.notes),
     }
 
 

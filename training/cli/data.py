@@ -84,7 +84,8 @@ def prepare(
 ) -> None:
     """Decode the middle of every track to memory-mapped windows, or to patches; resumable.
 
-    Unreadable files are skipped and listed in refused.csv with the reason.
+    Unreadable files are skipped and listed in refused.csv with the reason. The column notes of
+    tracks.csv says where a file states another length than its audio has.
     """
     from training.audio import windows as stage
     from training.audio.manifest import read_manifest
@@ -98,12 +99,15 @@ def prepare(
         item_column=item_column,
         artist_column=artist_column,
     )
-    refused = 0
+    refused = noted = 0
     with progress() as bar:
         records = stage.prepare(table, out, heard, workers=workers)
         for record in bar.track(records, total=len(table), description="prepare"):
             refused += "reason" in record
+            noted += bool(record.get("notes"))
     console.print(f"{len(table) - refused} windows in {out}, {refused} refused (refused.csv)")
+    if noted:
+        console.print(f"{noted} files state another length than they have (tracks.csv, notes)")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import struct
 from contextlib import closing
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from models.audio.mp3 import Mp3Reader
 from models.audio.mp3_frames import parse_format
 from models.audio.mp3_index import index_file
 from models.audio.window_choice import WindowChoice
-from models.audio.windows import open_audio, read_windows
+from models.audio.windows import Windows, open_audio, read_windows
 from models.card import AudioInput
-from models.errors import AudioError, TruncatedAudio
+from models.errors import TruncatedAudio
 from tests.sounds import golden, write
 
 RATE, SECONDS = 44_100, 20
@@ -151,7 +152,7 @@ def assert_cut_from_the_whole(path: Path) -> None:
 
 def test_a_checksum_moves_what_follows_it(tmp_path: Path) -> None:
     plain = encode(tmp_path / "plain.mp3", 320_000, reservoir="0", write_xing="0")
-    kind = parse_format(plain[:3])
+    kind = parse_format(plain[:4])
     assert kind
     frames, at = [], 0
     while at < len(plain):
@@ -179,18 +180,117 @@ def test_a_window_after_damage_is_where_the_frames_put_it(bare: bytes, tmp_path:
     np.testing.assert_allclose(samples, expected, atol=1e-6)
 
 
-def test_a_file_of_two_sample_rates_is_never_read_at_the_wrong_one(
-    bare: bytes, tmp_path: Path
+@pytest.mark.parametrize(("rate", "channels"), [(48_000, 2), (22_050, 1), (RATE, 1)])
+def test_pieces_of_two_formats_are_read_each_at_its_own(
+    stated: bytes, tmp_path: Path, rate: int, channels: int
 ) -> None:
-    other = encode(tmp_path / "other.mp3", 128_000, 48_000, write_xing="0")
+    other = encode(tmp_path / "other.mp3", 64_000, rate, channels)
     path = tmp_path / "joined.mp3"
-    path.write_bytes(bare + other)
-    assert index_file(path).is_mixed
-    start = read_windows(path, AUDIO, WindowChoice("start"))
-    assert start.info.sample_rate == RATE
-    assert np.abs(start.samples).max() > 0.05
-    with pytest.raises(AudioError):
-        read_windows(path, AUDIO, WindowChoice.parse("30"))
+    path.write_bytes(stated + b"TAG".ljust(128, b"\0") + other)
+    (tmp_path / "first.mp3").write_bytes(stated)
+    whole_s = duration_s(path.read_bytes(), path)
+    assert whole_s == pytest.approx(2 * SECONDS, abs=0.05)
+    windows = read_windows(path, AUDIO, WindowChoice.parse("10"))
+    assert windows.info.sample_rate == RATE
+    assert "2 recordings" in windows.info.notes[0]
+    assert_same(windows, read_windows(tmp_path / "first.mp3", AUDIO, WindowChoice.parse("10")))
+    second = WindowChoice.parse(f"{duration_s(stated, tmp_path / 'first.mp3') + 10:.6f}")
+    expected = read_windows(tmp_path / "other.mp3", AUDIO, WindowChoice.parse("10"))
+    assert_same(read_windows(path, AUDIO, second), expected)
+
+
+def assert_same(windows: Windows, expected: Windows) -> None:
+    """Equal but for the rounding of times to a sample."""
+    assert np.corrcoef(windows.samples[0], expected.samples[0])[0, 1] > 0.995
+
+
+def test_frames_of_another_format_in_damage_are_no_piece(bare: bytes, tmp_path: Path) -> None:
+    other = encode(tmp_path / "other.mp3", 64_000, 48_000, write_xing="0")
+    path = tmp_path / "a.mp3"
+    path.write_bytes(bare[: 417 * 300] + other[: 192 * 4] + bare[417 * 300 :])
+    windows = read_windows(path, AUDIO, WindowChoice.parse("12"))
+    assert windows.info.sample_rate == RATE
+    assert not windows.info.notes
+    assert windows.info.duration_s == pytest.approx(SECONDS, abs=0.1)
+
+
+def id3v2(size: int) -> bytes:
+    return b"ID3\x03\x00\x00" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+
+
+APE_FLAGS = {"header": 0xA000_0000, "footer": 0x8000_0000}
+
+
+def ape(part: str) -> bytes:
+    return b"APETAGEX" + struct.pack("<IIII", 2000, 132, 1, APE_FLAGS[part]) + bytes(8)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        b"",
+        b"TAG".ljust(128, b"\0"),
+        b"TAG".ljust(128, b"\0") + id3v2(1_500_000) + bytes(1_500_000),
+        ape("header") + bytes(100) + ape("footer") + b"TAG+".ljust(227) + b"TAG".ljust(128),
+        b"LYRICSBEGIN" + b"la " * 1000 + b"000028LYRICS200" + b"TAG".ljust(128, b"\0"),
+    ],
+    ids=["nothing", "ID3v1", "a cover", "APE", "Lyrics3"],
+)
+def test_joined_files_are_read_to_the_end_whatever_the_first_header_states(
+    stated: bytes, bare: bytes, tmp_path: Path, tags: bytes
+) -> None:
+    path = tmp_path / "joined.mp3"
+    for second in (stated, bare):
+        path.write_bytes(stated + tags + second)
+        windows = read_windows(path, AUDIO, WindowChoice.parse("34"))
+        held_s = windows.info.duration_s
+        assert held_s == pytest.approx(2 * SECONDS, abs=0.1)
+        assert windows.info.notes == (
+            f"the header promises {SECONDS}.0 s, the file holds {held_s:.1f} s",
+        )
+        (tmp_path / "second.mp3").write_bytes(second)
+        index = index_file(tmp_path / "second.mp3")
+        begin_s = held_s - (index.n_samples - (index.info.skip if index.info else 0)) / RATE
+        offset = WindowChoice.parse(f"{34 - begin_s:.6f}")
+        assert_same(windows, read_windows(tmp_path / "second.mp3", AUDIO, offset))
+
+
+def test_a_header_of_no_frames_states_nothing(stated: bytes, tmp_path: Path) -> None:
+    at = stated.index(b"Info") + 8  # as an encoder leaves it that writes to a pipe
+    content = stated[:at] + bytes(4) + stated[at + 4 :]
+    assert duration_s(content, tmp_path / "a.mp3") == pytest.approx(SECONDS, abs=0.1)
+
+
+@pytest.mark.parametrize("size", ["right", 0, 0xFFFF_FFFF])
+@pytest.mark.parametrize("bit_rates", [(128_000,), (32_000, 256_000)])
+def test_mp3_in_wav_is_as_long_as_its_frames(
+    tmp_path: Path, bit_rates: tuple[int, ...], size: str | int
+) -> None:
+    frames = b"".join(
+        encode(tmp_path / "a.mp3", bit_rate, write_xing="0") for bit_rate in bit_rates
+    )
+    layout = struct.pack("<HHIIHHHHIHHH", 0x55, 2, RATE, 16_000, 1152, 0, 12, 1, 2, 1152, 1, 1393)
+    stated = len(frames) if isinstance(size, str) else size
+    head = b"fmt " + struct.pack("<I", len(layout)) + layout + b"data" + struct.pack("<I", stated)
+    (tmp_path / "a.mp3").write_bytes(frames)
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(head) + stated & 0xFFFF_FFFF) + b"WAVE")
+    with path.open("ab") as file:
+        file.write(head + frames + (b"LIST\4\0\0\0INFO" if size == "right" else b""))
+    for window in (WindowChoice(), WindowChoice.parse("13")):
+        windows = read_windows(path, AUDIO, window)
+        assert windows.info.codec == "mp3"
+        assert windows.info.duration_s == pytest.approx(SECONDS * len(bit_rates), abs=0.15)
+        expected = read_windows(tmp_path / "a.mp3", AUDIO, window)
+        np.testing.assert_allclose(windows.samples, expected.samples, atol=1e-6)
+
+
+def test_mp3_in_wav_that_is_cut_is_truncated(bare: bytes, tmp_path: Path) -> None:
+    layout = struct.pack("<HHIIHH", 0x55, 2, RATE, 16_000, 1152, 0)
+    head = b"RIFF" + struct.pack("<I", len(bare) + 36) + b"WAVEfmt \x10\0\0\0" + layout
+    content = head + b"data" + struct.pack("<I", len(bare)) + bare
+    with pytest.raises(TruncatedAudio):
+        duration_s(content[: len(content) // 2], tmp_path / "cut.wav")
 
 
 def test_a_window_of_the_smallest_frames_is_not_sought_from_the_files_start(tmp_path: Path) -> None:

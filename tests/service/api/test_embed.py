@@ -60,6 +60,22 @@ def test_features_can_be_left_out(service: Service, clips: dict[str, Path]) -> N
     assert "features" not in service.embedding(clips["wav"], features=False)
 
 
+def test_a_file_that_is_longer_than_its_header_states_is_answered_with_a_note(
+    service: Service, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    second = write(tmp_path / "second.mp3", golden(40.0, seed=1)).read_bytes()
+    content = clips["mp3"].read_bytes() + second
+    middle = service.embed(content, window="20").json()
+    assert middle["audio"]["duration"] == pytest.approx(74, abs=0.2)
+    assert "header promises 34.0 s" in middle["audio"]["notes"][0]
+    late = service.embed(content, window="40")
+    assert late.status_code == 200
+    assert late.json()["window"]["starts"] == [40.0]
+    for window in ("all", "start"):
+        assert service.embed(content, window=window).json()["audio"]["notes"]
+    assert "notes" not in service.embed(clips["mp3"].read_bytes()).json()["audio"]
+
+
 @pytest.mark.parametrize(
     ("window", "starts"), [("middle", [2.0]), ("start", [0.0]), ("all", [0.0]), ("3.5", [3.5])]
 )

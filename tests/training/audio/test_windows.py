@@ -13,6 +13,7 @@ import soundfile
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
 from models.card import Patches
+from tests.sounds import golden, write
 from training.audio.manifest import load_manifest, read_manifest
 from training.audio.windows import Prepared, prepare
 from training.errors import BadManifest, OtherManifest
@@ -110,6 +111,19 @@ def test_ids_and_artists_are_text_whatever_they_look_like(library: Path) -> None
     assert tracks["item_id"].tolist() == ["007", "7"]
     assert tracks["artist"].tolist() == ["NA", "None"]
     assert load_manifest(library / "out")["artist"].tolist() == ["NA", "None", "8"]
+
+
+def test_a_file_of_another_length_than_it_states_has_a_note(library: Path) -> None:
+    parts = [write(library / f"{seconds}.mp3", golden(seconds)) for seconds in (2, 9)]
+    (library / "joined.mp3").write_bytes(b"".join(part.read_bytes() for part in parts))
+    rows = [("joined", "i1", "a"), ("9", "i2", "b")]
+    table = pd.DataFrame(rows, columns=["track_id", "item_id", "artist"])
+    table.to_csv(library / "lengths.csv", index=False)
+    list(prepare(read_manifest(library / "lengths.csv", library), library / "out", AUDIO))
+    tracks = Prepared.load(library / "out").tracks.set_index("track_id")
+    assert tracks.loc["joined", "duration_s"] == pytest.approx(11, abs=0.2)
+    assert "header promises 2.0 s" in tracks.loc["joined", "notes"]
+    assert tracks["notes"].fillna("")["9"] == ""
 
 
 def test_another_manifest_is_not_mixed_in(library: Path) -> None:

@@ -1,0 +1,127 @@
+"""Joined recordings: one file of several complete files (`cat a.mp3 b.mp3`), read as one.
+
+Players play such files from end to end, and recordings of internet radio are made like this: a
+chained Ogg file has a link for each song. Decoders that believe a header take the first piece for
+the file. Pieces of another sample rate are resampled to that of the longest piece.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import soxr
+
+from models.audio.length import Notes
+from models.audio.window_choice import Samples
+
+# Read on both sides of a part of a piece, so that the resampler's edge effects fall outside of it.
+MARGIN_S = 0.02
+
+
+class AudioReader(Protocol):
+    """Interface of an open audio file; `n_samples` and `read` count samples at the file's rate.
+
+    Attributes
+    ----------
+    notes : what the file states otherwise than it is, in sentences
+    """
+
+    codec: str
+    sample_rate: int
+    channels: int
+    n_samples: int
+    notes: Notes
+
+    def read(self, start: int, count: int) -> Samples:
+        """Mono float32 samples [start, start + count), fewer at the end of the audio."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One recording of a joined file; `open` opens its reader."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+    n_samples: int
+    open: Callable[[], AudioReader]
+
+    @classmethod
+    def of(cls, reader: AudioReader, open_again: Callable[[], AudioReader]) -> Piece:
+        facts = (reader.codec, reader.sample_rate, reader.channels, reader.n_samples)
+        return cls(*facts, open_again)
+
+    @property
+    def duration_s(self) -> float:
+        return self.n_samples / self.sample_rate
+
+
+class JoinedReader:
+    """Reader of pieces one after another; at most one piece is open at a time."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = pieces
+        self._open: tuple[Piece, AudioReader] | None = None
+        longest = max(pieces, key=lambda piece: piece.duration_s)
+        self.codec, self.channels = longest.codec, longest.channels
+        self.sample_rate = longest.sample_rate
+        lengths = [round(piece.duration_s * self.sample_rate) for piece in pieces]
+        # The end of each piece, in samples from the start of the file.
+        self._ends: list[int] = np.cumsum(lengths).tolist()
+        self.n_samples = self._ends[-1]
+        first_s, all_s = pieces[0].duration_s, self.n_samples / self.sample_rate
+        self.notes: Notes = (
+            f"the file is {len(pieces)} recordings one after another, read as one: the first lasts "
+            f"{first_s:.1f} s, all last {all_s:.1f} s",
+        )
+
+    def read(self, start: int, count: int) -> Samples:
+        """Mono float32 samples [start, start + count), fewer at the end of the audio."""
+        count = min(count, self.n_samples - start)
+        parts = [np.zeros(0, np.float32)]
+        for piece, begin, end in self._parts(start, start + count):
+            part = self._read_piece(piece, begin, end)
+            # By rounding of its length, a piece may be a sample short.
+            parts.append(np.pad(part, (0, end - begin - part.size)))
+        return np.concatenate(parts)
+
+    def _parts(self, start: int, end: int) -> Iterator[tuple[Piece, int, int]]:
+        """The pieces that samples [start, end) are in, and the samples of each piece."""
+        piece_start = 0
+        for piece, piece_end in zip(self._pieces, self._ends, strict=True):
+            begin, until = max(start, piece_start), min(end, piece_end)
+            if begin < until:
+                yield piece, begin - piece_start, until - piece_start
+            piece_start = piece_end
+
+    def _read_piece(self, piece: Piece, begin: int, end: int) -> Samples:
+        """Samples [begin, end) of a piece, at the rate of the joined file."""
+        reader = self._reader_of(piece)
+        if piece.sample_rate == self.sample_rate:
+            return reader.read(begin, end - begin)
+        # A sample of the piece and a resampled one fall together every `step` samples of the piece.
+        divisor = math.gcd(piece.sample_rate, self.sample_rate)
+        step, resampled_step = piece.sample_rate // divisor, self.sample_rate // divisor
+        n_steps = max(0, begin - math.ceil(MARGIN_S * self.sample_rate)) // resampled_step
+        until = -(-end * step // resampled_step) + math.ceil(MARGIN_S * piece.sample_rate)
+        samples = reader.read(n_steps * step, until - n_steps * step)
+        resampled = soxr.resample(samples, piece.sample_rate, self.sample_rate, quality="HQ")
+        skip = begin - n_steps * resampled_step
+        return np.asarray(resampled[skip : skip + end - begin], np.float32)
+
+    def _reader_of(self, piece: Piece) -> AudioReader:
+        if self._open is None or self._open[0] is not piece:
+            self.close()
+            self._open = (piece, piece.open())
+        return self._open[1]
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None

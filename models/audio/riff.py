@@ -1,0 +1,65 @@
+"""RIFF parser: the codec of a WAV file, and where its data begins and ends.
+
+libsndfile and FFmpeg read the data of most codecs. They find the length of a compressed codec by
+the bytes per second that the header states, which hold for a constant bit rate only.
+
+Source: Multimedia Programming Interface and Data Specifications 1.0 (IBM and Microsoft, 1991).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+MPEG_LAYER_3, EXTENSIBLE = 0x55, 0xFFFE
+HEADER_BYTES, CHUNK_HEADER_BYTES = 12, 8
+# The first two bytes of the subformat, which is the format tag; after 24 bytes of the chunk.
+SUBFORMAT_AT = 24
+MAX_CHUNKS = 1_000
+# Encoders that write to a pipe do not know the size: they state 0 or the largest number.
+STREAMED = 0x7FFF_0000
+
+
+class WavData(NamedTuple):
+    """Format tag of a WAV file, and the bytes of its data; `stated_end` may be beyond the file."""
+
+    format_tag: int
+    begin: int
+    end: int
+    stated_end: int
+
+
+def find_wav_data(path: Path) -> WavData | None:
+    """The data of a WAV file; None for other files, and without a format or data."""
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+        if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+            return None
+        return _find_data(file, os.fstat(file.fileno()).st_size)
+
+
+def _find_data(file: BinaryIO, file_bytes: int) -> WavData | None:
+    format_tag, position = -1, HEADER_BYTES
+    for _ in range(MAX_CHUNKS):
+        file.seek(position)
+        header = file.read(CHUNK_HEADER_BYTES)
+        if len(header) < CHUNK_HEADER_BYTES:
+            return None
+        name, size = struct.unpack("<4sI", header)
+        position += CHUNK_HEADER_BYTES
+        if name == b"fmt ":
+            format_tag = _format_tag(file.read(min(size, SUBFORMAT_AT + 2)))
+        elif name == b"data":
+            stated_end = position + size if 0 < size < STREAMED else file_bytes
+            return WavData(format_tag, position, min(stated_end, file_bytes), stated_end)
+        position += size + size % 2
+    return None
+
+
+def _format_tag(chunk: bytes) -> int:
+    tag = int.from_bytes(chunk[:2], "little")
+    if tag == EXTENSIBLE:
+        return int.from_bytes(chunk[SUBFORMAT_AT : SUBFORMAT_AT + 2], "little")
+    return tag
