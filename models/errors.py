@@ -61,6 +61,13 @@ class NotAudio(AudioError):
     remedy = "send MP3, FLAC, Ogg Vorbis, Opus, M4A/AAC, WAV, AIFF or WebM"
 
 
+class UnsupportedCodec(NotAudio):
+    """Raised if the file has audio in a codec that is not read."""
+
+    title = "Unsupported codec"
+    remedy = "convert the file: ffmpeg -i INPUT OUTPUT.flac"
+
+
 class NoAudioStream(AudioError):
     """Raised if the file has no audio stream with samples."""
 

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import soundfile
 
-from models.audio.id3 import tags_end
+from models.audio.containers.id3 import tags_end
 from models.audio.length import Notes
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
@@ -18,7 +18,7 @@ from models.errors import CorruptAudio, TruncatedAudio
 OGG = b"OggS"
 MP3 = "MPEG_LAYER_III"
 # libsndfile reads a dozen more, obscure formats, which uploads must not reach. MP3 is excluded,
-# since libsndfile guesses its length: see `models.audio.mp3`.
+# since libsndfile guesses its length: see `models.audio.mp3.reader`.
 CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", "FLAC"}
 UNKNOWN_LENGTH = 1 << 60
 # "RIFF : 1000 (should be 600)": the header states more bytes than the file holds. Encoders that

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from models.audio.containers.ogg import PAGE, link_starts
 from models.audio.joined import AudioReader, JoinedReader, Piece
 from models.audio.length import Notes
-from models.audio.ogg import PAGE, link_starts
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, NoAudioStream
 

@@ -19,7 +19,7 @@ from models.audio.ffmpeg import FfmpegReader
 from models.audio.joined import AudioReader
 from models.audio.length import Notes
 from models.audio.libsndfile import SndfileReader
-from models.audio.mp3 import open_mp3
+from models.audio.mp3.reader import open_mp3
 from models.audio.pieces import open_joined
 from models.audio.spans import Span, patch_spans, patch_starts, window_span
 from models.audio.window_choice import Samples, WindowChoice, repeat_to_length, window_starts

@@ -13,7 +13,7 @@ import soundfile
 from models.audio import ffmpeg
 from models.audio.ffmpeg import FfmpegReader
 from models.audio.ffmpeg_graph import GRAPH_BLOCK_SAMPLES, GraphSource
-from models.audio.mp3 import Mp3Reader
+from models.audio.mp3.reader import Mp3Reader
 from models.audio.window_choice import Samples
 from models.audio.windows import open_audio
 from tests.sounds import Sound, golden, write, write_surround

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.audio.id3 import MAX_TAGS, tags_end
+from models.audio.containers.id3 import MAX_TAGS, tags_end
 from models.audio.windows import open_audio
 from models.errors import CorruptAudio
 from tests.bombs.good import good

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.audio.mp3 import Mp3Reader
-from models.audio.mp3_frames import parse_format
-from models.audio.mp3_index import index_file
+from models.audio.mp3.frames import parse_format
+from models.audio.mp3.index import index_file
+from models.audio.mp3.reader import Mp3Reader
 from models.audio.window_choice import WindowChoice
 from models.audio.windows import Windows, open_audio, read_windows
 from models.card import AudioInput

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.audio.ogg import missing_bytes
+from models.audio.containers.ogg import missing_bytes
 from models.audio.windows import open_audio
 from models.errors import TruncatedAudio
 from tests.sounds import golden, write

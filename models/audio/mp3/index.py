@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from models.audio.id3 import tag_bytes, tags_end
-from models.audio.mp3_frames import (
+from models.audio.containers.id3 import tag_bytes, tags_end
+from models.audio.mp3.frames import (
     HEADER_BYTES,
     LAYER_3,
     FrameFormat,

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from models.audio.containers.id3 import tags_end
+from models.audio.containers.riff import MPEG_LAYER_3, find_wav_data
 from models.audio.ffmpeg_graph import GraphSource
-from models.audio.id3 import tags_end
 from models.audio.joined import AudioReader, JoinedReader, Piece
 from models.audio.length import length_notes
 from models.audio.libsndfile import (
@@ -26,7 +27,7 @@ from models.audio.libsndfile import (
     mix_down,
     truncated_error,
 )
-from models.audio.mp3_frames import (
+from models.audio.mp3.frames import (
     CHECKSUM_BYTES,
     DECODER_DELAY,
     HEADER_BYTES,
@@ -35,8 +36,7 @@ from models.audio.mp3_frames import (
     make_prefix,
     mute_frame,
 )
-from models.audio.mp3_index import Mp3Index, index_pieces
-from models.audio.riff import MPEG_LAYER_3, find_wav_data
+from models.audio.mp3.index import Mp3Index, index_pieces
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
 

@@ -1,0 +1,1 @@
+"""MP3: the frames of a file, and the reader that decodes those of a window."""
