@@ -19,6 +19,7 @@ from av.container import InputContainer
 from models.audio.containers.id3 import tags_end
 from models.audio.containers.matroska import Clusters
 from models.audio.containers.ogg import missing_bytes
+from models.audio.containers.signatures import HEAD_BYTES, other_type
 from models.audio.ffmpeg_frames import Decode, FrameDecoder, Timeline
 from models.audio.ffmpeg_graph import GRAPH_BLOCK_SAMPLES, GraphSource
 from models.audio.ffmpeg_length import StreamLength, compare_lengths, find_end_s
@@ -79,8 +80,11 @@ class FfmpegReader:
         self._container = self._open(path)
         try:
             self._open_stream()
-        except BaseException:
+        except BaseException as error:
             self._container.close()
+            # FFmpeg opens pictures in MP4 as videos.
+            if isinstance(error, NoAudioStream) and (other := _other_error(path)):
+                raise other from error
             raise
         opens_fast = time.thread_time() - started_s < MAX_GRAPH_OPEN_S
         may_use_graph = opens_fast and self.codec in BOUNDED and not self._timeline.is_untimed
@@ -291,7 +295,18 @@ def _audio_stream(container: InputContainer) -> AudioStream:
     return streams[0]
 
 
+def _other_error(path: Path) -> NotAudio | None:
+    """The error that names what the file is; None if its first bytes do not say."""
+    with path.open("rb") as file:
+        kind = other_type(file.read(HEAD_BYTES))
+    if kind is None:
+        return None
+    return NotAudio(f"the file is {kind.name}, which is not read", remedy=kind.remedy)
+
+
 def _open_error(path: Path, error: Exception) -> NotAudio | TruncatedAudio:
+    if other := _other_error(path):
+        return other
     with path.open("rb") as file:
         head = file.read(12)
     # An MP4 keeps its index (`moov`) at the end unless told otherwise: cut off, it does not open.

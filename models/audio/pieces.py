@@ -2,7 +2,7 @@
 
 A chained Ogg file has links, which are meant to be played one after another. Of other containers,
 each header states the length of its own piece, and decoders read the first piece alone. Only a
-container that ends before the file does is looked into: the check costs a few reads of 8 bytes.
+container that ends before the file does is looked into, and of FLAC a few frame headers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models.audio.containers.ogg import PAGE, link_starts
+from models.audio.containers import flac, matroska, mp4, ogg, riff
 from models.audio.joined import AudioReader, JoinedReader, Piece
 from models.audio.length import Notes
 from models.audio.window_choice import Samples
@@ -22,6 +22,15 @@ from models.errors import CorruptAudio, NoAudioStream
 # A day of internet radio has a few hundred songs. Opening a piece takes a millisecond.
 MAX_PIECES = 1_000
 COPY_BYTES = 1 << 20
+# By the first four bytes, or the four after them.
+FINDERS: dict[bytes, Callable[[mmap.mmap], list[int]]] = {
+    ogg.PAGE: ogg.link_starts,
+    b"RIFF": riff.joined_starts,
+    b"FORM": riff.joined_starts,
+    b"ftyp": mp4.joined_starts,
+    b"\x1aE\xdf\xa3": matroska.joined_starts,
+    flac.MAGIC: flac.joined_starts,
+}
 OpenReader = Callable[[Path], AudioReader]
 
 
@@ -68,10 +77,12 @@ def open_joined(path: Path, open_reader: OpenReader) -> JoinedReader | None:
 def find_starts(path: Path) -> list[int]:
     """The byte at which each piece begins; one or none for a file that is not joined."""
     with path.open("rb") as file:
-        if file.read(4) != PAGE:
+        head = file.read(8)
+        find = FINDERS.get(head[:4]) or FINDERS.get(head[4:])
+        if find is None:
             return []
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return link_starts(data)
+            return find(data)
 
 
 class PieceReader:

@@ -10,6 +10,7 @@ Source: RFC 9559 (Matroska), RFC 8794 (EBML).
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ SEEK_HEAD, CUES, TIMESTAMP = 0x114D9B74, 0x1C53BB6B, 0xE7
 CLUSTER_BYTES = CLUSTER.to_bytes(4)
 # An entry of the SeekHead that says where the Cues are: SeekID (0x53AB) of four bytes, and the ID.
 CUES_ENTRY = b"\x53\xab\x84" + CUES.to_bytes(4)
+DOCUMENT_TYPE = re.compile(rb"webm|matroska")
+MAX_EBML_BYTES = 64
 # Elements before the first cluster, and those in a cluster before its time.
 MAX_ELEMENTS, MAX_BEFORE_TIME = 1_000, 4
 # Bytes that look like the beginning of a cluster, in the data of others.
@@ -89,6 +92,31 @@ class Clusters:
                 break
             low, high = (found, high) if found.time <= time else (low, found)
         return low, high
+
+
+def joined_starts(data: mmap.mmap) -> list[int]:
+    """The byte at which each file begins: after a segment of known size, or anywhere."""
+    starts: list[int] = []
+    position = 0
+    while (ebml := _element(data, position)) and ebml.name == EBML and ebml.end:
+        starts.append(position)
+        segment = _element(data, ebml.end)
+        if segment is None or segment.name != SEGMENT:
+            break
+        position = segment.end or _next_file(data, segment.begin)
+    return starts
+
+
+def _next_file(data: mmap.mmap, begin: int) -> int:
+    """The next byte at which an EBML header with its document type begins; the end without one."""
+    position = begin - 1
+    for _ in range(MAX_FALSE_STARTS):
+        position = data.find(EBML.to_bytes(4), position + 1)
+        if position < 0:
+            break
+        if DOCUMENT_TYPE.search(data, position, position + MAX_EBML_BYTES):
+            return position
+    return len(data)
 
 
 def _map(path: Path) -> mmap.mmap:

@@ -1,4 +1,4 @@
-"""RIFF parser: the codec of a WAV file, and where its data begins and ends.
+"""RIFF and IFF parser: the codec of a WAV file, where its data lies, and joined files.
 
 libsndfile and FFmpeg read the data of most codecs. They find the length of a compressed codec by
 the bytes per second that the header states, which hold for a constant bit rate only.
@@ -8,6 +8,7 @@ Source: Multimedia Programming Interface and Data Specifications 1.0 (IBM and Mi
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 MPEG_LAYER_3, EXTENSIBLE = 0x55, 0xFFFE
 HEADER_BYTES, CHUNK_HEADER_BYTES = 12, 8
+AUDIO_FORMS = {b"WAVE", b"AIFF", b"AIFC"}
 # The first two bytes of the subformat, which is the format tag; after 24 bytes of the chunk.
 SUBFORMAT_AT = 24
 MAX_CHUNKS = 1_000
@@ -63,3 +65,27 @@ def _format_tag(chunk: bytes) -> int:
     if tag == EXTENSIBLE:
         return int.from_bytes(chunk[SUBFORMAT_AT : SUBFORMAT_AT + 2], "little")
     return tag
+
+
+def joined_starts(data: mmap.mmap) -> list[int]:
+    """The byte at which each WAV or AIFF file begins: a next one begins where the first one ends.
+
+    One for a file that states no size, as encoders leave it that write to a pipe.
+    """
+    magic = data[:4]
+    size_format = "<I" if magic == b"RIFF" else ">I"
+    starts: list[int] = []
+    position = 0
+    while data[position : position + 4] == magic and _is_audio(data, position):
+        starts.append(position)
+        (size,) = struct.unpack_from(size_format, data, position + 4)
+        if not 0 < size < STREAMED:
+            break
+        position += CHUNK_HEADER_BYTES + size
+        if data[position : position + 4] != magic:  # after a byte of padding
+            position += size % 2
+    return starts
+
+
+def _is_audio(data: mmap.mmap, position: int) -> bool:
+    return data[position + 8 : position + HEADER_BYTES] in AUDIO_FORMS
