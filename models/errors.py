@@ -79,7 +79,10 @@ class TruncatedAudio(AudioError):
     """Raised if the file ends before its stated length."""
 
     title = "Truncated audio"
-    remedy = "upload the whole file again"
+    remedy = (
+        "upload the whole file again, or ask for a window in the part that is there: window=start, "
+        "or an offset"
+    )
 
 
 class CorruptAudio(AudioError):

@@ -13,29 +13,24 @@ from pathlib import Path
 import av
 import av.error
 import numpy as np
-from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from models.audio.containers.id3 import tags_end
 from models.audio.containers.matroska import Clusters
 from models.audio.containers.ogg import missing_bytes
-from models.audio.containers.signatures import HEAD_BYTES, other_type
 from models.audio.ffmpeg_frames import Decode, FrameDecoder, Timeline
 from models.audio.ffmpeg_graph import GRAPH_BLOCK_SAMPLES, GraphSource
 from models.audio.ffmpeg_length import StreamLength, compare_lengths, find_end_s
+from models.audio.ffmpeg_open import OPEN_OPTIONS, audio_stream, open_container, other_error
 from models.audio.ffmpeg_opus import MAX_OPUS_PEAK, OpusDecoder
 from models.audio.length import MAX_UNNOTED_S
 from models.audio.window_choice import Samples
 from models.errors import (
     NoAudioStream,
-    NotAudio,
     TruncatedAudio,
     UnsupportedCodec,
 )
 
-# No playlists, no `concat`, no network: with these demuxers a file cannot refer to other files.
-DEMUXERS = "mov,mp4,m4a,matroska,webm,ogg,aac,flac,mp3,wav,w64,aiff,caf,asf"
-OPEN_OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 # Decoded before the window: after a seek Opus converges in 80 ms (RFC 7845, section 4.6), AAC in
 # two packets (46 ms).
 PREROLL_S = 0.16
@@ -83,7 +78,7 @@ class FfmpegReader:
         except BaseException as error:
             self._container.close()
             # FFmpeg opens pictures in MP4 as videos.
-            if isinstance(error, NoAudioStream) and (other := _other_error(path)):
+            if isinstance(error, NoAudioStream) and (other := other_error(path)):
                 raise other from error
             raise
         opens_fast = time.thread_time() - started_s < MAX_GRAPH_OPEN_S
@@ -91,7 +86,7 @@ class FfmpegReader:
         self._source = self._open_graph() if may_use_graph else None
 
     def _open_stream(self) -> None:
-        self._stream = _audio_stream(self._container)
+        self._stream = audio_stream(self._container)
         context = self._stream.codec_context
         if context is None:  # despite its type: a codec unknown to FFmpeg
             raise NoAudioStream("the audio stream has a codec that no decoder knows")
@@ -109,10 +104,13 @@ class FfmpegReader:
         )
         self._clusters = Clusters.find(self._path) if container == MATROSKA else None
         length = self._find_length()
+        if length.duration_s <= 0 and length.truncation:
+            raise length.truncation
         if length.duration_s <= 0:
             raise NoAudioStream("the audio stream has no samples")
         self.n_samples = int(length.duration_s * self.sample_rate)
         self.notes = length.notes
+        self.truncation = length.truncation
 
     def _open_graph(self) -> GraphSource:
         return GraphSource(
@@ -131,11 +129,6 @@ class FfmpegReader:
     def _find_length(self) -> StreamLength:
         if self._timeline.is_untimed:
             return StreamLength(self._count_samples() / self.sample_rate)
-        if self._container.format.name == OGG and (missing := missing_bytes(self._path)):
-            # FFmpeg takes the last complete page for the end.
-            raise TruncatedAudio(
-                f"the file ends {missing} bytes before its last page does", value=missing, limit=0
-            )
         stated_s = self._stated_s()
         if self._clusters:
             last_time = self._clusters.last.time
@@ -144,7 +137,14 @@ class FfmpegReader:
         else:
             near_s = stated_s - self._origin_s if stated_s > self._origin_s else stated_s
             held_s = find_end_s(partial(self._last_packet_end_s, self._container), near_s)
-        return compare_lengths(stated_s, held_s, self._origin_s)
+        length = compare_lengths(stated_s, held_s, self._origin_s)
+        if self._container.format.name == OGG and (missing := missing_bytes(self._path)):
+            # FFmpeg takes the last complete page for the end.
+            truncation = TruncatedAudio(
+                f"the file ends {missing} bytes before its last page does", value=missing, limit=0
+            )
+            return replace(length, truncation=truncation)
+        return length
 
     def _stated_s(self) -> float:
         """The duration that the container states; 0 without any."""
@@ -172,7 +172,7 @@ class FfmpegReader:
         try:
             if from_s is not None:
                 self._seek(container, from_s)
-            for packet in container.demux(_audio_stream(container)):
+            for packet in container.demux(audio_stream(container)):
                 if packet.pts is not None and packet.size and not packet.is_discard:
                     end = max(end, packet.pts - self._timeline.origin + (packet.duration or 0))
         except av.error.FFmpegError:
@@ -182,7 +182,7 @@ class FfmpegReader:
     def _seek(self, container: InputContainer, to_s: float) -> None:
         target = self._timeline.origin + int(to_s / self._timeline.time_base)
         try:
-            container.seek(target, stream=_audio_stream(container), backward=True)
+            container.seek(target, stream=audio_stream(container), backward=True)
         except av.error.FFmpegError:
             # Some containers (ADTS) seek only to the start.
             container.seek(0, backward=True, any_frame=True)
@@ -231,7 +231,7 @@ class FfmpegReader:
         """As `read`, by the stream's own decoder unless another one is given."""
         from_s = start / self.sample_rate - PREROLL_S
         with self._positioned(path, from_s) as container:
-            stream = _audio_stream(container)
+            stream = audio_stream(container)
             decode = decode or stream.codec_context.decode
             decoder = FrameDecoder(container, stream, self._timeline, decode)
             mono = decoder.read(start, count, int(from_s * self.sample_rate))
@@ -278,41 +278,7 @@ class FfmpegReader:
             os.close(descriptor)
 
     def _open(self, path: Path) -> InputContainer:
-        try:
-            return av.open(str(path), metadata_errors="ignore", options=dict(self._options))
-        except (av.error.FFmpegError, ValueError) as error:
-            raise _open_error(path, error) from error
+        return open_container(path, self._options)
 
     def close(self) -> None:
         self._container.close()
-
-
-def _audio_stream(container: InputContainer) -> AudioStream:
-    streams = container.streams.audio
-    if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
-        raise NoAudioStream(f"the file has no audio stream, only: {kinds or 'nothing'}")
-    return streams[0]
-
-
-def _other_error(path: Path) -> NotAudio | None:
-    """The error that names what the file is; None if its first bytes do not say."""
-    with path.open("rb") as file:
-        kind = other_type(file.read(HEAD_BYTES))
-    if kind is None:
-        return None
-    return NotAudio(f"the file is {kind.name}, which is not read", remedy=kind.remedy)
-
-
-def _open_error(path: Path, error: Exception) -> NotAudio | TruncatedAudio:
-    if other := _other_error(path):
-        return other
-    with path.open("rb") as file:
-        head = file.read(12)
-    # An MP4 keeps its index (`moov`) at the end unless told otherwise: cut off, it does not open.
-    if head[4:8] == b"ftyp" and isinstance(error, av.error.InvalidDataError):
-        return TruncatedAudio("the MP4 file ends before its index")
-    names = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RIFF": "WAV", b"FORM": "AIFF", b"ID3\x03": "MP3"}
-    if name := names.get(head[:4]):
-        return TruncatedAudio(f"the file begins as {name} and ends before any audio")
-    return NotAudio("no decoder recognises the file")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from models.audio.length import MAX_UNNOTED_S, Notes, length_notes
+from models.audio.libsndfile import truncated_error
 from models.errors import TruncatedAudio
 
 # May be missing at the end of a complete file: containers round durations, and encoders pad.
@@ -19,10 +20,11 @@ SLACK_S = 1.0
 
 @dataclass(frozen=True)
 class StreamLength:
-    """Length of the audio, and a note where the container states another one."""
+    """Length of the audio, with a note or an error where the container states another one."""
 
     duration_s: float
     notes: Notes = ()
+    truncation: TruncatedAudio | None = None
 
 
 def compare_lengths(stated_s: float, held_s: float, origin_s: float) -> StreamLength:
@@ -32,22 +34,13 @@ def compare_lengths(stated_s: float, held_s: float, origin_s: float) -> StreamLe
     ----------
     stated_s : by the container; 0 for one that states none
     origin_s : time of the first packet, which some containers count in
-
-    Raises
-    ------
-    TruncatedAudio
-        If the container states more than the packets hold.
     """
     if not stated_s:
         return StreamLength(held_s)
     if held_s < stated_s - SLACK_S and origin_s > 0:
         stated_s = max(0.0, stated_s - origin_s)
     if held_s < stated_s - SLACK_S:
-        raise TruncatedAudio(
-            f"the header states {stated_s:.2f} s of audio, the file ends at {held_s:.2f} s",
-            value=round(held_s, 2),
-            limit=round(stated_s, 2),
-        )
+        return StreamLength(held_s, truncation=truncated_error(stated_s, held_s))
     if held_s > stated_s + MAX_UNNOTED_S:
         return StreamLength(held_s, length_notes(stated_s, held_s))
     # A stated duration leaves out the encoder's padding, which packets include.

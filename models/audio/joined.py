@@ -17,6 +17,7 @@ import soxr
 
 from models.audio.length import Notes
 from models.audio.window_choice import Samples
+from models.errors import TruncatedAudio
 
 # Read on both sides of a part of a piece, so that the resampler's edge effects fall outside of it.
 MARGIN_S = 0.02
@@ -28,6 +29,8 @@ class AudioReader(Protocol):
     Attributes
     ----------
     notes : what the file states otherwise than it is, in sentences
+    truncation : the error if the file ends before its stated length; the audio of `n_samples` is
+        there
     """
 
     codec: str
@@ -35,6 +38,7 @@ class AudioReader(Protocol):
     channels: int
     n_samples: int
     notes: Notes
+    truncation: TruncatedAudio | None
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
@@ -50,12 +54,19 @@ class Piece:
     sample_rate: int
     channels: int
     n_samples: int
+    truncation: TruncatedAudio | None
     open: Callable[[], AudioReader]
 
     @classmethod
     def of(cls, reader: AudioReader, open_again: Callable[[], AudioReader]) -> Piece:
-        facts = (reader.codec, reader.sample_rate, reader.channels, reader.n_samples)
-        return cls(*facts, open_again)
+        return cls(
+            codec=reader.codec,
+            sample_rate=reader.sample_rate,
+            channels=reader.channels,
+            n_samples=reader.n_samples,
+            truncation=reader.truncation,
+            open=open_again,
+        )
 
     @property
     def duration_s(self) -> float:
@@ -75,6 +86,8 @@ class JoinedReader:
         # The end of each piece, in samples from the start of the file.
         self._ends: list[int] = np.cumsum(lengths).tolist()
         self.n_samples = self._ends[-1]
+        errors = [piece.truncation for piece in pieces if piece.truncation]
+        self.truncation = errors[0] if errors else None
         first_s, all_s = pieces[0].duration_s, self.n_samples / self.sample_rate
         self.notes: Notes = (
             f"the file is {len(pieces)} recordings one after another, read as one: the first lasts "

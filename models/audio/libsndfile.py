@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import soundfile
 
+from models.audio.containers.flac import last_frame_position
 from models.audio.containers.id3 import tags_end
 from models.audio.length import Notes
 from models.audio.window_choice import Samples
@@ -43,6 +44,7 @@ class SndfileReader:
         self.channels: int = file.channels
         self.n_samples: int = file.frames
         self.notes: Notes = ()
+        self.truncation: TruncatedAudio | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
@@ -51,7 +53,7 @@ class SndfileReader:
         Raises
         ------
         TruncatedAudio
-            If the header states more audio than the file holds.
+            If the header states more audio than the file holds, and where it ends is not known.
         """
         with path.open("rb") as head:
             if head.read(4) == OGG:
@@ -67,16 +69,17 @@ class SndfileReader:
             return None
         reader = cls(file)
         try:
-            reader._check_complete()
+            reader.truncation = reader._find_truncation(path)
         except TruncatedAudio:
             file.close()
             raise
         return reader
 
-    def _check_complete(self) -> None:
+    def _find_truncation(self, path: Path) -> TruncatedAudio | None:
+        """The error if the file is cut; `n_samples` is then what it holds."""
         for stated, held in STATED_SIZE.findall(self._file.extra_info):
             if int(held) < int(stated) * (1 - MAX_MISSING) and int(stated) < STREAMED:
-                raise TruncatedAudio(
+                return TruncatedAudio(
                     f"the header states {stated} bytes, the file holds {held}",
                     value=int(held),
                     limit=int(stated),
@@ -87,8 +90,13 @@ class SndfileReader:
             held_frames = len(self._file.read(tail))
         except soundfile.LibsndfileError:
             held_frames = 0
-        if held_frames < tail:
-            raise truncated_error(self.n_samples / self.sample_rate)
+        if held_frames == tail:
+            return None
+        stated_s = self.n_samples / self.sample_rate
+        self.n_samples = last_frame_position(path) if self.codec == "flac" else 0
+        if not self.n_samples:
+            raise truncated_error(stated_s, None)
+        return truncated_error(stated_s, self.n_samples / self.sample_rate)
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
@@ -96,6 +104,7 @@ class SndfileReader:
             self._file.seek(min(start, self.n_samples))
             # 16-bit audio is read as int16: half the memory traffic, and the same numbers.
             dtype = "int16" if self._integer else "float32"
+            count = max(0, min(count, self.n_samples - start))
             frames = self._file.read(count, dtype=dtype, always_2d=True)
         except soundfile.LibsndfileError as error:
             raise CorruptAudio(f"the {self.codec} audio cannot be decoded") from error
@@ -105,9 +114,12 @@ class SndfileReader:
         self._file.close()
 
 
-def truncated_error(stated_s: float) -> TruncatedAudio:
+def truncated_error(stated_s: float, held_s: float | None) -> TruncatedAudio:
+    """The error of a file that ends at `held_s`, or at a time that is not known."""
+    end = "earlier" if held_s is None else f"at {held_s:.2f} s"
     return TruncatedAudio(
-        f"the header states {stated_s:.2f} s of audio, the file ends earlier",
+        f"the header states {stated_s:.2f} s of audio, the file ends {end}",
+        value=None if held_s is None else round(held_s, 2),
         limit=round(stated_s, 2),
     )
 

@@ -101,6 +101,7 @@ class PieceReader:
         self.channels = self._reader.channels
         self.n_samples = self._reader.n_samples
         self.notes: Notes = self._reader.notes
+        self.truncation = self._reader.truncation
 
     def _copy(self, path: Path, begin: int, end: int) -> None:
         with path.open("rb") as source, open(self._descriptor, "wb", closefd=False) as target:

@@ -138,7 +138,7 @@ def decode_windows(
     AudioError
         The subclass says which: see `models.errors`.
     """
-    chosen = window_starts(choice, reader.n_samples / reader.sample_rate, audio, max_windows)
+    chosen = _choose_windows(reader, audio, choice, max_windows)
     starts_s: list[float] = []
     windows: list[Samples] = []
     silent_peak = 0.0
@@ -160,13 +160,29 @@ def decode_windows(
     )
 
 
+def _choose_windows(
+    reader: AudioReader, audio: AudioInput, choice: WindowChoice, max_windows: int
+) -> tuple[float, ...]:
+    """Start of each window in seconds; of a truncated file only windows that are there.
+
+    The middle of what is left is not the middle of the audio.
+    """
+    duration_s = reader.n_samples / reader.sample_rate
+    if reader.truncation is None:
+        return window_starts(choice, duration_s, audio, max_windows)
+    start_s = choice.offset_s if choice.mode == "offset" else 0.0
+    if choice.mode in {"middle", "all"} or start_s + audio.window_s > duration_s:
+        raise reader.truncation
+    return (start_s,)
+
+
 def _describe(reader: AudioReader) -> AudioInfo:
     return AudioInfo(
         codec=reader.codec,
         sample_rate=reader.sample_rate,
         channels=reader.channels,
         duration_s=reader.n_samples / reader.sample_rate,
-        notes=reader.notes,
+        notes=(*reader.notes, reader.truncation.detail) if reader.truncation else reader.notes,
     )
 
 

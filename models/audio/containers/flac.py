@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import re
+from pathlib import Path
 
 MAGIC = b"fLaC"
 # The magic number, and the header of the streaminfo block: of type 0, of 34 bytes.
@@ -29,9 +30,19 @@ def joined_starts(data: mmap.mmap) -> list[int]:
     return [found.start() for found in FILE_START.finditer(data)]
 
 
+def last_frame_position(path: Path) -> int:
+    """Samples before the last frame of a file, as its header states them; 0 without a frame."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _last_position(data, _block_size(data)) or 0
+
+
+def _block_size(data: mmap.mmap) -> int:
+    return int.from_bytes(data[STREAMINFO_AT + 2 : STREAMINFO_AT + 4])
+
+
 def _is_joined(data: mmap.mmap) -> bool:
     total = int.from_bytes(data[TOTAL_AT : TOTAL_AT + 5]) & TOTAL_MASK
-    block_size = int.from_bytes(data[STREAMINFO_AT + 2 : STREAMINFO_AT + 4])
+    block_size = _block_size(data)
     if not total:  # unknown: FFmpeg reads to the end
         return False
     places = range(0, len(data), max(1, len(data) // N_PLACES))

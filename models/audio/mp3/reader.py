@@ -55,7 +55,13 @@ AV_OPTIONS = {"format_whitelist": "mp3", "protocol_whitelist": "file"}
 class Mp3Reader:
     """Reader of frames of one format; `open_mp3` opens a file."""
 
-    def __init__(self, data: mmap.mmap, frames: Mp3Index, frame_format: FrameFormat) -> None:
+    def __init__(
+        self,
+        data: mmap.mmap,
+        frames: Mp3Index,
+        frame_format: FrameFormat,
+        truncation: TruncatedAudio | None = None,
+    ) -> None:
         self._data = data
         self._frames = frames
         self._skip = frames.info.skip if frames.info else 0
@@ -67,6 +73,7 @@ class Mp3Reader:
         if frames.info and frames.outlasts_header:
             stated_s = frames.info.audio_samples(frames.frame_samples) / self.sample_rate
         self.notes = length_notes(stated_s, self.n_samples / self.sample_rate)
+        self.truncation = truncation or _find_truncation(frames, self.sample_rate)
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio.
@@ -151,8 +158,6 @@ def open_mp3(path: Path) -> AudioReader | None:
 
     Raises
     ------
-    TruncatedAudio
-        If the file is shorter than its first or last frame states.
     CorruptAudio
         If the file begins with too many tags, or its sample rate changes too often.
     """
@@ -175,13 +180,14 @@ def _open_wav(path: Path) -> AudioReader | None:
         return None
     with closing(_map(path)) as data:
         pieces = index_pieces(data, wav.begin, wav.end)
+    truncation = None
     if wav.end - wav.begin < (wav.stated_end - wav.begin) * (1 - MAX_MISSING):
-        raise TruncatedAudio(
+        truncation = TruncatedAudio(
             f"the header states {wav.stated_end} bytes, the file holds {wav.end}",
             value=wav.end,
             limit=wav.stated_end,
         )
-    return _join(path, pieces)
+    return _join(path, pieces, truncation)
 
 
 def _map(path: Path) -> mmap.mmap:
@@ -201,14 +207,17 @@ def _agrees(path: Path, frames: Mp3Index) -> bool:
         if file.subtype != MP3 or file.samplerate != frames.format.sample_rate:
             return False
         is_stated = frames.info is not None and not frames.outlasts_header
-        _check_complete(frames, file.samplerate)
         return not is_stated or file.frames == frames.audio_samples
 
 
-def _join(path: Path, indexes: list[Mp3Index]) -> AudioReader | None:
+def _join(
+    path: Path, indexes: list[Mp3Index], truncation: TruncatedAudio | None = None
+) -> AudioReader | None:
     """The reader of all pieces that have samples; None without any."""
     openers = [
-        partial(_open_piece, path, frames, frames.format) for frames in indexes if frames.format
+        partial(_open_piece, path, frames, frames.format, truncation)
+        for frames in indexes
+        if frames.format
     ]
     pieces: list[Piece] = []
     for open_piece in openers:
@@ -220,21 +229,25 @@ def _join(path: Path, indexes: list[Mp3Index]) -> AudioReader | None:
     return pieces[0].open() if pieces else None
 
 
-def _open_piece(path: Path, frames: Mp3Index, frame_format: FrameFormat) -> Mp3Reader:
-    return Mp3Reader(_map(path), frames, frame_format)
+def _open_piece(
+    path: Path, frames: Mp3Index, frame_format: FrameFormat, truncation: TruncatedAudio | None
+) -> Mp3Reader:
+    return Mp3Reader(_map(path), frames, frame_format, truncation)
 
 
-def _check_complete(frames: Mp3Index, sample_rate: int) -> None:
+def _find_truncation(frames: Mp3Index, sample_rate: int) -> TruncatedAudio | None:
+    """The error if the frames are fewer than stated, or the last one lacks bytes."""
     stated = frames.stated_samples
     if stated is not None:
         if frames.n_samples < stated * (1 - MAX_MISSING):
-            raise truncated_error(stated / sample_rate)
+            return truncated_error(stated / sample_rate, frames.n_samples / sample_rate)
     elif frames.missing_bytes:
-        raise TruncatedAudio(
+        return TruncatedAudio(
             f"the file ends {frames.missing_bytes} bytes before its last frame does",
             value=frames.missing_bytes,
             limit=0,
         )
+    return None
 
 
 def open_sound(path: Path) -> soundfile.SoundFile:

@@ -60,6 +60,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def duration_s(content: bytes, path: Path) -> float:
     path.write_bytes(content)
     with closing(open_audio(path)) as reader:
+        if reader.truncation:
+            raise reader.truncation
         return reader.n_samples / reader.sample_rate
 
 

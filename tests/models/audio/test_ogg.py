@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 from models.audio.containers.ogg import missing_bytes
-from models.audio.windows import open_audio
+from models.audio.window_choice import WindowChoice
+from models.audio.windows import open_audio, read_windows
+from models.card import AudioInput
 from models.errors import TruncatedAudio
 from tests.sounds import golden, write
+
+AUDIO = AudioInput(sample_rate=16_000, window_s=2, short_audio="repeat", min_audio_s=0.5)
 
 
 @pytest.fixture(scope="module", params=["ogg", "opus"])
@@ -36,7 +40,7 @@ def test_a_file_cut_anywhere_is_refused(content: bytes, tmp_path: Path) -> None:
         path = tmp_path / "cut"
         path.write_bytes(content[:end])
         with pytest.raises(TruncatedAudio):
-            open_audio(path)
+            read_windows(path, AUDIO, WindowChoice())
     # A header that is cut, or its table of lengths.
     for extra in (5, 26, 28):
         path.write_bytes(content[: pages(content)[-1] + extra])

@@ -110,7 +110,7 @@ class Heard:
 
     def __init__(self, path: Path) -> None:
         self._reader = open_audio(path)
-        self.notes = self._reader.notes
+        self.notes, self.truncation = self._reader.notes, self._reader.truncation
         self.codec, self.channels = self._reader.codec, self._reader.channels
         self.sample_rate, self.n_samples = self._reader.sample_rate, self._reader.n_samples
         self.n_read = 0
