@@ -56,6 +56,8 @@ MAX_GRAPH_OPEN_S = 0.1
 # Shorter reads are decoded frame by frame: opening the graph, and the blocks that it decodes beyond
 # them, take longer than it saves. Not in WebM, whose times are too coarse to place single frames.
 MIN_GRAPH_READ_S = 5.0
+# Clusters are some seconds long.
+BEFORE_LAST_S = (0, 10, 100)
 # Each read may add one, and `window=all` reads often.
 MAX_NOTES = 4
 
@@ -131,9 +133,7 @@ class FfmpegReader:
             return StreamLength(self._count_samples() / self.sample_rate)
         stated_s = self._stated_s()
         if self._clusters:
-            last_time = self._clusters.last.time
-            with self._excerpt(last_time, last_time) as path, self._open(path) as last:
-                held_s = self._last_packet_end_s(last, None)
+            held_s = self._last_cluster_end_s(self._clusters.last.time)
         else:
             near_s = stated_s - self._origin_s if stated_s > self._origin_s else stated_s
             held_s = find_end_s(partial(self._last_packet_end_s, self._container), near_s)
@@ -145,6 +145,15 @@ class FfmpegReader:
             )
             return replace(length, truncation=truncation)
         return length
+
+    def _last_cluster_end_s(self, last_time: int) -> float:
+        """End of the last packet, in the last cluster, or before it where that is cut."""
+        for back_s in BEFORE_LAST_S:
+            first_time = last_time - int(back_s / self._timeline.time_base)
+            with self._excerpt(first_time, last_time) as path, self._open(path) as last:
+                if (end_s := self._last_packet_end_s(last, None)) > 0:
+                    return end_s
+        return 0.0
 
     def _stated_s(self) -> float:
         """The duration that the container states; 0 without any."""
@@ -168,16 +177,16 @@ class FfmpegReader:
 
     def _last_packet_end_s(self, container: InputContainer, from_s: float | None) -> float:
         """End of the last packet in seconds after the first one; reads from `from_s` on."""
-        end = 0
+        end_s = 0.0
         try:
             if from_s is not None:
                 self._seek(container, from_s)
             for packet in container.demux(audio_stream(container)):
                 if packet.pts is not None and packet.size and not packet.is_discard:
-                    end = max(end, packet.pts - self._timeline.origin + (packet.duration or 0))
+                    end_s = max(end_s, self._timeline.end_s(packet.pts, packet.duration or 0))
         except av.error.FFmpegError:
             pass  # the end of the readable part has been reached
-        return float(end * self._timeline.time_base)
+        return end_s
 
     def _seek(self, container: InputContainer, to_s: float) -> None:
         target = self._timeline.origin + int(to_s / self._timeline.time_base)

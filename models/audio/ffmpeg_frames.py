@@ -24,6 +24,8 @@ from models.errors import CorruptAudio
 MAX_UNDECODED = 0.01
 # Length of a packet that states none, until a frame has been decoded.
 USUAL_SAMPLES = 1024
+# 65,535 samples of FLAC at 8 kHz.
+MAX_PACKET_S = 10
 # Where a container seeks to a position long before the wanted one, as ADTS does.
 MAX_DECODED_BEFORE_S = 1.0
 Packet: TypeAlias = "av.Packet[AudioStream]"
@@ -51,6 +53,15 @@ class Timeline:
 
     def position(self, pts: int) -> int:
         return self.to_samples(pts - self.origin)
+
+    def end_s(self, pts: int, duration: int) -> float:
+        """End of a packet in seconds from the first sample.
+
+        FFmpeg states a negative duration, of an Ogg packet that ends before it begins, as 2³² less.
+        """
+        if duration * self.time_base > MAX_PACKET_S:
+            duration = 0
+        return float((pts - self.origin + duration) * self.time_base)
 
 
 class FrameDecoder:

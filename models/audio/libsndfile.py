@@ -92,6 +92,8 @@ class SndfileReader:
             held_frames = 0
         if held_frames == tail:
             return None
+        self._file.close()  # after a failed seek libFLAC reads nothing more
+        self._file = soundfile.SoundFile(path)
         stated_s = self.n_samples / self.sample_rate
         self.n_samples = last_frame_position(path) if self.codec == "flac" else 0
         if not self.n_samples:
