@@ -61,7 +61,7 @@ class NotAudio(AudioError):
     remedy = "send MP3, FLAC, Ogg Vorbis, Opus, M4A/AAC, WAV, AIFF or WebM"
 
 
-class UnsupportedCodec(NotAudio):
+class UnsupportedCodec(AudioError):
     """Raised if the file has audio in a codec that is not read."""
 
     title = "Unsupported codec"

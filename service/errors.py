@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import re
 
-from models.errors import AudioError, BundleError, NotAudio, TasteprintError
+from models.errors import (
+    AudioError,
+    BundleError,
+    NotAudio,
+    TasteprintError,
+    UnsupportedCodec,
+)
 
 
 class ServiceError(TasteprintError):
@@ -265,6 +271,7 @@ STATUS: dict[type[TasteprintError], int] = {
     OtherSpace: 409,
     AudioError: 422,
     NotAudio: 415,
+    UnsupportedCodec: 415,
     Busy: 429,
     Unavailable: 503,
     DeadlineExceeded: 504,

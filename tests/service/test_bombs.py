@@ -52,7 +52,7 @@ REFUSED = {
     "webm_of_tracks": {"no-audio-stream"},
     "ogg_of_streams": {"truncated-audio"},
     "ogg_of_streams_and_a_good_one": {"truncated-audio"},
-    "caf of packets beyond its end": {"corrupt-audio"},
+    "caf of packets beyond its end": {"silent-audio"},
     "wav of 65,535 channels": {"no-audio-stream", "unsupported-layout"},
     "wav of 1 Hz": {"unsupported-layout"},
     "wav of 0 Hz": {"truncated-audio"},

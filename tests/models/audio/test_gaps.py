@@ -65,7 +65,7 @@ def test_single_lost_packets_are_no_damage(tmp_path: Path, kind: str, share: flo
     for window in ("middle", "all"):
         windows = read_windows(path, AUDIO, WindowChoice.parse(window))
         expected = read_windows(whole, AUDIO, WindowChoice.parse(window))
-        assert windows.starts_s == pytest.approx(expected.starts_s, abs=0.1)
+        assert windows.starts_s == pytest.approx(expected.starts_s, abs=0.3)
         assert windows.samples.std() == pytest.approx(expected.samples.std(), rel=share)
 
 
@@ -86,9 +86,8 @@ def test_a_window_in_a_gap_is_silent_and_all_leaves_it_out(tmp_path: Path) -> No
     path = without(live_webm(tmp_path / "whole.webm", 60), lambda at_s: 15 <= at_s < 45)
     with pytest.raises(SilentAudio):
         read_windows(path, AUDIO, WindowChoice())
-    assert read_windows(path, AUDIO, WindowChoice("all")).starts_s == pytest.approx(
-        (0, 40), abs=0.1
-    )
+    audible = read_windows(path, AUDIO, WindowChoice("all"))
+    assert audible.starts_s == pytest.approx((0, 40), abs=0.1)
 
 
 def test_packets_that_fail_are_damage_where_they_are_asked_for(tmp_path: Path) -> None:

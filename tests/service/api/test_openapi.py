@@ -77,7 +77,7 @@ def types(document: dict[str, Any], path: str, status: int) -> set[str]:
 
 def test_each_problem_answer_names_its_types(document: dict[str, Any]) -> None:
     assert types(document, "/embed", 413) == {"upload-too-large"}
-    assert types(document, "/embed", 415) == {"not-audio", "unsupported-body"}
+    assert types(document, "/embed", 415) == {"not-audio", "unsupported-body", "unsupported-codec"}
     assert types(document, "/embed", 504) == {"deadline-exceeded"}
     assert types(document, "/embed", 500) == {"inference-failed", "bug"}
     assert types(document, "/classify/{task}", 404) >= {"unknown-task", "unknown-model"}
