@@ -177,16 +177,17 @@ class FfmpegReader:
 
     def _last_packet_end_s(self, container: InputContainer, from_s: float | None) -> float:
         """End of the last packet in seconds after the first one; reads from `from_s` on."""
-        end_s = 0.0
+        end, origin, max_ticks = 0, self._timeline.origin, self._timeline.max_packet_ticks
         try:
             if from_s is not None:
                 self._seek(container, from_s)
             for packet in container.demux(audio_stream(container)):
                 if packet.pts is not None and packet.size and not packet.is_discard:
-                    end_s = max(end_s, self._timeline.end_s(packet.pts, packet.duration or 0))
+                    ticks = packet.duration or 0
+                    end = max(end, packet.pts - origin + (ticks if ticks <= max_ticks else 0))
         except av.error.FFmpegError:
             pass  # the end of the readable part has been reached
-        return end_s
+        return float(end * self._timeline.time_base)
 
     def _seek(self, container: InputContainer, to_s: float) -> None:
         target = self._timeline.origin + int(to_s / self._timeline.time_base)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeAlias
 
 import av
@@ -47,21 +48,26 @@ class Timeline:
     sample_rate: int
     is_untimed: bool = False
 
-    def to_samples(self, ticks: int) -> int:
+    @cached_property
+    def _scale(self) -> tuple[int, int]:
+        """Samples per tick, as a fraction: arithmetic of `Fraction` is slow."""
         scale = self.time_base * self.sample_rate
-        return (ticks * scale.numerator + scale.denominator // 2) // scale.denominator
+        return scale.numerator, scale.denominator
+
+    def to_samples(self, ticks: int) -> int:
+        samples, per_ticks = self._scale
+        return (ticks * samples + per_ticks // 2) // per_ticks
 
     def position(self, pts: int) -> int:
         return self.to_samples(pts - self.origin)
 
-    def end_s(self, pts: int, duration: int) -> float:
-        """End of a packet in seconds from the first sample.
+    @cached_property
+    def max_packet_ticks(self) -> int:
+        """Longest duration of a packet that is believed.
 
-        FFmpeg states a negative duration, of an Ogg packet that ends before it begins, as 2³² less.
+        FFmpeg states a negative one, of an Ogg packet that ends before it begins, as 2³² more.
         """
-        if duration * self.time_base > MAX_PACKET_S:
-            duration = 0
-        return float((pts - self.origin + duration) * self.time_base)
+        return int(MAX_PACKET_S / self.time_base)
 
 
 class FrameDecoder:

@@ -11,6 +11,7 @@ import soundfile
 
 from models.audio.containers.flac import last_frame_position
 from models.audio.containers.id3 import tags_end
+from models.audio.containers.riff import unread_bytes
 from models.audio.length import Notes
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
@@ -29,6 +30,8 @@ STREAMED = 0x7FFF_0000
 # Read at the end of the file, to check that it is complete. Seeking to the very last sample of a
 # FLAC file can take libFLAC as long as decoding the whole file.
 TAIL_FRAMES = 8192
+# Padding of tools that write whole sectors.
+MAX_UNREAD_BYTES = 1 << 16
 # As a share of the stated length: some tools trim a frame, or count a RIFF chunk twice.
 MAX_MISSING = 0.005
 
@@ -68,12 +71,23 @@ class SndfileReader:
             file.close()
             return None
         reader = cls(file)
+        if reader.codec == "flac" and last_frame_position(path) > file.frames:
+            file.close()  # libFLAC stops where the header states the end, FFmpeg does not
+            return None
         try:
             reader.truncation = reader._find_truncation(path)
         except TruncatedAudio:
             file.close()
             raise
+        if file.format in {"WAV", "WAVEX"}:
+            reader._note_unread(unread_bytes(path))
         return reader
+
+    def _note_unread(self, unread: int) -> None:
+        """Add a note on bytes after the stated audio that are no chunk of the file."""
+        if unread > MAX_UNREAD_BYTES:
+            stated_s = self.n_samples / self.sample_rate
+            self.notes = (f"the header promises {stated_s:.1f} s, {unread} bytes follow unread",)
 
     def _find_truncation(self, path: Path) -> TruncatedAudio | None:
         """The error if the file is cut; `n_samples` is then what it holds."""

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models.audio.containers import flac, matroska, mp4, ogg, riff
+from models.audio.containers import asf, caf, flac, matroska, mp4, ogg, riff
+from models.audio.containers.id3 import tags_end
 from models.audio.joined import AudioReader, JoinedReader, Piece
 from models.audio.length import Notes
 from models.audio.window_choice import Samples
@@ -30,6 +31,8 @@ FINDERS: dict[bytes, Callable[[mmap.mmap], list[int]]] = {
     b"ftyp": mp4.joined_starts,
     b"\x1aE\xdf\xa3": matroska.joined_starts,
     flac.MAGIC: flac.joined_starts,
+    caf.MAGIC: caf.joined_starts,
+    asf.HEADER_OBJECT[:4]: asf.joined_starts,
 }
 OpenReader = Callable[[Path], AudioReader]
 
@@ -79,6 +82,8 @@ def find_starts(path: Path) -> list[int]:
     with path.open("rb") as file:
         head = file.read(8)
         find = FINDERS.get(head[:4]) or FINDERS.get(head[4:])
+        if head[:3] == b"ID3":  # what follows the tags is MP3, which counts frames, or FLAC
+            find = partial(flac.joined_starts, begin=tags_end(path))
         if find is None:
             return []
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -66,7 +66,7 @@ REFUSED = {
     "m4a of nested moov": {"not-audio"},
     "m4a of sizes beyond its end": {"truncated-audio"},
     "m4a of times beyond its end": {"not-audio"},
-    "m4a of a time that lasts": {"corrupt-audio"},
+    "m4a of a time that lasts": {"truncated-audio"},
     "m4a of places beyond its end": {"no-audio-stream"},
 }
 

@@ -23,29 +23,27 @@ N_PLACES, PLACE_BYTES = 8, 1 << 16
 VARIABLE = 1
 
 
-def joined_starts(data: mmap.mmap) -> list[int]:
+def joined_starts(data: mmap.mmap, begin: int = 0) -> list[int]:
     """The byte at which each file begins; only the first where no others seem to follow."""
-    if not _is_joined(data):
-        return [0]
-    return [found.start() for found in FILE_START.finditer(data)]
+    if data[begin : begin + len(MAGIC)] != MAGIC or not _is_joined(data, begin):
+        return [begin]
+    return [found.start() for found in FILE_START.finditer(data, begin)]
 
 
 def last_frame_position(path: Path) -> int:
     """Samples before the last frame of a file, as its header states them; 0 without a frame."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _last_position(data, _block_size(data)) or 0
+        return _last_position(data, _block_size(data, 0)) or 0
 
 
-def _block_size(data: mmap.mmap) -> int:
-    return int.from_bytes(data[STREAMINFO_AT + 2 : STREAMINFO_AT + 4])
+def _block_size(data: mmap.mmap, begin: int) -> int:
+    return int.from_bytes(data[begin + STREAMINFO_AT + 2 : begin + STREAMINFO_AT + 4])
 
 
-def _is_joined(data: mmap.mmap) -> bool:
-    total = int.from_bytes(data[TOTAL_AT : TOTAL_AT + 5]) & TOTAL_MASK
-    block_size = _block_size(data)
-    if not total:  # unknown: FFmpeg reads to the end
-        return False
-    places = range(0, len(data), max(1, len(data) // N_PLACES))
+def _is_joined(data: mmap.mmap, begin: int) -> bool:
+    total = int.from_bytes(data[begin + TOTAL_AT : begin + TOTAL_AT + 5]) & TOTAL_MASK
+    block_size = _block_size(data, begin)
+    places = range(begin, len(data), max(1, (len(data) - begin) // N_PLACES))
     found = [_first_position(data, place, block_size) for place in places]
     positions = [position for position in found if position is not None]
     last = _last_position(data, block_size)

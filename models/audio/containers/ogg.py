@@ -17,6 +17,7 @@ CAPTURE = b"OggS\0"
 PAGE = b"OggS"
 FLAGS_AT, BEGINS_STREAM = 5, 0x02
 HEADER_BYTES = 27  # the last byte is the number of segments, whose lengths follow
+MAX_HEADER_BYTES = HEADER_BYTES + 255
 # Header, 255 segment lengths, 255 segments of 255 bytes.
 MAX_PAGE_BYTES = HEADER_BYTES + 255 + 255 * 255
 
@@ -49,17 +50,16 @@ def link_starts(data: mmap.mmap) -> list[int]:
     A link begins with the first pages of its streams, one after another.
     """
     starts: list[int] = []
-    position, in_heads = 0, False
+    position, in_heads = 0, 0
     while position >= 0:
-        header = data[position : position + HEADER_BYTES]
+        header = data[position : position + MAX_HEADER_BYTES]
         if header[:4] != PAGE or len(header) < HEADER_BYTES:  # bytes between the pages, or the end
             position = data.find(PAGE, position + 1)
             continue
-        begins_stream = bool(header[FLAGS_AT] & BEGINS_STREAM)
+        begins_stream = header[FLAGS_AT] & BEGINS_STREAM
         if begins_stream and not in_heads:
             starts.append(position)
         in_heads = begins_stream
-        position += HEADER_BYTES
-        n_segments = header[-1]
-        position += n_segments + sum(data[position : position + n_segments])
+        lengths_end = HEADER_BYTES + header[HEADER_BYTES - 1]
+        position += lengths_end + sum(header[HEADER_BYTES:lengths_end])
     return starts

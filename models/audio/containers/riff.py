@@ -67,6 +67,19 @@ def _format_tag(chunk: bytes) -> int:
     return tag
 
 
+def unread_bytes(path: Path) -> int:
+    """Bytes after the data of a WAV file that are no chunk, and so may be more of its audio."""
+    wav = find_wav_data(path)
+    if wav is None:
+        return 0
+    with path.open("rb") as file:
+        position = wav.end + wav.end % 2
+        file.seek(position)
+        name = file.read(CHUNK_HEADER_BYTES)[:4]
+        following = os.fstat(file.fileno()).st_size - position
+    return 0 if name.isascii() and name.decode().isprintable() else max(0, following)
+
+
 def joined_starts(data: mmap.mmap) -> list[int]:
     """The byte at which each WAV or AIFF file begins: a next one begins where the first one ends.
 
