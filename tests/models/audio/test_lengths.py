@@ -82,6 +82,56 @@ def test_joined_files_are_read_as_one(tmp_path: Path, kind: str) -> None:
     assert len(whole.starts_s) == 7
 
 
+@pytest.mark.parametrize(
+    ("codec", "container"), [("wmav2", "asf"), ("pcm_s16le", "caf"), ("libmp3lame", "wav")]
+)
+def test_joined_files_of_rarer_containers_are_read_as_one(
+    tmp_path: Path, codec: str, container: str
+) -> None:
+    one = tmp_path / "one"
+    if codec.startswith("pcm"):
+        write_av(one, golden(20), RATE, codec, container)
+    else:
+        encode(one, golden(20), codec, container)
+    (tmp_path / "joined").write_bytes(2 * one.read_bytes())
+    windows = read(tmp_path / "joined", 5)
+    assert windows.info.duration_s == pytest.approx(40, abs=0.2)
+    assert_same(windows, read(one, 5))
+
+
+def test_joined_flac_files_with_tags_between_are_read_as_one(tmp_path: Path) -> None:
+    tag = b"ID3\x03\0\0\0\0\x10\0" + bytes(2048)
+    content = write(tmp_path / "a.flac", golden(10)).read_bytes()
+    for name, joined in (("after", content + tag + content), ("first", 2 * (tag + content))):
+        (tmp_path / name).write_bytes(joined)
+        assert read(tmp_path / name, 12).info.duration_s == pytest.approx(20, abs=0.01)
+
+
+def test_flac_goes_on_where_its_header_states_too_little(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.flac", golden(30))
+    content = bytearray(path.read_bytes())
+    stated = int.from_bytes(content[18:26]) & ~((1 << 36) - 1)
+    expected = read(path, 20)
+    for n_samples, note in ((10 * RATE, "promises 10.0 s"), (0, "")):
+        content[18:26] = (stated | n_samples).to_bytes(8)
+        path.write_bytes(content)
+        windows = read(path, 20)
+        assert windows.info.duration_s == pytest.approx(30, abs=0.01)
+        assert note in "".join(windows.info.notes)
+        assert_same(windows, expected)
+
+
+def test_bytes_after_the_data_of_a_wav_are_noted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", golden(30))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = struct.pack("<I", 10 * RATE * 4)
+    path.write_bytes(content)
+    windows = read(path, 2)
+    assert windows.info.duration_s == pytest.approx(10)
+    assert "bytes follow unread" in windows.info.notes[0]
+
+
 @pytest.mark.parametrize("kind", ["ogg", "opus", "flac", "wav"])
 def test_a_file_joined_to_itself_is_twice_as_long(tmp_path: Path, kind: str) -> None:
     content = write(tmp_path / f"a.{kind}", golden(9)).read_bytes()
