@@ -15,12 +15,12 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer redis clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer redis nginx clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
 
-test: $(VENV)/all.done redis
+test: $(VENV)/all.done redis nginx
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -178,6 +178,13 @@ redis:
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends redis-server; } \
 	|| { echo "The tests need redis-server: sudo apt-get install redis-server"; exit 1; }
+
+# A real nginx for the tests of a proxy, which are skipped without it.
+nginx:
+	@command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light; } \
+	|| echo "Tests behind nginx are skipped: sudo apt-get install nginx-light"
 
 clean:
 	rm -rf $(VENV) .venv-bench runs build *.egg-info

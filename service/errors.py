@@ -86,6 +86,13 @@ class HeadTooLarge(ServiceError):
     remedy = "send the audio as the body, and short headers"
 
 
+class MalformedRequest(ServiceError):
+    """Raised if what arrives is not an HTTP/1.1 request."""
+
+    title = "Malformed request"
+    remedy = "speak HTTP/1.1 without TLS: http://, not https://, at this port"
+
+
 class UnknownCoding(ServiceError):
     """Raised if the transfer coding is not `chunked` (RFC 9112, section 6.1)."""
 
@@ -259,6 +266,7 @@ STATUS: dict[type[TasteprintError], int] = {
     UploadTooLarge: 413,
     UploadTimeout: 408,
     HeadTooLarge: 431,
+    MalformedRequest: 400,
     QueryTooLong: 414,
     UnknownCoding: NOT_IMPLEMENTED,
     UnknownParameter: 400,

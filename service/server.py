@@ -43,6 +43,8 @@ class Server(uvicorn.Server):
             log_config=None,  # uvicorn logs through the handlers of `service.observability.logs`
             access_log=False,  # `service.observability.request_recorder` logs requests
             timeout_graceful_shutdown=CLOSING_TIMEOUT_S,
+            # uvicorn types it as whole seconds, but only passes it to the timer.
+            timeout_keep_alive=cast(int, settings.keep_alive_s),
             server_header=False,
         )
         super().__init__(config)

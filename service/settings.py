@@ -91,6 +91,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Time limit for a connection to send a request's headers.",
     )
+    keep_alive_s: float = Field(
+        default=75.0,
+        gt=0,
+        description="Time that a connection stays open without a request; longer than a load "
+        "balancer keeps it, often 60 s.",
+    )
 
     api_keys: Annotated[Digests, NoDecode, BeforeValidator(parse_keys)] = Field(
         default=(),

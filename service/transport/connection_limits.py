@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass, field
 
 from service.settings import Settings
+from service.transport.lingering_close import LingerLimits
 
 # Open files other than those of connections: models, decoders and their pipes, Redis.
 OTHER_FILES = 512
@@ -24,6 +25,7 @@ class ConnectionLimits:
     ----------
     head_timeout_s : time limit to send a request's headers
     write_timeout_s : time limit for a client that does not read its answer
+    linger : what a client may still send after an early answer
     idle : transports of connections without a request in progress, the longest idle first; beyond
         `max_connections` the first connection is closed
     """
@@ -31,6 +33,7 @@ class ConnectionLimits:
     max_connections: int
     head_timeout_s: float
     write_timeout_s: float
+    linger: LingerLimits = field(default_factory=LingerLimits)
     idle: dict[asyncio.Transport, None] = field(default_factory=dict)
 
 
@@ -42,7 +45,9 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
             limit,
             settings.max_connections,
         )
-    return ConnectionLimits(limit, settings.head_timeout_s, settings.upload_timeout_s)
+    # A file of twice the maximum size still gets its 413.
+    linger = LingerLimits(total_bytes=max(LingerLimits.total_bytes, 2 * settings.max_upload_bytes))
+    return ConnectionLimits(limit, settings.head_timeout_s, settings.upload_timeout_s, linger)
 
 
 def max_connections(settings: Settings) -> int:

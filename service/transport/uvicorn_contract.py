@@ -27,6 +27,7 @@ PROTOCOL_ATTRIBUTES = (
     *("connections", "cycle", "flow", "logger", "loop", "parser", "scope", "transport"),
     *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"),
     *("send_400_response", "_unset_keepalive_if_required"),
+    *("timeout_keep_alive", "timeout_keep_alive_handler", "timeout_keep_alive_task"),
 )
 CYCLE_ATTRIBUTES = (
     *("body", "more_body", "disconnected", "keep_alive"),
@@ -45,8 +46,9 @@ def http_protocol(settings: Settings) -> Callable[..., asyncio.Protocol] | str:
             "uvicorn %s with httptools %s is not a tested version (%s): serving by uvicorn's own "
             "protocol. Not limited are the number of connections, the time and the size of a "
             "request's headers, pipelined requests, the number of chunks of a body, and the time "
-            "to read an answer; uploads take longer, and clients that ask for HTTP/2 (h2c) or "
-            "speak HTTP/1.0 may fail. Install %s",
+            "to read an answer; uploads take longer, clients that ask for HTTP/2 (h2c) or speak "
+            "HTTP/1.0 may fail, and clients that close the connection may miss an answer that is "
+            "sent before their request has ended. Install %s",
             version("uvicorn"),
             _version_of_httptools(),
             "; ".join(violations),
@@ -148,12 +150,15 @@ class _StubConnection:
 
     def _answer(self) -> Iterator[str]:
         cycle, written = self.protocol.cycle, self.transport.written
+        cycle.transport, cycle.keep_alive = _StubTransport(written), False
         _run(cycle.send({"type": "http.response.start", "status": 200}))
         _run(cycle.send({"type": "http.response.body", "body": b"xyz"}))
         if len(written) != 2 or b"transfer-encoding: chunked\r\n" not in written[0]:
             yield "the headers of a response are not written in one call"
         elif written[1] != b"3\r\nxyz\r\n0\r\n\r\n":
             yield "a chunk of a response and its size are not written in one call"
+        if not cycle.transport.is_closing() or self.transport.is_closing():
+            yield "the last answer of a connection is not closed by `cycle.transport.close`"
         if self.calls[-1] != "on_response_complete":
             yield "the end of a response does not call `on_response_complete`"
 
@@ -168,9 +173,9 @@ LAST_GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nmore"
 class _StubTransport(asyncio.Transport):
     """Transport that records what is written."""
 
-    def __init__(self) -> None:
+    def __init__(self, written: list[bytes] | None = None) -> None:
         super().__init__()
-        self.written: list[bytes] = []
+        self.written: list[bytes] = [] if written is None else written
         self._closing = False
 
     def write(self, data: Any) -> None:

@@ -26,14 +26,15 @@ from service.transport.header_limits import (
     MAX_HEADER_BYTES,
     MIN_CHUNK_BYTES,
     headers_too_large_response,
+    malformed_request_response,
 )
+from service.transport.lingering_close import AnswerTransport, DechunkingTransport, Lingering
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 INVALID = "Invalid HTTP request received."
 # uvloop keeps reading from one socket while it has data; after this many bytes others get a turn.
 MAX_BYTES_PER_TURN = 512 << 10
 H2C_UPGRADE = re.compile(rb"(?<=\n)upgrade: *h2c *\r\n", re.IGNORECASE)
-CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -60,6 +61,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._receiver: BodyReceiver | None = None
         self._unparsed_bytes = 0  # remaining bytes of a body that bypasses the parser
         self._turn_bytes = 0
+        self._lingering: Lingering | None = None  # from an early answer to the end of the body
+        self._is_closing = False  # after the answer to the last request: input is discarded
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -71,6 +74,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._limits.idle.pop(self.transport, None)
         self._stop_header_timer()
+        self._stop_lingering()
         if self._write_timer is not None:
             self._write_timer.cancel()
         super().connection_lost(exc)
@@ -79,19 +83,35 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             receiver.on_disconnect()
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering is not None:
+            self._lingering.on_data(data)
+            if self._is_closing or self.transport.is_closing():
+                return
         if self._ignores_input:
             return
-        if not self._answering and self._header_timer is None:
+        if not self._answering and self._header_timer is None and self._lingering is None:
             self._start_header_timer()
         self._header_bytes += len(data)
         if self._unparsed_bytes:
             self._receive_unparsed(data)
         else:
             super().data_received(data if self._in_body else without_h2c_upgrade(data))
-        if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
-            if not self._in_body:
-                self.transport.write(headers_too_large_response())
+        if self._header_bytes > MAX_HEADER_BYTES and not self._is_closing:
+            self._refuse_headers()
+
+    def _refuse_headers(self) -> None:
+        if self.transport.is_closing() or self._in_body:  # trailers, or the framing of a chunk
             self.transport.close()
+        elif self._answering:
+            self._ignore_input()
+        else:
+            self.transport.write(headers_too_large_response())
+            self._linger_and_close(self._limits.linger.junk_bytes)
+
+    def _ignore_input(self) -> None:
+        """Read no request after the current one, and close after its answer."""
+        self._ignores_input = True
+        self.cycle.keep_alive = False
 
     def _receive_unparsed(self, data: bytes) -> None:
         # As uvicorn does: the answer may have been sent before the end of the body.
@@ -115,19 +135,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._header_bytes = 0
         if self._answering:
-            self._ignores_input = True
-            self.cycle.keep_alive = False
+            self._ignore_input()
         if self._ignores_input:
             return
         self._answering = self._in_body = True
         self._chunks = self._body_bytes = 0
         self._limits.idle.pop(self.transport, None)
         self._stop_header_timer()
+        self._unset_keepalive_if_required()  # set anew at the end of a refused body
         self.scope["extensions"] = {DELIVERY_EXTENSION: {"deliver": self.deliver}}
         super().on_headers_complete()
-        if self.cycle and self.scope["http_version"] == "1.0":
+        if not self.cycle:
+            return
+        seen_by_answer: object = AnswerTransport(self.transport, self._close)
+        if self.scope["http_version"] == "1.0":
             self.cycle.waiting_for_100_continue = False  # to be ignored (RFC 9110, 10.1.1)
-            self.cycle.transport = cast(asyncio.Transport, DechunkingTransport(self.transport))
+            seen_by_answer = DechunkingTransport(self.transport, self._close)
+        self.cycle.transport = cast(asyncio.Transport, seen_by_answer)
 
     def on_body(self, body: bytes) -> None:
         if self._ignores_input:
@@ -153,6 +177,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._header_bytes, self._in_body = 0, False
         super().on_message_complete()
+        if self._lingering is not None:  # the connection is idle from now on
+            self._stop_lingering()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         if self._receiver is not None:
             receiver, self._receiver = self._receiver, None
             receiver.on_end()
@@ -184,6 +213,47 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._limits.idle[self.transport] = None
         self._receiver = None  # the answer needed no more of the body
         super().on_response_complete()
+        if self._in_body and not self.transport.is_closing():
+            self._linger(self._limits.linger.total_bytes)
+        if self._lingering is not None:
+            self._unset_keepalive_if_required()
+
+    # The end of a connection.
+
+    def _close(self) -> None:
+        """Close after an answer; at once where the request is complete."""
+        if self._in_body or self._ignores_input:
+            self._linger_and_close(self._limits.linger.total_bytes)
+        else:
+            self.transport.close()
+
+    def _linger_and_close(self, max_bytes: int) -> None:
+        """End the answers; what arrives is discarded until the client closes."""
+        if self.transport.is_closing():
+            return
+        self._is_closing = True
+        self._stop_header_timer()
+        self._linger(max_bytes)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()  # for clients that read up to the end
+        self.flow.resume_reading()
+
+    def _linger(self, max_bytes: int) -> None:
+        if self._lingering is None:
+            self._lingering = Lingering(self.transport, self._limits.linger, max_bytes)
+
+    def _stop_lingering(self) -> None:
+        if self._lingering is not None:
+            self._lingering.stop()
+            self._lingering = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP request; the request in progress, if any, is given up."""
+        if self._answering:
+            super().send_400_response(msg)
+        elif not self._is_closing:
+            self.transport.write(malformed_request_response())
+            self._linger_and_close(self._limits.linger.junk_bytes)
 
     # Flow control.
 
@@ -227,26 +297,3 @@ def without_h2c_upgrade(data: bytes) -> bytes:
     end = data.find(b"\r\n\r\n")
     found = H2C_UPGRADE.search(data, 0, len(data) if end < 0 else end + 2)
     return data[: found.start()] + data[found.end() :] if found else data
-
-
-class DechunkingTransport:
-    """Transport for HTTP/1.0, which has no chunked encoding: removes uvicorn's chunk framing.
-
-    uvicorn writes the headers in one call, and each chunk of a body with its size in one call.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._in_body = self._chunked = False
-
-    def write(self, data: bytes) -> None:
-        if not self._in_body:
-            self._in_body, self._chunked = True, CHUNKED in data
-            data = data.replace(CHUNKED, b"")
-        elif self._chunked:
-            size, _, rest = data.partition(b"\r\n")
-            data = rest[: int(size or b"0", 16)]
-        self._transport.write(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)

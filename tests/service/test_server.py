@@ -183,6 +183,16 @@ def test_idle_connections_are_closed_after_the_timeout(tmp_path: Path) -> None:
                 assert _is_closed(client)
 
 
+def test_connections_without_a_request_are_closed_after_the_keep_alive(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "log", **small_models(tmp_path), keep_alive_s=0.3) as service,
+        connect(service) as client,
+    ):
+        client.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        assert _is_closed(client)
+
+
 def _is_closed(client: socket.socket) -> bool:
     try:
         return client.recv(1) == b""
