@@ -23,7 +23,7 @@ class BadUpload(ServiceError):
     """Raised if the request's body is not exactly one audio file."""
 
     title = "Bad upload"
-    remedy = "send one file: curl -F file=@song.mp3, or --data-binary @song.mp3 with its type"
+    remedy = "send one file, as the field `file` of a form or as the body with its type"
 
 
 class BadMultipart(BadUpload):
@@ -33,10 +33,10 @@ class BadMultipart(BadUpload):
 
 
 class WrongField(BadUpload):
-    """Raised if a multipart part has another field name than `file`."""
+    """Raised if a multipart part is no file, or its field has another name than `file`."""
 
     title = "Wrong field name"
-    remedy = "name the multipart field `file`: curl -F file=@song.mp3"
+    remedy = "name the multipart field `file`"
 
 
 class NoFile(BadUpload):

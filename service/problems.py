@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from models.errors import TasteprintError
+from service.client_remedies import remedies_of
 from service.errors import (
     RETRY_AFTER_S,
     InvalidParameter,
@@ -112,13 +113,34 @@ def _query_error(errors: Sequence[Any], known: str) -> TasteprintError:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _answer_other_method(request, (error.headers or {}).get("Allow", ""))
     title = HTTPStatus(error.status_code).phrase
-    remedy = "see /docs for the routes" if error.status_code in {404, 405} else None
+    remedy = "see /docs for the routes" if error.status_code == HTTPStatus.NOT_FOUND else None
     detail = f"{request.method} {request.url.path}: {error.detail}"
     problem = Problem(
         type=NO_TYPE, title=title, status=error.status_code, detail=detail, remedy=remedy
     )
     return _send(problem, dict(error.headers or {}))
+
+
+def _answer_other_method(request: Request, allowed: str) -> Response:
+    """405, with the method that the route takes; a route that takes GET takes HEAD too."""
+    methods = ["GET", "HEAD"] if allowed == "GET" else [allowed]
+    remedy = f"send {allowed} {request.url.path}"
+    if allowed == "POST":
+        remedy += f": {remedies_of(request).file}; a page to try it is at /docs"
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    problem = Problem(
+        type=NO_TYPE,
+        title=status.phrase,
+        status=status,
+        detail=f"{request.url.path} takes {' and '.join(methods)}, not {request.method}",
+        value=request.method,
+        limit=", ".join(methods),
+        remedy=remedy,
+    )
+    return _send(problem, {"Allow": ", ".join(methods)})
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -30,7 +30,7 @@ ORDER = {
         audio bundle
         """,
     "service": """
-        errors api_keys
+        errors api_keys client_remedies
         settings
         help
         schemas

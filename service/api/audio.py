@@ -30,7 +30,7 @@ from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResul
 from service.pipeline.pipeline import Pipeline, note_outcomes, pipeline_of, raise_if_error
 from service.schemas.headers import SERVER_TIMING
 from service.schemas.queries import AnalyzeQuery, ClassifyQuery, EmbedQuery, TaskQuery
-from service.schemas.responses import Analysis, Classification, Embedding, Regression, Sha256
+from service.schemas.responses import Analysis, AnySha256, Classification, Embedding, Regression
 from service.transport.batch_upload import BatchFiles
 
 router = APIRouter()
@@ -88,7 +88,7 @@ router.add_api_route(
     tags=["audio"],
 )
 async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -> Response:
-    """Many files in one request, each a multipart part named `file`: one line of JSON per file.
+    """Many files in one request, each a multipart part with a file name: one line of JSON per file.
 
     Lines are sent as files are done, in any order; the problem of a file is in its line.
     """
@@ -113,7 +113,7 @@ async def embed_batch(request: Request, query: Annotated[EmbedQuery, Query()]) -
     tags=["audio"],
 )
 async def remembered(
-    request: Request, sha256: Sha256, query: Annotated[EmbedQuery, Query()]
+    request: Request, sha256: AnySha256, query: Annotated[EmbedQuery, Query()]
 ) -> Response:
     """The cached answer for the audio with this SHA-256: look up before uploading."""
     pipeline = pipeline_of(request)

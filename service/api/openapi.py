@@ -107,7 +107,7 @@ FILE_BODY = {
 FILES_BODY = {
     "requestBody": {
         "required": True,
-        "description": "Audio files, each a part named `file`.",
+        "description": "Audio files, each a part with a file name, whatever its field is called.",
         "content": {
             "multipart/form-data": {
                 "schema": {

@@ -68,14 +68,12 @@ async def limits(request: Request, query: Annotated[NoQuery, Query()]) -> Limits
     return limits_of(pipeline_of(request).settings)
 
 
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["operation"])
 async def healthz() -> Health:
     """Liveness: the process responds."""
     return Health(status="ok")
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     response_model_exclude_none=True,

@@ -54,8 +54,8 @@ class DecodeError(Message):
 
     error: str
     detail: str
-    value: float | str | None = None
-    limit: float | str | None = None
+    value: int | float | str | None = None
+    limit: int | float | str | None = None
     remedy: str | None = None
 
     @classmethod

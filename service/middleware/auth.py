@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import problems
 from service.api_keys import Digests, holds, parse_file
+from service.client_remedies import AGENTS, ANY, ClientRemedies, of_headers
 from service.errors import CannotStart, NoKey, Unauthorized, WrongKey, type_of
 from service.observability.context import current
 from service.schemas import headers
@@ -39,7 +40,8 @@ class ApiKeyMiddleware:
     def __init__(self, app: ASGIApp, keys: Digests, open_paths: frozenset[str]) -> None:
         self._app, self._keys, self._open = app, keys, open_paths
         # Built once: a refusal must cost the service less than the client.
-        self._no_key = _refusal(NoKey("the request has no API key"))
+        clients = [ANY, *AGENTS.values()]
+        self._no_key = {client: _refusal(no_key(client)) for client in clients}
         self._wrong_key = _refusal(WrongKey("the API key is not one of this service's keys"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +55,8 @@ class ApiKeyMiddleware:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         else:
             current().problem = type_of((WrongKey if keys else NoKey).__name__)
-            await (self._wrong_key if keys else self._no_key)(scope, receive, send)
+            client = of_headers(scope["headers"])
+            await (self._wrong_key if keys else self._no_key[client])(scope, receive, send)
 
 
 def keys_of(request_headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
@@ -65,6 +68,11 @@ def keys_of(request_headers: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
         elif name == b"x-api-key":
             keys.setdefault(name, value.strip())
     return list(keys.values())
+
+
+def no_key(client: ClientRemedies) -> NoKey:
+    remedy = f"{NoKey.remedy}: {client.key}"
+    return NoKey("the request has no API key", remedy=remedy)
 
 
 def _refusal(error: Unauthorized) -> Response:

@@ -58,6 +58,9 @@ class RequestMiddleware:
         if error := check_limits(scope):
             await problems.answer(error)(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            # Every route that takes GET; the server leaves the body out (RFC 9110, section 9.3.2).
+            scope = {**scope, "method": "GET"}
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:  # cancelled at the deadline of a shutdown

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+)
 
-from models.audio.window_choice import WindowChoice
+from models.audio.window_choice import OFFSET, WindowChoice
 
 
 def _check_window(text: str) -> str:
@@ -18,9 +25,10 @@ Window = Annotated[
     str,
     AfterValidator(_check_window),
     Field(
-        description="`middle`, `start`, `all` (mean over consecutive windows), or an offset in s.",
+        description="`middle`, `start`, `all` (mean over consecutive windows), or an offset: in "
+        "s, as `1:30` or `1:02:30`; `-30` is 30 s before the end.",
         # For readers of the schema only: the validator has a clearer error message.
-        json_schema_extra={"pattern": r"^(middle|start|all|[0-9]{1,6}(\.[0-9]{1,6})?)$"},
+        json_schema_extra={"pattern": f"^(middle|start|all|{OFFSET})$"},
     ),
 ]
 Features = Annotated[bool, Field(description="`false` omits the features (penultimate layer).")]
@@ -30,10 +38,12 @@ Levels = Annotated[
         description="`true` adds the levels: outputs of the model beyond embedding and features."
     ),
 ]
+SPACE = r"^[0-9a-fA-F]{12,64}$"
 Space = Annotated[
-    str,
+    Annotated[str, Field(pattern=SPACE), AfterValidator(str.lower)] | None,
+    # Not null: an empty parameter is refused, since it would skip the check.
+    WithJsonSchema({"type": "string", "pattern": SPACE}),
     Field(
-        pattern=r"^[0-9a-f]{12,64}$",
         description="CF space that your own vectors live in, as `model.space` stated it, or its "
         "first 12 digits or more: a model of another space, or without one, is refused with 409.",
     ),
@@ -67,7 +77,7 @@ class EmbedQuery(NoQuery):
     window: Window = "middle"
     features: Features = True
     levels: Levels = False
-    space: Space | None = None
+    space: Space = None
 
 
 class TaskQuery(NoQuery):
@@ -107,4 +117,13 @@ class AnalyzeQuery(NoQuery):
     @field_validator("models")
     @classmethod
     def _split(cls, given: list[str]) -> list[str]:
-        return list(dict.fromkeys(name for names in given for name in names.split(",")))
+        names = (name.strip() for names in given for name in names.split(","))
+        return list(dict.fromkeys(filter(None, names)))
+
+
+# Of all routes; as a field of a form they have an error of their own.
+PARAMETERS = frozenset(
+    name
+    for query in (ReadyQuery, EmbedQuery, ClassifyQuery, AnalyzeQuery)
+    for name in query.model_fields
+)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from models.card import Card, Kind, Precision
 
 Vector = list[float]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# As a client writes it: PowerShell's Get-FileHash writes upper case.
+AnySha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
 Cached = Annotated[
     bool,
     Field(description="From the cache, or shared with a concurrent request for the same audio."),
@@ -121,8 +123,9 @@ class Problem(BaseModel):
     title: str = Field(examples=["Silent audio"])
     status: int = Field(examples=[422])
     detail: str = Field(description="What was wrong.")
-    value: str | float | None = Field(default=None, description="The value that was found.")
-    limit: str | float | None = Field(
+    # Integers too, since a number of bytes is not 1048576.0.
+    value: str | int | float | None = Field(default=None, description="The value that was found.")
+    limit: str | int | float | None = Field(
         default=None, description="The limit, or the values that are allowed."
     )
     remedy: str | None = Field(default=None, description="What the client can do about it.")

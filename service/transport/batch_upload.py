@@ -8,30 +8,36 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from models.errors import TasteprintError
-from service.errors import EmptyUpload, NoFile, TooManyFiles
+from service.client_remedies import remedies_of
+from service.errors import EmptyUpload, NoFile, TooManyFiles, WrongField
 from service.settings import Settings
 from service.transport.body import MULTIPART, media_type, unsupported_body
-from service.transport.multipart import (
-    MultipartParser,
-    PartHeaders,
-    Sink,
-    check_complete,
-    check_field,
-)
+from service.transport.form_fields import FIELD, FormErrors, ShortText
+from service.transport.multipart import MultipartParser, PartHeaders, Sink, check_encoding
 from service.transport.upload import Upload, UploadBudget
 
 
 @dataclass
 class BatchFile:
-    """One file of the body; after an error the rest of the file's bytes is skipped."""
+    """One file of the body, or a field in its place; after an error the rest is skipped.
+
+    Attributes
+    ----------
+    field, name : of the field, and of the file
+    text : the first bytes of a part without a file name
+    """
 
     index: int
+    field: str
     name: str
     upload: Upload
     error: TasteprintError | None = None
+    text: ShortText | None = None
     _owned: bool = True
 
     def write(self, data: memoryview) -> None:
+        if self.text is not None:
+            self.text.write(data)
         if self.error is None:
             try:
                 self.upload.write(data)
@@ -61,15 +67,24 @@ class BatchFile:
 
 
 class BatchFiles:
-    """Multipart files receiver: yields the files of a body as they become complete."""
+    """Multipart files receiver: yields the files of a body as they become complete.
+
+    A part with a file name is a file, whatever the field is called: pages and tools write `files`,
+    `files[]`, `file1`, … A part without one is a file if the field is called `file`.
+    """
 
     def __init__(self, request: Request, settings: Settings, budget: UploadBudget) -> None:
+        check_encoding("content-encoding", request.headers.get("content-encoding", ""))
         kind, options = media_type(request)
+        self._errors = FormErrors(remedies_of(request), request.scope.get("path", ""))
         if kind != MULTIPART:
-            raise unsupported_body(kind, MULTIPART)
+            raise unsupported_body(kind, MULTIPART, self._errors.remedies.file)
         self._settings, self._budget = settings, budget
         self._body = MultipartParser(
-            options.get(b"boundary", b""), self._begin_part, self._end_part
+            options.get(b"boundary", b""),
+            self._begin_part,
+            self._end_part,
+            self._errors.remedies,
         )
         self._incomplete: BatchFile | None = None
         self._count = 0
@@ -94,12 +109,11 @@ class BatchFiles:
         ------
         BadMultipart, NoFile
         """
-        check_complete(self._body)
+        self._body.check_complete()
         if not self._count:
-            raise NoFile("the multipart body has no part")
+            raise NoFile("the multipart body has no part", remedy=self._errors.remedies.file)
 
     def _begin_part(self, headers: PartHeaders) -> Sink:
-        check_field(headers)
         if self._count == (limit := self._settings.max_batch_files):
             raise TooManyFiles(
                 f"the request has more than {limit} files",
@@ -108,14 +122,24 @@ class BatchFiles:
                 remedy="send the rest in another request",
             )
         upload = Upload(self._settings.max_upload_bytes, self._budget)
-        self._incomplete = BatchFile(self._count, headers.filename, upload)
+        file = BatchFile(self._count, headers.field, headers.filename, upload)
+        if not headers.filename:
+            file.text = ShortText()
+            if headers.field != FIELD:
+                file.refuse(self._errors.wrong_field(headers.field))
+        self._incomplete = file
         self._count += 1
-        return self._incomplete.write
+        return file.write
 
     def _end_part(self) -> None:
-        assert self._incomplete is not None
-        if self._incomplete.error is None and not self._incomplete.upload.size:
-            self._incomplete.refuse(EmptyUpload("the file has no bytes", value=0, limit=1))
+        file = self._incomplete
+        assert file is not None
+        if file.text is not None and isinstance(file.error, WrongField):
+            file.error = self._errors.wrong_field(file.field, file.text.text())
+        elif file.error is None and not file.upload.size:
+            file.refuse(EmptyUpload("the file has no bytes", value=0, limit=1))
+        elif file.text is not None and (error := self._errors.text_for_file(file.text)):
+            file.refuse(error)
 
     @property
     def held_bytes(self) -> int:

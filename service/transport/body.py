@@ -66,9 +66,10 @@ def media_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
     return kind.decode("latin-1"), options
 
 
-def unsupported_body(kind: str, limit: str) -> UnsupportedBody:
+def unsupported_body(kind: str, limit: str, remedy: str | None = None) -> UnsupportedBody:
     name = kind[:64] or "no type"
-    return UnsupportedBody(f"a body of type {name} is not supported", value=name, limit=limit)
+    detail = f"a body of type {name} is not supported"
+    return UnsupportedBody(detail, value=name, limit=limit, remedy=remedy)
 
 
 class UploadRate:

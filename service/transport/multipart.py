@@ -6,27 +6,39 @@ time is linear in the length for any bytes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.multipart import parse_options_header
 
-from service.errors import BadMultipart, NoFile, TooManyFiles, WrongField
+from service.client_remedies import ANY, ClientRemedies
+from service.errors import BadMultipart, UnsupportedBody
 
-FIELD = "file"
 MAX_BOUNDARY_BYTES = 70
 # Maximum size of a preamble, a boundary line, a part's headers or an epilogue.
 MAX_SECTION_BYTES = 8 << 10
 MAX_NAME_CHARS = 255
 # Parsing time grows faster than the length.
 MAX_DISPOSITION_BYTES = 4 << 10
+# Encodings of a part that change no byte (RFC 2045, section 6.2).
+PLAIN = {"", "7bit", "8bit", "binary", "identity"}
+QUOTED = re.compile(rb'(?<!\*)=\s*"(?:[^"\\]|\\.)*"')
+# `filename*=UTF-8''na%C3%AFve.mp3` (RFC 8187), as some clients send for names beyond ASCII.
+EXTENDED = re.compile(rb";\s*(name|filename)\*\s*=\s*\"?([\w-]+)'[^';]*'([^;\"\s]*)", re.IGNORECASE)
 
 Sink = Callable[[memoryview], None]
 
 
 @dataclass(frozen=True)
 class PartHeaders:
-    """Field name and file name in the headers of a part, as the client sent them."""
+    """Field name and file name in the headers of a part, as the client sent them.
+
+    Attributes
+    ----------
+    filename : empty without one, as of a field that is no file
+    """
 
     field: str
     filename: str
@@ -48,12 +60,15 @@ class MultipartParser:
         boundary: bytes,
         begin_part: Callable[[PartHeaders], Sink],
         end_part: Callable[[], None],
+        remedies: ClientRemedies = ANY,
     ) -> None:
+        self._remedy = f"do not set the header Content-Type yourself: {remedies.boundary}"
         if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
             raise BadMultipart(
                 "the boundary is too long" if boundary else "the content type has no boundary",
                 value=len(boundary),
                 limit=MAX_BOUNDARY_BYTES,
+                remedy=self._remedy,
             )
         self._delimiter = b"\r\n--" + boundary
         self._begin_part, self._end_part = begin_part, end_part
@@ -99,7 +114,7 @@ class MultipartParser:
     def _skip_preamble(self) -> bool:
         at = self._buffer.find(self._delimiter)
         if at < 0:
-            self._check_section("does not begin with its boundary")
+            self._check_section("does not begin with its boundary", self._remedy)
             return False
         self._buffer = self._buffer[at + len(self._delimiter) :]
         self._step = self._after_delimiter
@@ -164,21 +179,49 @@ class MultipartParser:
         self._check_section("continues after its closing boundary")
         return False
 
-    def _check_section(self, defect: str) -> None:
+    def _check_section(self, defect: str, remedy: str | None = None) -> None:
         if len(self._buffer) > MAX_SECTION_BYTES:
             raise BadMultipart(
-                f"the multipart body {defect}", value=len(self._buffer), limit=MAX_SECTION_BYTES
+                f"the multipart body {defect}",
+                value=len(self._buffer),
+                limit=MAX_SECTION_BYTES,
+                remedy=remedy,
             )
+
+    def check_complete(self) -> None:
+        """Check, after the last chunk, that the closing boundary was read.
+
+        Raises
+        ------
+        BadMultipart
+        """
+        if self._step == self._skip_preamble:
+            raise BadMultipart(
+                "the multipart body does not have the boundary of its content type",
+                remedy=self._remedy,
+            )
+        if not self.ended:
+            raise BadMultipart("the multipart body ends before its closing boundary")
 
 
 def read_headers(headers: bytes) -> PartHeaders:
-    """Parse a part's `Content-Disposition`; names are truncated to 255 characters."""
+    """Parse a part's headers; names are truncated to 255 characters.
+
+    Raises
+    ------
+    BadMultipart
+    UnsupportedBody
+        If the part's bytes are encoded.
+    """
     options: dict[bytes, bytes] = {}
     for line in headers.split(b"\r\n"):
         name, colon, value = line.partition(b":")
         if line and not colon:
             raise BadMultipart("the multipart body has a part header without a colon")
-        if name.strip().lower() == b"content-disposition":
+        name = name.strip().lower()
+        if name in {b"content-transfer-encoding", b"content-encoding"}:
+            check_encoding(name.decode(), value.strip().decode("latin-1"))
+        if name == b"content-disposition":
             if len(value) > MAX_DISPOSITION_BYTES:
                 raise BadMultipart(
                     "the multipart body has a Content-Disposition that is too long",
@@ -186,6 +229,7 @@ def read_headers(headers: bytes) -> PartHeaders:
                     limit=MAX_DISPOSITION_BYTES,
                 )
             _, options = parse_options_header(value.strip())
+            options |= _extended_options(value)
     return PartHeaders(_text(options, b"name"), _text(options, b"filename"))
 
 
@@ -193,40 +237,31 @@ def _text(options: dict[bytes, bytes], name: bytes) -> str:
     return options.get(name, b"").decode("utf-8", "replace")[:MAX_NAME_CHARS]
 
 
-class SingleFileParser:
-    """Parser of a body with exactly one part, `file`, whose bytes are fed to a sink."""
-
-    def __init__(self, boundary: bytes, sink: Sink) -> None:
-        self._sink = sink
-        self._parts = 0
-        self._body = MultipartParser(boundary, self._begin_part, lambda: None)
-        self.feed = self._body.feed
-
-    def _begin_part(self, headers: PartHeaders) -> Sink:
-        check_field(headers)
-        self._parts += 1
-        if self._parts > 1:
-            raise TooManyFiles("the request has more than one file", value=2, limit=1)
-        return self._sink
-
-    def finish(self) -> None:
-        """Check, after the last chunk, that the body is complete and holds a file.
-
-        Raises
-        ------
-        BadMultipart, NoFile
-        """
-        check_complete(self._body)
-        if not self._parts:
-            raise NoFile("the multipart body has no part")
+def _extended_options(disposition: bytes) -> dict[bytes, bytes]:
+    """Options with a character set and percent encoding, as UTF-8."""
+    options = {}
+    for name, charset, value in EXTENDED.findall(QUOTED.sub(b"=", disposition)):
+        try:
+            text = unquote_to_bytes(value).decode(charset.decode(), "replace")
+        except LookupError:  # an unknown character set: the plain name counts
+            continue
+        options[name.lower()] = text.encode()
+    return options
 
 
-def check_field(headers: PartHeaders) -> None:
-    if headers.field != FIELD:
-        name = headers.field[:64]
-        raise WrongField(f"the field is named {name!r}", value=name, limit=FIELD)
+def check_encoding(header: str, encoding: str) -> None:
+    """Check that bytes are sent as they are, and not compressed or as text.
 
-
-def check_complete(body: MultipartParser) -> None:
-    if not body.ended:
-        raise BadMultipart("the multipart body ends before its closing boundary")
+    Raises
+    ------
+    UnsupportedBody
+    """
+    if encoding.lower() not in PLAIN:
+        encoding = encoding[:64]
+        name = header.title()
+        raise UnsupportedBody(
+            f"the bytes of the file are encoded: {name}: {encoding}",
+            value=encoding,
+            limit="identity",
+            remedy=f"send the file's bytes as they are, without {name}",
+        )

@@ -66,6 +66,10 @@ class Upload:
         else:  # small chunks are joined, since each object has a cost
             self._chunks.append(bytearray(data))
 
+    def head(self) -> bytes:
+        """The first bytes, at most `CHUNK_BYTES`, before `path` was called."""
+        return bytes(self._chunks[0][:CHUNK_BYTES]) if self._chunks else b""
+
     async def path(self) -> Path:
         """Path of a memfd with the file, for a decoder; written once, valid until `close`."""
         if self._memfd is None:

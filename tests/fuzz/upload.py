@@ -15,9 +15,15 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["service.transport.multipart", "service.transport.single_upload", "python_multipart"]
+    include=[
+        "service.transport.form_fields",
+        "service.transport.multipart",
+        "service.transport.single_upload",
+        "python_multipart",
+    ]
 ):
-    from service.transport.multipart import MAX_SECTION_BYTES, SingleFileParser
+    from service.transport.form_fields import SingleFileParser
+    from service.transport.multipart import MAX_SECTION_BYTES
     from service.transport.single_upload import receive_upload
 
 from starlette.requests import Request

@@ -24,6 +24,12 @@ def starts(text: str, duration_s: float) -> tuple[float, ...]:
         ("start", 240, (0,)),
         ("12.5", 240, (12.5,)),
         ("239", 240, (239,)),
+        ("1:30", 240, (90,)),
+        ("00:01:30.25", 240, (90.25,)),
+        ("-30", 240, (210,)),
+        ("-2:00", 240, (120,)),
+        ("-0.5", 240, (239.5,)),
+        ("-240", 240, (0,)),
         ("all", 90, (0, 30, 60)),
         ("all", 100, (0, 30, 60)),  # a rest under half a window is left out
         ("all", 110, (0, 30, 60, 80)),  # a longer remainder has a window that ends with the audio
@@ -36,7 +42,9 @@ def test_windows_start_as_chosen(
     assert starts(window, duration_s) == expected
 
 
-@pytest.mark.parametrize("text", ["", "end", "-1", "1e3", "nan", "inf", "1,5", "٣", "9" * 9])
+@pytest.mark.parametrize(
+    "text", ["", "end", "--1", "1e3", "nan", "inf", "1,5", "٣", "9" * 9, "1:60", "1:2", ":30"]
+)
 def test_other_choices_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="window must be"):
         WindowChoice.parse(text)
@@ -49,12 +57,18 @@ def test_limits_name_value_and_limit() -> None:
     with pytest.raises(AudioTooLong) as long:
         starts("all", 3600)
     assert (long.value.value, long.value.limit) == (120, 60)
-    with pytest.raises(WindowOutside):
-        starts("240", 240)
+    for window in ("240", "4:00", "-240.5", "-0", "-0.4"):
+        with pytest.raises(WindowOutside):
+            starts(window, 240)
 
 
 def test_offsets_that_differ_are_told_apart() -> None:
     assert str(WindowChoice.parse("1234.56789")) != str(WindowChoice.parse("1234.5679"))
+    assert WindowChoice.parse("-30").text != WindowChoice.parse("30").text
+    assert WindowChoice.parse("1:30").text == WindowChoice.parse("90").text
+    for text in ("-30", "1:30", "-1:02:03.5", "12.5", "middle"):
+        choice = WindowChoice.parse(text)
+        assert WindowChoice.parse(choice.text) == choice
 
 
 def test_short_audio_is_repeated() -> None:

@@ -127,10 +127,14 @@ def test_a_space_that_no_model_has_is_refused_without_naming_one(spaces: Service
     assert "name the model of your space; GET /models" in problem["remedy"]
 
 
-@pytest.mark.parametrize("space", ["", OLD[:11], OLD + "0", "A" * 12, "cf-estimator"])
+@pytest.mark.parametrize("space", ["", OLD[:11], OLD + "0", "cf-estimator"])
 def test_what_is_no_digest_is_no_space(spaces: Service, space: str) -> None:
     problem = assert_problem(ask(spaces, "/embed", space=space), 422, "invalid-parameter")
     assert problem["detail"].startswith("space: ")
+
+
+def test_a_space_in_upper_case_is_that_space(spaces: Service) -> None:
+    assert_problem(ask(spaces, "/embed", space=NEW.upper()), 415, "not-audio")
 
 
 def test_an_unknown_model_is_unknown_in_any_space(spaces: Service) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import BadMultipart, BadUpload
-from service.transport.multipart import MAX_SECTION_BYTES, SingleFileParser
+from service.transport.form_fields import SingleFileParser
+from service.transport.multipart import MAX_SECTION_BYTES
 
 DISPOSITION = b'Content-Disposition: form-data; name="file"; filename="x"\r\n'
 # A file's bytes with what parsers stumble over in it.
