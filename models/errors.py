@@ -120,6 +120,13 @@ class NotFinite(AudioError):
     remedy = "write the file again with finite samples in [-1, 1]"
 
 
+class OutOfRange(AudioError):
+    """Raised if samples in floating point are of another scale than [-1, 1]."""
+
+    title = "Samples out of range"
+    remedy = "divide the samples by their full scale, for example 32768, and write the file again"
+
+
 class UnsupportedLayout(AudioError):
     """Raised if the sample rate or the number of channels is not supported."""
 

@@ -21,9 +21,16 @@ from models.audio.containers.ogg import missing_bytes
 from models.audio.ffmpeg_frames import Decode, FrameDecoder, Timeline
 from models.audio.ffmpeg_graph import GRAPH_BLOCK_SAMPLES, GraphSource
 from models.audio.ffmpeg_length import StreamLength, compare_lengths, find_end_s
-from models.audio.ffmpeg_open import OPEN_OPTIONS, audio_stream, open_container, other_error
+from models.audio.ffmpeg_open import (
+    OPEN_OPTIONS,
+    audio_stream,
+    name_codec,
+    open_container,
+    other_error,
+)
 from models.audio.ffmpeg_opus import MAX_OPUS_PEAK, OpusDecoder
 from models.audio.length import MAX_UNNOTED_S
+from models.audio.signal.mixing import Mix, read_in_phase
 from models.audio.window_choice import Samples
 from models.errors import (
     NoAudioStream,
@@ -45,7 +52,7 @@ PCM = "pcm_"
 MAX_FAILED = 0.5
 # Codecs whose packets hold some thousand samples at most. A packet of PCM is as large as the
 # container states, and FFmpeg's filter graph crashes where it cannot allocate memory for one.
-BOUNDED = {"aac", "mp3", "mp3float", "opus", "vorbis"}
+BOUNDED = {"aac", "mp3", "opus", "vorbis"}
 # A few blocks of Vorbis may all be misplaced (see `ffmpeg_graph`). Among this many, some are placed
 # correctly, so that a gap is detected.
 OPUS, VORBIS = "opus", "vorbis"
@@ -63,7 +70,7 @@ MAX_NOTES = 4
 
 
 class FfmpegReader:
-    """FFmpeg decoder of the first audio stream of a file.
+    """FFmpeg decoder of the default audio stream of a file.
 
     Raises
     ------
@@ -94,7 +101,7 @@ class FfmpegReader:
             raise NoAudioStream("the audio stream has a codec that no decoder knows")
         if self._stream.time_base is None or not context.sample_rate or not context.channels:
             raise NoAudioStream("the audio stream states no sample rate or no channels")
-        self.codec: str = context.name
+        self.codec = name_codec(context.name)
         self.sample_rate: int = context.sample_rate
         self.channels: int = context.channels
         container = self._container.format.name
@@ -102,7 +109,7 @@ class FfmpegReader:
             origin=self._stream.start_time or 0,
             time_base=self._stream.time_base,
             sample_rate=self.sample_rate,
-            is_untimed=container in UNTIMED and not self.codec.startswith(PCM),
+            is_untimed=container in UNTIMED and not context.name.startswith(PCM),
         )
         self._clusters = Clusters.find(self._path) if container == MATROSKA else None
         length = self._find_length()
@@ -205,27 +212,33 @@ class FfmpegReader:
         CorruptAudio
             If more than 1 % of the samples are in packets that cannot be decoded.
         """
+        return read_in_phase(self, start, count)
+
+    def read_mixed(self, start: int, count: int, mix: Mix | None) -> Samples:
+        """As `read`, the channels mixed by `mix`; by their mean if None."""
         count = min(count, self.n_samples - start)
         if count <= 0:
             return np.zeros(0, np.float32)
         if self._clusters is None:
-            return self._read(start, count, self._path, self._source)
+            return self._read(start, count, self._path, self._source, mix)
         bounds_s = start / self.sample_rate - PREROLL_S, (start + count) / self.sample_rate
         first, last = (int(at_s / self._timeline.time_base) for at_s in bounds_s)
         with self._excerpt(self._timeline.origin + first, self._timeline.origin + last) as path:
             # The excerpt begins where the window does, and does not reach the end of the audio.
             source = self._source and replace(self._source, path=path, n_samples=0)
-            return self._read(start, count, path, source)
+            return self._read(start, count, path, source, mix)
 
-    def _read(self, start: int, count: int, path: Path, source: GraphSource | None) -> Samples:
+    def _read(
+        self, start: int, count: int, path: Path, source: GraphSource | None, mix: Mix | None
+    ) -> Samples:
         mono = None
         if source and self._prefers_graph(count):
             from_s = start / self.sample_rate - PREROLL_S if path is self._path else 0.0
-            mono = source.read(start, count, from_s=from_s)
+            mono = source.read(start, count, from_s=from_s, mix=mix)
         if mono is None:
-            mono = self._read_by_frames(start, count, path)
+            mono = self._read_by_frames(start, count, path, mix)
         if self.codec == OPUS and not (mono.min() > -MAX_OPUS_PEAK and mono.max() < MAX_OPUS_PEAK):
-            return self._read_by_frames(start, count, path, OpusDecoder(self._stream).decode)
+            return self._read_by_frames(start, count, path, mix, OpusDecoder(self._stream).decode)
         return mono
 
     def _prefers_graph(self, count: int) -> bool:
@@ -236,7 +249,7 @@ class FfmpegReader:
         return is_coarse or count >= MIN_GRAPH_READ_S * self.sample_rate
 
     def _read_by_frames(
-        self, start: int, count: int, path: Path, decode: Decode | None = None
+        self, start: int, count: int, path: Path, mix: Mix | None, decode: Decode | None = None
     ) -> Samples:
         """As `read`, by the stream's own decoder unless another one is given."""
         from_s = start / self.sample_rate - PREROLL_S
@@ -244,7 +257,7 @@ class FfmpegReader:
             stream = audio_stream(container)
             decode = decode or stream.codec_context.decode
             decoder = FrameDecoder(container, stream, self._timeline, decode)
-            mono = decoder.read(start, count, int(from_s * self.sample_rate))
+            mono = decoder.read(start, count, int(from_s * self.sample_rate), mix)
         if decoder.gap_s > MAX_UNNOTED_S:
             read_s, start_s = count / self.sample_rate, start / self.sample_rate
             note = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
+from models.audio.signal.mixing import Mix
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio
 
@@ -31,20 +32,29 @@ class Block:
     def end(self) -> int:
         return self.position + self.frame.samples
 
-    def mix_down(self, begin: int, out: Samples) -> None:
-        """Write the mean of the channels to `out`, from position `begin` on until `out` is full."""
+    def mix_down(self, begin: int, out: Samples, mix: Mix | None = None) -> None:
+        """Write the channels' mix to `out`, from position `begin` on until `out` is full.
+
+        Without `mix`, or where it has no signs, the mean of the channels.
+        """
         planar = self.frame
         if planar.format.name != "fltp":
             (planar,) = av.AudioResampler(format="fltp").resample(planar)
         # For eight channels PyAV reports nine planes, and reads beyond the frame for the ninth.
         planes = planar.planes[: planar.layout.nb_channels]
-        first, *others = (
+        channels = [
             np.frombuffer(plane, np.float32, out.size, 4 * (begin - self.position))  # type: ignore[call-overload]
             for plane in planes
-        )
+        ]
+        first, *others = channels
         if not others:
             out[:] = first
             return
+        if mix is not None:
+            mix.observe(channels)
+            if mix.signs is not None:
+                out[:] = mix.apply(channels)
+                return
         np.add(first, others[0], out=out)
         for plane in others[1:]:
             out += plane

@@ -19,6 +19,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from models.audio.ffmpeg_blocks import Block, FrameBuffer
+from models.audio.signal.mixing import Mix
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio
 
@@ -93,12 +94,13 @@ class FrameDecoder:
         self.gap_s = 0.0
         self.n_packets = self.n_failed = 0
 
-    def read(self, start: int, count: int, from_sample: int) -> Samples:
+    def read(self, start: int, count: int, from_sample: int, mix: Mix | None = None) -> Samples:
         """Mono float32 samples [start, start + count); a gap is zero.
 
         Parameters
         ----------
         from_sample : packets that end long before it are not decoded
+        mix : how the channels are mixed down; their mean by default
 
         Raises
         ------
@@ -110,7 +112,7 @@ class FrameDecoder:
         for block in self._blocks(from_sample, end):
             begin, until = max(block.position, start), min(block.end, end)
             if begin < until:
-                block.mix_down(begin, mono[begin - start : until - start])
+                block.mix_down(begin, mono[begin - start : until - start], mix)
                 n_filled += until - begin
         n_damaged = sum(max(0, min(until, end) - max(at, start)) for at, until in self._damage)
         n_damaged = min(n_damaged, count - n_filled)

@@ -17,6 +17,7 @@ import numpy as np
 from av.filter import Graph
 
 from models.audio.ffmpeg_blocks import MAX_JITTER_S, Block
+from models.audio.signal.mixing import Mix
 from models.audio.window_choice import Samples
 
 # 0.74 s at 44.1 kHz. One block more than the window has is decoded; a block costs some 20 µs.
@@ -46,7 +47,9 @@ class GraphSource:
     container: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
 
-    def read(self, start: int, count: int, *, from_s: float = 0.0) -> Samples | None:
+    def read(
+        self, start: int, count: int, *, from_s: float = 0.0, mix: Mix | None = None
+    ) -> Samples | None:
         """Mono float32 samples [start, start + count), the mean of the channels.
 
         None if samples are missing, or if the format changes.
@@ -54,6 +57,7 @@ class GraphSource:
         Parameters
         ----------
         from_s : position to seek to first, in seconds
+        mix : how the channels are mixed down; their mean by default
         """
         mono, end = np.empty(count, np.float32), start + count
         jitter = MAX_JITTER_S * self.sample_rate
@@ -74,7 +78,7 @@ class GraphSource:
                 block = Block(position, frame)
                 begin, until = max(position, start), min(block.end, end)
                 if begin < until:
-                    block.mix_down(begin, mono[begin - start : until - start])
+                    block.mix_down(begin, mono[begin - start : until - start], mix)
                 position = block.end
         except (av.error.FFmpegError, ValueError):
             return None

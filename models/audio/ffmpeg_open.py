@@ -9,12 +9,28 @@ import av
 import av.error
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Disposition
 
 from models.audio.containers.signatures import HEAD_BYTES, other_type
 from models.errors import NoAudioStream, NotAudio, TruncatedAudio
 
 # No playlists, no `concat`, no network: with these demuxers a file cannot refer to other files.
 DEMUXERS = "mov,mp4,m4a,matroska,webm,ogg,aac,flac,mp3,wav,w64,aiff,caf,asf"
+# As libsndfile names them.
+PCM_NAMES = {
+    "pcm_s8": "pcm_s8",
+    "pcm_u8": "pcm_u8",
+    "pcm_s16": "pcm_16",
+    "pcm_s24": "pcm_24",
+    "pcm_s32": "pcm_32",
+    "pcm_f32": "float",
+    "pcm_f64": "double",
+    "pcm_alaw": "alaw",
+    "pcm_mulaw": "ulaw",
+    "adpcm_ima_wav": "ima_adpcm",
+    "adpcm_ms": "ms_adpcm",
+    "gsm_ms": "gsm610",
+}
 OPEN_OPTIONS = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}
 
 
@@ -32,12 +48,26 @@ def open_container(path: Path, options: Mapping[str, str]) -> InputContainer:
 
 
 def audio_stream(container: InputContainer) -> AudioStream:
-    """The first audio stream; `NoAudioStream` without any."""
+    """The audio stream that players choose; `NoAudioStream` without any.
+
+    The first one that is marked as default, which commentaries and other languages are not; else
+    the first one.
+    """
     streams = container.streams.audio
     if not streams:
         kinds = ", ".join(sorted({stream.type for stream in container.streams}))
         raise NoAudioStream(f"the file has no audio stream, only: {kinds or 'nothing'}")
-    return streams[0]
+    return next(filter(is_default, streams), streams[0])
+
+
+def is_default(stream: AudioStream) -> bool:
+    return bool(stream.disposition & Disposition.default)
+
+
+def name_codec(decoder: str) -> str:
+    """One name for one codec, whichever library and decoder reads it: `mp3`, `pcm_16`, …"""
+    codec = av.Codec(decoder, "r").canonical_name
+    return PCM_NAMES.get(codec.removesuffix("le").removesuffix("be"), codec)
 
 
 def other_error(path: Path) -> NotAudio | None:

@@ -16,6 +16,7 @@ import numpy as np
 import soxr
 
 from models.audio.length import Notes
+from models.audio.signal.mixing import IN_PHASE
 from models.audio.window_choice import Samples
 from models.errors import TruncatedAudio
 
@@ -37,8 +38,10 @@ class AudioReader(Protocol):
     sample_rate: int
     channels: int
     n_samples: int
-    notes: Notes
     truncation: TruncatedAudio | None
+
+    @property
+    def notes(self) -> Notes: ...
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
@@ -117,16 +120,24 @@ class JoinedReader:
         """Samples [begin, end) of a piece, at the rate of the joined file."""
         reader = self._reader_of(piece)
         if piece.sample_rate == self.sample_rate:
-            return reader.read(begin, end - begin)
+            samples = reader.read(begin, end - begin)
+            self._add_notes(reader)
+            return samples
         # A sample of the piece and a resampled one fall together every `step` samples of the piece.
         divisor = math.gcd(piece.sample_rate, self.sample_rate)
         step, resampled_step = piece.sample_rate // divisor, self.sample_rate // divisor
         n_steps = max(0, begin - math.ceil(MARGIN_S * self.sample_rate)) // resampled_step
         until = -(-end * step // resampled_step) + math.ceil(MARGIN_S * piece.sample_rate)
         samples = reader.read(n_steps * step, until - n_steps * step)
+        self._add_notes(reader)
         resampled = soxr.resample(samples, piece.sample_rate, self.sample_rate, quality="HQ")
         skip = begin - n_steps * resampled_step
         return np.asarray(resampled[skip : skip + end - begin], np.float32)
+
+    def _add_notes(self, reader: AudioReader) -> None:
+        """Add the notes of a piece that hold for the whole window."""
+        if IN_PHASE in reader.notes and IN_PHASE not in self.notes:
+            self.notes = (*self.notes, IN_PHASE)
 
     def _reader_of(self, piece: Piece) -> AudioReader:
         if self._open is None or self._open[0] is not piece:

@@ -13,6 +13,7 @@ from models.audio.containers.flac import last_frame_position
 from models.audio.containers.id3 import tags_end
 from models.audio.containers.riff import unread_bytes
 from models.audio.length import Notes
+from models.audio.signal.mixing import Mix, read_in_phase
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
 
@@ -116,6 +117,10 @@ class SndfileReader:
 
     def read(self, start: int, count: int) -> Samples:
         """Mono float32 samples [start, start + count), fewer at the end of the audio."""
+        return read_in_phase(self, start, count)
+
+    def read_mixed(self, start: int, count: int, mix: Mix | None) -> Samples:
+        """As `read`, the channels mixed by `mix`; by their mean if None."""
         try:
             self._file.seek(min(start, self.n_samples))
             # 16-bit audio is read as int16: half the memory traffic, and the same numbers.
@@ -124,7 +129,7 @@ class SndfileReader:
             frames = self._file.read(count, dtype=dtype, always_2d=True)
         except soundfile.LibsndfileError as error:
             raise CorruptAudio(f"the {self.codec} audio cannot be decoded") from error
-        return mix_down(frames, 32768 if self._integer else 1)
+        return mix_down(frames, 32768 if self._integer else 1, mix)
 
     def close(self) -> None:
         self._file.close()
@@ -140,12 +145,22 @@ def truncated_error(stated_s: float, held_s: float | None) -> TruncatedAudio:
     )
 
 
-def mix_down(frames: np.ndarray, full_scale: int) -> Samples:
-    """Mean of the channels; (n, channels) -> (n,). Adding columns is faster than `mean(axis=1)`."""
+def mix_down(frames: np.ndarray, full_scale: int, mix: Mix | None = None) -> Samples:
+    """Mean of the channels; (n, channels) -> (n,). Adding columns is faster than `mean(axis=1)`.
+
+    Parameters
+    ----------
+    mix : compares the channels; with signs, it mixes them
+    """
     n_channels = frames.shape[1]
     scale = np.float32(1 / (full_scale * n_channels))
     if n_channels == 1:
         return frames[:, 0] * scale
+    if mix is not None and frames.size:
+        channels = list(frames.T)
+        mix.observe(channels)
+        if mix.signs is not None:
+            return mix.apply(channels, 1 / full_scale)
     if frames.dtype == np.int16 and n_channels == 2:
         # Both channels as the halves of an int32: no strides, and no rounding before `scale`.
         pairs = frames.view(np.int32)[:, 0]

@@ -105,8 +105,11 @@ class PieceReader:
         self.sample_rate = self._reader.sample_rate
         self.channels = self._reader.channels
         self.n_samples = self._reader.n_samples
-        self.notes: Notes = self._reader.notes
         self.truncation = self._reader.truncation
+
+    @property
+    def notes(self) -> Notes:
+        return self._reader.notes
 
     def _copy(self, path: Path, begin: int, end: int) -> None:
         with path.open("rb") as source, open(self._descriptor, "wb", closefd=False) as target:

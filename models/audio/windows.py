@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,21 @@ from models.audio.length import Notes
 from models.audio.libsndfile import SndfileReader
 from models.audio.mp3.reader import open_mp3
 from models.audio.pieces import open_joined
+from models.audio.signal.levels import (
+    Level,
+    check_finite,
+    check_level,
+    moved_note,
+    read_nearest_audible,
+    silent_error,
+)
 from models.audio.spans import Span, patch_spans, patch_starts, window_span
 from models.audio.window_choice import Samples, WindowChoice, repeat_to_length, window_starts
 from models.card import AudioInput
-from models.errors import AudioTooShort, NotFinite, SilentAudio, UnsupportedLayout
+from models.errors import AudioTooShort, SilentAudio, UnsupportedLayout
 
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
 MAX_CHANNELS = 8
-# -80 dBFS: below, a 16-bit recording holds only dither.
-SILENCE_PEAK = 1e-4
 EVERY = slice(None)
 
 
@@ -54,6 +61,7 @@ class Windows:
     samples : float32, shape (len(starts_s), input_samples), in [-1, 1]
     n_chosen : number of chosen windows in the whole audio
     silent_peak : highest peak of the silent windows, as a share of full scale
+    is_moved : whether the window is not in the middle, since the middle is silent
     """
 
     info: AudioInfo
@@ -61,6 +69,7 @@ class Windows:
     samples: Samples
     n_chosen: int = 1
     silent_peak: float = 0.0
+    is_moved: bool = False
 
 
 def open_audio(path: Path) -> AudioReader:
@@ -128,6 +137,8 @@ def decode_windows(
 ) -> Windows:
     """Decode the chosen windows as the model's card specifies.
 
+    Where the middle of the audio is silent, the audible window nearest to it takes its place.
+
     Parameters
     ----------
     part : which of the chosen windows, by position; if it excludes some, silence in all windows of
@@ -141,22 +152,29 @@ def decode_windows(
     chosen = _choose_windows(reader, audio, choice, max_windows)
     starts_s: list[float] = []
     windows: list[Samples] = []
-    silent_peak = 0.0
+    silent_peak, is_moved = 0.0, False
     for start_s in chosen[part]:
         try:
             windows.append(_read_window(reader, audio, start_s))
             starts_s.append(start_s)
         except SilentAudio as error:  # silent windows among several are left out
             silent_peak = max(silent_peak, float(error.value or 0.0))
+    if not windows and choice.mode == "middle":
+        read = partial(_read_window, reader, audio)
+        nearest = read_nearest_audible(reader, audio, read, max_blocks=max_windows)
+        if nearest is not None:
+            starts_s, windows, is_moved = [nearest[0]], [nearest[1]], True
     if not windows and len(chosen[part]) == len(chosen):
         raise silent_error(silent_peak)
     samples = np.array(windows, np.float32)
     return Windows(
-        info=_describe(reader),  # after reading, which may find gaps
+        # After reading, which may find gaps.
+        info=_describe(reader, moved_note(chosen[0], starts_s[0]) if is_moved else ()),
         starts_s=tuple(starts_s),
         samples=samples.reshape(-1, audio.input_samples),
         n_chosen=len(chosen),
         silent_peak=silent_peak,
+        is_moved=is_moved,
     )
 
 
@@ -171,18 +189,19 @@ def _choose_windows(
     if reader.truncation is None:
         return window_starts(choice, duration_s, audio, max_windows)
     start_s = choice.offset_s if choice.mode == "offset" else 0.0
-    if choice.mode in {"middle", "all"} or start_s + audio.window_s > duration_s:
+    if choice.mode in {"middle", "all"} or choice.from_end or start_s + audio.window_s > duration_s:
         raise reader.truncation
     return (start_s,)
 
 
-def _describe(reader: AudioReader) -> AudioInfo:
+def _describe(reader: AudioReader, more_notes: Notes) -> AudioInfo:
+    truncation = (reader.truncation.detail,) if reader.truncation else ()
     return AudioInfo(
         codec=reader.codec,
         sample_rate=reader.sample_rate,
         channels=reader.channels,
         duration_s=reader.n_samples / reader.sample_rate,
-        notes=(*reader.notes, reader.truncation.detail) if reader.truncation else reader.notes,
+        notes=(*reader.notes, *truncation, *more_notes),
     )
 
 
@@ -197,7 +216,7 @@ def _read_window(reader: AudioReader, audio: AudioInput, start_s: float) -> Samp
         window = window_span(audio, start_s, reader.sample_rate)
         (part,) = _read_spans(reader, audio, (window,))
         heard = _cut_patches(part, audio)
-        _check_level(_peak(heard))
+        check_level(Level.of(heard).peak)
     return np.clip(heard, -1.0, 1.0)
 
 
@@ -209,12 +228,15 @@ def _read_spans(reader: AudioReader, audio: AudioInput, spans: tuple[Span, ...])
         mono = reader.read(span.start, span.count)
         if mono.size <= span.heard.start:
             raise AudioTooShort("the window has no samples", value=0, limit=1)
-        _check_finite(mono)
-        peaks.append(_peak(mono[span.heard]))
-        part = resample(mono, reader.sample_rate, audio.sample_rate)[span.skip :]
-        _check_finite(part)  # the resampler overflows on samples near the largest float32
-        parts.append(part[: span.length])
-    _check_level(max(peaks))
+        check_finite(mono[: span.heard.start], mono[span.heard.stop :])
+        heard = Level.of(mono[span.heard])
+        heard.check_range(reader.codec)
+        part = resample(mono, reader.sample_rate, audio.sample_rate)[span.skip :][: span.length]
+        parts.append(part)
+        # At both rates: resampled, the sound beside a span rings into it, and what is above the
+        # model's frequencies is not heard.
+        peaks.append(min(heard.peak, Level.of(part).peak))
+    check_level(max(peaks))
     return parts
 
 
@@ -224,30 +246,6 @@ def _cut_patches(window: Samples, audio: AudioInput) -> Samples:
     # Repeated only if shorter than a patch; by rounding, the last one may end a sample after it.
     window = repeat_to_length(window, max(window.size, starts[-1] + length))
     return np.concatenate([window[start : start + length] for start in starts])
-
-
-def _check_finite(mono: Samples) -> None:
-    # If any sample is NaN, so are the minimum and the maximum.
-    if not (np.isfinite(mono.min()) and np.isfinite(mono.max())):
-        raise NotFinite("the audio has samples that are NaN, infinite or far too large")
-
-
-def _peak(mono: Samples) -> float:
-    return float(max(-mono.min(), mono.max()))
-
-
-def _check_level(peak: float) -> None:
-    if peak < SILENCE_PEAK:
-        raise silent_error(peak)
-
-
-def silent_error(peak: float) -> SilentAudio:
-    return SilentAudio(
-        f"what is heard of the window peaks at {peak:.2g} of full scale, the minimum is "
-        f"{SILENCE_PEAK:g}",
-        value=peak,
-        limit=SILENCE_PEAK,
-    )
 
 
 def resample(mono: Samples, source_rate: int, target_rate: int) -> Samples:

@@ -47,6 +47,7 @@ class DecodeResponse(Message):
     starts_s: list[float]
     n_chosen: int
     silent_peak: float
+    is_moved: bool
 
 
 class DecodeError(Message):

@@ -98,6 +98,7 @@ def run_request(request: DecodeRequest, samples: FileIO, timeout_s: float) -> Me
         starts_s=list(windows.starts_s),
         n_chosen=windows.n_chosen,
         silent_peak=windows.silent_peak,
+        is_moved=windows.is_moved,
     )
 
 

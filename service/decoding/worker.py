@@ -171,7 +171,14 @@ class DecoderWorker:
             tuple(response.notes),
         )
         starts_s = tuple(response.starts_s)
-        return Windows(info, starts_s, samples, response.n_chosen, response.silent_peak)
+        return Windows(
+            info,
+            starts_s,
+            samples,
+            response.n_chosen,
+            response.silent_peak,
+            response.is_moved,
+        )
 
     async def _take(self, size: int) -> npt.NDArray[np.uint8]:
         if size <= MAX_BLOCKING_BYTES:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.audio.signal.levels import silent_error
 from models.audio.spans import patch_starts
 from models.audio.window_choice import WindowChoice
-from models.audio.windows import Windows, silent_error
+from models.audio.windows import Windows
 from models.card import REQUIRED_OUTPUTS, AudioInput
 from models.errors import TasteprintError
 from service.cache.memory import Cache, cache_key
@@ -231,7 +232,7 @@ class AudioJob:
             window=WindowUsed(
                 starts=[round(start_s, 6) for start_s in outputs.windows.starts_s],
                 seconds=model.card.audio.window_s,
-                how=self._choice.mode,
+                how="nearest" if outputs.windows.is_moved else self._choice.mode,
                 patches=_describe_patches(model.card.audio, outputs.windows),
             ),
             audio=AudioHeard(

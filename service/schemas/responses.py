@@ -67,7 +67,10 @@ class WindowUsed(Answer):
         description="Length of a window; shorter audio is repeated to this length, or to that of "
         "a patch."
     )
-    how: str = Field(description="`middle`, `start`, `all` (the mean of the windows), or `offset`.")
+    how: str = Field(
+        description="`middle`, `start`, `all` (the mean of the windows), or `offset`; `nearest`: "
+        "the middle is silent, and the window is the nearest audible one."
+    )
     patches: PatchesUsed | None = Field(
         default=None, description="Left out for a model that was run on whole windows."
     )

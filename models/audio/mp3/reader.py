@@ -37,6 +37,7 @@ from models.audio.mp3.frames import (
     mute_frame,
 )
 from models.audio.mp3.index import Mp3Index, index_pieces
+from models.audio.signal.mixing import Mix, read_in_phase
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
 
@@ -83,6 +84,10 @@ class Mp3Reader:
         CorruptAudio
             If more than 1 % of the samples cannot be decoded.
         """
+        return read_in_phase(self, start, count)
+
+    def read_mixed(self, start: int, count: int, mix: Mix | None) -> Samples:
+        """As `read`, the channels mixed by `mix`; by their mean if None."""
         count = min(count, self.n_samples - start)
         if count <= 0:
             return np.zeros(0, np.float32)
@@ -101,15 +106,15 @@ class Mp3Reader:
             options=AV_OPTIONS,
         )
         try:
-            mono = source.read(before, count)
+            mono = source.read(before, count, mix=mix)
             if mono is None:
-                mono = self._read_damaged(descriptor, before - DECODER_DELAY, count)
+                mono = self._read_damaged(descriptor, before - DECODER_DELAY, count, mix)
         finally:
             os.close(descriptor)
         return mono
 
-    def _read_damaged(self, descriptor: int, before: int, count: int) -> Samples:
-        """As `read`, but by libsndfile, which continues after damaged frames."""
+    def _read_damaged(self, descriptor: int, before: int, count: int, mix: Mix | None) -> Samples:
+        """As `read_mixed`, but by libsndfile, which continues after damaged frames."""
         try:
             with soundfile.SoundFile(descriptor, closefd=False) as file:
                 samples = file.read(before + count, dtype="float32", always_2d=True)[before:]
@@ -121,7 +126,7 @@ class Mp3Reader:
                 value=round(len(samples) / count, 3),
                 limit=1 - MAX_UNDECODED,
             )
-        return mix_down(samples, 1)
+        return mix_down(samples, 1, mix)
 
     def _reservoir_start(self, first: int) -> int:
         """First frame of an excerpt that includes the bit reservoir of frame `first`."""

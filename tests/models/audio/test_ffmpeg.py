@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+from av.stream import Disposition
 
 from models.audio.ffmpeg import FfmpegReader
 from models.audio.ffmpeg_blocks import FIFO_BLOCK_SAMPLES, Block, FrameBuffer
@@ -140,3 +141,54 @@ def test_an_unknown_codec_is_no_audio(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_XXXX", 1))
     with pytest.raises(NoAudioStream):
         FfmpegReader(path)
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "name"),
+    [
+        ("pcm_s16le", "matroska", "pcm_16"),
+        ("pcm_f32le", "mov", "float"),
+        ("pcm_s24be", "caf", "pcm_24"),
+        ("libmp3lame", "matroska", "mp3"),
+        ("libmp3lame", "mp3", "mp3"),
+        ("libopus", "webm", "opus"),
+        ("alac", "ipod", "alac"),
+        ("aac", "ipod", "aac"),
+    ],
+)
+def test_a_codec_has_one_name_whatever_reads_it(
+    tmp_path: Path, codec: str, container: str, name: str
+) -> None:
+    path = write_av(tmp_path / "x", golden(3.0), RATE, codec, container)
+    assert read_windows(path, AUDIO, WindowChoice()).info.codec == name
+
+
+def write_tracks(path: Path, container: str, default: int) -> None:
+    """Two audio tracks of a tone each, at 440 and 880 Hz, one of which is the default one."""
+    t = np.arange(4 * RATE) / RATE
+    with av.open(str(path), "w", format=container) as file:
+        streams = []
+        for number in range(2):
+            stream = file.add_stream("aac", rate=RATE)
+            assert isinstance(stream, av.AudioStream)
+            stream.layout = "mono"
+            stream.disposition = Disposition.default if number == default else Disposition(0)
+            streams.append(stream)
+        for pitch, stream in zip((440, 880), streams, strict=True):
+            tone = (0.5 * np.sin(2 * np.pi * pitch * t)).astype(np.float32)[None]
+            frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+            frame.sample_rate = RATE
+            file.mux(stream.encode(frame))
+            file.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize("container", ["matroska", "mp4"])
+@pytest.mark.parametrize("default", [0, 1])
+def test_of_several_audio_tracks_the_default_one_is_read(
+    tmp_path: Path, container: str, default: int
+) -> None:
+    write_tracks(tmp_path / "x", container, default)
+    (samples,) = read_windows(tmp_path / "x", AUDIO, WindowChoice()).samples
+    spectrum = np.abs(np.fft.rfft(samples))
+    pitch = float(np.argmax(spectrum)) * AUDIO.sample_rate / samples.size
+    assert pitch == pytest.approx(880 if default else 440, abs=2)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from service.client_remedies import ANY, CURL, FETCH, POWERSHELL, REQUESTS, ClientRemedies
@@ -305,3 +306,34 @@ def test_the_remedy_of_a_missing_key_is_in_the_words_of_its_client(tmp_path: Pat
         for agent, client in AGENTS.items():
             response = service.http.get("/models", headers={"User-Agent": agent})
             assert client.key in assert_problem(response, 401, "no-key")["remedy"]
+
+
+def test_a_silent_middle_is_answered_from_the_nearest_sound(small: Service, tmp_path: Path) -> None:
+    sound = np.zeros((40 * 8_000, 1), np.float32)
+    sound[: 5 * 8_000] = golden(5.0, 8_000, 1, seed=71)
+    answer = small.embedding(write(tmp_path / "hidden.wav", sound, 8_000))
+    window = answer["window"]
+    assert window["how"] == "nearest"
+    assert window["starts"] == [pytest.approx(5 - window["seconds"], abs=0.01)]
+    assert "the middle, at " in answer["audio"]["notes"][0]
+    at = small.embedding(tmp_path / "hidden.wav", window=window["starts"][0])
+    assert at["embedding"] == answer["embedding"]
+    assert "notes" not in at["audio"]
+
+
+def test_channels_that_cancel_are_answered_with_a_note(small: Service, tmp_path: Path) -> None:
+    one = golden(4.0, 8_000, 1, seed=72)
+    answer = small.embedding(write(tmp_path / "one.wav", one, 8_000))
+    both = small.embedding(write(tmp_path / "x.wav", np.concatenate([one, -one], 1), 8_000))
+    assert both["embedding"] == pytest.approx(answer["embedding"], abs=1e-4)
+    assert "mixed down in phase" in both["audio"]["notes"][0]
+
+
+def test_samples_of_another_scale_are_refused_with_their_range(
+    small: Service, tmp_path: Path
+) -> None:
+    sound = golden(4.0, 8_000, 1)
+    path = write(tmp_path / "x.wav", sound / np.abs(sound).max() * 32_767, 8_000, "FLOAT")
+    problem = assert_problem(small.embed(path), 422, "out-of-range")
+    assert problem["value"] == pytest.approx(32_767, rel=0.3)
+    assert "[-1, 1]" in problem["detail"]

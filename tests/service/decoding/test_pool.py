@@ -193,8 +193,8 @@ def test_a_decoder_that_answers_more_windows_than_it_may_is_ended(
     short_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lie(*_: object) -> DecodeResponse:
-        info = {"codec": "x", "sample_rate": 1, "channels": 1, "duration_s": 1}
-        windows = {"starts_s": [0.0] * 3, "n_chosen": 3, "silent_peak": 0, "notes": []}
+        info = {"codec": "x", "sample_rate": 1, "channels": 1, "duration_s": 1, "notes": []}
+        windows = {"starts_s": [0.0] * 3, "n_chosen": 3, "silent_peak": 0, "is_moved": False}
         return DecodeResponse.model_validate(info | windows)
 
     async def scenario(pool: DecodePool) -> None:

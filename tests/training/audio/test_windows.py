@@ -138,3 +138,15 @@ def test_a_bad_manifest_is_refused_by_name(library: Path) -> None:
         read_manifest(library / "manifest.csv", library, track_column="song")
     with pytest.raises(BadManifest, match="'b' is repeated"):
         read_manifest(library / "manifest.csv", library, track_column="artist")
+
+
+def test_a_silent_middle_is_prepared_from_the_nearest_sound_with_a_note(library: Path) -> None:
+    sound = golden(80, 8_000, 1)
+    sound[len(sound) // 8 :] = 0
+    write(library / "hidden.wav", sound, 8_000)
+    table = pd.DataFrame([("hidden", "i1", "a")], columns=["track_id", "item_id", "artist"])
+    table.to_csv(library / "silent.csv", index=False)
+    list(prepare(read_manifest(library / "silent.csv", library), library / "out", AUDIO))
+    prepared = Prepared.load(library / "out")
+    assert "the middle, at " in prepared.tracks["notes"][0]
+    assert np.ptp(prepared.waveforms(prepared.tracks["row"].to_numpy())) > 0.1
