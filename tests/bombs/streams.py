@@ -35,7 +35,7 @@ def _crc(content: bytes, polynomial: int, width: int) -> int:
 
 
 def flac_of_hours(hours: int = HOURS) -> bytes:
-    """A constant level, 14 bytes a second and a half (RFC 9639)."""
+    """A level that changes its sign with every block, 14 bytes each (RFC 9639)."""
     frames = hours * 3600 * RATE // FLAC_BLOCK
     facts = RATE << 44 | 15 << 36 | frames * FLAC_BLOCK
     info = struct.pack(">HH6xQ16x", FLAC_BLOCK, FLAC_BLOCK, facts)
@@ -48,7 +48,7 @@ def flac_of_hours(hours: int = HOURS) -> bytes:
             + struct.pack(">H", FLAC_BLOCK - 1)
         )
         head += bytes([_crc(head, 0x07, 8)])
-        frame = head + struct.pack(">Bh", 0, 3000)  # one constant sample
+        frame = head + struct.pack(">Bh", 0, 3000 * (-1) ** number)  # one constant sample
         made.append(frame + struct.pack(">H", _crc(frame, 0x8005, 16)))
     return b"".join(made)
 

@@ -26,8 +26,8 @@ MEMORY_SLACK = 100 * MiB
 # Files that are as they should be, however odd.
 FINE = {
     "flac_of_hours": "flac",
-    "wav_of_chunks": "pcm_s16le",
-    "aiff_of_chunks": "pcm_s16be",
+    "wav_of_chunks": "pcm_16",
+    "aiff_of_chunks": "pcm_16",
     "mp3_with_cover": "mp3",
     "mp3_with_many_tags": "mp3",
     "flac_with_cover": "flac",

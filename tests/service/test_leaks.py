@@ -117,7 +117,8 @@ def test_bad_files_of_every_kind(broken: Service, tmp_path: Path) -> None:
 
 
 def test_a_model_that_fails(broken: Service, tmp_path: Path) -> None:
-    loud = write(tmp_path / "loud.wav", np.full((8_000, 1), 0.9, np.float32), 8_000)
+    square = np.repeat(np.resize([0.9, -0.9], 80), 100)[:, None].astype(np.float32)
+    loud = write(tmp_path / "loud.wav", square, 8_000)
     failed, analysis = broken.embed(loud, model="fails"), broken.post("/analyze", loud)
     assert failed.status_code == 500
     assert "problem" in analysis.json()["models"]["fails"]

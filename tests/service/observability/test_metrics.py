@@ -267,7 +267,8 @@ async def end_one(pool: DecodePool, path: Path, how: Callable[[int], None]) -> N
 
 
 def test_each_models_part_of_an_analysis_is_counted(tmp_path: Path) -> None:
-    loud = write(tmp_path / "loud.wav", np.full((8_000, 1), 0.9), 8_000)
+    square = np.repeat(np.resize([0.9, -0.9], 80), 100)[:, None].astype(np.float32)
+    loud = write(tmp_path / "loud.wav", square, 8_000)
     folder = write_models(tmp_path / "models")
 
     async def analyze() -> Scrape:
