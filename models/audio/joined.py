@@ -2,7 +2,7 @@
 
 Players play such files from end to end, and recordings of internet radio are made like this: a
 chained Ogg file has a link for each song. Decoders that believe a header take the first piece for
-the file. Pieces of another sample rate are resampled to that of the longest piece.
+the file. Pieces of another sample rate are resampled to the highest one.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class JoinedReader:
         self._open: tuple[Piece, AudioReader] | None = None
         longest = max(pieces, key=lambda piece: piece.duration_s)
         self.codec, self.channels = longest.codec, longest.channels
-        self.sample_rate = longest.sample_rate
+        self.sample_rate = max(piece.sample_rate for piece in pieces)
         lengths = [round(piece.duration_s * self.sample_rate) for piece in pieces]
         # The end of each piece, in samples from the start of the file.
         self._ends: list[int] = np.cumsum(lengths).tolist()

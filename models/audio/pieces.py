@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models.audio.containers import asf, caf, flac, matroska, mp4, ogg, riff
+from models.audio.containers import adts, asf, caf, flac, matroska, mp4, ogg, riff
 from models.audio.containers.id3 import tags_end
 from models.audio.joined import AudioReader, JoinedReader, Piece
 from models.audio.length import Notes
@@ -84,6 +84,8 @@ def find_starts(path: Path) -> list[int]:
         find = FINDERS.get(head[:4]) or FINDERS.get(head[4:])
         if head[:3] == b"ID3":  # what follows the tags is MP3, which counts frames, or FLAC
             find = partial(flac.joined_starts, begin=tags_end(path))
+        if adts.begins_adts(head):
+            find = adts.joined_starts
         if find is None:
             return []
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

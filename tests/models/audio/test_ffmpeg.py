@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -78,7 +79,7 @@ def test_audio_after_damage_keeps_its_position(tmp_path: Path) -> None:
     assert np.corrcoef(samples[4 * RATE :], expected)[0, 1] > 0.999
 
 
-def test_a_stream_may_change_its_channels_but_not_its_rate(tmp_path: Path) -> None:
+def test_raw_aac_may_change_its_channels_and_its_rate(tmp_path: Path) -> None:
     parts = {
         (rate, channels): write_av(
             tmp_path / "part.aac", golden(4, rate, channels), rate, "aac", "adts"
@@ -90,9 +91,20 @@ def test_a_stream_may_change_its_channels_but_not_its_rate(tmp_path: Path) -> No
         path.write_bytes(b"".join([parts[RATE, 1], parts[RATE, 2]][::order]))
         windows = read_windows(path, AUDIO, WindowChoice.parse("3"))
         assert (np.abs(windows.samples[0]).reshape(20, -1).max(axis=1) > 0.01).all()
-    path.write_bytes(parts[RATE, 2] + parts[RATE // 2, 2])
-    with pytest.raises(CorruptAudio, match="sample rate changes"):
-        read_windows(path, AUDIO, WindowChoice.parse("4"))
+    for order in (1, -1):
+        path.write_bytes(b"".join([parts[RATE, 2], parts[RATE // 2, 2], parts[RATE, 2]][::order]))
+        windows = read_windows(path, AUDIO, WindowChoice.parse("3"))
+        assert windows.info.duration_s == pytest.approx(12, abs=0.3)
+        assert windows.info.sample_rate == RATE
+        assert (np.abs(windows.samples[0]).reshape(20, -1).max(axis=1) > 0.001).all()
+
+
+def test_another_rate_within_a_container_is_named(tmp_path: Path) -> None:
+    path = write_av(tmp_path / "a.m4a", golden(4), RATE, "aac", "ipod")
+    with closing(FfmpegReader(path)) as reader:
+        reader._timeline = replace(reader._timeline, sample_rate=RATE // 2)
+        with pytest.raises(CorruptAudio, match="sample rate changes from 22050 to 44100 Hz"):
+            reader.read(0, RATE // 2)
 
 
 def frame(samples: Samples, format_name: str = "fltp") -> av.AudioFrame:

@@ -153,7 +153,7 @@ def test_links_of_another_rate_and_layout_are_resampled(tmp_path: Path) -> None:
     path = tmp_path / "chain.ogg"
     path.write_bytes(second.read_bytes() + first.read_bytes())
     windows = read(path, 1)
-    assert windows.info.sample_rate == RATE  # of the longest link
+    assert windows.info.sample_rate == RATE  # the highest
     assert windows.info.duration_s == pytest.approx(18, abs=0.01)
     assert_same(windows, read(second, 1))
     assert_same(read(path, 6 + 5), read(first, 5))
