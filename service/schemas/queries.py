@@ -118,7 +118,8 @@ class AnalyzeQuery(NoQuery):
     @classmethod
     def _split(cls, given: list[str]) -> list[str]:
         names = (name.strip() for names in given for name in names.split(","))
-        return list(dict.fromkeys(filter(None, names)))
+        # Names of nothing but blanks stay, to be refused: they are not the default.
+        return list(dict.fromkeys(filter(None, names))) or given
 
 
 # Of all routes; as a field of a form they have an error of their own.
