@@ -197,6 +197,10 @@ class MusiCNN(Encoder):
         network.audio = card.audio
         return network
 
+    def replace_embedding(self, embedding_dim: int) -> None:
+        super().replace_embedding(embedding_dim)
+        self.embed_source = ("features",)
+
     @classmethod
     def make_front_end(cls) -> nn.Module:
         return LogMel()

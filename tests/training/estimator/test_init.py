@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from typer.testing import CliRunner
 
 from models.card import Data
 from tests.training.estimator.sets import N_FACTORS, make_factors, make_set
-from tests.training.networks.tiny_encoder import ENTRIES, NAME, TinyEncoder
+from tests.training.networks.tiny_encoder import NAME, TinyEncoder
 from training.audio.manifest import load_manifest
 from training.audio.windows import Prepared
 from training.cli.main import app
@@ -24,7 +23,8 @@ from training.estimator.settings import EstimatorSettings
 from training.estimator.sources import InitialWeights, SourceRecord, read_init
 from training.estimator.train import load_network, train
 from training.export.estimator import export_run
-from training.networks.registry import ENCODERS
+
+pytestmark = pytest.mark.usefixtures("tiny_encoders")
 
 ARTISTS = [f"artist {number}" for number in range(24)]
 FACTORS = make_factors(ARTISTS)
@@ -39,13 +39,6 @@ SETTINGS = EstimatorSettings(
     accelerator="cpu",
     trainable="head",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ENCODERS, NAME, ENTRIES[NAME])
-        yield
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from tests.training.estimator.sets import make_factors, make_set
-from tests.training.networks.tiny_encoder import DEEP, ENTRIES
+from tests.training.estimator.conftest import ARTISTS, RECORD
+from tests.training.estimator.sets import make_factors
+from tests.training.networks.tiny_encoder import DEEP
 from training.audio.manifest import load_manifest
 from training.audio.prepared_sets import load_sets
 from training.cli.main import app
@@ -22,17 +22,15 @@ from training.estimator import train as stage
 from training.estimator.artist_split import split_by_artist
 from training.estimator.module import EstimatorModule
 from training.estimator.settings import EstimatorSettings
-from training.estimator.sources import TeacherRecord, read_teacher
+from training.estimator.sources import read_teacher
 from training.estimator.teacher import Teacher
 from training.export.estimator import export_run
 from training.fitting.dataset import Loader, WindowDataset
 from training.fitting.trainer import AudioModule
-from training.networks.registry import ENCODERS
 
-ARTISTS = [f"artist {number}" for number in range(24)]
-STRANGERS = [f"stranger {number}" for number in range(12)]
+pytestmark = pytest.mark.usefixtures("tiny_encoders")
+
 FACTORS = make_factors(ARTISTS[:20])
-RECORD = TeacherRecord(name="wise", version="1", digest="0" * 64, output="features", data=())
 SETTINGS = EstimatorSettings(
     encoder=DEEP,
     width=4,
@@ -42,25 +40,6 @@ SETTINGS = EstimatorSettings(
     accelerator="cpu",
     balance=True,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, entry in ENTRIES.items():
-            patch.setitem(ENCODERS, name, entry)
-        yield
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A set with factors for most artists, and recordings without items."""
-    folder = tmp_path_factory.mktemp("sets")
-    more = dict.fromkeys([*ARTISTS[::2], *STRANGERS], 1)
-    return (
-        make_set(folder / "renderings", dict.fromkeys(ARTISTS, 2)),
-        make_set(folder / "more", more, has_items=False, seed=1),
-    )
 
 
 @pytest.fixture(scope="module")

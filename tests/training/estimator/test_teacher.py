@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,41 +11,19 @@ import pytest
 import torch
 
 from models.bundle import Bundle
+from tests.training.estimator.conftest import RECORD
 from tests.training.estimator.sets import N_FACTORS, make_set
-from tests.training.networks.tiny_encoder import ENTRIES, TinyEncoder
+from tests.training.networks.tiny_encoder import TinyEncoder
 from training.audio.patch_cutting import cut_patches
 from training.audio.windows import Prepared
 from training.errors import BadTeacher, OtherSets
 from training.estimator.module import known_loss
-from training.estimator.sources import TeacherRecord
 from training.estimator.teacher import Teacher, teacher_targets
 from training.export.bundle import make_provenance
 from training.export.estimator import export_encoder
 from training.networks.losses import embedding_loss
-from training.networks.registry import ENCODERS
 
-ARTISTS = [f"artist {number}" for number in range(24)]
-STRANGERS = [f"stranger {number}" for number in range(12)]
-RECORD = TeacherRecord(name="wise", version="1", digest="0" * 64, output="features", data=())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, entry in ENTRIES.items():
-            patch.setitem(ENCODERS, name, entry)
-        yield
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A set with factors for most artists, and recordings without items."""
-    folder = tmp_path_factory.mktemp("sets")
-    more = dict.fromkeys([*ARTISTS[::2], *STRANGERS], 1)
-    return (
-        make_set(folder / "renderings", dict.fromkeys(ARTISTS, 2)),
-        make_set(folder / "more", more, has_items=False, seed=1),
-    )
+pytestmark = pytest.mark.usefixtures("tiny_encoders")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.training.estimator.sets import make_factors, make_set
-from tests.training.networks.tiny_encoder import ENTRIES, NAME, TinyEncoder
+from tests.training.networks.tiny_encoder import NAME, TinyEncoder
 from training.audio.manifest import load_manifest
 from training.audio.patch_cutting import cut_patches
 from training.audio.prepared_sets import load_sets
@@ -26,7 +25,8 @@ from training.estimator.train import load_network, train
 from training.evaluation.judged import load_run
 from training.evaluation.sets import EvaluationSets
 from training.networks.losses import embedding_loss
-from training.networks.registry import ENCODERS
+
+pytestmark = pytest.mark.usefixtures("tiny_encoders")
 
 ARTISTS = [f"artist {number}" for number in range(24)]
 FACTORS = make_factors(ARTISTS)
@@ -38,13 +38,6 @@ SETTINGS = {
     "batch_size": 8,
     "accelerator": "cpu",
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ENCODERS, NAME, ENTRIES[NAME])
-        yield
 
 
 @pytest.fixture(scope="module")

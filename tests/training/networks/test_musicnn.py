@@ -107,6 +107,14 @@ def test_another_embedding_is_a_layer_on_the_features(noise: torch.Tensor) -> No
     assert torch.equal(encoded.embedding, network.embed(encoded.features))
 
 
+def test_a_replaced_embedding_is_a_layer_on_the_features() -> None:
+    network = MusiCNN(8, 3, embed_source=("mean_pool", "features"), n_maps=2).eval()
+    network.replace_embedding(5)
+    assert network.embed is not None
+    encoded = network(torch.rand(2, 187, 96))
+    torch.testing.assert_close(encoded.embedding, network.embed(encoded.features))
+
+
 def test_statistics_are_mean_spread_and_change() -> None:
     spectrogram = torch.randn(2, 30, 96, generator=torch.Generator().manual_seed(4)).double()
     expected = [

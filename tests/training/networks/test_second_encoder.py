@@ -20,7 +20,6 @@ from tests.running import Service, running
 from tests.training.cli.test_chain import run
 from tests.training.networks.tiny_encoder import (
     DEEP,
-    ENTRIES,
     FIXED,
     NAME,
     TinyEncoder,
@@ -44,7 +43,7 @@ from training.estimator.train import load_network, train
 from training.evaluation.report import read_measures
 from training.export.reload import load_network_from_bundle
 from training.networks.bundle_outputs import bundle_outputs
-from training.networks.registry import DEFAULT_ENCODER, ENCODERS
+from training.networks.registry import DEFAULT_ENCODER
 from training.transfer import train as transfer_train
 from training.transfer.final_fit import ship
 from training.transfer.grid import compare
@@ -87,10 +86,8 @@ class World:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
+def _patched(tiny_encoders: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, entry in ENTRIES.items():
-            patch.setitem(ENCODERS, name, entry)
         # The output layer of `fix` takes thousands of epochs, for accuracy that no test needs here.
         patch.setattr(transfer_train, "LAYER_EPOCHS", 100)
         yield

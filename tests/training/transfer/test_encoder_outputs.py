@@ -12,7 +12,7 @@ import torch
 
 from models.bundle import Bundle
 from models.card import AudioInput
-from tests.training.networks.tiny_encoder import ENTRIES, NAME, TinyEncoder
+from tests.training.networks.tiny_encoder import TinyEncoder
 from training.audio.manifest import read_manifest
 from training.audio.prepared_sets import ClipFolder
 from training.audio.windows import Prepared, prepare
@@ -21,13 +21,9 @@ from training.export.bundle import make_provenance
 from training.export.estimator import export_encoder
 from training.export.reload import export_for_audio
 from training.networks.bundle_outputs import bundle_outputs
-from training.networks.registry import ENCODERS
 from training.networks.waveform import encode_patches
 
-
-@pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ENCODERS, NAME, ENTRIES[NAME])
+pytestmark = pytest.mark.usefixtures("tiny_encoders")
 
 
 @pytest.fixture

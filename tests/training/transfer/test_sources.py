@@ -18,7 +18,7 @@ from torch import Tensor
 from models.bundle import read
 from models.card import Data
 from models.errors import BundleError
-from tests.training.networks.tiny_encoder import DEEP, ENTRIES, NAME, DeepTinyEncoder, TinyEncoder
+from tests.training.networks.tiny_encoder import DEEP, NAME, DeepTinyEncoder, TinyEncoder
 from training.datasets.artist_key import artist_key
 from training.datasets.folds import deal_fold
 from training.datasets.prepared import TaskData, prepare_task
@@ -99,10 +99,8 @@ def write_bundle(folder: Path, network: Encoder, task: TaskData) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _registered() -> Iterator[None]:
+def _patched(tiny_encoders: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, entry in ENTRIES.items():
-            patch.setitem(ENCODERS, name, entry)
         patch.setitem(ENCODERS, SHORT, Entry(f"{__name__}:ShortTinyEncoder"))
         patch.setattr(transfer_train, "LAYER_EPOCHS", 100)
         yield
