@@ -4,9 +4,10 @@ An int8 tensor has one scale for all channels, and the values that are no maximu
 So each channel is shifted and scaled until its maxima fill the 8 bits, which is undone after the
 pooling, where a constant per channel is multiplied anyway.
 
-The weights keep 8 bits, and the input gets 7: without VNNI, onnxruntime adds two products in 16
-bits, and 127 · 127 · 2 fits where 255 · 127 · 2 does not. Nearly all of the error is the weights':
-see `weight_rounding`.
+The input keeps 8 bits, and the weights get 7: without VNNI, onnxruntime adds two products in 16
+bits, and 255 · 63 · 2 fits where 255 · 127 · 2 does not. The other way round, 7 bits for the input
+and 8 for the weights, has twice the error: most of the weights' is made up for, see
+`weight_rounding`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from onnxruntime.quantization import QuantType
 from training.quantization.agreement import open_cpu
 from training.quantization.weight_rounding import input_power, round_weights
 
-# Highest code of an 8-bit tensor, and of an input that leaves room for the sum of two products.
-MAX_CODE, MAX_INPUT_CODE = 255, 127
+# Highest code of an 8-bit tensor.
+MAX_CODE = 255
 # Relative to the widest channel: limits the gain of a channel that is silent in calibration.
 MIN_RANGE = 1e-3
 # Range of a channel relative to what calibration found: louder recordings must not saturate.
@@ -72,11 +73,10 @@ def quantize_pooled(
     low, width = _find_ranges(tensors[pooled], constants[found.factor].reshape(-1))
     _rescale(model, found, low, width)
     scales = _round_weights(model, convolution, tensors[source])
-    unit = _range(0.0, 1.0, MAX_CODE)
-    # Louder than in calibration, a code could exceed 7 bits.
-    span = tuple(INPUT_HEADROOM * end for end in _find_span(tensors[source]))
+    unit = _range(0.0, 1.0)
+    low_input, high_input = (INPUT_HEADROOM * end for end in _find_span(tensors[source]))
     overrides: Overrides = {
-        source: [_range(span[0], span[1], MAX_INPUT_CODE)],
+        source: [_range(low_input, high_input)],
         output: [unit],
         pooled: [unit],
         convolution.input[1]: [
@@ -191,9 +191,9 @@ def _read_tensors(
     return {name: np.concatenate([run[i] for run in runs]) for i, name in enumerate(names)}
 
 
-def _range(low: float, high: float, max_code: int) -> dict[str, Any]:
-    """Scale and zero point of unsigned codes 0 … `max_code` for [low, high]."""
-    scale = (high - low) / max_code
+def _range(low: float, high: float) -> dict[str, Any]:
+    """Scale and zero point of unsigned 8-bit codes for [low, high]."""
+    scale = (high - low) / MAX_CODE
     return {
         "scale": np.array(scale, np.float32),
         "zero_point": np.array(round(-low / scale), np.uint8),

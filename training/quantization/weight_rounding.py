@@ -1,4 +1,4 @@
-"""Rounding of a convolution's weights to int8, each weight's error made up for by later weights.
+"""Rounding of a convolution's weights to 7 bits, each weight's error made up for by later weights.
 
 Neighbouring values of a spectrogram are much alike, so most of what rounding one weight does to the
 output can be undone by rounding another one to the other side.
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-MAX_CODE = 127
+# Seven bits: the sum of two products with an 8-bit input fits 16 bits.
+MAX_CODE = 63
 # Added to the diagonal, relative to its mean: keeps a matrix of inputs that never vary invertible.
 DAMPING = 1e-4
 
@@ -37,7 +38,7 @@ def input_power(images: NDArray[np.float32], kernel: tuple[int, int]) -> NDArray
 def round_weights(
     weights: NDArray[np.float32], power: NDArray[np.float64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Round the weights of each filter to 255 levels for the smallest change of its output.
+    """Round the weights of each filter to 127 levels for the smallest change of its output.
 
     Parameters
     ----------
