@@ -4,9 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# `make model`: the data, and where its stages write. One run per fold and width.
+# Training: the data, and where the stages write. One run per fold and width.
 DATA ?= ../shared/data
-BUNDLE ?= models/cf-estimator
 GPU := $(shell nvidia-smi -L 2>/dev/null | head -1)
 WIDTH ?= $(if $(GPU),128,32)
 TRAIN := $(BIN)/tasteprint-train
@@ -55,24 +54,6 @@ fuzz-upload: $(VENV)/all.done
 	$(PIP) --editable '.[train,dev,fuzz]'
 	$(BIN)/python -m tests.fuzz.upload -max_total_time=$(SECONDS) -seed=$(SEED)
 
-# From logs and MIDI to the shipped bundle; each stage resumes where it was stopped.
-model: $(VENV)/all.done
-	$(TRAIN) render --midi $(DATA)/midi-excerpts/midi.tar.xz --out $(SHARED)/audio
-	$(TRAIN) prepare --manifest $(DATA)/midi-excerpts/tracks.csv --audio $(SHARED)/audio \
-		--item-column artist_id --artist-column artist --out $(SHARED)/prepared
-	$(TRAIN) split --prepared $(SHARED)/prepared --fold $(FOLD) --out $(RUN)/split.csv
-	$(TRAIN) factorize --logs $(LOGS) --item-column artist_id --split $(RUN)/split.csv \
-		--regularization 40 --out $(RUN)/factors
-	$(TRAIN) estimator --prepared $(SHARED)/prepared --factors $(RUN)/factors \
-		--split $(RUN)/split.csv --out $(RUN)/estimator --width $(WIDTH) \
-		--crop-s 7.5 --cosine-schedule --max-epochs 20 --precision bf16-mixed
-	$(TRAIN) evaluate --run $(RUN)/estimator --prepared $(SHARED)/prepared \
-		--factors $(RUN)/factors --logs $(LOGS) --item-column artist_id --out $(RUN)/evaluation
-	$(TRAIN) export --run $(RUN)/estimator --prepared $(SHARED)/prepared \
-		--factors $(RUN)/factors --evaluation $(RUN)/evaluation --data training/shipped_data.json --out $(BUNDLE)
-	$(QUANTIZE) --bundle $(BUNDLE) --precision int8
-	$(QUANTIZE) --bundle $(BUNDLE) --precision float16
-
 # Measured on real recordings, since renderings do not represent recorded music.
 QUANTIZE = $(TRAIN) quantize --data training/heard_data.json \
 	--audio $(DATA)/emotify/audio --audio $(DATA)/gtzan-mini/audio
@@ -88,10 +69,12 @@ $(MUSICNN): | $(BIN)/python
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
 		--dest $(@D) musicnn==0.1.0
 
-# A linear map from MusiCNN's features to item factors: judged on five folds of artists, recordings and renderings
-# apart, then fitted on all. `make musicnn` first. Two hours on two cores, most of it rendering.
+# A linear map from MusiCNN's features to item factors, `cf-estimator` or `cf-estimator-large`: judged on five folds of
+# artists, recordings and renderings apart, then fitted on all. `make musicnn` first. Two hours on two cores, most of it
+# rendering.
+NAME ?= cf-estimator
 LINEAR := runs/linear
-PATCHES := --patches 10 --patch-s 3
+PATCHES := $(if $(filter %-large,$(NAME)),--patches 10 --patch-s 3,--patches 3 --patch-s 1)
 JOIN := --item-column artist_id
 define SETS
 	$(TRAIN) prepare --manifest $(DATA)/mood-recordings/tracks.csv --audio $(DATA)/mood-recordings/audio \
@@ -101,27 +84,42 @@ define SETS
 endef
 AS_SETS = --prepared $(LINEAR)/$(1)/recordings --prepared $(LINEAR)/$(1)/renderings
 FACTORIZE := $(TRAIN) factorize --logs $(LOGS) $(JOIN) --regularization 40
-FIT = $(TRAIN) linear-estimator --per-set --logs $(LOGS) $(JOIN) $(PATCHES) $(call AS_SETS,patches) \
+FIT = $(TRAIN) linear-estimator --per-set --logs $(LOGS) $(JOIN) $(PATCHES) $(call AS_SETS,$(NAME)) \
 	--data training/linear_data.json
 linear: $(VENV)/all.done
 	$(TRAIN) render --midi $(DATA)/midi-excerpts/midi.tar.xz --out $(SHARED)/audio
 	$(call SETS,whole)
-	$(call SETS,patches,--encoder musicnn $(PATCHES))
+	$(call SETS,$(NAME),--encoder musicnn $(PATCHES))
 	$(call SETS,musicnn,--encoder musicnn)
 	set -e; for fold in 0 1 2 3 4; do run=$(LINEAR)/fold$$fold; \
 		$(TRAIN) split $(call AS_SETS,whole) --fold $$fold --out $$run/split.csv; \
 		$(FACTORIZE) --split $$run/split.csv --out $$run/factors; \
-		$(FIT) --split $$run/split.csv --factors $$run/factors --out $$run/cf-estimator-large; \
-		$(TRAIN) evaluate --bundle $$run/cf-estimator-large --split $$run/split.csv --factors $$run/factors \
-			--logs $(LOGS) $(JOIN) $(call AS_SETS,whole) $(call AS_SETS,patches) $(call AS_SETS,musicnn) \
-			--encoder models/musicnn-msd --out $$run/evaluation; done
-	$(TRAIN) evaluation-summary $(foreach fold,0 1 2 3 4,--evaluation $(LINEAR)/fold$(fold)/evaluation) \
-		--out $(LINEAR)/evaluation
+		$(FIT) --split $$run/split.csv --factors $$run/factors --out $$run/$(NAME); \
+		$(TRAIN) evaluate --bundle $$run/$(NAME) --split $$run/split.csv --factors $$run/factors \
+			--logs $(LOGS) $(JOIN) $(call AS_SETS,whole) $(call AS_SETS,$(NAME)) $(call AS_SETS,musicnn) \
+			--encoder models/musicnn-msd --out $$run/evaluation-$(NAME); done
+	$(TRAIN) evaluation-summary $(foreach fold,0 1 2 3 4,--evaluation $(LINEAR)/fold$(fold)/evaluation-$(NAME)) \
+		--out $(LINEAR)/evaluation-$(NAME)
 	$(FACTORIZE) --out $(LINEAR)/factors
-	$(FIT) --factors $(LINEAR)/factors --evaluation $(LINEAR)/evaluation --on-demand --out models/cf-estimator-large
+	$(FIT) --factors $(LINEAR)/factors --evaluation $(LINEAR)/evaluation-$(NAME) \
+		$(if $(filter %-large,$(NAME)),--on-demand) --out models/$(NAME)
+	set -e; for precision in $(if $(filter %-large,$(NAME)),,int8 float16); do \
+		$(QUANTIZE) --bundle models/$(NAME) --precision $$precision; done
+
+# The paper's network on the same clips, its features also on MusiCNN's; `make linear` first, which prepares them.
+model: $(VENV)/all.done
+	$(TRAIN) estimator $(call AS_SETS,whole) --balance --factors $(LINEAR)/fold$(FOLD)/factors \
+		--split $(LINEAR)/fold$(FOLD)/split.csv --out $(RUN)/estimator --width $(WIDTH) --crop-s 7.5 --max-epochs 0 \
+		--max-steps 1500 --validation-steps 100 --patience 8 --cosine-schedule --precision bf16-mixed \
+		--teacher models/musicnn-msd --teacher-prepared $(LINEAR)/musicnn/recordings \
+		--teacher-prepared $(LINEAR)/musicnn/renderings
+	$(TRAIN) evaluate --run $(RUN)/estimator $(call AS_SETS,whole) --factors $(LINEAR)/fold$(FOLD)/factors \
+		--logs $(LOGS) $(JOIN) --out $(RUN)/evaluation
+	$(TRAIN) export --run $(RUN)/estimator --prepared $(LINEAR)/whole/recordings --factors $(LINEAR)/fold$(FOLD)/factors \
+		--evaluation $(RUN)/evaluation --data training/linear_data.json --on-demand --out models/cf-estimator-paper
 
 # The shipped heads: `make musicnn` first. Whole windows are for the baseline on mel statistics and for probes on
-# cf-estimator, patches for probes on musicnn-msd. An hour on two cores.
+# cf-estimator-paper, patches for probes on musicnn-msd. An hour on two cores.
 HEADS := runs/heads
 define HEAD
 	$(TRAIN) dataset $(1) --data $(DATA)/$(2) --out $(HEADS)/whole/$(1)
@@ -130,8 +128,8 @@ define HEAD
 		--source features,mean_pool,features+mel_statistics,mean_pool+mel_statistics,embedding \
 		--baseline-task $(HEADS)/whole/$(1) --results $(HEADS)/results --card-version 2.0.0 --out models/$(4)
 endef
-# Not for moods: cf-estimator has heard renderings of the same artists, with their factors as targets.
-ON_CF = --task $(HEADS)/whole/$(1) --encoder models/cf-estimator
+# Not for moods: cf-estimator-paper has heard the same artists, with their factors as targets.
+ON_CF = --task $(HEADS)/whole/$(1) --encoder models/cf-estimator-paper
 heads: $(VENV)/all.done
 	$(call HEAD,emotify-genre,emotify,logistic$(COMMA)rbf-svm,genre,$(call ON_CF,emotify-genre))
 	$(call HEAD,emotify-gems,emotify,ridge$(COMMA)rbf-svm,emotion,$(call ON_CF,emotify-gems))

@@ -1,100 +1,63 @@
-"""Figure of a new song finding its listeners: measured from the data, or redrawn from JSON.
+"""Figure of a new song finding its listeners: measured from an evaluation's folds, or redrawn.
 
     python -m docs.figures.new_song                                # redraw the SVG from the JSON
-    python -m docs.figures.new_song --data ../shared/data --work runs/new-song    # measure as well
+    python -m docs.figures.new_song --runs runs/linear             # measure as well
 
-Measuring repeats the evaluation of docs/cf-estimator.md (fold 0) with the shipped bundle: the MIDI
-excerpts of the held-out artists are rendered (a second a clip and core; needs `fluidsynth` and
-`fluid-soundfont-gm`) and embedded, and every user is ranked by predicted vector · user factor. The
-JSON holds curves and the ranks of one clip's listeners: no id, name or file of the data.
+Measuring repeats the evaluation of docs/cf-estimator.md with the encoders that `make linear`
+leaves in its folds: the recordings of each fold's held-out artists are embedded by the encoder that
+never heard these artists, and every user is ranked by predicted vector · user factor. The JSON
+holds curves and the ranks of one clip's listeners: no id, name or file of the data.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tarfile
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from training.cf.als import Factorization
 
 Figures = dict[str, Any]
 
 HERE = Path(__file__).parent
 RESULT, PICTURE = HERE / "new_song.json", HERE / "new_song.svg"
-BUNDLE = HERE.parents[1] / "models" / "cf-estimator"
-MIN_LISTENERS = 10
+ROOT = HERE.parents[1]
+N_FOLDS, MIN_LISTENERS = 5, 10
 # Percent of the users, best scores first, at which the curves are read.
 TOP_PERCENT = list(range(0, 101, 2))
 
 
-def measure(data: Path, work: Path, factors_dir: Path | None = None) -> Figures:
-    """User AUC and lift curve of each method, and the ranks of one clip's listeners.
+def measure(runs: Path, bundle: str, prepared: Path, logs: Path) -> Figures:
+    """User AUC and lift curve of each method over all folds, and the ranks of one clip's listeners.
 
     Parameters
     ----------
-    data : folder with `midi-excerpts` and `lastfm-hetrec2011`
-    work : where renderings are written, and kept for the next run
-    factors_dir : folder of `factorize` that the shipped model was trained on; default: the logs
-        are factorised again, which gives another CF space on another kind of CPU
-
-    Raises
-    ------
-    OtherSpace
-        If the card of the shipped model states another CF space than that of the factors.
+    runs : folder with `fold0` to `fold4`, each with `split.csv`, `factors` and the bundle
+    bundle : path of the encoder in a fold
+    prepared : recordings of `prepare`, as the encoder hears them
+    logs : who listens to whom
     """
-    from training.cf.als import Factorization, factorize
-    from training.cf.logs import read_logs
-    from training.cf.settings import AlsSettings
-    from training.estimator.artist_split import items_of, split_by_artist
-    from training.evaluation.ranking_metrics import clip_measures, held_out
-
-    tracks = pd.read_csv(data / "midi-excerpts" / "tracks.csv", dtype=str, keep_default_na=False)
-    split = split_by_artist(tracks.assign(item_id=tracks["artist_id"]))
-    logs = data / "lastfm-hetrec2011" / "user_artists.csv"
-    fitted_logs = read_logs(logs, item_column="artist_id", exclude_items=items_of(split, ["test"]))
-    factors = (
-        Factorization.load(factors_dir)
-        if factors_dir
-        else factorize(fitted_logs, AlsSettings(), check=False)
-    )
-    _require_space_of(factors)
-    test = split[split["part"] == "test"]
-    all_logs = read_logs(logs, item_column="artist_id")
-    clips, enough = held_out(test["item_id"], all_logs, factors, MIN_LISTENERS)
-    rows = factors.items.get_indexer(split.loc[split["part"] != "test", "item_id"])
-    targets = _unit(factors.item_factors[rows])
-    network = np.stack(list(_embed(test["track_id"][enough], data, work)))
-    predictions = {
-        "ceiling": clips.folded_in[clips.item_index],
-        "network": network,
-        "mean vector": np.tile(targets.mean(0), (len(network), 1)),
-    }
-    listens = clips.item_users[clips.item_index].toarray() > 0  # (n_clips, n_users)
-    user_auc, percent = {}, {}
-    for method, predicted in predictions.items():
-        user_auc[method] = clip_measures(predicted, clips, factors)["user_auc"]
-        percent[method] = _rank_percent(predicted @ factors.user_factors.T)
-    median = int(user_auc["network"].argsort(kind="stable")[len(network) // 2])
-    listener_percent = percent["network"][median][listens[median]]
+    folds = [measure_fold(runs / f"fold{fold}", bundle, prepared, logs) for fold in range(N_FOLDS)]
+    user_auc, found = {}, {}
+    for method in CURVES:
+        user_auc[method] = np.concatenate([fold["user_auc"][method] for fold in folds])
+        shares = [_lift(fold["percent"][method], fold["listens"]) for fold in folds]
+        found[method] = [round(float(share), 4) for share in np.concatenate(shares).mean(0)]
+    median = int(user_auc["network"].argsort(kind="stable")[len(user_auc["network"]) // 2])
+    # Folds differ in their users: some have listened to held-out artists alone.
+    ranks = [row for fold in folds for row in fold["percent"]["network"]]
+    listens = [row for fold in folds for row in fold["listens"]]
+    listener_percent = ranks[median][listens[median]]
     return {
-        "n_clips": len(network),
-        "n_artists": len(clips.items),
-        "n_users": listens.shape[1],
+        "n_clips": len(user_auc["network"]),
+        "n_artists": sum(fold["n_artists"] for fold in folds),
+        "n_users": len(listens[median]),
         "top_percent": TOP_PERCENT,
         "methods": {
-            method: {
-                "user_auc": round(float(user_auc[method].mean()), 4),
-                "found": _lift(percent[method], listens),
-            }
-            for method in predictions
+            method: {"user_auc": round(float(user_auc[method].mean()), 4), "found": found[method]}
+            for method in CURVES
         },
         "median_clip": {
             "user_auc": round(float(user_auc["network"][median]), 4),
@@ -103,15 +66,48 @@ def measure(data: Path, work: Path, factors_dir: Path | None = None) -> Figures:
     }
 
 
-def _require_space_of(factors: Factorization) -> None:
-    """Refuse factors of another CF space than the shipped model's, where its card states one."""
+def measure_fold(folder: Path, bundle: str, prepared: Path, logs: Path) -> dict[str, Any]:
+    """User AUC (n_clips,), ranks in percent and listeners (n_clips, n_users) of one fold."""
     from models.bundle import read
-    from training.errors import OtherSpace
+    from training.audio.windows import Prepared
+    from training.cf.als import Factorization
+    from training.cf.logs import read_logs
+    from training.estimator.artist_split import load_split
+    from training.evaluation.ranking_metrics import clip_measures, held_out
+    from training.quantization.agreement import open_cpu
 
-    card = read(BUNDLE).card
-    if card.space not in (None, factors.space):
-        remedy = "give --factors the folder that the model was trained on"
-        raise OtherSpace(card.name, card.space, "the factors", factors.space, remedy)
+    factors, split = Factorization.load(folder / "factors"), load_split(folder / "split.csv")
+    recordings = Prepared.load(prepared)
+    parts = recordings.tracks.merge(split[["track_id", "part"]], on="track_id")
+    test = parts[(parts["part"] == "test") & (parts["item_id"] != "")]
+    clips, enough = held_out(
+        test["item_id"], read_logs(logs, item_column="artist_id"), factors, MIN_LISTENERS
+    )
+    encoder = read(folder / bundle)
+    session = open_cpu(encoder.graph_bytes(encoder.card.graph()))
+    waveforms = recordings.waveforms(test["row"].to_numpy(np.int64)[enough])
+    network = np.concatenate(
+        [session.run(["embedding"], {"waveform": waveform[None]})[0] for waveform in waveforms]
+    )
+    rows = factors.items.get_indexer(parts.loc[parts["part"] != "test", "item_id"])
+    targets = _unit(factors.item_factors[rows[rows >= 0]])
+    predictions = {
+        "ceiling": clips.folded_in[clips.item_index],
+        "network": network,
+        "mean vector": np.tile(targets.mean(0), (len(network), 1)),
+    }
+    return {
+        "n_artists": len(clips.items),
+        "listens": clips.item_users[clips.item_index].toarray() > 0,
+        "user_auc": {
+            method: clip_measures(predicted, clips, factors)["user_auc"]
+            for method, predicted in predictions.items()
+        },
+        "percent": {
+            method: _rank_percent(predicted @ factors.user_factors.T)
+            for method, predicted in predictions.items()
+        },
+    }
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -125,34 +121,10 @@ def _rank_percent(scores: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(100 * ranks / scores.shape[1], np.float64)
 
 
-def _lift(percent: NDArray[np.float64], listens: NDArray[np.bool_]) -> list[float]:
-    """Share of a clip's listeners among the top users, mean over clips, at `TOP_PERCENT`."""
+def _lift(percent: NDArray[np.float64], listens: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Share of each clip's listeners among the top users, (n_clips, len(TOP_PERCENT))."""
     shares = [((percent <= top) & listens).sum(1) / listens.sum(1) for top in TOP_PERCENT]
-    return [round(float(share.mean()), 4) for share in shares]
-
-
-def _embed(track_ids: Iterable[str], data: Path, work: Path) -> Iterator[NDArray[np.float32]]:
-    """The shipped model's float32 embedding of each excerpt, shape (40,)."""
-    import onnxruntime as ort
-
-    from models.audio.window_choice import WindowChoice
-    from models.audio.windows import read_windows
-    from models.bundle import read
-    from training.audio.midi import render
-
-    with tarfile.open(data / "midi-excerpts" / "midi.tar.xz") as archive:
-        archive.extractall(work / "midi", filter="data")
-    files = [work / "midi" / f"{track_id}.mid" for track_id in track_ids]
-    for midi, reason in render(files, work / "audio"):
-        if reason:
-            raise SystemExit(f"{midi}: {reason}")
-    bundle = read(BUNDLE)
-    content = bundle.graph_bytes(bundle.card.graph())
-    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
-    for midi in files:
-        audio = work / "audio" / f"{midi.stem}.flac"
-        windows = read_windows(audio, bundle.card.audio, WindowChoice())
-        yield session.run(["embedding"], {"waveform": windows.samples})[0][0]
+    return np.stack(shares, 1)
 
 
 ORANGE, GREY, DARK, LIGHT = "#c2410c", "#57534e", "#292524", "#d6d3d1"
@@ -191,9 +163,9 @@ def _strip(figures: Figures) -> list[str]:
     return [
         _text(left, 30, "One new song and its listeners", size=14, weight=600),
         _text(left, 54, f"{figures['n_users']:,} users, sorted by predicted vector · user factor."),
-        _text(left, 72, f"Marked: the {len(ranks)} listeners of the artist, who is in no part of"),
+        _text(left, 72, f"Marked: the {len(ranks)} listeners of the artist, whom the encoder"),
         _text(
-            left, 90, f"the training data. Clip with the median user AUC ({clip['user_auc']:.2f})."
+            left, 90, f"never heard. Recording with the median user AUC ({clip['user_auc']:.2f})."
         ),
         f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="#f5f5f4"/>',
         f'<path d="{ticks}" stroke="{ORANGE}" stroke-width="1.6"/>',
@@ -209,7 +181,7 @@ def _strip(figures: Figures) -> list[str]:
 
 def _chart(figures: Figures) -> list[str]:
     left, top, width, height = CHART
-    title = f"All {figures['n_clips']:,} clips of {figures['n_artists']} held-out artists"
+    title = f"All {figures['n_clips']:,} recordings of {figures['n_artists']} held-out artists"
     parts = [_text(left, 30, title, size=14, weight=600)]
     for percent in range(0, 101, 25):
         x, y = left + width * percent / 100, top + height * (1 - percent / 100)
@@ -257,12 +229,16 @@ def _text(
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.figures.new_song", description=__doc__)
-    parser.add_argument("--data", type=Path, help="measure again, from this folder")
-    parser.add_argument("--work", type=Path, default=Path("runs/new-song"))
-    parser.add_argument("--factors", type=Path, help="the factors that the model was trained on")
+    parser.add_argument("--runs", type=Path, help="measure again, from the folds in this folder")
+    parser.add_argument("--bundle", default="cf-estimator", help="the encoder in a fold")
+    parser.add_argument(
+        "--prepared", type=Path, default=ROOT / "runs/linear/cf-estimator/recordings"
+    )
+    logs = ROOT.parent / "shared/data/lastfm-hetrec2011/user_artists.csv"
+    parser.add_argument("--logs", type=Path, default=logs)
     given = parser.parse_args()
-    if given.data:
-        figures = measure(given.data, given.work, given.factors)
+    if given.runs:
+        figures = measure(given.runs, given.bundle, given.prepared, given.logs)
         RESULT.write_text(json.dumps(figures, indent=1) + "\n")
     PICTURE.write_text(draw(json.loads(RESULT.read_text())))
 

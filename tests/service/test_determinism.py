@@ -30,7 +30,7 @@ def test_alone_and_in_a_batch(clips: dict[str, Path]) -> None:
     model = load_models(Settings()).loaded["cf-estimator"]
     random = np.random.default_rng(0)
     middle = read_windows(clips["wav"], model.card.audio, WindowChoice()).samples
-    noise = random.uniform(-0.5, 0.5, (2, model.card.audio.window_samples)).astype(np.float32)
+    noise = random.uniform(-0.5, 0.5, (2, model.card.audio.input_samples)).astype(np.float32)
     alone = model.run(middle)["embedding"][0]
     together = model.run(np.concatenate([noise, middle]))["embedding"][2]
     # cuDNN may take another algorithm for another batch size, and so another order of summing.

@@ -17,6 +17,7 @@ from training.cli.options import (
     FeatureTeacher,
     Init,
     ItemColumn,
+    OnDemand,
     Out,
     PreparedDir,
     PreparedDirs,
@@ -204,6 +205,7 @@ def export(
             help="Folder of `evaluate`, for the card's metrics.", callback=checks.check_evaluation
         ),
     ] = None,
+    on_demand: OnDemand = False,
     card_version: CardVersion = "1.0.0",
 ) -> None:
     """Export a trained encoder as a bundle, after a parity check with torch on real clips."""
@@ -216,6 +218,7 @@ def export(
         data,
         factors,
         evaluation,
+        default=not on_demand,
         card_version=card_version,
         warn=print_warning,
     )

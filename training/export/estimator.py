@@ -90,6 +90,7 @@ def export_run(
     factors: Path,
     evaluation: Path | None,
     *,
+    default: bool = True,
     card_version: str,
     warn: Warn = warnings.warn,
 ) -> tuple[Bundle, Mapping[str, float]]:
@@ -100,6 +101,7 @@ def export_run(
     data : JSON, a list of {name, use, licence}: the training data
     factors : folder of `tasteprint-train factorize`, for the settings and space of the card
     evaluation : folder of `tasteprint-train evaluate`, for the card's metrics
+    default : whether the service loads the bundle at the start
     warn : called with what cannot be checked
 
     Raises
@@ -141,6 +143,7 @@ def export_run(
         cut_patches(prepared, network.audio).waveforms(rows),
         provenance,
         space=factorization.space,
+        default=default,
         card_version=card_version,
     )
 

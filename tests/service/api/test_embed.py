@@ -48,10 +48,17 @@ def test_answer_has_the_designs_fields(service: Service, clips: dict[str, Path])
         "version": card.version,
         "digest": bundle.digest,
         "precision": service.http.get(f"/models/{card.name}").json()["precision"],
+        "space": card.space,
     }
     assert len(answer["embedding"]) == card.output_shape("embedding")[0] == 40
     assert len(answer["features"]) == card.output_shape("features")[0]
-    assert answer["window"] == {"starts": [0.0], "seconds": 30.0, "how": "start"}
+    assert card.audio.patches
+    assert answer["window"] == {
+        "starts": [0.0],
+        "seconds": 30.0,
+        "how": "start",
+        "patches": {"starts": list(card.audio.patches.starts_s), "seconds": 1.0},
+    }
     assert answer["audio"].keys() == {"sha256", "duration", "codec", "rate", "channels"}
     assert answer["cached"] is False
 

@@ -205,7 +205,7 @@ def test_windows_of_other_patches_are_refused(world: World) -> None:
 
 def test_bundles_that_lack_the_outputs_are_refused(world: World) -> None:
     with pytest.raises(BadTeacher, match="architecture cf-estimator; give an encoder"):
-        require_musicnn(read(MUSICNN.with_name("cf-estimator")), ("features",))
+        require_musicnn(read(MUSICNN.with_name("cf-estimator-paper")), ("features",))
     with pytest.raises(BadTeacher, match="is a classifier"):
         require_musicnn(read(MUSICNN.with_name("genre")), ("features",))
     require_musicnn(world.bundle, ("features",))

@@ -39,7 +39,7 @@ def test_a_bundle_is_loaded_with_its_patches_and_tags() -> None:
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    bundle = read(ROOT / "models" / "cf-estimator")
+    bundle = read(ROOT / "models" / "cf-estimator-paper")
     card = bundle.card.model_copy(update={"architecture": "musicnn"})
     with pytest.raises(BundleError, match="weights of a musicnn"):
         load_network_from_bundle(type(bundle)(bundle.folder, card, bundle.card_bytes))
