@@ -45,11 +45,28 @@ class ParityFailed(TrainingError):
         )
 
 
+class BadTable(TrainingError):
+    """Raised if a table of the user cannot be read or lacks a column.
+
+    Attributes
+    ----------
+    reason : the message without the path
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
+
+
 class BadLogs(TrainingError):
     """Raised if listening logs cannot be read or have no usable row."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
+
+
+class NothingToFactorize(TrainingError):
+    """Raised if the logs are too few for factors, or their counts too large."""
 
 
 class MissingInput(TrainingError):

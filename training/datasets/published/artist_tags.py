@@ -58,7 +58,7 @@ def read(folder: Path) -> Task:
     table = read_table(place / TRACKS, ("track_id", "artist", "artist_id"), NAME)
     tags = _read_tags(folder / TAGS)
     table = table[table["artist_id"].isin(tags["artist_id"])].reset_index(drop=True)
-    files = find_by_stem(place / "audio")
+    files = find_by_stem(place / "audio", table["track_id"], NAME)
     tracks = table[["track_id", "artist"]].assign(
         path=[str(files.get(track, place / "audio" / track)) for track in table["track_id"]]
     )

@@ -65,7 +65,7 @@ def _read_songs(folder: Path, name: str) -> pd.DataFrame:
         raise BadDataset(
             name, f"{INFO} has {strange[0]!r} as {SET!r}, which is not one of {', '.join(PARTS)}"
         )
-    files = find_by_stem(folder / CLIPS)
+    files = find_by_stem(folder / CLIPS, info["song_id"], name)
     return info[["Genre"]].assign(
         track_id=info["song_id"],
         artist=info["Artist"].str.casefold(),
