@@ -65,6 +65,25 @@ class BadLogs(TrainingError):
         super().__init__(f"{path}: {reason}")
 
 
+class Unmatched(TrainingError):
+    """Raised if too few ids of one side of a join are on the other side."""
+
+    def __init__(self, account: str, what: str) -> None:
+        super().__init__(
+            f"{account}: {what}; write the ids of both sides alike, or accept it by --allow-missing"
+        )
+
+
+class NothingPrepared(TrainingError):
+    """Raised if no file of a manifest could be decoded."""
+
+    def __init__(self, n_tracks: int, audio: Path, reason: str, refused: Path) -> None:
+        super().__init__(
+            f"none of the {n_tracks} tracks has a window: {reason} (the first of them; all are in "
+            f"{refused}); check --audio, here {audio}, and the names of the files"
+        )
+
+
 class NothingToFactorize(TrainingError):
     """Raised if the logs are too few for factors, or their counts too large."""
 

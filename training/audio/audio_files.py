@@ -11,23 +11,21 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-SUFFIXES = frozenset(
-    """
+# What audio files end in, also those that are not read: they are the song all the same.
+AUDIO_NAMES = """
     .mp3 .mp2 .mpga .flac .ogg .oga .opus .m4a .m4b .m4r .mp4 .aac .adts .alac .wav .wave .w64 .rf64
     .bwf .aif .aiff .aifc .au .snd .webm .weba .mka .mkv .wma .asf .caf .3gp .3ga .amr .mov .wv .ape
     .tta .tak .ac3 .eac3 .dts .mpc .dsf .dff .ra .rm .spx .gsm .voc
-    """.split()
-)
-# Files beside a track's audio that may have the same name.
-NOT_AUDIO = frozenset(
-    """
+"""
+# Of files beside a track's audio, which may have its name.
+OTHER_NAMES = """
     .jpg .jpeg .png .gif .bmp .webp .tif .tiff .svg .ico .txt .json .jsonl .csv .tsv .xml .yaml .yml
     .html .htm .md .rtf .pdf .doc .docx .lrc .cue .nfo .log .srt .vtt .ass .sub .m3u .m3u8 .pls
     .md5 .sha1 .sha256 .sfv .ffp .mid .midi .kar .musicxml .mxl .npy .npz .pkl .pickle .pt .pth .h5
     .hdf5 .mat .parquet .db .ini .url .lab .beats .jams .svl .asd .pk .peak .reapeaks .sfk .zip .gz
     .tar .rar .7z .part .tmp .bak .crdownload
-    """.split()
-)
+"""
+SUFFIXES, NOT_AUDIO = frozenset(AUDIO_NAMES.split()), frozenset(OTHER_NAMES.split())
 
 
 class Ambiguous(Exception):

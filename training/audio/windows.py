@@ -125,9 +125,9 @@ def prepare(
 
 
 def _state_of(path: str) -> dict[str, Any]:
-    """Size and time of change of a file, by which a replaced one is known; empty without a file."""
+    """Size and time of change of a file, by which another one is known; empty without a file."""
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError:
         return {}
     return {"file_bytes": found.st_size, "file_changed_ns": found.st_mtime_ns}

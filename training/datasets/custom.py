@@ -24,7 +24,7 @@ from training.datasets.custom_split import split_tracks
 from training.datasets.tables import keep_present, parse_numbers
 from training.datasets.task import Task
 from training.errors import BadDataset, BadTable
-from training.tables.reader import read_text
+from training.tables.reader import read_text, spelled_otherwise
 
 LABELS = "labels.csv"
 FILE_COLUMNS = ("file", "path", "track_id")
@@ -100,14 +100,11 @@ def _read_folders(folder: Path, name: str) -> pd.DataFrame:
 
 def _read_labels(folder: Path, labels: Path, name: str) -> pd.DataFrame:
     try:
-        table = read_text(labels).apply(lambda cells: cells.str.strip())
+        table = read_text(labels, any_of=FILE_COLUMNS).apply(lambda cells: cells.str.strip())
     except BadTable as error:
-        raise BadDataset(name, str(error)) from error
+        raise BadDataset(name, f"{labels} {error.reason}") from error
     found = [column for column in FILE_COLUMNS if column in table]
-    if not found:
-        raise BadDataset(
-            name, f"{labels} has no column file, path or track_id, only {', '.join(table.columns)}"
-        )
+    _refuse_spelling(table, labels, name)
     _refuse_empty(table, found[0], labels, name)
     paths = _find_paths(folder, table[found[0]], found[0], name)
     tracks = table.assign(
@@ -166,6 +163,13 @@ def _refuse_duplicates(tracks: pd.DataFrame, labels: Path, name: str) -> None:
                 f"{labels} names {repeated.iloc[0]} more than once ({len(repeated)} rows too "
                 "many); keep one row per file",
             )
+
+
+def _refuse_spelling(table: pd.DataFrame, labels: Path, name: str) -> None:
+    """Refuse `Artist` for `artist`: it would be a target, or be left out in silence."""
+    absent = [column for column in (*OPTIONAL_COLUMNS, "label") if column not in table]
+    for column, spelled in spelled_otherwise(absent, list(table.columns)).items():
+        raise BadDataset(name, f"{labels} has a column {spelled!r}; name it {column}")
 
 
 def _refuse_names(targets: tuple[str, ...], labels: Path, name: str) -> None:

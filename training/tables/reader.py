@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from training.errors import BadTable
 from training.tables.ids import BadIds, ids_as_text
-from training.tables.text_file import BadText, TextFile
+from training.tables.text_file import BadText, TextFile, guess_mistake
 
 PARQUET_MAGIC = b"PAR1"
 PARQUET = {".parquet", ".pq"}
@@ -40,8 +40,12 @@ def read_ids(
     return pd.DataFrame(texts), pd.DataFrame(values)
 
 
-def read_text(path: Path, required: Sequence[str] = ()) -> pd.DataFrame:
+def read_text(path: Path, required: Sequence[str] = (), any_of: Sequence[str] = ()) -> pd.DataFrame:
     """Every column as text, empty where a cell is; of Parquet, without columns of lists.
+
+    Parameters
+    ----------
+    any_of : columns of which one is enough
 
     Raises
     ------
@@ -49,6 +53,9 @@ def read_text(path: Path, required: Sequence[str] = ()) -> pd.DataFrame:
         If the file cannot be read, lacks one of the columns, or has two of one name.
     """
     table = _read(path, required, others=True)
+    if any_of and not set(any_of) & set(table.column_names):
+        guess = guess_mistake(table.column_names)
+        raise _missing(path, any_of, table.column_names, guess, joined_by=" or ")
     columns = {
         name: _id_column(path, table, name) if name in required else _as_text(table.column(name))
         for name in table.column_names
@@ -98,7 +105,7 @@ def _read_csv(path: Path, required: Sequence[str], others: bool) -> pa.Table:
         raise BadTable(path, "is no Parquet file, or is damaged; write it again")
     try:
         file = TextFile(path)
-        _require(path, file.header, required, file.guess())
+        _require(path, file.header, required, guess_mistake(file.header))
         if not others:
             return file.read(required)
         named = [name for name in file.header if name.strip() or file.header.count(name) == 1]
@@ -135,22 +142,33 @@ def _read_folder(path: Path, required: Sequence[str], others: bool) -> pa.Table:
 def _require(path: Path, found: Sequence[str], required: Sequence[str], guess: str = "") -> None:
     absent = [name for name in required if name not in found]
     if absent:
-        named = ", ".join(repr(name) for name in found[:MAX_NAMED])
-        more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
-        reason = f"no column {', '.join(absent)}; the columns are {named}{more}"
-        hint = _other_spelling(absent, found) or guess
-        raise BadTable(path, f"{reason}; {hint}" if hint else reason)
+        raise _missing(path, absent, found, guess)
     for name in required:
         if found.count(name) > 1:
             raise BadTable(path, f"has {found.count(name)} columns {name}; rename all but one")
 
 
-def _other_spelling(absent: Sequence[str], found: Sequence[str]) -> str:
-    known = {_spell(name): name for name in found}
-    names = [known[_spell(name)] for name in absent if _spell(name) in known]
+def _missing(
+    path: Path, absent: Sequence[str], found: Sequence[str], guess: str, joined_by: str = ", "
+) -> BadTable:
+    named = ", ".join(repr(name) for name in found[:MAX_NAMED])
+    more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
+    reason = f"has no column {joined_by.join(absent)}; the columns are {named}{more}"
+    hint = _describe_spelling(absent, found) or guess
+    return BadTable(path, f"{reason}; {hint}" if hint else reason)
+
+
+def _describe_spelling(absent: Sequence[str], found: Sequence[str]) -> str:
+    names = list(spelled_otherwise(absent, found).values())
     if not names:
         return ""
     return f"did you mean {' and '.join(map(repr, names))}? Name the column as it is spelled"
+
+
+def spelled_otherwise(names: Sequence[str], found: Sequence[str]) -> dict[str, str]:
+    """The names that are not found → the one that differs in case, spaces or punctuation alone."""
+    known = {_spell(name): name for name in found}
+    return {name: known[_spell(name)] for name in names if _spell(name) in known.keys() - {""}}
 
 
 def _spell(name: str) -> str:

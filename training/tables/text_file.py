@@ -89,17 +89,18 @@ class TextFile:
                 ) from error
             raise BadText(f"cannot be read as CSV ({error})") from error
 
-    def guess(self) -> str:
-        """What may be wrong with a file that lacks a column; empty if nothing is noticed."""
-        first = ",".join(self.header)
-        for separator, name in SEPARATORS.items():
-            if len(self.header) == 1 and separator in first:
-                return f"is it separated by {name}? Separate the columns by commas"
-        if first.lstrip().startswith(("{", "[")):
-            return "is it JSON? Save it as CSV or Parquet"
-        if any(_is_number(cell) for cell in self.header):
-            return "has it no header? Name the columns in its first row"
-        return ""
+
+def guess_mistake(header: Sequence[str]) -> str:
+    """What may be wrong with a file whose header lacks a column; empty if nothing is noticed."""
+    first = ",".join(header)
+    for separator, name in SEPARATORS.items():
+        if separator in first:
+            return f"is it separated by {name}? Separate the columns by commas"
+    if first.lstrip().startswith(("{", "[")):
+        return "is it JSON? Save it as CSV or Parquet"
+    if any(_is_number(cell) for cell in header):
+        return "has it no header? Name the columns in its first row"
+    return ""
 
 
 def _is_number(cell: str) -> bool:
