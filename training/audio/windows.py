@@ -127,8 +127,10 @@ def prepare(
 def _state_of(path: str) -> dict[str, Any]:
     """Size and time of change of a file, by which another one is known; empty without a file."""
     try:
-        found = Path(path).stat()
+        found = Path(path).stat() if path else None
     except OSError:
+        found = None
+    if found is None:
         return {}
     return {"file_bytes": found.st_size, "file_changed_ns": found.st_mtime_ns}
 

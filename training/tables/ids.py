@@ -49,7 +49,7 @@ def ids_as_text(column: pa.ChunkedArray) -> pd.Series:
 def _is_id(kind: pa.DataType) -> bool:
     is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     is_bytes = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    return is_text or is_bytes or pa.types.is_integer(kind) or pa.types.is_null(kind)
+    return bool(is_text or is_bytes or pa.types.is_integer(kind) or pa.types.is_null(kind))
 
 
 def _refusal(kind: pa.DataType) -> str:

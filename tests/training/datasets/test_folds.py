@@ -161,7 +161,11 @@ def test_stated_parts_are_kept_and_shared_artists_are_reported(songs: Path) -> N
 @pytest.mark.parametrize(
     ("header", "row", "reason"),
     [
-        ("song,label", "{song},a", "has no column file, path or track_id, only song, label"),
+        (
+            "song,label",
+            "{song},a",
+            "has no column file or path or track_id; the columns are 'song', 'label'",
+        ),
         ("file", "{song}", "neither a column label nor a column of numbers"),
         ("file,label", "{song},", r"no label in row 2 \(24 of 24 rows\)"),
         ("file,label", ",a", r"no file in row 2 \(24 of 24 rows\)"),
