@@ -60,7 +60,7 @@ def _whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Floats that are whole numbers as int64; NaN is no id."""
     numbers = column.cast(pa.float64()).to_numpy()
     known = numbers[~np.isnan(numbers)]
-    odd = known[~(known % 1 == 0)]
+    odd = known[~np.isfinite(known) | (known != np.trunc(known))]
     if odd.size:
         raise BadIds(f"holds {odd[0]!r}, which is no id; write the ids as whole numbers or text")
     if known.size and np.abs(known).max() >= MAX_EXACT:
