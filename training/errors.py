@@ -45,6 +45,21 @@ class ParityFailed(TrainingError):
         )
 
 
+class MissingAudio(TrainingError):
+    """Raised if there is no folder of audio where one is named."""
+
+    def __init__(self, folder: Path) -> None:
+        found = "is a file" if folder.exists() else "does not exist"
+        super().__init__(f"{folder} {found}; give --audio the folder of the audio files")
+
+
+class BadSplit(TrainingError):
+    """Raised if a file is no split of tracks."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is no split: it {reason}; make one with `tasteprint-train split`")
+
+
 class BadTable(TrainingError):
     """Raised if a table of the user cannot be read or lacks a column.
 
@@ -492,7 +507,10 @@ class NothingToEvaluate(TrainingError):
 
 
 class MissingMidi(TrainingError):
-    """Raised if the MIDI source is neither a folder nor a tar archive."""
+    """Raised if the MIDI source is neither a folder nor a tar archive of files with own names."""
 
     def __init__(self, source: Path, reason: str) -> None:
-        super().__init__(f"{source} is neither a folder of .mid files nor an archive: {reason}")
+        super().__init__(
+            f"{source} is neither a folder of .mid files with names of their own nor an archive of "
+            f"them: {reason}"
+        )

@@ -102,7 +102,7 @@ class Factorization:
                 report=metadata["report"],
                 basis=_read_basis(folder / "basis.npy"),
             )
-        except FileNotFoundError as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:  # missing, or damaged
             raise MissingInput(folder, "tasteprint-train factorize") from error
         recorded = metadata.get("space", found.space)  # older folders have no record
         if recorded != found.space:

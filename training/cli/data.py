@@ -62,10 +62,15 @@ def render(
 @app.command()
 def prepare(
     manifest: Annotated[
-        Path, typer.Option(help="CSV with one row per track.", callback=checks.check_manifest)
+        Path,
+        typer.Option(help="CSV or Parquet, one row per track.", callback=checks.check_manifest),
     ],
     audio: Annotated[
-        Path, typer.Option(help="Folder of the files; <track id>.* or column `path`.")
+        Path,
+        typer.Option(
+            help="Folder of the files; <track id>.*, also in subfolders, or column `path`.",
+            callback=checks.check_audio_folder,
+        ),
     ],
     out: Out,
     track_column: Annotated[str, typer.Option(help="Column of the track id.")] = "track_id",

@@ -235,7 +235,7 @@ def load_network(run: Path) -> tuple[Encoder, EstimatorSettings]:
         module = EstimatorModule.load_from_checkpoint(
             run / BEST, map_location="cpu", crop_s=settings.crop_s
         )
-    except FileNotFoundError as error:
+    except (OSError, ValueError, TypeError) as error:
         raise MissingInput(run, "tasteprint-train estimator") from error
     network = module.network
     assert isinstance(network, Encoder)

@@ -1,4 +1,4 @@
-"""The song is the file that ends as audio does; of two, none is chosen; names in any Unicode form."""
+"""The song is the file that ends as audio does; of two, none is chosen; Unicode forms are one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 from tests.sounds import golden, write
 from training.audio.audio_files import Ambiguous, AudioFiles, PathFinder, list_audio
 from training.audio.manifest import read_manifest
+from training.audio.midi import midi_files
 from training.audio.windows import Prepared, prepare
 from training.datasets.custom import read_custom
 from training.datasets.tables import find_by_stem
-from training.errors import BadDataset, BadManifest
+from training.errors import BadDataset, BadManifest, MissingMidi
 from training.networks.cf_estimator import CFEstimator
 
 SONG = "Björk – Jóga"
@@ -127,3 +128,18 @@ def test_columns_of_the_manifest_that_prepare_writes_too_are_kept_apart(tmp_path
     (track,) = Prepared.load(tmp_path / "out").tracks.to_dict("records")
     assert (track["row"], track["duration_s"], track["codec"]) == (0, 2.0, "pcm_16")
     assert track["duration_s_in_manifest"] == 99
+
+
+def test_scores_of_one_name_are_not_rendered_over_each_other(tmp_path: Path) -> None:
+    for name in ("a/x.mid", "b/y.MID", "b/z.midi", "b/._y.mid"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with midi_files(tmp_path) as files:
+        assert files == [tmp_path / name for name in ("a/x.mid", "b/y.MID", "b/z.midi")]
+    (tmp_path / "b/x.mid").touch()
+    refused = r"a/x\.mid and b/x\.mid would both be x\.flac"
+    with pytest.raises(MissingMidi, match=refused), midi_files(tmp_path):
+        pass
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingMidi, match="it holds none"), midi_files(tmp_path / "empty"):
+        pass
