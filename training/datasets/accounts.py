@@ -69,7 +69,7 @@ class Account:
         there = f"{self.right} ({_describe(self.right_counts)})"
         text = f"{self.left}: {self.describe_met()} are in {there}"
         if self.without_id:
-            text += f"; {self.without_id} name none"
+            text += f"; {self.without_id} have no id"
         return text + self.describe_missing()
 
     def describe_missing(self) -> str:

@@ -45,8 +45,8 @@ def test_both_sides_and_what_met_are_counted_with_examples() -> None:
     assert (account.missing, account.examples, account.without_id) == (1, ("i1",), 1)
     assert account.share == pytest.approx(2 / 3)
     assert str(account) == (
-        "prepared: 3 of 5 tracks, 2 of 3 items, 2 of 3 artists are in the factors (3 ids); 1 name "
-        "none; not there: 'i1'"
+        "prepared: 3 of 5 tracks, 2 of 3 items, 2 of 3 artists are in the factors (3 ids); 1 have "
+        "no id; not there: 'i1'"
     )
 
 
