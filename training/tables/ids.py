@@ -20,7 +20,7 @@ class BadIds(Exception):
 
 
 def ids_as_text(column: pa.ChunkedArray) -> pd.Series:
-    """The ids as text, None where the file has none.
+    """The ids as text, missing where the file has none.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def ids_as_text(column: pa.ChunkedArray) -> pd.Series:
     except pa.ArrowInvalid as error:  # bytes that are no UTF-8
         raise BadIds(f"holds bytes that are no text ({error}); write the ids as text") from error
     known = pc.if_else(pc.equal(text, ""), None, text)  # an empty cell of CSV is no id
-    return pd.Series(known.to_pandas(), dtype=object)
+    return pd.Series(known.to_pandas(), dtype="str")
 
 
 def _is_id(kind: pa.DataType) -> bool:

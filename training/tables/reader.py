@@ -61,7 +61,7 @@ def read_text(path: Path, required: Sequence[str] = (), any_of: Sequence[str] = 
         for name in table.column_names
         if name in required or not pa.types.is_nested(table.column(name).type)
     }
-    return pd.DataFrame(columns).fillna("")
+    return pd.DataFrame(columns).fillna("").astype(str)
 
 
 def _id_column(path: Path, table: pa.Table, name: str) -> pd.Series:
