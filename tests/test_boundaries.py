@@ -46,6 +46,7 @@ ORDER = {
         """,
     "training": """
         errors
+        tables
         audio cf
         networks datasets
         fitting

@@ -45,11 +45,62 @@ class ParityFailed(TrainingError):
         )
 
 
+class MissingAudio(TrainingError):
+    """Raised if there is no folder of audio where one is named."""
+
+    def __init__(self, folder: Path) -> None:
+        found = "is a file" if folder.exists() else "does not exist"
+        super().__init__(f"{folder} {found}; give --audio the folder of the audio files")
+
+
+class BadSplit(TrainingError):
+    """Raised if a file is no split of tracks."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is no split: it {reason}; make one with `tasteprint-train split`")
+
+
+class BadTable(TrainingError):
+    """Raised if a table of the user cannot be read or lacks a column.
+
+    Attributes
+    ----------
+    reason : the message without the path
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
+
+
 class BadLogs(TrainingError):
     """Raised if listening logs cannot be read or have no usable row."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
+
+
+class Unmatched(TrainingError):
+    """Raised if too few ids of one side of a join are on the other side."""
+
+    def __init__(self, account: str, what: str) -> None:
+        super().__init__(
+            f"{account}: {what}; write the ids of both sides alike, or accept it by --allow-missing"
+        )
+
+
+class NothingPrepared(TrainingError):
+    """Raised if no file of a manifest could be decoded."""
+
+    def __init__(self, n_tracks: int, audio: Path, reason: str, refused: Path) -> None:
+        super().__init__(
+            f"none of the {n_tracks} tracks has a window: {reason} (the first of them; all are in "
+            f"{refused}); check --audio, here {audio}, and the names of the files"
+        )
+
+
+class NothingToFactorize(TrainingError):
+    """Raised if the logs are too few for factors, or their counts too large."""
 
 
 class MissingInput(TrainingError):
@@ -456,7 +507,10 @@ class NothingToEvaluate(TrainingError):
 
 
 class MissingMidi(TrainingError):
-    """Raised if the MIDI source is neither a folder nor a tar archive."""
+    """Raised if the MIDI source is neither a folder nor a tar archive of files with own names."""
 
     def __init__(self, source: Path, reason: str) -> None:
-        super().__init__(f"{source} is neither a folder of .mid files nor an archive: {reason}")
+        super().__init__(
+            f"{source} is neither a folder of .mid files with names of their own nor an archive of "
+            f"them: {reason}"
+        )

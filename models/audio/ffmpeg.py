@@ -42,7 +42,7 @@ from models.errors import (
 # two packets (46 ms).
 PREROLL_S = 0.16
 # Containers without an index, for which FFmpeg guesses a duration from the bit rate.
-UNINDEXED = {"aac", "mp3"}
+UNINDEXED = {"aac", "amr", "mp3"}
 OGG, MATROSKA = "ogg", "matroska,webm"
 # Times of compressed audio in WAV are estimated by FFmpeg from the bit rate. Such a file has no
 # gaps: what is decoded is counted from its start.

@@ -15,7 +15,7 @@ from models.audio.containers.signatures import HEAD_BYTES, other_type
 from models.errors import NoAudioStream, NotAudio, TruncatedAudio
 
 # No playlists, no `concat`, no network: with these demuxers a file cannot refer to other files.
-DEMUXERS = "mov,mp4,m4a,matroska,webm,ogg,aac,flac,mp3,wav,w64,aiff,caf,asf"
+DEMUXERS = "mov,mp4,m4a,matroska,webm,ogg,aac,flac,mp3,wav,w64,aiff,au,caf,asf,amr"
 # As libsndfile names them.
 PCM_NAMES = {
     "pcm_s8": "pcm_s8",
@@ -88,6 +88,7 @@ def _open_error(path: Path, error: Exception) -> NotAudio | TruncatedAudio:
     if head[4:8] == b"ftyp" and isinstance(error, av.error.InvalidDataError):
         return TruncatedAudio("the MP4 file ends before its index")
     names = {b"fLaC": "FLAC", b"OggS": "Ogg", b"RIFF": "WAV", b"FORM": "AIFF", b"ID3\x03": "MP3"}
+    names |= {b".snd": "AU", b"dns.": "AU", b"#!AM": "AMR"}
     if name := names.get(head[:4]):
         return TruncatedAudio(f"the file begins as {name} and ends before any audio")
     return NotAudio("no decoder recognises the file")

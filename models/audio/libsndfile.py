@@ -1,4 +1,4 @@
-"""libsndfile reader: WAV, AIFF and FLAC."""
+"""libsndfile reader: WAV, AIFF, AU and FLAC."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 import soundfile
 
+from models.audio.containers.au import is_understated
 from models.audio.containers.flac import last_frame_position
 from models.audio.containers.id3 import tags_end
 from models.audio.containers.riff import unread_bytes
@@ -22,11 +23,12 @@ OGG = b"OggS"
 MP3 = "MPEG_LAYER_III"
 # libsndfile reads a dozen more, obscure formats, which uploads must not reach. MP3 is excluded,
 # since libsndfile guesses its length: see `models.audio.mp3.reader`.
-CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", "FLAC"}
+AU = "AU"
+CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", AU, "FLAC"}
 UNKNOWN_LENGTH = 1 << 60
 # "RIFF : 1000 (should be 600)": the header states more bytes than the file holds. Encoders that
 # write to a pipe state the largest number, and their files are complete.
-STATED_SIZE = re.compile(r"(?:RIFF|FORM|data|SSND)\s*:\s*(\d+) \(should be (\d+)\)")
+STATED_SIZE = re.compile(r"(?:RIFF|FORM|data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)")
 STREAMED = 0x7FFF_0000
 # Read at the end of the file, to check that it is complete. Seeking to the very last sample of a
 # FLAC file can take libFLAC as long as decoding the whole file.
@@ -70,6 +72,9 @@ class SndfileReader:
             return None
         if file.format not in CONTAINERS or not 0 < file.frames < UNKNOWN_LENGTH:
             file.close()
+            return None
+        if file.format == AU and is_understated(path):
+            file.close()  # libsndfile stops where the header states the end, FFmpeg does not
             return None
         reader = cls(file)
         if reader.codec == "flac" and last_frame_position(path) > file.frames:

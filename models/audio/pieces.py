@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from models.audio.containers import adts, asf, caf, flac, matroska, mp4, ogg, riff
+from models.audio.containers import adts, asf, au, caf, flac, matroska, mp4, ogg, riff
 from models.audio.containers.id3 import tags_end
 from models.audio.joined import AudioReader, JoinedReader, Piece
 from models.audio.length import Notes
@@ -32,6 +32,8 @@ FINDERS: dict[bytes, Callable[[mmap.mmap], list[int]]] = {
     b"\x1aE\xdf\xa3": matroska.joined_starts,
     flac.MAGIC: flac.joined_starts,
     caf.MAGIC: caf.joined_starts,
+    au.MAGIC: au.joined_starts,
+    au.LITTLE_ENDIAN: au.joined_starts,
     asf.HEADER_OBJECT[:4]: asf.joined_starts,
 }
 OpenReader = Callable[[Path], AudioReader]

@@ -1,9 +1,9 @@
 """Audio windows as model input: open, seek, decode, mix down, resample.
 
 Training and service both read audio through this module, so that they get the same samples. WAV,
-AIFF and FLAC are read by libsndfile; MP3, Ogg, and formats that libsndfile cannot open (AAC in MP4
-or ADTS, WebM, ALAC, WMA), by FFmpeg's libraries, restricted to those containers and to local files.
-Only the chosen windows are decoded, and of a model with patches only those.
+AIFF, AU and FLAC are read by libsndfile; MP3, Ogg, and formats that libsndfile cannot open (AAC in
+MP4 or ADTS, WebM, ALAC, WMA, AMR), by FFmpeg's libraries, restricted to those containers and to
+local files. Only the chosen windows are decoded, and of a model with patches only those.
 """
 
 from __future__ import annotations

@@ -22,7 +22,13 @@ BY_FFMPEG = {
 }
 # The packets of one format in another one's container.
 REMUXED = {"flac.ogg": "ogg", "flac.mkv": "matroska", "ogg.webm": "webm", "mp3.mkv": "matroska"}
-SUBTYPES = {"float.wav": "FLOAT", "24.wav": "PCM_24", "ulaw.wav": "ULAW", "adpcm.wav": "IMA_ADPCM"}
+SUBTYPES = {
+    "float.wav": "FLOAT",
+    "24.wav": "PCM_24",
+    "ulaw.wav": "ULAW",
+    "adpcm.wav": "IMA_ADPCM",
+    "au": "PCM_16",
+}
 CUT_BYTES = 48_000  # three seconds of an MP3 of 128 kbit/s
 
 
@@ -51,6 +57,11 @@ def _in_every_format(folder: Path, name: str, sound: Sound) -> dict[str, bytes]:
         else:
             write(path, sound, RATE, SUBTYPES.get(kind))
         found[f"{kind}:{name}"] = path.read_bytes()
+    # AMR is mono at 8 kHz; nobody listens to it, so that every fifth sample will do.
+    path = write_av(
+        folder / f"{name}.amr", sound[::5, :1], 8_000, "libopencore_amrnb", "amr", bit_rate=12_200
+    )
+    found[f"amr:{name}"] = path.read_bytes()
     for kind, container in REMUXED.items():
         path = _remux(folder / f"{name}.{kind.partition('.')[0]}", folder / kind, container)
         found[f"{kind}:{name}"] = path.read_bytes()

@@ -6,16 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from training.errors import BadManifest, MissingInput
+from training.audio.audio_files import Ambiguous, AudioFiles, PathFinder
+from training.errors import BadManifest, BadTable, MissingInput
+from training.tables.reader import read_text
 
 MANIFEST = "manifest.csv"
-
-
 ID_COLUMNS = ("track_id", "item_id", "artist", "user_id", "label")
-
-
-# Files beside a track's audio that may have the same name.
-NOT_AUDIO = {".jpg", ".jpeg", ".png", ".txt", ".json", ".csv", ".lrc", ".cue", ".mid"}
 
 
 def read_ids(path: Path) -> pd.DataFrame:
@@ -32,7 +28,7 @@ def load_manifest(folder: Path) -> pd.DataFrame:
     """
     try:
         return read_ids(folder / MANIFEST)
-    except FileNotFoundError as error:
+    except (OSError, ValueError) as error:
         raise MissingInput(folder, "tasteprint-train prepare") from error
 
 
@@ -46,39 +42,51 @@ def read_manifest(
 ) -> pd.DataFrame:
     """Read a manifest and add the columns `track_id`, `item_id`, `artist` and `path`.
 
-    Without a `path` column a track's file is `<audio>/<track_id>.*`; without artists, each item
-    counts as its own artist.
+    Without a `path` column a track's file is `<audio>/<track_id>.*`, or one of that name in a
+    subfolder; without artists, each item counts as its own artist.
 
     Raises
     ------
     BadManifest
-        Where the file cannot be read, a column is missing, or a track id is repeated.
+        Where the file cannot be read, a column is missing, no row is left, or a track id is
+        missing, repeated, or the name of two audio files.
     """
-    try:
-        manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise BadManifest(path, str(error)) from error
+    if not audio.is_dir():
+        raise BadManifest(path, f"there is no folder of audio {audio}; give one by --audio")
     required = [track_column, item_column, *filter(None, [artist_column])]
-    missing = [column for column in required if column not in manifest]
-    if missing:
-        raise BadManifest(
-            path, f"no column {', '.join(missing)}; the columns are {', '.join(manifest.columns)}"
-        )
+    try:
+        manifest = read_text(path, required)
+    except BadTable as error:
+        raise BadManifest(path, error.reason) from error
+    if manifest.empty:
+        raise BadManifest(path, "has a header and no rows; write one row for each track")
     artist = manifest[artist_column or item_column]
     artist = artist.where(artist != "", manifest[item_column])
     manifest = manifest.assign(
         track_id=manifest[track_column], item_id=manifest[item_column], artist=artist
     )
-    repeated = manifest["track_id"][manifest["track_id"].duplicated()]
+    _check_ids(manifest["track_id"], path)
+    return manifest.assign(path=_find_paths(manifest, audio, path))
+
+
+def _check_ids(track_ids: pd.Series, path: Path) -> None:
+    empty = int((track_ids == "").sum())
+    if empty:
+        raise BadManifest(path, f"{empty} of {len(track_ids)} rows have no track id; fill it")
+    repeated = track_ids[track_ids.duplicated()]
     if len(repeated):
         raise BadManifest(path, f"the track id {repeated.iloc[0]!r} is repeated")
+
+
+def _find_paths(manifest: pd.DataFrame, audio: Path, path: Path) -> list[str]:
+    """The path of each track's file; empty where there is none of its name."""
     if "path" in manifest:
-        manifest["path"] = [str(audio / name) for name in manifest["path"]]
-    else:
-        files = {
-            file.stem: str(file)
-            for file in sorted(audio.iterdir())
-            if file.is_file() and file.suffix.lower() not in NOT_AUDIO
-        }
-        manifest["path"] = [files.get(track, "") for track in manifest["track_id"]]
-    return manifest
+        finder = PathFinder(audio)
+        return [str(finder.find(name)) if name else "" for name in manifest["path"]]
+    files = AudioFiles.scan(audio)
+    try:
+        return [str(files.find(track) or "") for track in manifest["track_id"]]
+    except Ambiguous as error:
+        raise BadManifest(
+            path, f"two audio files in {audio} have one name: {error}; name files in a column path"
+        ) from error

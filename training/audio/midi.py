@@ -23,6 +23,7 @@ SOUNDFONTS = (
     Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
     Path("/usr/share/soundfonts/FluidR3_GM.sf2"),
 )
+MIDI_SUFFIXES = {".mid", ".midi", ".kar"}
 # FluidSynth's interpolation does not band-limit: render above the target rate, then resample.
 RENDER_RATE = 32_000
 TIMEOUT_S = 60
@@ -50,7 +51,7 @@ def find_soundfont(soundfont: Path | None = None) -> Path:
 def midi_files(source: Path) -> Iterator[list[Path]]:
     """Context manager: the .mid files of a folder, or of a .tar archive unpacked temporarily."""
     if source.is_dir():
-        yield sorted(source.rglob("*.mid"))
+        yield _list_midi(source)
         return
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -58,7 +59,28 @@ def midi_files(source: Path) -> Iterator[list[Path]]:
                 archive.extractall(folder, filter="data")
         except (OSError, tarfile.TarError) as error:
             raise MissingMidi(source, str(error)) from error
-        yield sorted(Path(folder).rglob("*.mid"))
+        yield _list_midi(Path(folder))
+
+
+def _list_midi(folder: Path) -> list[Path]:
+    """The MIDI files at any depth.
+
+    Raises
+    ------
+    MissingMidi
+        If there is none, or two have one name and would be one rendering.
+    """
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in MIDI_SUFFIXES]
+    files = [path for path in found if path.is_file() and not path.name.startswith(".")]
+    if not files:
+        raise MissingMidi(folder, "it holds none")
+    first: dict[str, Path] = {}
+    for path in files:
+        other = first.setdefault(path.stem, path)
+        if other is not path:
+            names = " and ".join(str(file.relative_to(folder)) for file in (other, path))
+            raise MissingMidi(folder, f"{names} would both be {path.stem}.flac; rename one")
+    return files
 
 
 def render_file(

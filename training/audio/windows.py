@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -18,11 +19,8 @@ from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
 from models.card import AudioInput
 from models.errors import AudioError
-from training.audio.manifest import (
-    MANIFEST,
-    NOT_AUDIO,
-    read_ids,
-)
+from training.audio.audio_files import list_audio
+from training.audio.manifest import MANIFEST, read_ids
 from training.errors import MissingInput, OtherManifest
 
 WINDOWS, LOG, SOURCE = "windows.npy", "log.jsonl", "source.json"
@@ -31,6 +29,7 @@ FULL_SCALE = 32767
 # rule are not gone on with.
 PATCH_RULE = 2
 NO_FILE = "there is no such file"
+FILE_STATE = ("file_bytes", "file_changed_ns")
 
 
 class Windows(Protocol):
@@ -66,9 +65,10 @@ class Prepared:
             windows = np.load(folder / WINDOWS, mmap_mode="r")
             tracks = read_ids(folder / "tracks.csv")
             source = json.loads((folder / SOURCE).read_text())
-        except FileNotFoundError as error:
+            audio = AudioInput.model_validate(source["audio"])
+        except (OSError, ValueError, KeyError, TypeError) as error:  # missing, or damaged
             raise MissingInput(folder, "tasteprint-train prepare") from error
-        return cls(windows, tracks, AudioInput.model_validate(source["audio"]))
+        return cls(windows, tracks, audio)
 
     def waveforms(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Float windows in [-1, 1], shape (len(rows), input_samples)."""
@@ -79,6 +79,8 @@ def prepare(
     manifest: pd.DataFrame, out: Path, audio: AudioInput, *, workers: int = 2
 ) -> Generator[dict[str, Any]]:
     """Decode the middle window of each track, or its patches; tracks of an earlier run are skipped.
+
+    Tracks that were refused, and those whose file is another one since, are decoded again.
 
     Yields
     ------
@@ -95,11 +97,13 @@ def prepare(
     windows, done = _open(manifest, out, audio)
 
     def work(row: int, track_id: str, path: str) -> dict[str, Any]:
-        return {"track_id": track_id, "row": row} | _read_into(windows[row], path, audio)
+        state = _state_of(path)  # before reading: a file that changes meanwhile is read again
+        return {"track_id": track_id, "row": row} | _read_into(windows[row], path, audio) | state
 
-    todo = manifest.reset_index(drop=True)[["track_id", "path"]].itertuples()
+    todo = list(manifest.reset_index(drop=True)[["track_id", "path"]].itertuples())
+    done = {track: done[track] for _, track, path in todo if _is_done(done.get(track), path)}
     yield from done.values()
-    pool = ThreadPoolExecutor(workers)
+    pool, has_changed = ThreadPoolExecutor(workers), False
     try:
         jobs = [
             pool.submit(work, row, track, path) for row, track, path in todo if track not in done
@@ -110,11 +114,36 @@ def prepare(
                 log.write(json.dumps(record) + "\n")
                 log.flush()
                 done[record["track_id"]] = record
+                has_changed |= "reason" not in record
                 yield record
     finally:  # interrupted: the next run decodes the remaining tracks
         pool.shutdown(cancel_futures=True)
-    windows.flush()
+        windows.flush()
+        if has_changed:  # what was computed of these windows before is out of date
+            os.utime(out / WINDOWS)
     _write_tables(manifest, pd.DataFrame(list(done.values())), out)
+
+
+def _state_of(path: str) -> dict[str, Any]:
+    """Size and time of change of a file, by which another one is known; empty without a file."""
+    try:
+        found = Path(path).stat() if path else None
+    except OSError:
+        found = None
+    if found is None:
+        return {}
+    return {"file_bytes": found.st_size, "file_changed_ns": found.st_mtime_ns}
+
+
+def _is_done(record: dict[str, Any] | None, path: str) -> bool:
+    """Whether a track was decoded from the file that it has now.
+
+    Records of older versions state no file. A file that is no longer there was read before it went.
+    """
+    if record is None or "reason" in record:
+        return False
+    known = {name: record[name] for name in FILE_STATE if name in record}
+    return not known or _state_of(path) in ({}, known)
 
 
 def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str, Any]:
@@ -138,8 +167,7 @@ def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str
 
 def shuffle_files(folders: Sequence[Path], seed: int) -> list[Path]:
     """Every file below the folders that may be audio, in a random order."""
-    found = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
-    files = sorted(path for path in found if path.suffix.lower() not in NOT_AUDIO)
+    files = sorted({path for folder in folders for path in list_audio(folder)})
     order = np.random.default_rng(seed).permutation(len(files))
     return [files[index] for index in order]
 
@@ -168,7 +196,7 @@ def _open(
             raise OtherManifest(out)
         records = _read_log(out / LOG)
         return np.lib.format.open_memmap(out / WINDOWS, "r+"), {
-            record["track_id"]: record for record in records if record.get("reason") != NO_FILE
+            record["track_id"]: record for record in records
         }
     windows = np.lib.format.open_memmap(out / WINDOWS, "w+", np.int16, shape)
     (out / SOURCE).write_text(json.dumps(source, indent=2) + "\n")
@@ -189,8 +217,11 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
 def _write_tables(manifest: pd.DataFrame, records: pd.DataFrame, out: Path) -> None:
     if "reason" not in records:
         records["reason"] = np.nan
-    kept = records[records["reason"].isna()].drop(columns="reason")
-    tracks = manifest.drop(columns="path").merge(kept, on="track_id").sort_values("row")
+    hidden = ["reason", *(name for name in FILE_STATE if name in records)]
+    kept = records[records["reason"].isna()].drop(columns=hidden)
+    # Columns of the manifest that are named like one of these keep their values under that name.
+    named = manifest.drop(columns="path").merge(kept, on="track_id", suffixes=("_in_manifest", ""))
+    tracks = named.sort_values("row")
     tracks.to_csv(out / "tracks.csv", index=False)
     manifest.drop(columns="path").to_csv(out / MANIFEST, index=False)
     refused = records[records["reason"].notna()][["track_id", "reason"]]

@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.evaluation import ranking_metrics_at_k, train_test_split
+from implicit.recommender_base import ModelFitError
 from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from training.cf.logs import Logs
 from training.cf.settings import AlsSettings
-from training.errors import MissingInput, MixedFactors
+from training.errors import MissingInput, MixedFactors, NothingToFactorize
 
 Factors = NDArray[np.float32]
 # Of the users' factors in a dimension, as a share of the largest.
@@ -101,7 +102,7 @@ class Factorization:
                 report=metadata["report"],
                 basis=_read_basis(folder / "basis.npy"),
             )
-        except FileNotFoundError as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:  # missing, or damaged
             raise MissingInput(folder, "tasteprint-train factorize") from error
         recorded = metadata.get("space", found.space)  # older folders have no record
         if recorded != found.space:
@@ -163,7 +164,18 @@ def factorize(
     ----------
     check : also fit on four fifths of the entries and rank the others, as a sanity check
     on_iteration : called after each of the `settings.iterations` (twice as many with `check`)
+
+    Raises
+    ------
+    NothingToFactorize
+        If there are fewer than two users or items, or the factors overflow.
     """
+    n_users, n_items = logs.user_items.shape
+    if min(n_users, n_items) < 2:
+        raise NothingToFactorize(
+            f"the logs have {n_users} users and {n_items} items after filtering, and two of each "
+            "are the minimum; give more rows, or lower the minima and the held-out share"
+        )
     # implicit has threads of its own; BLAS threads would only compete with them.
     with threadpool_limits(1, "blas"):
         report = dict(logs.report)
@@ -204,7 +216,13 @@ def _fit(
     def after_iteration(iteration: int, elapsed: float, loss: float | None) -> None:
         on_iteration()
 
-    model.fit(user_items, show_progress=False, callback=after_iteration)
+    try:
+        model.fit(user_items, show_progress=False, callback=after_iteration)
+    except ModelFitError as error:
+        raise NothingToFactorize(
+            f"the factors are not finite, with counts up to {user_items.max():g}; scale the counts "
+            "down, or leave --count-column out"
+        ) from error
     return model
 
 
@@ -213,5 +231,8 @@ def _ranking_check(
 ) -> dict[str, float]:
     train, held_out = train_test_split(user_items, 0.8, random_state=settings.seed)
     model = _fit(train, settings, on_iteration)
-    metrics = ranking_metrics_at_k(model, train, held_out, K=10, show_progress=False)
+    try:
+        metrics = ranking_metrics_at_k(model, train, held_out, K=10, show_progress=False)
+    except ZeroDivisionError:  # of a handful of rows, no user has some on both sides
+        return {}
     return {f"held_out_{name}_at_10": float(metrics[name]) for name in ("precision", "ndcg")}

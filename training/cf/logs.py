@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
 from scipy import sparse
 
-from training.errors import BadLogs
+from training.errors import BadLogs, BadTable
+from training.tables.reader import read_ids
+
+# Counts are float32 in the matrix. Far below its largest number the sums of ALS overflow; a user
+# who plays a song once a minute for a century has 5e7.
+MAX_COUNT = 1e9
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,19 @@ class Logs:
     user_items : float32 CSR, shape (n_users, n_items): 1 or a count
     users, items : the ids of its rows and columns, as strings
     report : rows read, kept and dropped by reason, shape, density
+    all_items : the ids of all items in the file, also of those that were left out; None: `items`
     """
 
     user_items: sparse.csr_matrix
     users: pd.Index
     items: pd.Index
     report: dict[str, float]
+    all_items: pd.Index | None = None
+
+    @property
+    def known_items(self) -> pd.Index:
+        """The ids of all items that the logs name."""
+        return self.items if self.all_items is None else self.all_items
 
 
 def read_logs(
@@ -45,20 +55,28 @@ def read_logs(
     """Read a CSV or Parquet file with one row per user and item, or one row per play.
 
     Repeated pairs are merged: to 1 where there is no `count_column`, else to the sum of counts.
-    Ids are read as text (`007` and `NA` stay), so that ids of different file types match.
+    Ids are text as they stand (`007` and `NA` stay), and integers exactly, so that ids of different
+    file types match. A row without an id is dropped and counted.
 
     Raises
     ------
     BadLogs
-        Where the file cannot be read, a column is missing, or no row is left.
+        Where the file cannot be read, a column is missing or holds no ids, a count is not finite,
+        or fewer than two users or items are left.
     """
-    rows = _read_columns(path, [user_column, item_column, *filter(None, [count_column])])
-    report: dict[str, float] = {"rows_read": len(rows)}
-    frame = pd.DataFrame({"user": rows[user_column], "item": rows[item_column]})
-    frame["count"] = _counts(rows, count_column)
+    numbers = [count_column] if count_column else []
+    try:
+        ids, counts = read_ids(path, [user_column, item_column], numbers)
+    except BadTable as error:
+        raise BadLogs(path, error.reason) from error
+    report: dict[str, float] = {"rows_read": len(ids)}
+    frame = pd.DataFrame({"user": ids[user_column], "item": ids[item_column]})
+    frame["count"] = counts[count_column] if count_column else 1.0
+    _refuse_large(frame["count"], path, count_column)
     frame = _keep(frame, frame["user"].notna() & frame["item"].notna(), "missing_id", report)
+    frame = _keep(frame, frame["count"].notna(), "count_no_number", report)
     frame = _keep(frame, frame["count"] > 0, "count_not_positive", report)
-    frame["user"], frame["item"] = _as_ids(frame["user"]), _as_ids(frame["item"])
+    all_items = pd.Index(frame["item"].unique())
     frame = _keep(frame, ~frame["item"].isin(list(exclude_items)), "item_excluded", report)
     pairs = frame.groupby(["user", "item"], sort=True, as_index=False)["count"].sum()
     report["dropped_repeated_pair"] = len(frame) - len(pairs)
@@ -67,38 +85,21 @@ def read_logs(
     n_items = pairs.groupby("user")["item"].transform("size")
     pairs = _keep(pairs, n_items >= min_user_items, "user_with_few_items", report)
     if pairs.empty:
-        raise BadLogs(path, f"no row is left of {len(rows)} after filtering: {report}")
-    return _to_matrix(pairs, binary=count_column is None, report=report)
+        raise BadLogs(path, f"no row is left of {len(ids)} after filtering: {report}")
+    logs = _to_matrix(pairs, binary=count_column is None, report=report)
+    return replace(logs, all_items=all_items)
 
 
-def _read_columns(path: Path, columns: list[str]) -> pd.DataFrame:
-    try:
-        if path.suffix.lower() in {".parquet", ".pq"}:
-            return pd.read_parquet(path, columns=columns)
-        text = pa.csv.ConvertOptions(
-            include_columns=columns,
-            column_types=dict.fromkeys(columns[:2], pa.string()),
-            strings_can_be_null=True,
-            null_values=[""],
+def _refuse_large(counts: pd.Series, path: Path, column: str | None) -> None:
+    """Refuse counts that are infinite, or whose sums would be."""
+    large = np.flatnonzero(counts.abs() > MAX_COUNT)
+    if large.size:
+        raise BadLogs(
+            path,
+            f"the column {column} holds {counts.iloc[large[0]]:g} in row {large[0] + 1} "
+            f"({large.size} of {len(counts)} rows), and counts are numbers up to {MAX_COUNT:g}; "
+            "correct it, or leave the row out",
         )
-        return pa.csv.read_csv(path, convert_options=text).to_pandas()
-    except FileNotFoundError as error:
-        raise BadLogs(path, "no such file") from error
-    except (ValueError, KeyError, pa.ArrowException) as error:
-        raise BadLogs(path, f"needs the columns {', '.join(columns)}: {error}") from error
-
-
-def _counts(rows: pd.DataFrame, column: str | None) -> pd.Series:
-    if column is None:
-        return pd.Series(1.0, index=rows.index)
-    return pd.to_numeric(rows[column], errors="coerce")
-
-
-def _as_ids(column: pd.Series) -> pd.Series:
-    """Ids as text; pandas reads integers with gaps as floats, so a trailing `.0` is dropped."""
-    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
-        column = column.astype(np.int64)
-    return column.astype(str)
 
 
 def _keep(

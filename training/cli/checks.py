@@ -20,6 +20,7 @@ from training.errors import (
     BadLogs,
     BadManifest,
     BadPrecision,
+    MissingAudio,
     MissingInput,
     MissingMidi,
     UnknownMethod,
@@ -98,15 +99,22 @@ def check_split(file: Path | None) -> Path | None:
 
 
 def check_logs(file: Path) -> Path:
-    if not file.is_file():
+    """A file, or a folder of Parquet, which is read by its files."""
+    if not file.exists():
         raise BadLogs(file, "no such file")
     return file
 
 
 def check_manifest(file: Path) -> Path:
-    if not file.is_file():
+    if not file.exists():
         raise BadManifest(file, "no such file")
     return file
+
+
+def check_audio_folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise MissingAudio(folder)
+    return folder
 
 
 def check_midi(source: Path) -> Path:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from training.cf.settings import AlsSettings
 from training.cli import checks
 from training.cli.options import (
     WORKERS,
+    AllowMissing,
     CountColumn,
     ItemColumn,
     LogsFile,
@@ -22,7 +24,8 @@ from training.cli.options import (
     Workers,
     with_settings,
 )
-from training.cli.output import console, progress
+from training.cli.output import console, print_account, progress
+from training.errors import NothingPrepared
 from training.networks.registry import DEFAULT_ENCODER
 
 app = typer.Typer()
@@ -52,17 +55,22 @@ def render(
         for _, reason in bar.track(done, total=len(files), description="render"):
             if reason:
                 failed += 1
-                console.print(f"[yellow]refused[/] {reason}")
+                console.print(f"[yellow]refused[/] {escape(reason)}")
     console.print(f"{len(files) - failed} files in {out}, {failed} refused")
 
 
 @app.command()
 def prepare(
     manifest: Annotated[
-        Path, typer.Option(help="CSV with one row per track.", callback=checks.check_manifest)
+        Path,
+        typer.Option(help="CSV or Parquet, one row per track.", callback=checks.check_manifest),
     ],
     audio: Annotated[
-        Path, typer.Option(help="Folder of the files; <track id>.* or column `path`.")
+        Path,
+        typer.Option(
+            help="Folder of the files; <track id>.*, also in subfolders, or column `path`.",
+            callback=checks.check_audio_folder,
+        ),
     ],
     out: Out,
     track_column: Annotated[str, typer.Option(help="Column of the track id.")] = "track_id",
@@ -99,12 +107,15 @@ def prepare(
         item_column=item_column,
         artist_column=artist_column,
     )
-    refused = noted = 0
+    refused, noted, reason = 0, 0, ""
     with progress() as bar:
         records = stage.prepare(table, out, heard, workers=workers)
         for record in bar.track(records, total=len(table), description="prepare"):
             refused += "reason" in record
+            reason = reason or f"{record['track_id']}: {record.get('reason')}"
             noted += bool(record.get("notes"))
+    if refused == len(table):
+        raise NothingPrepared(len(table), audio, reason, out / "refused.csv")
     console.print(f"{len(table) - refused} windows in {out}, {refused} refused (refused.csv)")
     if noted:
         console.print(f"{noted} files state another length than they have (tracks.csv, notes)")
@@ -145,6 +156,7 @@ def factorize(
     logs: LogsFile,
     out: Out,
     settings: AlsSettings,
+    allow_missing: AllowMissing = False,
     user_column: UserColumn = "user_id",
     item_column: ItemColumn = "item_id",
     count_column: CountColumn = None,
@@ -162,21 +174,33 @@ def factorize(
     """
     from training.cf import als as stage
     from training.cf.logs import read_logs
+    from training.datasets.accounts import account_held_out, account_targets
     from training.estimator.artist_split import items_of, load_split
 
+    parts = load_split(split) if split else None
     with console.status(f"reading {logs}"):
         table = read_logs(
             logs,
             user_column=user_column,
             item_column=item_column,
             count_column=count_column,
-            exclude_items=items_of(load_split(split), ["test"]) if split else (),
+            exclude_items=() if parts is None else items_of(parts, ["test"]),
             min_user_items=min_user_items,
             min_item_users=min_item_users,
         )
+    accounts = []
+    if parts is not None:
+        fitted = parts[parts["part"] != "test"]
+        accounts = [
+            account_held_out(parts, table, allow_missing=allow_missing),
+            account_targets(fitted, "not held out", table.items, allow_missing=allow_missing),
+        ]
+    for account in accounts:
+        print_account(account)
     with progress() as bar:
         # Twice: the factors are fitted once more without held-out entries, as a check.
         task = bar.add_task("factorize", total=2 * settings.iterations)
         result = stage.factorize(table, settings, on_iteration=lambda: bar.advance(task))
+    result.report["accounts"] = [account.to_json() for account in accounts]
     result.save(out)
     console.print_json(data=result.report | {"space": result.space})

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from training.cli import checks
-from training.cli.options import WORKERS, Out, Workers
-from training.cli.output import console, progress
+from training.cli.options import WORKERS, AllowMissing, Out, Workers
+from training.cli.output import console, print_account, progress
 from training.datasets import NOT_STATED, READERS, check_request
 from training.errors import BadDataset
 from training.networks.registry import DEFAULT_ENCODER
@@ -44,6 +44,7 @@ def dataset(
             callback=checks.check_optional_bundle,
         ),
     ] = None,
+    allow_missing: AllowMissing = False,
     workers: Workers = WORKERS,
 ) -> None:
     """Read a labelled data set, assign its folds and decode its windows.
@@ -61,8 +62,8 @@ def dataset(
 
     audio = _audio_of(teacher)
     read = read_dataset(name, data, labels=labels, task=task, licence=licence)
-    for missing in read.missing[:5]:
-        console.print(f"[yellow]missing[/] {missing}")
+    for account in stage.account_files(read, allow_missing=allow_missing):
+        print_account(account)
     refused = 0
     with progress() as bar:
         records = stage.prepare_task(read, out, audio, workers=workers)

@@ -9,6 +9,7 @@ import typer
 
 from training.cli import checks
 from training.cli.options import (
+    AllowMissing,
     BundleDir,
     CardVersion,
     CountColumn,
@@ -28,7 +29,14 @@ from training.cli.options import (
     UserColumn,
     with_settings,
 )
-from training.cli.output import console, print_bundle, print_parity, print_warning, progress
+from training.cli.output import (
+    console,
+    print_account,
+    print_bundle,
+    print_parity,
+    print_warning,
+    progress,
+)
 from training.estimator.settings import EstimatorSettings
 from training.quantization.settings import QuantizeSettings
 
@@ -51,6 +59,7 @@ def estimator(
     teacher: FeatureTeacher = None,
     teacher_prepared: TeacherPreparedDirs = [],  # noqa: B006
     init: Init = None,
+    allow_missing: AllowMissing = False,
     resume: Resume = True,
 ) -> None:
     """Train an encoder to predict item factors; a stopped run can be resumed.
@@ -94,7 +103,8 @@ def estimator(
         unlabelled={folder.name for folder in unlabelled},
         init=initial,
         resume=resume,
-        tell=console.print,
+        allow_missing=allow_missing,
+        tell=print_account,
     )
     console.print(f"best checkpoint: {best}")
 
@@ -126,6 +136,7 @@ def evaluate(
     min_listeners: Annotated[
         int, typer.Option(help="Minimum number of listeners of a held-out item to be counted.")
     ] = 10,
+    allow_missing: AllowMissing = False,
     redraw: Annotated[
         bool, typer.Option(help="Only draw table and figure again, from an earlier evaluation.")
     ] = False,
@@ -161,6 +172,8 @@ def evaluate(
                 encoders=[read_encoder(folder) for folder in encoder],
                 renderings=EvaluationSets.load(renderings) if renderings else None,
                 min_listeners=min_listeners,
+                allow_missing=allow_missing,
+                tell=print_account,
                 track=lambda label, items: bar.track(items, description=label),
                 warn=print_warning,
             )

@@ -9,6 +9,7 @@ import typer
 
 from training.cli import checks
 from training.cli.options import (
+    AllowMissing,
     BundleDir,
     CardVersion,
     CountColumn,
@@ -23,7 +24,7 @@ from training.cli.options import (
     UserColumn,
     with_settings,
 )
-from training.cli.output import console, print_bundle, print_parity, progress
+from training.cli.output import console, print_account, print_bundle, print_parity, progress
 from training.linear.settings import LinearSettings, check_settings
 
 app = typer.Typer()
@@ -63,6 +64,7 @@ def linear_estimator(
         ),
     ] = None,
     on_demand: OnDemand = False,
+    allow_missing: AllowMissing = False,
     card_version: CardVersion = "1.0.0",
 ) -> None:
     """Fit item factors on the outputs of a frozen MusiCNN by ridge regression, and export a bundle.
@@ -95,6 +97,8 @@ def linear_estimator(
             settings,
             patches=patches,
             patch_s=patch_s,
+            allow_missing=allow_missing,
+            tell=print_account,
             track=lambda label, items: bar.track(items, description=label),
         )
     for name, value in written.card.provenance.hyperparameters.items():

@@ -6,7 +6,7 @@ import typer
 
 from models.errors import TasteprintError
 from training.cli import data, datasets, estimator, linear, pretrained, probes, transfer
-from training.cli.output import console
+from training.cli.output import print_error
 from training.errors import TrainingError
 
 app = typer.Typer(
@@ -36,7 +36,12 @@ def main() -> None:
     try:
         app()
     except (TrainingError, TasteprintError) as error:
-        console.print(f"[bold red]error[/] {error}", highlight=False)
+        print_error(error)
+        raise SystemExit(1) from error
+    except OSError as error:  # a folder in place of a file, a full disk, a missing permission
+        if error.filename is None:
+            raise
+        print_error(TrainingError(f"{error.filename}: {error.strerror}"))
         raise SystemExit(1) from error
 
 

@@ -131,6 +131,14 @@ PatchSeconds = Annotated[
         "--patch-s", help="Length of a patch in seconds; 0: of the encoder's default.", min=0
     ),
 ]
+AllowMissing = Annotated[
+    bool,
+    typer.Option(
+        "--allow-missing",
+        help="Accept that ids of one side of a join are not on the other: held-out items that the "
+        "logs do not know, or fewer than half of the tracks with a factor or a file.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Random seed; the same seed gives the same result.")]
 Workers = Annotated[int, typer.Option("--workers", help="Number of files processed in parallel.")]
 Resume = Annotated[bool, typer.Option(help="Continue from the last checkpoint.")]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
@@ -25,7 +26,17 @@ def progress() -> Progress:
 
 
 def print_warning(text: str) -> None:
-    console.print(f"[bold yellow]warning[/] {text}", highlight=False)
+    console.print(f"[bold yellow]warning[/] {escape(text)}", highlight=False)
+
+
+def print_error(error: Exception) -> None:
+    """One line; brackets in names of files and ids are no markup."""
+    console.print(f"[bold red]error[/] {escape(str(error))}", highlight=False)
+
+
+def print_account(account: object) -> None:
+    """A line about a join, see `training.datasets.accounts`."""
+    console.print(str(account), highlight=False, markup=False, soft_wrap=True)
 
 
 def print_parity(errors: Mapping[str, float], reference: str) -> None:

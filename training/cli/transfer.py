@@ -21,7 +21,7 @@ from training.cli.options import (
     Teacher,
     with_settings,
 )
-from training.cli.output import console, print_bundle, print_parity, progress
+from training.cli.output import console, print_account, print_bundle, print_parity, progress
 from training.fitting.settings import Accelerator
 from training.transfer.settings import BASELINES, METHODS, TransferSettings
 
@@ -204,6 +204,7 @@ def compare(
     chosen_widths = checks.check_widths(encoder, checks.parse_numbers(widths))
     for folder in task:
         checks.check_crop(folder, crop_s)
+    from training.datasets.accounts import write_accounts
     from training.datasets.prepared import TaskData
     from training.transfer import grid as stage
     from training.transfer.sources import Sources, match_tasks
@@ -217,6 +218,10 @@ def compare(
         )
         decoded = teacher_tasks.get(folder)
         sources = Sources(folder, teacher, decoded, init, tuple(pool), tuple(teacher_pool))
+        accounts = stage.account_joins(sources, cells)
+        write_accounts(out / TaskData.load(folder).facts.name, accounts)
+        for account in accounts:
+            print_account(account)
         with progress() as bar:
             results = stage.compare(sources, out, cells, settings, workers=workers)
             for _ in bar.track(results, total=len(cells), description=folder.name):

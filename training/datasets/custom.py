@@ -18,11 +18,13 @@ from pathlib import Path
 import pandas as pd
 
 from models.card import NAME, Data
-from training.audio.manifest import ID_COLUMNS, NOT_AUDIO
+from training.audio.audio_files import Ambiguous, AudioFiles, PathFinder, list_audio
+from training.audio.manifest import ID_COLUMNS
 from training.datasets.custom_split import split_tracks
-from training.datasets.tables import keep_present, parse_numbers, read_table
+from training.datasets.tables import keep_present, parse_numbers
 from training.datasets.task import Task
-from training.errors import BadDataset
+from training.errors import BadDataset, BadTable
+from training.tables.reader import read_text, spelled_otherwise
 
 LABELS = "labels.csv"
 FILE_COLUMNS = ("file", "path", "track_id")
@@ -84,7 +86,7 @@ def _read_folders(folder: Path, name: str) -> pd.DataFrame:
     """One track per file in `<folder>/<class>/`, at any depth."""
     rows = [
         (file.relative_to(folder).as_posix(), str(file), "", file.relative_to(folder).parts[0])
-        for file in _find_audio(folder)
+        for file in list_audio(folder)
         if file.parent != folder
     ]
     if not rows:
@@ -97,12 +99,12 @@ def _read_folders(folder: Path, name: str) -> pd.DataFrame:
 
 
 def _read_labels(folder: Path, labels: Path, name: str) -> pd.DataFrame:
-    table = read_table(labels, (), name).apply(lambda cells: cells.str.strip())
+    try:
+        table = read_text(labels, any_of=FILE_COLUMNS).apply(lambda cells: cells.str.strip())
+    except BadTable as error:
+        raise BadDataset(name, f"{labels} {error.reason}") from error
     found = [column for column in FILE_COLUMNS if column in table]
-    if not found:
-        raise BadDataset(
-            name, f"{labels} has no column file, path or track_id, only {', '.join(table.columns)}"
-        )
+    _refuse_spelling(table, labels, name)
     _refuse_empty(table, found[0], labels, name)
     paths = _find_paths(folder, table[found[0]], found[0], name)
     tracks = table.assign(
@@ -117,6 +119,7 @@ def _read_labels(folder: Path, labels: Path, name: str) -> pd.DataFrame:
         return tracks[[*kept, "label"]]
     targets = _target_columns(table)
     _refuse_names(targets, labels, name)
+    _refuse_row_numbers(table, targets, labels, name)
     return parse_numbers(tracks[[*kept, *targets]], targets, name)
 
 
@@ -127,26 +130,15 @@ def _target_columns(table: pd.DataFrame) -> tuple[str, ...]:
 def _find_paths(folder: Path, files: pd.Series[str], column: str, name: str) -> list[str]:
     """The path of each row's file, whether the file exists or not."""
     if column != "track_id":
-        return [os.path.normpath(folder / file) for file in files]
-    by_stem: dict[str, list[Path]] = {}
-    for file in _find_audio(folder):
-        by_stem.setdefault(file.stem, []).append(file)
-    for track in files:
-        if len(by_stem.get(track, ())) > 1:
-            names = " and ".join(str(file.relative_to(folder)) for file in by_stem[track])
-            raise BadDataset(name, f"track_id {track!r} is {names}; name files in a column `file`")
-    return [str(by_stem.get(track, [folder / track])[0]) for track in files]
-
-
-def _find_audio(folder: Path) -> list[Path]:
-    """Files at any depth that may be audio, sorted; hidden files such as `.DS_Store` are not."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file()
-        and file.suffix.lower() not in NOT_AUDIO
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
+        finder = PathFinder(folder)
+        return [os.path.normpath(finder.find(file)) for file in files]
+    found = AudioFiles.scan(folder)
+    try:
+        return [str(found.find(track) or folder / track) for track in files]
+    except Ambiguous as error:
+        raise BadDataset(
+            name, f"two audio files have one name: {error}; name files in a column `file`"
+        ) from error
 
 
 def _refuse_empty(table: pd.DataFrame, column: str, labels: Path, name: str) -> None:
@@ -173,6 +165,13 @@ def _refuse_duplicates(tracks: pd.DataFrame, labels: Path, name: str) -> None:
             )
 
 
+def _refuse_spelling(table: pd.DataFrame, labels: Path, name: str) -> None:
+    """Refuse `Artist` for `artist`: it would be a target, or be left out in silence."""
+    absent = [column for column in (*OPTIONAL_COLUMNS, "label") if column not in table]
+    for column, spelled in spelled_otherwise(absent, list(table.columns)).items():
+        raise BadDataset(name, f"{labels} has a column {spelled!r}; name it {column}")
+
+
 def _refuse_names(targets: tuple[str, ...], labels: Path, name: str) -> None:
     if not targets:
         raise BadDataset(
@@ -185,3 +184,22 @@ def _refuse_names(targets: tuple[str, ...], labels: Path, name: str) -> None:
             f"{labels} has a column {reserved[0]}, a reserved name; remove the column, or rename "
             "it if it is a target",
         )
+
+
+def _refuse_row_numbers(
+    table: pd.DataFrame, targets: tuple[str, ...], labels: Path, name: str
+) -> None:
+    """Refuse a column that counts the rows, as `to_csv` of pandas writes one without a name."""
+    for column in targets:
+        unnamed = not column.strip() or re.fullmatch(r"Unnamed: \d+|__index_level_\d+__", column)
+        counted = any(
+            table[column].tolist() == [str(row) for row in range(start, start + len(table))]
+            for start in (0, 1)
+        )
+        if unnamed or (counted and len(table) > 2):
+            what = f"column {column}" if column.strip() else "column without a name"
+            raise BadDataset(
+                name,
+                f"{labels} has a {what}, which is no target but the number of the row; remove it: "
+                "to_csv(…, index=False)",
+            )

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.datasets.folds import N_FOLDS, VALIDATION_FOLDS, assign_folds
+from training.datasets.tables import parse_folds
 from training.errors import BadDataset
 
 PARTS = ("train", "validation", "test")
@@ -77,13 +78,7 @@ def _refuse_parts(tracks: pd.DataFrame, name: str) -> None:
 
 def _parse_folds(tracks: pd.DataFrame, name: str) -> NDArray[np.int64]:
     """Folds counted from 0, of a column that counts from 0 or 1."""
-    invalid = tracks[~tracks["fold"].str.fullmatch(r"\d{1,4}")]
-    if len(invalid):
-        row = invalid.iloc[0]
-        raise BadDataset(
-            name, f"{row['track_id']} has the fold {row['fold']!r}; it must be a number, 0, 1, 2, …"
-        )
-    folds = tracks["fold"].to_numpy().astype(np.int64)
+    folds = parse_folds(tracks["fold"], tracks["track_id"], name)
     found = sorted(set(folds.tolist()))
     if len(found) < 2 or found[0] > 1 or found != list(range(found[0], found[-1] + 1)):
         raise BadDataset(

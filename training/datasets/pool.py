@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.card import Data
 from training.audio.windows import Prepared
+from training.datasets.accounts import Account, count_join
 from training.datasets.artist_key import artist_key
 from training.datasets.folds import deal_fold
 from training.datasets.prepared import TASK, TaskData
@@ -112,6 +113,22 @@ def select_tracks(
         heard.update(pool.track_ids)
         masks.append(mask)
     return masks
+
+
+def account_pools(
+    pools: Sequence[Pool], masks: Sequence[NDArray[np.bool_]], fold: int | None
+) -> list[Account]:
+    """Accounts of the tracks of each pool that may be heard with a fold held out."""
+    return [
+        count_join(
+            pool.prepared.tracks[["track_id", "artist"]],
+            f"the pool {pool.folder.name}",
+            np.array(pool.track_ids)[mask],
+            f"what may be heard with fold {fold} held out",
+            key="track_id",
+        )
+        for pool, mask in zip(pools, masks, strict=True)
+    ]
 
 
 def _check_audio(pool: Pool, task: TaskData) -> None:

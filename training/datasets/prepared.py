@@ -15,6 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.card import AudioInput, Data
 from training.audio.manifest import read_ids
 from training.audio.windows import Prepared, prepare
+from training.datasets.accounts import (
+    MIN_SHARE,
+    Account,
+    check_account,
+    count_join,
+    write_accounts,
+)
 from training.datasets.folds import assign_folds, assign_parts, count_folds
 from training.datasets.task import Kind, Task
 from training.errors import BadDataset, MissingInput, OtherTracks
@@ -91,10 +98,37 @@ class TaskData:
         return assign_parts(self.prepared.tracks, fold)
 
 
+def account_files(task: Task, *, allow_missing: bool = True) -> list[Account]:
+    """Accounts of the tables that the reader has joined, and of the tracks that have a file.
+
+    Raises
+    ------
+    Unmatched
+        If fewer than half of the tracks have a file, or of one table are in the other.
+    """
+    absent = pd.DataFrame({"track_id": list(task.missing)})
+    listed = pd.concat([task.tracks[["track_id", "artist"]], absent], ignore_index=True)
+    present = task.tracks["track_id"]
+    files = count_join(
+        listed.fillna(""),
+        "listed",
+        present,
+        "the folder",
+        key="track_id",
+        right_counts={"audio files of these tracks": len(present)},
+    )
+    what = "tracks that are not in both are left out"
+    for account in (*task.accounts, files):
+        check_account(account, MIN_SHARE, allow_missing=allow_missing, what=what)
+    return [*task.accounts, files]
+
+
 def prepare_task(
     task: Task, out: Path, audio: AudioInput, *, workers: int = 2
 ) -> Generator[dict[str, Any]]:
     """Assign folds and decode the middle window of each track, by `training.audio.windows.prepare`.
+
+    `accounts.json` says how many tracks have a file, and how many could be read.
 
     Raises
     ------
@@ -105,6 +139,14 @@ def prepare_task(
     if "fold" not in tracks and "part" not in tracks:
         tracks["fold"] = assign_folds(tracks)
     yield from prepare(tracks, out, audio, workers=workers)
+    decoded = count_join(
+        tracks,
+        "with a file",
+        read_ids(out / "tracks.csv")["track_id"],
+        "tracks.csv",
+        key="track_id",
+    )
+    write_accounts(out, [*account_files(task), decoded])
     _check_windows(task.name, tracks, out)
     facts = {name: getattr(task, name) for name in TaskFacts.model_fields}
     (out / TASK).write_text(TaskFacts(**facts).model_dump_json(indent=2, by_alias=True) + "\n")

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from training.audio.audio_files import Ambiguous, AudioFiles
 from training.datasets.artist_key import artist_key
 from training.datasets.folds import N_FOLDS, assign_folds, deal_fold
 from training.errors import BadDataset
@@ -40,7 +42,8 @@ def read_table(path: Path, columns: Iterable[str], name: str) -> pd.DataFrame:
         Where the file cannot be read or lacks one of the columns.
     """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        # Not the first column as an index, where rows end in a separator.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except (OSError, ValueError) as error:
         raise BadDataset(name, f"{path} cannot be read ({error})") from error
     absent = [column for column in columns if column not in table]
@@ -51,9 +54,24 @@ def read_table(path: Path, columns: Iterable[str], name: str) -> pd.DataFrame:
     return table
 
 
-def find_by_stem(folder: Path) -> dict[str, Path]:
-    """File name without its extension → path, of the files in a folder."""
-    return {path.stem: path for path in sorted(folder.glob("*")) if path.is_file()}
+def find_by_stem(folder: Path, ids: Iterable[str], name: str) -> dict[str, Path]:
+    """Track id → path, of the ids that have an audio file of their name in a folder.
+
+    Raises
+    ------
+    BadDataset
+        Where two audio files have one name.
+    """
+    if not folder.is_dir():
+        return {}
+    files = AudioFiles.scan(folder, below=False)
+    try:
+        found = {track: files.find(track) for track in ids}
+    except Ambiguous as error:
+        raise BadDataset(
+            name, f"two audio files in {folder} have one name: {error}; keep one of them"
+        ) from error
+    return {track: path for track, path in found.items() if path}
 
 
 def find_root(folder: Path, places: Iterable[str], inside: str, name: str) -> Path:
@@ -69,6 +87,28 @@ def find_root(folder: Path, places: Iterable[str], inside: str, name: str) -> Pa
         if (place / inside).exists():
             return place
     raise BadDataset(name, "there is no " + " and no ".join(str(place / inside) for place in tried))
+
+
+def parse_folds(values: pd.Series, ids: pd.Series, name: str) -> NDArray[np.int64]:
+    """Folds as whole numbers, also where a program has written them as 1.0.
+
+    Parameters
+    ----------
+    values, ids : the folds as text, and whose they are
+
+    Raises
+    ------
+    BadDataset
+    """
+    invalid = ~values.str.fullmatch(r"\d{1,4}(\.0*)?")
+    if invalid.any():
+        first = int(invalid.to_numpy().argmax())
+        raise BadDataset(
+            name,
+            f"{ids.iloc[first]} has the fold {values.iloc[first]!r}; it must be a number, 0, 1, 2, "
+            f"… ({int(invalid.sum())} of {len(values)} tracks)",
+        )
+    return np.array([int(value.partition(".")[0]) for value in values], np.int64)
 
 
 def parse_numbers(tracks: pd.DataFrame, columns: Iterable[str], name: str) -> pd.DataFrame:

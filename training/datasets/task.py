@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # the command line needs `Kind` alone, and neither pandas nor
     import pandas as pd
 
     from models.card import Data
+    from training.datasets.accounts import Account
 
 # With `multilabel`, each label has an answer of its own: yes, 1, or no, 0.
 Kind = Literal["classification", "regression", "multilabel"]
@@ -32,6 +33,7 @@ class Task:
     split : how the tracks are divided, in words, for reports and cards
     data : name, use and licence that a model trained on the set has to state
     missing : files that the set lists and the folder lacks
+    accounts : of tables that the reader has joined
     groups : name of a group → the labels whose probabilities are added, for example valence:
         happy, calm; for the card
     """
@@ -45,3 +47,4 @@ class Task:
     data: tuple[Data, ...]
     missing: tuple[str, ...] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    accounts: tuple[Account, ...] = ()

@@ -10,9 +10,11 @@ import pandas as pd
 
 from training.datasets.artist_key import artist_key
 from training.datasets.folds import deal_fold
-from training.errors import EmptyPart, MissingInput
+from training.errors import BadSplit, BadTable, EmptyPart, MissingInput
+from training.tables.reader import read_text
 
 PARTS = ("train", "validation", "test")
+COLUMNS = ("track_id", "item_id", "artist", "part")
 
 
 def split_by_artist(
@@ -88,8 +90,17 @@ def load_split(path: Path) -> pd.DataFrame:
     Raises
     ------
     MissingInput
+    BadSplit
+        If a column is missing, or a part is none.
     """
+    if not path.exists():
+        raise MissingInput(path, "tasteprint-train split")
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise MissingInput(path, "tasteprint-train split") from error
+        split = read_text(path, COLUMNS)
+    except BadTable as error:
+        raise BadSplit(path, error.reason) from error
+    odd = split[~split["part"].isin(PARTS)]
+    if len(odd):
+        part = odd["part"].iloc[0]
+        raise BadSplit(path, f"has the part {part!r}, which is not one of {', '.join(PARTS)}")
+    return split

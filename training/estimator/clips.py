@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 
 from training.audio.prepared_sets import SET
 from training.cf.als import Factorization
+from training.datasets.accounts import (
+    MIN_SHARE,
+    Account,
+    account_targets,
+    check_account,
+    count_join,
+)
 from training.datasets.artist_key import artist_key
 from training.datasets.folds import deal_fold
 from training.errors import NothingToTrain
@@ -142,6 +149,28 @@ def choose_clips(
         artist=chosen["artist"][found["track_id"]].to_numpy(), set=found.get(SET, "")
     )
     return Clips(table[keep], targets[keep])
+
+
+def account_parts(
+    tracks: pd.DataFrame, split: pd.DataFrame, factors: Factorization, *, allow_missing: bool
+) -> list[Account]:
+    """Accounts of the prepared tracks in the split, and of its parts in the factors.
+
+    Raises
+    ------
+    Unmatched
+    """
+    in_split = count_join(tracks, "prepared", split["track_id"], "the split", key="track_id")
+    what = "tracks that the split does not name are left out"
+    accounts = [check_account(in_split, MIN_SHARE, allow_missing=allow_missing, what=what)]
+    parts = tracks["track_id"].map(split.drop_duplicates("track_id").set_index("track_id")["part"])
+    for part in ("train", "validation"):
+        some = tracks[parts == part]
+        # A part without any clip with a factor has an error of its own, whatever is allowed.
+        accounts.append(
+            account_targets(some, f"{part} part", factors.items, allow_missing=allow_missing)
+        )
+    return accounts
 
 
 def choose_unlabelled(tracks: pd.DataFrame, split: pd.DataFrame, dim: int) -> tuple[Clips, LeftOut]:

@@ -20,8 +20,15 @@ from training.audio.patch_cutting import can_cut, cut_patches
 from training.audio.prepared_sets import SET
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
+from training.datasets.accounts import ACCOUNTS, accounts_text
 from training.errors import MissingInput, OtherAudio
-from training.estimator.clips import Clips, choose_clips, choose_unlabelled, join_clips
+from training.estimator.clips import (
+    Clips,
+    account_parts,
+    choose_clips,
+    choose_unlabelled,
+    join_clips,
+)
 from training.estimator.module import EstimatorModule
 from training.estimator.settings import EstimatorSettings
 from training.estimator.sources import INIT, TEACHER, InitialWeights
@@ -48,12 +55,13 @@ def train(
     unlabelled: Collection[str] = (),
     init: InitialWeights | None = None,
     resume: bool = True,
+    allow_missing: bool = False,
     tell: Tell = lambda text: None,
 ) -> Path:
     """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
     `out` receives the split, the CF space of the factors, records of teacher and initial weights,
-    and what `training.fitting.trainer.fit` writes.
+    accounts of the joins, and what `training.fitting.trainer.fit` writes.
 
     Parameters
     ----------
@@ -61,13 +69,16 @@ def train(
     teacher : what the features learn of every clip that the teacher has heard
     unlabelled : names of sets that the teacher alone labels; clips of held-out artists are left out
     init : weights that the network starts from, all but those of the embedding layer
-    tell : called with a line about the clips that are left out
+    allow_missing : train where fewer than half of a part's items have a factor
+    tell : called with a line about each join, and about the clips that are left out
 
     Raises
     ------
     UnknownEncoder, BadCrop, BadPatches, BadInit, BadTeacher, NoSpectrogram
     OtherAudio
         If the windows have another sample rate or length than the encoder takes.
+    Unmatched
+        If too few tracks are in the split, or too few items of a part have a factor.
     NothingToTrain
         If a part has no window whose item has a factor.
     OtherRun
@@ -80,6 +91,9 @@ def train(
     tracks = prepared.tracks
     is_unlabelled = tracks.get(SET, pd.Series("", tracks.index)).isin(unlabelled)
     tracks, more = tracks[~is_unlabelled], tracks[is_unlabelled]
+    accounts = account_parts(tracks, split, factors, allow_missing=allow_missing)
+    for account in accounts:
+        tell(str(account))
     training = (
         _choose_training(tracks, more, factors, split, settings, tell)
         if teacher
@@ -102,7 +116,7 @@ def train(
         settings,
         extra_identity=_identify(split, teacher, init),
         # No part of the identity, which has the targets: a run without a record can be resumed.
-        records={SPACE: f"{factors.space}\n"},
+        records={SPACE: f"{factors.space}\n", ACCOUNTS: accounts_text(accounts)},
         resume=resume,
     )
 
@@ -221,7 +235,7 @@ def load_network(run: Path) -> tuple[Encoder, EstimatorSettings]:
         module = EstimatorModule.load_from_checkpoint(
             run / BEST, map_location="cpu", crop_s=settings.crop_s
         )
-    except FileNotFoundError as error:
+    except (OSError, ValueError, TypeError) as error:
         raise MissingInput(run, "tasteprint-train estimator") from error
     network = module.network
     assert isinstance(network, Encoder)

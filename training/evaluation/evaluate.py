@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.bundle import Bundle
 from training.cf.als import Factorization
 from training.cf.logs import Logs
+from training.datasets.accounts import Account, account_held_out, account_targets, count_join
 from training.errors import NoPairs, NothingToEvaluate
 from training.estimator.space import Warn, require_space
 from training.evaluation.judged import Judged, join_parts
@@ -39,7 +40,9 @@ def run(
     encoders: Sequence[Bundle] = (),
     renderings: EvaluationSets | None = None,
     min_listeners: int = 10,
+    allow_missing: bool = False,
     track: Track,
+    tell: Callable[[Account], None] = lambda account: None,
     warn: Warn = warnings.warn,
 ) -> None:
     """Write `measures.json`, `clips.csv` and the scores that it is drawn from into `out`.
@@ -52,13 +55,17 @@ def run(
     encoders : bundles that the judged encoder is compared with
     renderings : of tracks of the sets, under the same track ids; the held-out ones become pairs
     min_listeners : held-out items with fewer listeners are left out
+    allow_missing : judge where the logs do not know held-out items, or few tracks have a factor
     track : shows progress over a list, see `training.networks.inference.Track`
+    tell : called with the accounts of each join, which `measures.json` has too
     warn : called with what cannot be checked
 
     Raises
     ------
     OtherSpace
         If the judged encoder was not trained on these factors.
+    Unmatched
+        If the logs do not know a held-out item, or too few other items have a factor.
     NothingToEvaluate
         If no held-out item has enough listeners.
     NoPairs
@@ -70,6 +77,14 @@ def run(
     sets = replace(sets, tracks=join_parts(sets.tracks, judged.split))
     is_test = (sets.tracks["part"] == "test").to_numpy()
     test = sets.tracks[is_test]
+    accounts = account_joins(sets.tracks, judged.split, logs, factors, allow_missing, warn)
+    if renderings is not None:
+        names = renderings.tracks["track_id"]
+        accounts.append(
+            count_join(test, "held out, prepared", names, "the renderings", key="track_id")
+        )
+    for account in accounts:
+        tell(account)
     data, enough = held_out(test["item_id"], logs, factors, min_listeners)
     if not len(data.items):
         raise NothingToEvaluate(len(test), min_listeners)
@@ -89,8 +104,49 @@ def run(
     stated = {
         "min_listeners": min_listeners,
         "encoders": [encoder.card.name for encoder in encoders],
+        "accounts": [account.to_json() for account in accounts],
     }
     summarize_folders([out], out, list(groups), stated, space=factors.space)
+
+
+def account_joins(
+    tracks: pd.DataFrame,
+    split: pd.DataFrame,
+    logs: Logs,
+    factors: Factorization,
+    allow_missing: bool,
+    warn: Warn,
+) -> list[Account]:
+    """Accounts of the held-out items in the logs, and of the others in the factors.
+
+    Parameters
+    ----------
+    tracks : of the sets, with their `part`
+    warn : called where the factors have held-out items
+
+    Raises
+    ------
+    Unmatched
+    """
+    is_test = tracks["part"] == "test"
+    of_split = split[split["part"] == "test"]
+    names = tracks["track_id"]
+    prepared = count_join(of_split, "held out", names, "the prepared sets", key="track_id")
+    leaked = count_join(tracks[is_test], "held out, prepared", factors.items, "the factors")
+    if leaked.met["items"] or leaked.is_same_id:
+        warn(
+            f"the factors were fitted with held-out items, {leaked.met['items']} of "
+            f"{leaked.left_counts['items']}{leaked.describe_missing()}: the encoder looks better "
+            "than it is; factorize with the --split that holds them out"
+        )
+    return [
+        prepared,
+        account_held_out(tracks, logs, allow_missing=allow_missing),
+        account_targets(
+            tracks[~is_test], "not held out", factors.items, allow_missing=allow_missing
+        ),
+        leaked,
+    ]
 
 
 def score_groups(

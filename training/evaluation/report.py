@@ -52,7 +52,7 @@ def read_measures(folder: Path) -> Any:
     """
     try:
         measures = json.loads((folder / MEASURES).read_text())
-    except FileNotFoundError as error:
+    except (OSError, ValueError) as error:
         raise MissingInput(folder, "tasteprint-train evaluate") from error
     if "groups" not in measures:
         raise MissingInput(folder, "tasteprint-train evaluate")

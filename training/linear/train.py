@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +15,14 @@ from models.bundle import Bundle, read
 from models.card import AudioInput, Data, Provenance, Scalar
 from training.audio.prepared_sets import ClipFolder, load_sets
 from training.audio.windows import Prepared
+from training.datasets.accounts import (
+    MIN_SHARE,
+    Account,
+    account_held_out,
+    account_targets,
+    check_account,
+    count_join,
+)
 from training.errors import OtherAudio
 from training.export.bundle import PARITY_CLIPS, as_teacher, make_provenance
 from training.export.estimator import export_encoder, read_metrics
@@ -60,7 +68,9 @@ def train(
     *,
     patches: int = 0,
     patch_s: float = 0.0,
+    allow_missing: bool = False,
     track: Track = lambda label, starts: starts,
+    tell: Callable[[Account], None] = lambda account: None,
 ) -> tuple[Bundle, Mapping[str, float]]:
     """Fit on all clips but those of the split's test artists, and write the bundle.
 
@@ -70,6 +80,8 @@ def train(
     prepared : folders of `prepare`, with windows of the new bundle's patches
     split : None fits on every clip that has a target
     patches, patch_s : of the new bundle, see `Encoder.patched_audio`; both 0: the encoder's own
+    allow_missing : fit where few items have a factor, or the logs do not know held-out items
+    tell : called with the accounts of each join
 
     Returns
     -------
@@ -78,7 +90,7 @@ def train(
     Raises
     ------
     BadSource, BadTeacher, BadPatches, OtherAudio, OtherSets, MissingInput
-    NothingToTrain, TooFewArtists, NothingToEvaluate, OtherSpace
+    Unmatched, NothingToTrain, TooFewArtists, NothingToEvaluate, OtherSpace
     ParityFailed, BadExport, BundleError
     """
     check_settings(settings, len(prepared))
@@ -88,6 +100,9 @@ def train(
     joined = load_sets(prepared)
     if joined.audio != audio:
         raise OtherAudio(joined.audio, source.card.name, audio)
+    accounts = account_joins(joined.tracks, split, audience, allow_missing=allow_missing)
+    for account in accounts.values():
+        tell(account)
     folders = [ClipFolder(folder, Prepared.load(folder)) for folder in prepared]
     outputs = concatenate(
         [bundle_outputs(source, found, track, export_for_audio) for found in folders], sources
@@ -96,7 +111,7 @@ def train(
     estimator = fit_estimator(clips, audience, per_set=settings.per_set, seed=settings.seed)
     network = make_network(source, estimator, sources, audio, has_levels=settings.levels)
     facts = _make_provenance(
-        source, audio, audience, split, clips, estimator, settings, destination
+        source, audio, audience, split, clips, estimator, settings, destination, accounts
     )
     written = export_encoder(
         network,
@@ -111,6 +126,30 @@ def train(
     if (source.folder / LICENCE).is_file():
         shutil.copyfile(source.folder / LICENCE, destination.out / LICENCE)
     return written
+
+
+def account_joins(
+    tracks: pd.DataFrame, split: pd.DataFrame | None, audience: Audience, *, allow_missing: bool
+) -> dict[str, Account]:
+    """Accounts of what is fitted on in the factors and the logs, and of what is held out.
+
+    Raises
+    ------
+    Unmatched
+    """
+    accounts = {}
+    fitted = tracks
+    if split is not None:
+        accounts["held out"] = account_held_out(split, audience.logs, allow_missing=allow_missing)
+        named = count_join(tracks, "prepared", split["track_id"], "the split", key="track_id")
+        what = "tracks that the split does not name are left out"
+        accounts["split"] = check_account(named, MIN_SHARE, allow_missing=allow_missing, what=what)
+        parts = split.loc[split["part"] != "test", "track_id"]
+        fitted = tracks[tracks["track_id"].isin(parts)]
+    items = audience.factors.items
+    accounts["fitted"] = account_targets(fitted, "fitted on", items, allow_missing=allow_missing)
+    accounts["listeners"] = count_join(fitted, "fitted on", audience.logs.items, "the logs")
+    return accounts
 
 
 def _choose_rows(joined: Prepared, split: pd.DataFrame | None) -> NDArray[np.int64]:
@@ -132,6 +171,7 @@ def _make_provenance(
     estimator: LinearEstimator,
     settings: LinearSettings,
     destination: Destination,
+    accounts: Mapping[str, Account],
 ) -> Provenance:
     alphas, metrics = estimator.describe()
     patches = audio.patches
@@ -149,6 +189,7 @@ def _make_provenance(
             **alphas,
             "weights": "1 / sqrt(clips of the artist in the set)",
             "min_listeners": settings.min_listeners,
+            **{f"joined: {name}": account.describe_met() for name, account in accounts.items()},
             "patches": len(patches.starts_s) if patches else 0,
             "patch_s": patches.seconds if patches else 0.0,
             **{f"als_{key}": value for key, value in asdict(audience.factors.settings).items()},

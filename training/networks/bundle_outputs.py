@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.atomic_write import write_atomically
 from models.bundle import Bundle, verify_session
 from models.card import AudioInput
-from training.audio.windows import Prepared
+from training.audio.windows import WINDOWS, Prepared
 from training.networks.inference import Forward, Track, onnx_forward, run_over_rows
 
 Outputs = dict[str, NDArray[np.float32]]
@@ -80,11 +80,17 @@ def providers() -> list[str]:
 
 
 def is_current(path: Path, data: Decoded) -> bool:
-    """Whether the cached file is of the tracks that the folder has now."""
-    if not path.exists():
+    """Whether the cached file is of the tracks and windows that the folder has now."""
+    if not path.exists() or path.stat().st_mtime_ns < windows_changed_ns(data.folder):
         return False
     known = np.load(path)
     return "rows" in known and np.array_equal(known["rows"], data.rows)
+
+
+def windows_changed_ns(folder: Path) -> int:
+    """When windows of a prepared folder were last decoded; 0 without any."""
+    path = folder / WINDOWS
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def save_outputs(path: Path, data: Decoded, outputs: Outputs) -> None:

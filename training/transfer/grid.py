@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import product
@@ -15,6 +15,7 @@ import torch
 
 from models.card import Scalar
 from training.audio.crop_limit import bad_crop, check_crop_length
+from training.datasets.accounts import Account
 from training.datasets.prepared import TaskData
 from training.errors import (
     BadDataset,
@@ -121,6 +122,15 @@ def compare(
                 yield job.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def account_joins(sources: Sources, cells: Sequence[Cell]) -> list[Account]:
+    """Accounts of task, teacher and pools in every fold of the cells, each different one once."""
+    accounts: dict[str, Account] = {}
+    for fold in sorted({cell.fold for cell in cells}):
+        _check_task(TaskData.load(sources.task), fold)
+        accounts |= {str(account): account for account in sources.load(fold).accounts(fold)}
+    return list(accounts.values())
 
 
 def _check_task(data: TaskData, fold: int) -> None:

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle, read
 from models.card import AudioInput, Scalar
-from training.datasets.pool import Pool, check_same_pool, digest_of_tracks, select_tracks
+from training.datasets.accounts import Account, count_join
+from training.datasets.pool import (
+    Pool,
+    account_pools,
+    check_same_pool,
+    digest_of_tracks,
+    select_tracks,
+)
 from training.datasets.prepared import TaskData, check_same_tracks
 from training.errors import BadPool, BadTeacher
 from training.export.reload import load_network_from_bundle
@@ -138,6 +145,18 @@ class CellInputs:
         """The settings that a method uses, with the facts of its pool."""
         used = used_settings(self.settings_of(cell, settings))
         return {**used, **self.pool_facts(cell.method)}
+
+    def accounts(self, fold: int | None) -> list[Account]:
+        """Accounts of the task's tracks in the folder that the teacher hears, and of the pools."""
+        tracks = self.data.prepared.tracks[["track_id", "artist"]]
+        taught = count_join(
+            tracks,
+            f"the task {self.data.facts.name}",
+            self.teacher_data.prepared.tracks["track_id"],
+            "the windows of the teacher",
+            key="track_id",
+        )
+        return [taught, *account_pools(self.pools, self.pool_masks, fold)]
 
     @property
     def digests(self) -> str:

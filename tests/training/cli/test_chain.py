@@ -58,7 +58,12 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     logs = ("--logs", world / "logs.csv")
     printed = run("factorize", *logs, "--split", split, "--out", factors)
     space = Factorization.load(factors).space
-    assert json.loads(printed[printed.index("{") :])["space"] == space
+    report = json.loads(printed[printed.index("{") :])
+    assert report["space"] == space
+    held_out_items, fitted = report["accounts"]
+    assert held_out_items["met"]["items"] == held_out_items["left_counts"]["items"] > 0
+    assert fitted["missing"] == held_out_items["missing"] == 0
+    assert "held out: " in printed
     held_out = set(pd.read_csv(split, dtype=str).query("part == 'test'")["item_id"])
     assert not held_out & set(pd.read_csv(factors / "items.csv", dtype=str)["item_id"])
 
@@ -71,6 +76,13 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     )
     assert sorted(epochs["epoch"].dropna().unique()) == [0, 1]  # resumed, not begun again
     assert read_space(estimator) == space
+    accounts = json.loads((estimator / "accounts.json").read_text())
+    assert [account["left"] for account in accounts] == [
+        "prepared",
+        "train part",
+        "validation part",
+    ]
+    assert all(account["met"] == account["left_counts"] for account in accounts)
 
     other = world / "other.csv"
     run("split", "--prepared", prepared, "--fold", "1", "--out", other)
@@ -82,7 +94,11 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     measured = ("--run", estimator, *inputs, *logs, "--out", evaluation)
     table = run("evaluate", *measured, "--min-listeners", "5")
     assert "ridge on mel statistics" in table
-    (group,) = json.loads((evaluation / "measures.json").read_text())["groups"].values()
+    assert "held out, prepared: 0 of " in table  # in the factors, as it must be
+    stated = json.loads((evaluation / "measures.json").read_text())
+    assert [account["missing"] for account in stated["accounts"][:3]] == [0, 0, 0]
+    assert stated["accounts"][3]["met"]["items"] == 0
+    (group,) = stated["groups"].values()
     measures = group["methods"]
     assert measures["ceiling (folded in)"]["user_auc"][0] > measures["mean vector"]["user_auc"][0]
     before = (evaluation / "evaluation.svg").read_bytes()

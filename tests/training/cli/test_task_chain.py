@@ -19,6 +19,7 @@ from tests.running import running
 from tests.training.cli.test_chain import run
 from tests.training.tasks import LABELS, make_task, make_teacher, write_teacher
 from training.cli.main import app
+from training.datasets.accounts import ACCOUNTS
 from training.datasets.prepared import TaskData
 from training.errors import (
     BadCrop,
@@ -67,6 +68,10 @@ def test_three_commands_make_a_head_that_is_served(world: Path) -> None:
         "compare", *shared, "--methods", "base,fix", "--folds", "0,1", "--out", results, *FAST
     )
     assert (results / "report.md").read_text() in output
+    facts = TaskData.load(task)
+    (account,) = json.loads((results / facts.facts.name / ACCOUNTS).read_text())
+    assert account["met"]["tracks"] == account["left_counts"]["tracks"] == len(facts.rows)
+    assert f"the task {facts.facts.name}: {len(facts.rows)} of " in output
     ship_it = ("ship", *shared, "--results", results, "--method", "fix", "--out", models / "pitch")
     output = run(*ship_it)
     written = bundle.read(models / "pitch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
@@ -14,6 +15,7 @@ import pytest
 from models.card import AudioInput
 from tests.sounds import golden, write
 from training.datasets import CUSTOM, READERS, load_reader, read_dataset
+from training.datasets.accounts import ACCOUNTS
 from training.datasets.folds import assign_parts, count_folds
 from training.datasets.prepared import TASK, TaskData, prepare_task
 from training.datasets.published.ballroom import INDEX
@@ -228,7 +230,7 @@ def test_dcase2016_has_its_own_folds_and_keeps_each_place_in_one_part(tmp_path: 
 def test_esc10_is_its_rows_of_esc50(tmp_path: Path) -> None:
     header = "filename,fold,target,category,esc10,src_file,take\n"
     rows = (
-        "1-100032-A-0.wav,1,0,dog,True,100032,A\n"
+        "1-100032-A-0.wav,1.0,0,dog,True,100032,A\n"  # as pandas writes a column with a gap
         "1-100038-A-14.wav,1,14,chirping_birds,False,100038,A\n"
         "5-9032-A-0.wav,5,0,dog,True,9032,A\n"
     )
@@ -250,6 +252,11 @@ def test_a_prepared_data_set_is_loaded_as_it_was_read(emomusic: Path) -> None:
     data = TaskData.load(emomusic / "out")
     assert (data.facts.kind, data.facts.labels) == ("regression", ("arousal",))
     assert data.facts.data == task.data
+    joined, listed, decoded = json.loads((emomusic / "out" / ACCOUNTS).read_text())
+    assert (joined["met"]["tracks"], joined["left"]) == (30, "songs")
+    assert (listed["met"]["tracks"], listed["left_counts"]["tracks"]) == (29, 30)
+    assert listed["examples"] == [str(emomusic / "clips_45seconds/31.mp3")]
+    assert (decoded["met"]["tracks"], decoded["examples"]) == (28, ["9"])
     kept = task.tracks[task.tracks["track_id"] != "9"]
     assert data.prepared.tracks["track_id"].tolist() == kept["track_id"].tolist()
     assert data.targets[:, 0].tolist() == pytest.approx(kept["arousal"].tolist())

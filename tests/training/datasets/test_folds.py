@@ -146,6 +146,17 @@ def test_stated_folds_are_kept_counted_from_zero_or_one(songs: Path) -> None:
     assert task.split == "3 folds of its own (no artists given)"
 
 
+def test_folds_that_a_program_wrote_as_floats_are_those_folds(songs: Path) -> None:
+    counted = table(songs, "file,label,fold", lambda n, song: f"{song},{song[:4]},{1 + n % 3}.0")
+    assert read_custom(songs, counted).tracks["fold"].tolist() == [0, 1, 2] * 8
+
+
+def test_a_column_without_a_name_beside_a_label_is_left_out(songs: Path) -> None:
+    labels = table(songs, ",file,label", lambda n, song: f"{n},{song},{song[:4]}")
+    task = read_custom(songs, labels)
+    assert (task.kind, task.labels) == ("classification", ("jazz", "rock"))
+
+
 def test_stated_parts_are_kept_and_shared_artists_are_reported(songs: Path) -> None:
     parts = [*["train"] * 8, *["validation"] * 2, *["test"] * 2] * 2
     stated = table(
@@ -161,7 +172,11 @@ def test_stated_parts_are_kept_and_shared_artists_are_reported(songs: Path) -> N
 @pytest.mark.parametrize(
     ("header", "row", "reason"),
     [
-        ("song,label", "{song},a", "has no column file, path or track_id, only song, label"),
+        (
+            "song,label",
+            "{song},a",
+            "has no column file or path or track_id; the columns are 'song', 'label'",
+        ),
         ("file", "{song}", "neither a column label nor a column of numbers"),
         ("file,label", "{song},", r"no label in row 2 \(24 of 24 rows\)"),
         ("file,label", ",a", r"no file in row 2 \(24 of 24 rows\)"),
@@ -179,6 +194,14 @@ def test_stated_parts_are_kept_and_shared_artists_are_reported(songs: Path) -> N
         ),
         ("file,mood", "{song},good", "column mood holds 'good' for jazz/00.mp3"),
         ("file,mood", "{song},nan", "column mood holds 'nan' for jazz/00.mp3"),
+        (
+            ",file,mood",
+            "{n},{song},0.5",
+            "a column without a name, which is no target but the number",
+        ),
+        ("Unnamed: 0,file,mood", "7,{song},0.5", "a column Unnamed: 0, which is no target"),
+        ("file,index,mood", "{song},{n},0.5", "a column index, which is no target"),
+        ("file,mood,count", "{song},0.5,{n}", "a column count, which is no target"),
         ("file,row", "{song},1", "a column row, a reserved name"),
         ("file,label,fold", "{song},{odd},x", "jazz/00.mp3 has the fold 'x'; it must be a number"),
         ("file,label,fold", "{song},{odd},2", "are 2; there must be two or more"),
@@ -203,7 +226,7 @@ def test_an_unusable_table_is_refused_with_the_reason(
     labels = table(
         songs,
         header,
-        lambda n, song: row.format(song=song, odd=n % 2, rare="rare" if n < 9 else "often"),
+        lambda n, song: row.format(song=song, n=n, odd=n % 2, rare="rare" if n < 9 else "often"),
     )
     with pytest.raises(BadDataset, match=reason):
         read_custom(songs, labels)

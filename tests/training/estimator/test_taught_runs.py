@@ -101,7 +101,8 @@ def test_clips_without_factors_teach_in_training_alone_and_no_held_out_artist_is
     assert not np.isnan(taught).any()
     assert len(validation.targets) == 1  # factors alone, of one set
     assert not np.isnan(validation.targets[0]).any()
-    (line,) = told
+    *accounts, line = told
+    assert accounts[1].startswith("train part: ")
     n_more = int((tracks["set"] == "more").sum())
     assert line.startswith(f"{n_more} clips without factors; left out: {24 - n_more} of ")
 

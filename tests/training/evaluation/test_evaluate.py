@@ -13,6 +13,8 @@ import pytest
 from tests.bundles import write_bundle, write_task
 from tests.training.evaluation.world import World, make_world, write_prepared
 from training.audio.windows import Prepared
+from training.cf.als import factorize
+from training.cf.settings import AlsSettings
 from training.errors import (
     BadEncoder,
     NoPairs,
@@ -21,6 +23,7 @@ from training.errors import (
     OtherEvaluation,
     OtherSpace,
     SharedArtists,
+    Unmatched,
     UnsplitTracks,
 )
 from training.evaluation.evaluate import ALL, run
@@ -288,6 +291,36 @@ def test_the_report_has_a_table_for_each_group_and_is_redrawn_alike(evaluated: P
     drawn = (evaluated / "evaluation.svg").read_bytes()
     redraw(evaluated)
     assert (evaluated / "evaluation.svg").read_bytes() == drawn
+
+
+def test_held_out_items_that_are_spelled_otherwise_are_refused_or_said(
+    world: World, tmp_path: Path
+) -> None:
+    as_floats = replace(world, logs=replace(world.logs, items=world.logs.items + ".0"))
+    with pytest.raises(
+        Unmatched, match=r"held out: 0 of \d+ tracks, 0 of \d+ items.*--allow-missi"
+    ):
+        evaluate(as_floats, tmp_path / "out")
+    fewer = world.logs.items != world.split.query("part == 'test'")["item_id"].iloc[0]
+    logs = replace(world.logs, items=world.logs.items[fewer])
+    logs = replace(logs, user_items=world.logs.user_items[:, fewer])
+    with pytest.raises(Unmatched, match="held-out items that the logs do not know"):
+        evaluate(replace(world, logs=logs), tmp_path / "out")
+    measures = evaluate(replace(world, logs=logs), tmp_path / "out", allow_missing=True)
+    (account,) = (found for found in measures["accounts"] if found["right"] == "the logs")
+    assert (account["missing"], len(account["examples"])) == (1, 1)
+
+
+def test_factors_with_held_out_items_are_warned_of(world: World, tmp_path: Path) -> None:
+    settings = AlsSettings(factors=world.factors.settings.factors)
+    leaking = factorize(world.logs, settings, check=False)
+    leaking.save(tmp_path / "factors")
+    told: list[str] = []
+    judged = replace(world.judged(), space=leaking.space)
+    leaked = replace(world, factors_dir=tmp_path / "factors")
+    evaluate(leaked, tmp_path / "out", judged=judged, warn=told.append)
+    n_items = world.split.query("part == 'test'")["item_id"].nunique()
+    assert f"fitted with held-out items, {n_items} of {n_items}" in told[0]
 
 
 def test_what_cannot_be_judged_is_refused(world: World, tmp_path: Path) -> None:

@@ -135,6 +135,11 @@ def test_the_card_states_the_fit_and_the_licence_of_the_weights(world: World) ->
     assert (world.bundle.folder / "LICENSE").read_bytes() == (MUSICNN / "LICENSE").read_bytes()
     stated = facts.hyperparameters
     assert (stated["embed_source"], stated["embed_maps"]) == ("features+mean_pool", 2)
+    assert str(stated["joined: held out"]).endswith(" artists")
+    n_fitted = f"{2 * N_ARTISTS}"  # of both sets, without those held out
+    fitted = str(stated["joined: fitted"]).split()
+    assert fitted[0] == fitted[2]
+    assert int(fitted[0]) < int(n_fitted)
     assert (stated["patches"], stated["patch_s"], stated["als_factors"]) == (2, 0.5, 4)
     assert {"alpha (tones-prepared)", "alpha (noises-prepared)"} <= stated.keys()
     assert "test: " in facts.split

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from models.card import Data
+from training.datasets.accounts import count_join
 from training.datasets.published.mood import LICENCE, TRACKS
 from training.datasets.tables import (
     ARTIST_FOLDS,
@@ -57,8 +58,14 @@ def read(folder: Path) -> Task:
     place = folder / RECORDINGS
     table = read_table(place / TRACKS, ("track_id", "artist", "artist_id"), NAME)
     tags = _read_tags(folder / TAGS)
+    tagged = count_join(
+        table.rename(columns={"artist_id": "item_id"}),
+        "the recordings, by artist_id",
+        tags["artist_id"],
+        "the tags that count",
+    )
     table = table[table["artist_id"].isin(tags["artist_id"])].reset_index(drop=True)
-    files = find_by_stem(place / "audio")
+    files = find_by_stem(place / "audio", table["track_id"], NAME)
     tracks = table[["track_id", "artist"]].assign(
         path=[str(files.get(track, place / "audio" / track)) for track in table["track_id"]]
     )
@@ -73,6 +80,7 @@ def read(folder: Path) -> Task:
         split=ARTIST_FOLDS,
         data=DATA,
         missing=missing,
+        accounts=(tagged,),
     )
 
 

@@ -48,9 +48,9 @@ def _read_tracks(folder: Path) -> pd.DataFrame:
         raise BadDataset(NAME, f"{root / INDEX} cannot be read ({error})") from error
     rows = []
     for dance in ballroom:
-        files = find_by_stem(root / dance.tag)
-        for song in dance.iterfind("song"):
-            clip = song.get("id", "")
+        clips = [song.get("id", "") for song in dance.iterfind("song")]
+        files = find_by_stem(root / dance.tag, clips, NAME)
+        for clip in clips:
             path = files.get(clip, root / dance.tag / f"{clip}.mp3")
             rows.append((f"{dance.tag}/{clip}", "", dance.tag, str(path)))
     return pd.DataFrame(rows, columns=["track_id", "artist", "label", "path"])

@@ -7,11 +7,13 @@ can also be in the folder itself, as the archive unpacks them) and `clips_45seco
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from models.card import Data
+from training.datasets.accounts import count_join
 from training.datasets.tables import (
     find_by_stem,
     find_root,
@@ -52,10 +54,11 @@ def _read_rating(folder: Path, emotion: str) -> Task:
     name, column = f"emomusic-{emotion}", f"mean_{emotion}"
     ratings = _read(folder, RATINGS, ("song_id", column), name)
     ratings = ratings[["song_id", column]].rename(columns={"song_id": "track_id", column: emotion})
-    tracks = _read_songs(folder, name).merge(ratings, on="track_id")
-    return _make_task(
-        name, emotion, "regression", (emotion,), parse_numbers(tracks, (emotion,), name)
-    )
+    songs = _read_songs(folder, name)
+    rated = count_join(songs, "songs", ratings["track_id"], "the ratings", key="track_id")
+    tracks = parse_numbers(songs.merge(ratings, on="track_id"), (emotion,), name)
+    task = _make_task(name, emotion, "regression", (emotion,), tracks)
+    return replace(task, accounts=(rated,))
 
 
 def _read_songs(folder: Path, name: str) -> pd.DataFrame:
@@ -65,7 +68,7 @@ def _read_songs(folder: Path, name: str) -> pd.DataFrame:
         raise BadDataset(
             name, f"{INFO} has {strange[0]!r} as {SET!r}, which is not one of {', '.join(PARTS)}"
         )
-    files = find_by_stem(folder / CLIPS)
+    files = find_by_stem(folder / CLIPS, info["song_id"], name)
     return info[["Genre"]].assign(
         track_id=info["song_id"],
         artist=info["Artist"].str.casefold(),

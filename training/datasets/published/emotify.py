@@ -51,7 +51,7 @@ def read_gems(folder: Path) -> Task:
 
 def _read_tracks(folder: Path, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
     table = read_table(folder / "tracks.csv", ("track_id", "artist", *columns), name)
-    files = find_by_stem(folder / "audio")
+    files = find_by_stem(folder / "audio", table["track_id"], name)
     paths = [str(files.get(track, folder / "audio" / track)) for track in table["track_id"]]
     return table[["track_id", "artist", *columns]].assign(path=paths)
 

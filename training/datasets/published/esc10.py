@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from models.card import Data
-from training.datasets.tables import find_by_stem, find_root, keep_present, read_table
+from training.datasets.tables import find_by_stem, find_root, keep_present, parse_folds, read_table
 from training.datasets.task import Task
 
 NAME = "esc10"
@@ -47,7 +47,7 @@ def _read_published(root: Path) -> pd.DataFrame:
             "track_id": table["filename"].map(lambda file: Path(file).stem),
             "artist": table["src_file"],
             "label": table["category"],
-            "fold": table["fold"].astype(int) - 1,
+            "fold": parse_folds(table["fold"], table["filename"], NAME) - 1,
             "path": table["filename"].map(lambda file: str(root / "audio" / file)),
         }
     )
@@ -55,10 +55,10 @@ def _read_published(root: Path) -> pd.DataFrame:
 
 def _read_packed(folder: Path) -> pd.DataFrame:
     table = read_table(folder / PACKED, ("clip_id", "fold", "label"), NAME)
-    files = find_by_stem(folder / "audio")
+    files = find_by_stem(folder / "audio", table["clip_id"], NAME)
     return table.rename(columns={"clip_id": "track_id"}).assign(
         # `1-100032-A`: fold, source recording, take. Takes of one source stay in one part.
         artist=table["clip_id"].str.split("-").str[1],
-        fold=table["fold"].astype(int) - 1,
+        fold=parse_folds(table["fold"], table["clip_id"], NAME) - 1,
         path=[str(files.get(clip, folder / "audio" / clip)) for clip in table["clip_id"]],
     )

@@ -86,7 +86,7 @@ def read_mini(folder: Path) -> Task:
     """A packed tenth of the set: `tracks.csv` (track_id, genre) and `audio/<track_id>.*`."""
     name = "gtzan-mini"
     table = read_table(folder / "tracks.csv", ("track_id", "genre"), name)
-    files = find_by_stem(folder / "audio")
+    files = find_by_stem(folder / "audio", table["track_id"], name)
     tracks = table.rename(columns={"genre": "label"}).assign(
         artist="",
         path=[str(files.get(track, folder / "audio" / track)) for track in table["track_id"]],
@@ -101,7 +101,11 @@ def read_mini(folder: Path) -> Task:
 
 def _find_tracks(folder: Path, ids: Iterable[str], name: str) -> pd.DataFrame:
     root = find_root(folder, PLACES, GENRES[0], name)
-    files = {stem: path for genre in GENRES for stem, path in find_by_stem(root / genre).items()}
+    ids = list(ids)
+    files: dict[str, Path] = {}
+    for genre in GENRES:
+        of_genre = [track for track in ids if track.split(".")[0] == genre]
+        files |= find_by_stem(root / genre, of_genre, name)
     rows = []
     for track in ids:
         genre = track.split(".")[0]

@@ -84,7 +84,7 @@ def _read(folder: Path, question: Question) -> Task:
         raise BadDataset(
             name, f"{TRACKS} has the {column} {strange[0]!r}, not {', '.join(question.labels)}"
         )
-    files = find_by_stem(folder / "audio")
+    files = find_by_stem(folder / "audio", table["track_id"], name)
     tracks = table[["track_id", "artist"]].assign(
         label=table[column].map(question.labels),
         path=[str(files.get(track, folder / "audio" / track)) for track in table["track_id"]],

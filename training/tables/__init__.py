@@ -1,0 +1,1 @@
+"""Tables of users, CSV or Parquet: columns are found by name, and ids stay what they are."""

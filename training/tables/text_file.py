@@ -1,0 +1,111 @@
+"""Reader of CSV files: every column as text, and what is wrong with a file that lacks a column."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+
+HEAD_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 24  # the longest row
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
+OTHER_KINDS = {
+    b"PK\x03\x04": "a spreadsheet or a ZIP archive",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet",
+    b"ARROW1": "an Arrow (Feather) file",
+    b"FEA1": "a Feather file",
+    b"\xfd7zXZ": "an xz archive",
+    b"SQLite format 3": "an SQLite database",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "an HDF5 file",
+}
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
+
+
+class BadText(Exception):
+    """Raised if a file is no CSV file; the message has the reason and the remedy."""
+
+
+class TextFile:
+    """A CSV file in UTF-8, separated by commas, with a header; also compressed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            start = file.read(16)
+        for magic, kind in OTHER_KINDS.items():
+            if start.startswith(magic):
+                raise BadText(f"is {kind}; save it as CSV (UTF-8, separated by commas) or Parquet")
+        found = (name for magic, name in COMPRESSIONS.items() if start.startswith(magic))
+        self._compression = next(found, None)
+        self.header = self._read_header()
+
+    def _open(self) -> pa.NativeFile:
+        return pa.input_stream(str(self.path), compression=self._compression)
+
+    def _read_header(self) -> list[str]:
+        try:
+            with self._open() as file:
+                head = file.read(HEAD_BYTES)
+        except OSError as error:
+            raise BadText(f"cannot be unpacked ({error})") from error
+        if not head.strip():
+            raise BadText("is empty")
+        if head.startswith(UTF_16) or b"\0" in head[:64]:
+            raise BadText(
+                "is UTF-16 text; save it as UTF-8: iconv -f utf-16 -t utf-8 INPUT > OUTPUT"
+            )
+        lines = [line for line in head.split(b"\n", 64) if line.strip()]
+        text = lines[0].decode("utf-8-sig", "replace").lstrip("\ufeff")
+        # A name in quotes may hold a line break: then the csv module is given all of the head.
+        if text.count('"') % 2:
+            text = head.decode("utf-8-sig", "replace")
+        return next(csv.reader(io.StringIO(text)), [])
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """The columns as text; an empty cell is empty text.
+
+        Raises
+        ------
+        BadText
+        """
+        convert = pa.csv.ConvertOptions(
+            include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string())
+        )
+        parse = pa.csv.ParseOptions(newlines_in_values=True)
+        options = pa.csv.ReadOptions(block_size=BLOCK_BYTES)
+        try:
+            with self._open() as file:
+                return pa.csv.read_csv(file, options, parse, convert)
+        except (pa.ArrowException, OSError, EOFError) as error:
+            if "UTF8" in str(error):
+                raise BadText(
+                    "is not UTF-8 text; save it as UTF-8: iconv -f latin1 -t utf-8 INPUT > OUTPUT"
+                ) from error
+            raise BadText(f"cannot be read as CSV ({error})") from error
+
+
+def guess_mistake(header: Sequence[str]) -> str:
+    """What may be wrong with a file whose header lacks a column; empty if nothing is noticed."""
+    first = ",".join(header)
+    for separator, name in SEPARATORS.items():
+        if separator in first:
+            return f"is it separated by {name}? Separate the columns by commas"
+    if first.lstrip().startswith(("{", "[")):
+        return "is it JSON? Save it as CSV or Parquet"
+    if any(_is_number(cell) for cell in header):
+        return "has it no header? Name the columns in its first row"
+    return ""
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
