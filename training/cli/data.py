@@ -107,16 +107,21 @@ def prepare(
         item_column=item_column,
         artist_column=artist_column,
     )
-    refused, noted, reason = 0, 0, ""
+    reasons: dict[str, str] = {}
+    noted = 0
     with progress() as bar:
         records = stage.prepare(table, out, heard, workers=workers)
         for record in bar.track(records, total=len(table), description="prepare"):
-            refused += "reason" in record
-            reason = reason or f"{record['track_id']}: {record.get('reason')}"
+            if "reason" in record:
+                reasons[record["track_id"]] = record["reason"]
             noted += bool(record.get("notes"))
-    if refused == len(table):
+    if len(reasons) == len(table):  # decoded in parallel, and named in the order of the manifest
+        first = table["track_id"].iloc[0]
+        reason = f"{first}: {reasons[first]}"
         raise NothingPrepared(len(table), audio, reason, out / "refused.csv")
-    console.print(f"{len(table) - refused} windows in {out}, {refused} refused (refused.csv)")
+    console.print(
+        f"{len(table) - len(reasons)} windows in {out}, {len(reasons)} refused (refused.csv)"
+    )
     if noted:
         console.print(f"{noted} files state another length than they have (tracks.csv, notes)")
 

@@ -31,6 +31,8 @@ LINES = {
     "linear on features": "-",
 }
 GREY = "#a8a29e"
+# What figure 1 of the paper compares: the teacher's embedding, and a network trained on the labels.
+PILOT = {"linear on embedding": COLOURS["kd"], "base": COLOURS["base"]}
 # Methods stand side by side at each width, in powers of two.
 STEP = 0.14
 
@@ -112,3 +114,59 @@ def draw_confusion(runs: list[Result], folder: Path, task: str, method: str) -> 
         figure.tight_layout()
         figure.savefig(folder / f"confusion-{task}.svg", metadata={"Date": None})
         plt.close(figure)
+
+
+def draw_classes(runs: list[Result], path: Path) -> bool:
+    """Draw the recall of each class by `PILOT`'s methods, a panel a task, with runs as dots.
+
+    Tasks that not both methods have run are left out. Source: Lee et al. 2020, figure 1.
+
+    Returns
+    -------
+    Whether there was a task to draw.
+    """
+    by_task: dict[str, dict[str, list[Result]]] = {}
+    for run in runs:
+        if run.kind == "classification" and run.label in PILOT:
+            by_task.setdefault(run.task, {}).setdefault(run.label, []).append(run)
+    drawn = {task: found for task, found in sorted(by_task.items()) if found.keys() == PILOT.keys()}
+    if not drawn:
+        return False
+    sizes = [len(found["base"][0].labels) for found in drawn.values()]
+    with matplotlib.rc_context({"svg.hashsalt": "tasteprint"}):
+        figure, axes = plt.subplots(
+            1,
+            len(drawn),
+            figsize=(1.2 * len(drawn) + 0.55 * sum(sizes), 3.4),
+            width_ratios=sizes,
+            squeeze=False,
+        )
+        for axis, (task, found) in zip(axes[0], drawn.items(), strict=True):
+            _draw_recall(axis, found, task)
+        axes[0][0].set_ylabel("recall", fontsize=8)
+        handles, names = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="lower center", ncols=len(PILOT), fontsize=8)
+        figure.tight_layout(rect=(0, 0.08, 1, 1))
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+    return True
+
+
+def _draw_recall(axis: Axes, found: dict[str, list[Result]], task: str) -> None:
+    labels = found["base"][0].labels
+    for position, (method, colour) in enumerate(PILOT.items()):
+        x = np.arange(len(labels)) + 0.4 * (position - 0.5)
+        axis.bar(x, recall(found[method]), 0.38, color=colour, label=method)
+        for run in found[method]:
+            axis.plot(x, recall([run]), ".", color="black", alpha=0.35, markersize=4)
+    axis.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=8)
+    axis.set_ylim(0, 1)
+    axis.set_title(task, fontsize=10)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def recall(runs: list[Result]) -> NDArray[np.float64]:
+    """Share of each class's clips that was predicted as that class; NaN where it has no clips."""
+    matrix = confusion(runs)
+    counts = matrix.sum(1)
+    return np.where(counts > 0, matrix.diagonal() / np.maximum(counts, 1), np.nan)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_1samp
 
 from training.datasets.task import Kind
-from training.transfer.figure import confusion, draw, draw_confusion
+from training.transfer.figure import confusion, draw, draw_classes, draw_confusion
 from training.transfer.results import Result, read_results, refuse_mixed_teachers
 from training.transfer.settings import BASELINES, MEASURE, METHODS
 from training.transfer.summary import calibration_error
@@ -30,7 +30,7 @@ HEADING: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Compared:
-    """Paired comparison of a method with `base` on the same fold, seed, width and task."""
+    """Paired comparison of two methods on the same fold, seed, width and task."""
 
     method: str
     n_pairs: int
@@ -45,7 +45,7 @@ class Compared:
 
 
 def report(results: Path, out: Path) -> str:
-    """Write `report.md`, `runs.csv`, `transfer.svg` and confusions; return the text.
+    """Write `report.md`, `runs.csv`, `transfer.svg`, `classes.svg` and confusions; return the text.
 
     Only the results files are read: the same files give the same bytes.
 
@@ -60,12 +60,13 @@ def report(results: Path, out: Path) -> str:
     runs = [run for of_task in by_task(all_runs).values() for run in on_common_folds(of_task)]
     out.mkdir(parents=True, exist_ok=True)
     draw(runs, out / "transfer.svg")
+    draw_classes(runs, out / "classes.svg")
     _write_runs(all_runs, out / "runs.csv")
     sections = [_grid_table(runs)]
     for kind in MEASURE:
         of_kind = [run for run in runs if run.kind == kind]
         if any(run.method != "base" for run in of_kind):
-            sections.append(_comparison_table(of_kind))
+            sections += [_comparison_table(of_kind, reference) for reference in ("base", "kd")]
     for task, of_task in by_task(runs).items():
         if of_task[0].kind == "classification":
             best = best_method(of_task)
@@ -131,22 +132,22 @@ def best_method(runs: list[Result]) -> str:
     )
 
 
-def against_base(runs: Iterable[Result], method: str) -> Compared | None:
-    """Student's paired t-test of a method and `base` on the same task, width, fold and seed.
+def compare_pairs(runs: Iterable[Result], method: str, reference: str = "base") -> Compared | None:
+    """Student's paired t-test of two methods on the same task, width, fold and seed.
 
-    `method` is a run's label: a method, with its variant if it is one.
+    `method` and `reference` are runs' labels: a method, with its variant if it is one.
 
     Once over every pair of runs, as in the paper; and once with the seeds of a fold averaged: they
     share its test clips, and so are not independent. The 95 % interval is of the second.
     """
     found = {(r.task, r.width, r.fold, r.seed, r.label): r.measure for r in runs}
-    keys = sorted(key[:4] for key in found if key[4] == method and (*key[:4], "base") in found)
-    difference = np.array([found[(*key, method)] - found[(*key, "base")] for key in keys])
+    keys = sorted(key[:4] for key in found if key[4] == method and (*key[:4], reference) in found)
+    difference = np.array([found[(*key, method)] - found[(*key, reference)] for key in keys])
     by_key: dict[str, list[float]] = defaultdict(list)
     for (task, width, fold, _), value in zip(keys, difference, strict=True):
         by_key[str((task, width, fold))].append(value)
     folds = np.array([np.mean(by_key[key]) for key in sorted(by_key)])
-    if method == "base" or len(folds) < 2:
+    if method == reference or len(folds) < 2:
         return None
     by_fold = ttest_1samp(folds, 0)
     interval = by_fold.confidence_interval()
@@ -195,18 +196,20 @@ def _mean_and_spread(runs: list[Result]) -> str:
     return f"{np.mean(values):.3f} ± {np.std(values):.3f} ({len(values)})" if values else ""
 
 
-def _comparison_table(runs: list[Result]) -> str:
-    """Each method minus `base`, one row per task and one for all tasks together."""
+def _comparison_table(runs: list[Result], reference: str) -> str:
+    """Each method minus the reference, one row per task and one for all tasks together."""
     tasks = by_task(runs)
     rows = []
-    for method in _transfer_labels(runs):
+    # What stands before the reference is compared with it already, the other way round.
+    labels = [label for label in _transfer_labels(runs) if reference == "base" or label != "base"]
+    for method in labels:
         groups = {**tasks, **({"all": runs} if len(tasks) > 1 else {})}
         for task, group in groups.items():
-            if found := against_base(group, method):
+            if found := compare_pairs(group, method, reference):
                 rows.append([method, task, *_comparison_cells(found, runs[0].kind)])
     unit = "points" if runs[0].kind == "classification" else HEADING[runs[0].kind]
     counts = ["p, folds", "folds", "p, pairs", "pairs", "better", "worse"]
-    heading = ["− base", "task", f"difference, {unit} (95 %)", *counts]
+    heading = [f"− {reference}", "task", f"difference, {unit} (95 %)", *counts]
     note = (
         "Paired t-tests: the interval and the first p over folds, with the seeds of a fold "
         "averaged; the second p over all pairs of runs, which overstates the evidence: the seeds "

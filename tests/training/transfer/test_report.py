@@ -12,8 +12,8 @@ from sklearn.metrics import r2_score
 
 from training.errors import MissingInput, MixedResults, MixedTeachers
 from training.transfer.evaluation import score
-from training.transfer.figure import confusion
-from training.transfer.report import against_base, on_common_folds, r2_by_target, report
+from training.transfer.figure import confusion, draw_classes, recall
+from training.transfer.report import compare_pairs, on_common_folds, r2_by_target, report
 from training.transfer.results import Cell, Result, read_results, write_result
 
 LABELS = ("a", "b", "c")
@@ -73,7 +73,7 @@ def test_the_same_results_give_the_same_bytes(results: Path, tmp_path: Path) -> 
 
 def test_the_difference_is_over_pairs_of_fold_and_seed(results: Path) -> None:
     runs = read_results(results)
-    found = against_base(runs, "kd")
+    found = compare_pairs(runs, "kd")
     assert found is not None
     assert found.n_pairs == 6
     kd, base = np.array([6, 7, 8, 9, 8, 9]) / 12, np.array([4, 5, 5, 6, 6, 7]) / 12
@@ -86,8 +86,8 @@ def test_the_difference_is_over_pairs_of_fold_and_seed(results: Path) -> None:
     assert found.p_folds > found.p_pairs
     assert found.low < found.difference < found.high
     assert (found.n_better, found.n_worse) == (6, 0)
-    assert against_base(runs, "base") is None
-    assert against_base(runs, "init") is None  # which was not run
+    assert compare_pairs(runs, "base") is None
+    assert compare_pairs(runs, "init") is None  # which was not run
 
 
 def test_methods_are_compared_on_the_folds_that_all_methods_ran(results: Path) -> None:
@@ -260,3 +260,24 @@ def test_runs_are_listed_with_their_metrics(results: Path, tmp_path: Path) -> No
     assert lines[0] == "task,method,width,fold,seed,seconds,accuracy,macro_f1"
     assert lines[1].startswith("letters,base,32,0,0,1.0,0.3333,")
     assert len(lines) == 1 + len(read_results(results))
+
+
+def test_methods_are_compared_with_kd_too(results: Path, tmp_path: Path) -> None:
+    for fold in range(3):
+        run = result("kd", fold, 0, 9 + fold).model_copy(update={"variant": "random-40"})
+        write_result(results / f"kd+random-40-w32-f{fold}-s0.json", run)
+    text = report(results, tmp_path / "report")
+    (table,) = (part for part in text.split("\n\n") if part.startswith("| − kd | "))
+    rows = [line.split(" | ")[:3] for line in table.splitlines()[2:]]
+    assert [row[0].strip("| ") for row in rows] == ["fix", "kd (random-40)"]
+    # Seed 0 of the fixture's kd has 6, 8 and 8 of 12 right.
+    assert rows[1][2].startswith(f"{100 * ((9 - 6) + (10 - 8) + (11 - 8)) / 36:+.2f} (")
+
+
+def test_the_pilot_draws_the_recall_of_each_class(results: Path, tmp_path: Path) -> None:
+    assert not draw_classes(read_results(results), tmp_path / "classes.svg")
+    runs = [result("linear on embedding", fold, 0, 6 + fold) for fold in range(3)]
+    assert draw_classes([*read_results(results), *runs], tmp_path / "classes.svg")
+    assert (tmp_path / "classes.svg").stat().st_size > 1000
+    # Of the clips 0, 3, 6 and 9 of the first class, those below 6, 7 and 8 are right.
+    np.testing.assert_allclose(recall(runs), [(2 + 3 + 3) / 12, (2 + 2 + 3) / 12, 6 / 12])
