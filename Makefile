@@ -74,7 +74,8 @@ $(MUSICNN): | $(BIN)/python
 # rendering.
 NAME ?= cf-estimator
 LINEAR := runs/linear
-PATCHES := $(if $(filter %-large,$(NAME)),--patches 10 --patch-s 3,--patches 3 --patch-s 1)
+LARGE := $(filter %-large,$(NAME))
+PATCHES := $(if $(LARGE),--patches 10 --patch-s 3,--patches 3 --patch-s $(if $(filter cf-estimator,$(NAME)),1,3))
 JOIN := --item-column artist_id
 define SETS
 	$(TRAIN) prepare --manifest $(DATA)/mood-recordings/tracks.csv --audio $(DATA)/mood-recordings/audio \
@@ -102,11 +103,12 @@ linear: $(VENV)/all.done
 		--out $(LINEAR)/evaluation-$(NAME)
 	$(FACTORIZE) --out $(LINEAR)/factors
 	$(FIT) --factors $(LINEAR)/factors --evaluation $(LINEAR)/evaluation-$(NAME) \
-		$(if $(filter %-large,$(NAME)),--on-demand) --out models/$(NAME)
-	set -e; for precision in $(if $(filter %-large,$(NAME)),,int8 float16); do \
+		$(if $(LARGE),--on-demand) --out models/$(NAME)
+	set -e; for precision in $(if $(LARGE),,int8 float16); do \
 		$(QUANTIZE) --bundle models/$(NAME) --precision $$precision; done
 
 # The paper's network on the same clips, its features also on MusiCNN's; `make linear` first, which prepares them.
+MODEL ?= models/cf-estimator-paper
 model: $(VENV)/all.done
 	$(TRAIN) estimator $(call AS_SETS,whole) --balance --factors $(LINEAR)/fold$(FOLD)/factors \
 		--split $(LINEAR)/fold$(FOLD)/split.csv --out $(RUN)/estimator --width $(WIDTH) --crop-s 7.5 --max-epochs 0 \
@@ -116,7 +118,7 @@ model: $(VENV)/all.done
 	$(TRAIN) evaluate --run $(RUN)/estimator $(call AS_SETS,whole) --factors $(LINEAR)/fold$(FOLD)/factors \
 		--logs $(LOGS) $(JOIN) --out $(RUN)/evaluation
 	$(TRAIN) export --run $(RUN)/estimator --prepared $(LINEAR)/whole/recordings --factors $(LINEAR)/fold$(FOLD)/factors \
-		--evaluation $(RUN)/evaluation --data training/linear_data.json --on-demand --out models/cf-estimator-paper
+		--evaluation $(RUN)/evaluation --data training/linear_data.json --on-demand --out $(MODEL)
 
 # The shipped heads: `make musicnn` first. Whole windows are for the baseline on mel statistics and for probes on
 # cf-estimator-paper, patches for probes on musicnn-msd. An hour on two cores.
@@ -141,22 +143,24 @@ heads: $(VENV)/all.done
 		--baseline-task $(HEADS)/whole/artist-tags --out models/tags
 COMMA := ,
 
-# Emotify, GTZAN and ESC-10 by every transfer method, and the KD-trained genre model. Hours on two cores; resumable.
-TASKS := runs/tasks
+# Small tasks by the transfer methods. First `make linear NAME=cf-linear`, whose encoder of each fold teaches, and
+# `make model MODEL=$(SHARED)/fold0/cf-estimator-paper FOLD=0`, and so on for the other folds, for `init`. Hours on two
+# cores; resumable.
+TASKS := emotify-genre:emotify gtzan-mini:gtzan-mini mood-quadrant:mood-recordings mood-cluster:mood-recordings esc10:esc10
 COMPARED := runs/compare
-COMPARE = $(TRAIN) compare --out $(COMPARED) --folds 0,1,2 --batch-size 8 \
-	--workers $(if $(GPU),1,$(shell nproc))
+COMPARE = $(TRAIN) compare --out $(COMPARED) --encoder cf-estimator --folds 0,1,2 --seeds 0 --batch-size 8 --crop-s 7.5 \
+	--max-steps 1000 --validation-steps 50 --patience 8 --cosine-schedule --precision bf16-mixed \
+	--workers $(if $(GPU),1,$(shell nproc)) --teacher '$(LINEAR)/fold{fold}/cf-linear' \
+	--init '$(SHARED)/fold{fold}/cf-estimator-paper' --methods base,init,kd
 transfer: $(VENV)/all.done
-	$(TRAIN) dataset emotify-genre --data $(DATA)/emotify --out $(TASKS)/emotify-genre
-	$(TRAIN) dataset emotify-gems --data $(DATA)/emotify --out $(TASKS)/emotify-gems
-	$(TRAIN) dataset esc10 --data $(DATA)/esc10 --out $(TASKS)/esc10
-	$(TRAIN) dataset gtzan-mini --data $(DATA)/gtzan-mini --out $(TASKS)/gtzan-mini
-	$(COMPARE) --task $(TASKS)/emotify-genre --seeds 0,1,2
-	$(COMPARE) --task $(TASKS)/esc10 --seeds 0,1,2
-	$(COMPARE) --task $(TASKS)/emotify-gems --seeds 0
-	$(COMPARE) --task $(TASKS)/gtzan-mini --seeds 0
+	set -e; for task in $(TASKS); do name=$${task%%:*}; data=$(DATA)/$${task#*:}; \
+		$(TRAIN) dataset $$name --data $$data --out $(HEADS)/whole/$$name; \
+		$(TRAIN) dataset $$name --data $$data --teacher models/musicnn-msd --out $(HEADS)/patches/$$name; \
+		$(COMPARE) --task $(HEADS)/whole/$$name --teacher-task $(HEADS)/patches/$$name; done
 	$(TRAIN) report --results $(COMPARED) --out docs/transfer
-	$(TRAIN) ship --task $(TASKS)/emotify-genre --results $(COMPARED) --method kd --on-demand --out models/genre-kd
+	$(TRAIN) ship --task $(HEADS)/whole/emotify-genre --teacher models/cf-linear \
+		--teacher-task $(HEADS)/patches/emotify-genre --results $(COMPARED) --method kd --on-demand \
+		--card-version 2.0.0 --out models/genre-kd
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
