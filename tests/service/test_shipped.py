@@ -131,7 +131,9 @@ def test_the_card_says_where_it_comes_from(name: str) -> None:
     assert facts.metrics or facts.method.startswith("published weights: https://")
     if card.kind == "encoder":
         return
-    assert facts.teacher in ENCODERS
+    # A distilled model may have a teacher that is not shipped; its data is stated then.
+    is_stated = any(data.use.startswith("teacher (") for data in facts.data)
+    assert facts.teacher in ENCODERS or is_stated
     if not card.multilabel:
         assert [key for key in facts.metrics if key.endswith("standard deviation")]
     if card.kind == "classifier":
