@@ -15,6 +15,7 @@ from fastapi import FastAPI, UploadFile
 
 from models.bundle import read
 from training.export.reload import load_network_from_bundle
+from training.networks.waveform import encode_patches
 
 BUNDLE = Path(__file__).parents[1] / "models" / "cf-estimator"
 
@@ -29,6 +30,9 @@ def embed(file: UploadFile) -> dict[str, list[float]]:
     missing = max(0, window_input.window_samples - len(audio))
     start = (len(audio) + missing - window_input.window_samples) // 2
     window = np.pad(audio, (0, missing), mode="wrap")[start : start + window_input.window_samples]
+    length = window_input.patch_samples
+    patches = [window[first : first + length] for first in window_input.patch_starts]
+    waveform = torch.from_numpy(np.concatenate(patches))[None]
     with torch.inference_mode():
-        embedding, features = network(mel(torch.from_numpy(window)[None]))
+        embedding, features = encode_patches(network, mel, waveform)
     return {"embedding": embedding[0].tolist(), "features": features[0].tolist()}
