@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.audio.window_choice import Samples
@@ -53,13 +54,24 @@ class Batcher:
     On a CPU a batch of several windows takes longer than single runs in sequence (the activations
     do not fit the caches), so `max_batch` is 1 and several workers run concurrently. On GPUs each
     worker is a device, and a free worker takes the queued windows.
+
+    Parameters
+    ----------
+    is_only_window : whether no other window of any model is in flight. A run may use every core
+        only then: beside a window that is being decoded, each of its layers would wait for a
+        thread that has no core
     """
 
     def __init__(
-        self, model: Model, timeout_s: float, listener: EventListener = NO_LISTENER
+        self,
+        model: Model,
+        timeout_s: float,
+        listener: EventListener = NO_LISTENER,
+        is_only_window: Callable[[], bool] = lambda: True,
     ) -> None:
         self._model = model
         self._listener = listener
+        self._is_only_window = is_only_window
         self._timeout_s = timeout_s
         self._queue: deque[QueuedWindow] = deque()
         self._not_empty = asyncio.Event()
@@ -134,7 +146,8 @@ class Batcher:
         self._listener.batch(self._model.card.name, len(batch))
         windows = [queued.window for queued in batch]
         try:
-            rows = await self._pool.run(worker, windows, solo=not self._queue)
+            solo = not self._queue and self._is_only_window()
+            rows = await self._pool.run(worker, windows, solo=solo)
             infer_ms = 1e3 * (time.perf_counter() - started)
             for queued, outputs in zip(batch, rows, strict=True):
                 _resolve(queued, outputs, 1e3 * (started - queued.queued_at), infer_ms)

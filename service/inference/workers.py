@@ -59,7 +59,8 @@ class WorkerPool:
 
         Parameters
         ----------
-        solo : no other window waits; if no other worker is running either, the run uses every core
+        solo : no other window is in flight; if no other worker is running either, the run uses
+            every core
 
         Raises
         ------

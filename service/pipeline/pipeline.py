@@ -69,7 +69,9 @@ class Pipeline:
 
     def _start_batcher(self, model: Model) -> None:
         name, timeout_s = model.card.name, self.settings.infer_timeout_s
-        self.batchers[name] = Batcher(model, timeout_s, self._listener)
+        self.batchers[name] = Batcher(
+            model, timeout_s, self._listener, lambda: self.admission.in_flight <= 1
+        )
         self._listener.model_loaded(name)
 
     async def close(self) -> None:

@@ -33,6 +33,7 @@ class Gated:
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
     sizes: list[int] = field(default_factory=list)
+    solo: list[bool] = field(default_factory=list)
     failures: int = 0
     rows_lost: int = 0
 
@@ -44,6 +45,7 @@ class Gated:
         self.entered.set()
         assert self.gate.wait(DEADLINE_S)
         self.sizes.append(len(windows))
+        self.solo.append(solo)
         if self.failures:
             self.failures -= 1
             raise RuntimeError("on cue")
@@ -64,10 +66,13 @@ def windows(gated: Gated, count: int) -> list[Samples]:
 
 
 def batched(
-    gated: Gated, scenario: Callable[[Batcher], Awaitable[None]], timeout_s: float = 30
+    gated: Gated,
+    scenario: Callable[[Batcher], Awaitable[None]],
+    timeout_s: float = 30,
+    is_only_window: Callable[[], bool] = lambda: True,
 ) -> None:
     async def run() -> None:
-        batcher = Batcher(cast(Model, gated), timeout_s)
+        batcher = Batcher(cast(Model, gated), timeout_s, is_only_window=is_only_window)
         try:
             await scenario(batcher)
         finally:
@@ -100,6 +105,18 @@ def test_queued_windows_run_together_up_to_max_batch(gated: Gated) -> None:
             np.testing.assert_array_equal(answer.outputs["embedding"], alone)
 
     batched(gated, scenario)
+
+
+@pytest.mark.parametrize("is_only_window", [True, False])
+def test_a_run_uses_every_core_if_no_other_window_is_in_flight(
+    gated: Gated, is_only_window: bool
+) -> None:
+    async def scenario(batcher: Batcher) -> None:
+        gated.gate.set()
+        await batcher.run(windows(gated, 1)[0])
+        assert gated.solo == [is_only_window]
+
+    batched(gated, scenario, is_only_window=lambda: is_only_window)
 
 
 def test_a_failing_run_fails_its_own_windows_only(gated: Gated) -> None:
