@@ -170,8 +170,9 @@ $(VENV)/serve.done: pyproject.toml | $(BIN)/python
 	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/all.done: pyproject.toml | $(BIN)/python
-	$(PIP) --editable '.[train,dev]'
+# The client is a distribution of its own, in its folder and on no index.
+$(VENV)/all.done: pyproject.toml client/pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[train,dev]' --editable client
 	@touch $@ $(VENV)/serve.done
 
 # A real Redis for the tests, installed from Debian's packages if possible.
