@@ -24,8 +24,10 @@ router = APIRouter()
 @router.get("/models", tags=["models"])
 async def list_models(request: Request, query: Annotated[NoQuery, Query()]) -> ModelList:
     """Every model, loaded or not yet, and every refused bundle with the reason."""
-    models = pipeline_of(request).models
+    pipeline = pipeline_of(request)
+    models = pipeline.models
     return ModelList(
+        default=pipeline.settings.default_model,
         models=[_describe(bundle, models) for bundle in models.usable],
         refused=[RefusedModel(name=name, reason=reason) for name, reason in models.refused.items()],
     )

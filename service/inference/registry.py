@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,11 +151,15 @@ def _unknown(name: str, known: Iterable[Bundle]) -> UnknownModel:
     return UnknownModel(f"there is no model {name[:64]!r}", value=name[:64], limit=names)
 
 
-def load_models(settings: Settings) -> ModelRegistry:
+def load_models(settings: Settings, names: Collection[str] | None = None) -> ModelRegistry:
     """Read and verify every bundle, and load the default ones and the encoders of their heads.
 
     A bad bundle is refused and the others are used. Bundles that are not needed at the start are
     loaded at their first request.
+
+    Parameters
+    ----------
+    names : bundles to load in place of the default ones
 
     Raises
     ------
@@ -166,7 +170,11 @@ def load_models(settings: Settings) -> ModelRegistry:
     default_names = frozenset(
         name
         for name, bundle in bundles.items()
-        if bundle.card.default or name == settings.default_model
+        if (
+            bundle.card.default or name == settings.default_model
+            if names is None
+            else name in names
+        )
     )
     first = _needed_at_start(bundles, default_names)
     # Without any default bundle on another one, since the split is measured once.

@@ -26,7 +26,7 @@ from service.pipeline.admission import Admission
 from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.pipeline.single_flight import SingleFlight
 from service.schemas.responses import AudioHeard, CachedAnswer, PatchesUsed, Vector, WindowUsed
-from service.transport.upload import Upload
+from service.transport.upload import AudioSource
 
 # Windows of one upload in flight, and so in memory, at a time; the rest queue after other requests.
 WINDOWS_AT_A_TIME = 4
@@ -77,7 +77,7 @@ class AudioJob:
 
     def __init__(
         self,
-        upload: Upload,
+        upload: AudioSource,
         sha256: str,
         window: str,
         choice: WindowChoice,

@@ -28,7 +28,7 @@ from service.pipeline.lazy_loader import LazyLoader
 from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
 from service.settings import Settings
 from service.transport.single_upload import receive_upload
-from service.transport.upload import Upload, UploadBudget
+from service.transport.upload import AudioSource, UploadBudget
 
 Results = list[ModelResult]
 # Cancellation policy: awaits the work on an upload, and cancels it on a disconnect or a deadline.
@@ -158,9 +158,9 @@ class Pipeline:
             return await self.answer(upload, model_request, policy)
 
     async def answer(
-        self, upload: Upload, model_request: ModelRequest, policy: CancellationPolicy
+        self, upload: AudioSource, model_request: ModelRequest, policy: CancellationPolicy
     ) -> Results:
-        """Each model's answer or error for one upload, in the order of the request.
+        """Each model's answer or error for one upload or file, in the order of the request.
 
         Closes the upload.
 
@@ -203,7 +203,7 @@ class Pipeline:
 
     @contextmanager
     def _join_job(
-        self, upload: Upload, sha256: str, window: str, choice: WindowChoice
+        self, upload: AudioSource, sha256: str, window: str, choice: WindowChoice
     ) -> Iterator[AudioJob]:
         """Context manager: the running job of that audio and window, else a new one."""
         key = f"{sha256}:{window}"

@@ -268,6 +268,7 @@ class RefusedModel(Answer):
 class ModelList(Answer):
     """Models, loaded or not, and refused bundles."""
 
+    default: str = Field(description="The model that answers `/embed` without `model`.")
     models: list[ModelCard]
     refused: list[RefusedModel]
 

@@ -18,6 +18,19 @@ BLOCKING_BYTES = 2 << 20
 EVICTABLE_BEHIND_S = 1.0
 
 
+class AudioSource(Protocol):
+    """A file to be decoded: an upload, or a file on disk. The owner closes it."""
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes, in hexadecimal digits."""
+
+    async def path(self) -> Path:
+        """Path of the file, for a decoder; valid until `close`."""
+
+    def close(self) -> None: ...
+
+
 class Upload:
     """An uploaded file: its bytes and their SHA-256. The owner closes it.
 

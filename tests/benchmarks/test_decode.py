@@ -11,4 +11,4 @@ def test_a_window_is_that_of_a_full_decode(tmp_path: Path) -> None:
     (row,) = rows_of(tmp_path, {"wav": 7})
     assert row["start_error_ms"] == 0
     assert row["cosine"] > 0.9999
-    assert 0 < row["clip_ms"] and 0 < row["song_ms"]
+    assert min(row["clip_ms"], row["song_ms"]) > 0

@@ -17,6 +17,7 @@ import pytest
 from models.audio.window_choice import WindowChoice
 from models.errors import TasteprintError
 from service.api.openapi import leaves
+from service.cli.errors import BadArgument
 from service.errors import type_of
 from tests.running import ROOT, Service
 
@@ -103,10 +104,11 @@ def test_no_error_is_left_out_of_the_document(document: dict[str, Any]) -> None:
     before = {"query-too-long", "head-too-large", "unknown-coding", "no-key", "wrong-key"}
     before |= {"malformed-request"}
     starting = {"bundle-error", "cannot-start"}
+    command_line = {type_of(BadArgument.__name__).removeprefix("urn:tasteprint:")}
     tree = {
         type_of(kind.__name__).removeprefix("urn:tasteprint:") for kind in leaves(TasteprintError)
     }
-    assert tree - named == before | starting
+    assert tree - named == before | starting | command_line
     assert named - tree == {"unavailable", "bug", "about:blank"}
 
 

@@ -1,0 +1,1 @@
+"""Command line `tasteprint`: songs in, Parquet or JSON out, here or by a service."""

@@ -1,0 +1,119 @@
+"""Embeds songs in process: the service's decoders and sessions, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Self
+
+from models.audio.window_choice import WindowChoice
+from models.errors import TasteprintError
+from service.cli.bundles import find_bundle
+from service.cli.errors import BadArgument
+from service.cli.problems import UNREADABLE
+from service.cli.songs import Song
+from service.cli.table import OK, Row, Source
+from service.errors import type_of
+from service.inference.model import Model
+from service.inference.registry import load_models, refusal
+from service.observability.context import StageTimer
+from service.pipeline.model_request import ModelRequest
+from service.pipeline.pipeline import Pipeline, raise_if_error
+from service.settings import Settings
+
+
+class LocalFile:
+    """A file on disk, as a pipeline takes uploads."""
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        self.sha256 = sha256
+        self._path = path
+
+    async def path(self) -> Path:
+        return self._path
+
+    def close(self) -> None: ...
+
+
+class LocalEngine:
+    """The service's pipeline on this machine.
+
+    Parameters
+    ----------
+    features : whether rows have the penultimate layer
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, model: Model, window: WindowChoice, *, features: bool
+    ) -> None:
+        self._pipeline, self._model, self._window = pipeline, model, window
+        card = model.card
+        self.source = Source(
+            model=card.name,
+            version=card.version,
+            digest=model.bundle.digest,
+            precision=model.precision,
+            space=card.space,
+            window=window.text,
+            embedding=card.output_shape("embedding")[0],
+            features=card.output_shape("features")[0] if features else 0,
+        )
+        # One song in each decoder, and one that waits for it.
+        self.concurrency = 2 * pipeline.settings.decode_workers
+
+    @classmethod
+    async def open(cls, settings: Settings, window: str, *, features: bool) -> Self:
+        """Load the model of `settings.default_model`, and start the decoders.
+
+        Raises
+        ------
+        TasteprintError
+        """
+        choice = WindowChoice.parse(window)
+        name = settings.default_model
+        if (kind := find_bundle(name, settings.models_dir).card.kind) != "encoder":
+            raise BadArgument(f"{name} is a {kind}, and no encoder", value=name, limit="encoder")
+        models = load_models(settings, {name})
+        model = models.loaded.get(name)
+        if model is None:
+            raise refusal(name, models.refused[name])
+        pipeline = Pipeline(settings, models)
+        await pipeline.start()
+        return cls(pipeline, model, choice, features=features)
+
+    async def embed(self, song: Song) -> Row:
+        try:
+            sha256 = await asyncio.to_thread(_digest, song.path)
+        except OSError as error:
+            return Row(song, UNREADABLE, error.strerror or str(error))
+        request = ModelRequest((self._model,), self._window, StageTimer(), True)
+        try:
+            (result,) = await self._pipeline.answer(LocalFile(song.path, sha256), request, _await)
+            answer = raise_if_error(result).computed
+        except TasteprintError as error:
+            return Row(song, type_of(type(error).__name__), str(error), sha256)
+        return Row(
+            song,
+            OK,
+            "; ".join(answer.audio.notes or ()),
+            sha256,
+            answer.audio.duration,
+            answer.audio.codec,
+            answer.outputs["embedding"],
+            answer.outputs["features"] if self.source.features else None,
+        )
+
+    async def close(self) -> None:
+        await self._pipeline.close()
+
+
+async def _await(work: Coroutine[Any, Any, Any]) -> Any:
+    """No client may disconnect, and decoding and inference have limits of their own."""
+    return await work
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

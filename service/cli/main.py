@@ -1,0 +1,275 @@
+"""Command `tasteprint`: embed songs, look at models, serve."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from models.errors import TasteprintError
+
+if TYPE_CHECKING:
+    from service.cli.engine import Engine
+    from service.cli.scan import Summary
+    from service.cli.songs import Song
+    from service.cli.table import EmbeddingTable, Row
+
+# Exit codes. Typer's own is 2, for usage.
+FAILED_TO_RUN, SOME_FAILED, INTERRUPTED = 1, 3, 130
+
+app = typer.Typer(
+    help="Tasteprint: what a song is like, from its sound.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(help="Models: list, show, verify.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+# Progress and messages; results go to standard output.
+console = Console(stderr=True)
+
+Files = Annotated[
+    list[str], typer.Argument(help="Files and folders; - reads paths from standard input.")
+]
+Url = Annotated[
+    str | None,
+    typer.Option(help="Service that embeds, such as http://127.0.0.1:8000; default: this machine."),
+]
+ApiKeyFile = Annotated[
+    Path | None, typer.Option(help="File with the service's API key, where it requires one.")
+]
+PrecisionChoice = Literal["auto", "float32", "int8", "float16"]
+
+
+def _check_window(window: str) -> str:
+    from models.audio.window_choice import WindowChoice
+
+    try:
+        return WindowChoice.parse(window).text
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@app.command()
+def embed(
+    files: Files,
+    out: Annotated[
+        Path, typer.Option(help="Parquet file; a run that was stopped goes on with it.")
+    ],
+    model: Annotated[str | None, typer.Option(help="Encoder; default: cf-estimator.")] = None,
+    window: Annotated[
+        str,
+        typer.Option(help="middle, start, all, or an offset in seconds.", callback=_check_window),
+    ] = "middle",
+    features: Annotated[bool, typer.Option(help="Keep the penultimate layer too.")] = True,
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(help="Of the graph; auto: the fastest, chosen once and kept with the file."),
+    ] = "auto",
+    workers: Annotated[
+        int, typer.Option(help="Decoder processes; 0: one for each core.", min=0)
+    ] = 0,
+    url: Url = None,
+    api_key_file: ApiKeyFile = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try files again that failed in earlier runs.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON on standard output.")
+    ] = False,
+) -> None:
+    """Embed songs into a Parquet file.
+
+    Files that fail are rows too, and are not tried again unless asked. Exit status: 0 all done; 1
+    could not run; 2 usage; 3 finished, and some files failed; 130 interrupted, and can go on.
+    """
+    from service.cli.songs import list_songs
+    from service.cli.table import EmbeddingTable
+
+    try:
+        table = EmbeddingTable(out)
+        known = table.find_source()
+        songs = list_songs(files, sys.stdin)
+        summary = asyncio.run(
+            _embed(
+                songs,
+                table,
+                model=model or (known.model if known else None),
+                window=window,
+                features=features,
+                precision=known.precision if known and precision == "auto" else precision,
+                workers=workers,
+                url=url,
+                api_key=api_key_file.read_text().strip() if api_key_file else None,
+                retry_failed=retry_failed,
+            )
+        )
+    except (TasteprintError, OSError) as error:
+        _fail(error)
+    except KeyboardInterrupt:  # before the first song: there is nothing to keep
+        raise typer.Exit(INTERRUPTED) from None
+    _finish(summary, out, as_json=as_json)
+
+
+async def _embed(
+    songs: list[Song],
+    table: EmbeddingTable,
+    *,
+    model: str | None,
+    window: str,
+    features: bool,
+    precision: str,
+    workers: int,
+    url: str | None,
+    api_key: str | None,
+    retry_failed: bool,
+) -> Summary:
+    from service.cli.scan import Summary, check_source, choose_missing, scan
+
+    summary = Summary()
+    engine: Engine
+    if url:
+        from service.cli.remote import RemoteEngine
+
+        engine = await RemoteEngine.open(url, api_key, model, window, features=features)
+    else:
+        from service.cli.local import LocalEngine
+        from service.cli.settings import local_settings
+
+        settings = local_settings(model, precision, workers)
+        engine = await LocalEngine.open(settings, window, features=features)
+    try:
+        check_source(table, engine.source)
+        missing = choose_missing(songs, table, retry_failed=retry_failed, summary=summary)
+        console.print(f"{engine.source.describe()}; {summary.known} known", highlight=False)
+        with _progress() as bar:
+            task = bar.add_task("embed", total=len(missing))
+
+            def show(row: Row) -> None:
+                bar.advance(task)
+                if row.status != "ok":
+                    bar.console.print(
+                        f"[red]failed[/] {escape(str(row.song.path))}: {escape(row.detail)}",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
+
+            await scan(missing, engine, table, summary, show)
+    finally:
+        await engine.close()
+    return summary
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _finish(summary: Summary, out: Path, *, as_json: bool) -> NoReturn:
+    """Say what was done, and end with the status that fits."""
+    if as_json:
+        print(json.dumps(asdict(summary) | {"out": str(out)}))
+    rate = summary.embedded / summary.seconds if summary.seconds else 0.0
+    console.print(
+        f"{out}: {summary.embedded} embedded ({rate:.1f} a second), {summary.known} known before",
+        highlight=False,
+    )
+    for problem, count in sorted(summary.problems.items()):
+        console.print(f"  {count} {problem}", highlight=False)
+    n_failed = summary.failed + summary.known_failed
+    if summary.interrupted:
+        console.print("interrupted; the same command goes on")
+        raise typer.Exit(INTERRUPTED)
+    if n_failed:
+        console.print(f"{n_failed} files failed; --retry-failed tries them again", highlight=False)
+        raise typer.Exit(SOME_FAILED)
+    raise typer.Exit(0)
+
+
+@models_app.command("list")
+def list_models(
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of bundles.")] = None,
+) -> None:
+    """List the models: name, version, kind, task, CF space."""
+    from service.cli.bundles import list_bundles
+
+    print(list_bundles(models_dir))
+
+
+@models_app.command("show")
+def show_model(
+    name: str, models_dir: Annotated[Path | None, typer.Option(help="Folder of bundles.")] = None
+) -> None:
+    """Print a model's card as JSON."""
+    from service.cli.bundles import show_card
+
+    try:
+        print(show_card(name, models_dir))
+    except (TasteprintError, OSError) as error:
+        _fail(error)
+
+
+@models_app.command("verify")
+def verify_models(
+    names: Annotated[list[str] | None, typer.Argument(help="Models; default: all.")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of bundles.")] = None,
+) -> None:
+    """Check cards, digests and graphs, and run each graph once."""
+    from service.cli.bundles import verify
+
+    try:
+        problems = verify(names or [], models_dir, print)
+    except (TasteprintError, OSError) as error:
+        _fail(error)
+    if problems:
+        raise typer.Exit(FAILED_TO_RUN)
+
+
+@app.command()
+def serve() -> None:
+    """Start the service; its settings are environment variables, `tasteprint-serve --help`."""
+    from service.__main__ import main as start
+
+    sys.argv = sys.argv[:1]
+    start()
+
+
+def _fail(error: Exception) -> NoReturn:
+    """Print an error in one line, with its remedy, and exit with status 1."""
+    text = str(error)
+    remedy = getattr(error, "remedy", None)
+    if remedy and remedy not in text:
+        text += f"; {remedy}"
+    console.print(f"[bold red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(FAILED_TO_RUN)
+
+
+def main() -> None:
+    app(prog_name="tasteprint")
+
+
+if __name__ == "__main__":
+    main()
