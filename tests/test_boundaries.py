@@ -27,7 +27,7 @@ ORDER = {
     "models": """
         errors atomic_write malloc similarity audio_names
         card
-        audio bundle
+        audio bundle catalogue
         """,
     "service": """
         errors api_keys client_remedies

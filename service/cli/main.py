@@ -157,7 +157,7 @@ async def _embed(
     try:
         check_source(table, engine.source)
         missing = choose_missing(songs, table, retry_failed=retry_failed, summary=summary)
-        console.print(f"{engine.source.describe()}; {summary.known} known", highlight=False)
+        _say(f"{engine.source.describe()}; {summary.known} known")
         with _progress() as bar:
             task = bar.add_task("embed", total=len(missing))
 
@@ -174,6 +174,11 @@ async def _embed(
     finally:
         await engine.close()
     return summary
+
+
+def _say(text: str) -> None:
+    """A line on standard error, as it is: names of files may have brackets, and are not broken."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _progress() -> Progress:
@@ -193,20 +198,70 @@ def _finish(summary: Summary, out: Path, *, as_json: bool) -> NoReturn:
     if as_json:
         print(json.dumps(asdict(summary) | {"out": str(out)}))
     rate = summary.embedded / summary.seconds if summary.seconds else 0.0
-    console.print(
-        f"{out}: {summary.embedded} embedded ({rate:.1f} a second), {summary.known} known before",
-        highlight=False,
-    )
+    _say(f"{out}: {summary.embedded} embedded ({rate:.1f} a second), {summary.known} known before")
     for problem, count in sorted(summary.problems.items()):
-        console.print(f"  {count} {problem}", highlight=False)
+        _say(f"  {count} {problem}")
     n_failed = summary.failed + summary.known_failed
     if summary.interrupted:
-        console.print("interrupted; the same command goes on")
+        _say("interrupted; the same command goes on")
         raise typer.Exit(INTERRUPTED)
     if n_failed:
-        console.print(f"{n_failed} files failed; --retry-failed tries them again", highlight=False)
+        _say(f"{n_failed} files failed; --retry-failed tries them again")
         raise typer.Exit(SOME_FAILED)
     raise typer.Exit(0)
+
+
+@app.command()
+def index(
+    embeddings: Annotated[Path, typer.Argument(help="Parquet file of `tasteprint embed`.")],
+    out: Annotated[Path, typer.Option(help="Catalogue to write; an old one is replaced at once.")],
+    metadata: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet with track_id, and title or artist or both."),
+    ] = None,
+) -> None:
+    """Make a catalogue of embedded songs, for `similar`."""
+    from service.cli.catalogue import index as make
+
+    try:
+        made = make(embeddings, metadata, out)
+    except (TasteprintError, OSError) as error:
+        _fail(error)
+    _say(f"{out}: {made.tracks} tracks; {made.failed} failed rows left out")
+    if metadata:
+        _say(f"{metadata}: {made.metadata_rows} rows, of {made.named} tracks of the catalogue")
+
+
+@app.command()
+def similar(
+    seeds: Annotated[list[str], typer.Argument(help="Track ids of the catalogue, or audio files.")],
+    catalogue: Annotated[Path, typer.Option(help="Catalogue of `tasteprint index`.")],
+    limit: Annotated[int, typer.Option(help="Number of songs.", min=1)] = 10,
+    exclude_same_artist: Annotated[
+        bool, typer.Option("--exclude-same-artist", help="Leave out the artists of the seeds.")
+    ] = False,
+    max_per_artist: Annotated[
+        int, typer.Option(help="Songs of one artist; 0: any number.", min=0)
+    ] = 0,
+    min_cosine: Annotated[float, typer.Option(help="From -1 to 1.", min=-1, max=1)] = -1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a song.")] = False,
+) -> None:
+    """Find the songs nearest to one or several; never a seed itself or a copy of it."""
+    from models.catalogue import Catalogue, Filters
+    from service.cli.catalogue import find_similar
+
+    filters = Filters(limit, exclude_same_artist, max_per_artist, min_cosine)
+    try:
+        hits = asyncio.run(find_similar(Catalogue.load(catalogue), seeds, filters))
+    except (TasteprintError, OSError) as error:
+        _fail(error)
+    for hit in hits:
+        if as_json:
+            print(json.dumps(asdict(hit), ensure_ascii=False))
+        else:
+            names = " – ".join(filter(None, (hit.artist, hit.title)))
+            place = f"{hit.rank:>4}  {hit.cosine:6.3f}  {hit.percentile:5.1f} %"
+            print(f"{place}  {hit.track_id}  {names}")
 
 
 @models_app.command("list")
