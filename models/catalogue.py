@@ -172,7 +172,7 @@ class Catalogue:
         BadCatalogue
         """
         try:
-            table = pq.read_table(path)
+            table = pq.ParquetFile(path).read()
             stated = json.loads((table.schema.metadata or {})[METADATA])
             mean = np.array(stated.pop("mean"), np.float32)
             stated.pop("schema")
@@ -191,6 +191,11 @@ class Catalogue:
     def find(self, track_id: str) -> int | None:
         """Position of a track; None if there is none."""
         position: int = pc.index(self.track_ids, track_id).as_py()
+        return None if position < 0 else position
+
+    def find_sha256(self, sha256: str) -> int | None:
+        """Position of the first track of a file; None if there is none."""
+        position: int = pc.index(self.texts["sha256"], sha256).as_py()
         return None if position < 0 else position
 
     def centre(self, vectors: Vectors, source: CatalogueSource) -> Vectors:

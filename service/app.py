@@ -11,10 +11,11 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from service import problems
-from service.api import operations
+from service.api import operations, similar
 from service.api.audio import router
 from service.api.docs import docs_page
 from service.api.openapi import state_keys
+from service.catalogue.store import CatalogueStore
 from service.decoding import sandbox
 from service.inference.registry import load_models
 from service.middleware import auth
@@ -55,7 +56,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or from_environment()
     sandbox.check(required=settings.require_sandbox)
     metrics, span_exporter = Metrics(_version()), open_span_exporter(settings, _version())
-    pipeline = Pipeline(settings, load_models(settings), metrics)
+    models = load_models(settings)
+    catalogue = CatalogueStore(settings.catalogue, models.bundles)
+    pipeline = Pipeline(settings, models, metrics)
     metrics.watch(QueueGauges(pipeline, metrics.running))
     probe = ReadinessProbe(pipeline)
 
@@ -67,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         finally:
             await probe.close()
+            await catalogue.close()
             await pipeline.close()
             if span_exporter is not None:
                 await span_exporter.close()
@@ -81,8 +85,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # a redirect would repeat whatever host the client names
     )
     app.state.pipeline, app.state.probe, app.state.metrics = pipeline, probe, metrics
+    app.state.catalogue = catalogue
     problems.install(app)
     app.include_router(router)
+    app.include_router(similar.router)
     app.include_router(operations.router)
     page = docs_page()
 
@@ -93,7 +99,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for path in ("/", "/docs"):
         app.get(path, include_in_schema=False)(docs)
     app.open_paths = auth.install(app, settings)
-    templates = RouteTemplates([*app.routes, *router.routes, *operations.router.routes])
+    routers = (router, similar.router, operations.router)
+    templates = RouteTemplates([*app.routes, *(route for own in routers for route in own.routes)])
     # Outside FastAPI's own middleware too, so that its 500 has a request ID and is counted.
     app.middleware_stack = RequestMiddleware(
         app.build_middleware_stack(),

@@ -236,6 +236,20 @@ class InferenceTimeout(Unavailable):
     title = "The model did not answer in time"
 
 
+class NoCatalogue(ServiceError):
+    """Raised if a route needs a catalogue, and the service has none."""
+
+    title = "No catalogue"
+    remedy = "make one by `tasteprint index` and set TASTEPRINT_CATALOGUE"
+
+
+class UnknownTrack(ServiceError):
+    """Raised if no track of the catalogue, and no cached answer, is what was asked for."""
+
+    title = "Unknown track"
+    remedy = "upload the audio: POST /similar"
+
+
 class ModelRefused(Unavailable):
     """Raised if the model's bundle was refused, at the start or when it was first requested."""
 
@@ -275,6 +289,8 @@ STATUS: dict[type[TasteprintError], int] = {
     UnknownModel: 404,
     UnknownTask: 404,
     NotRemembered: 404,
+    NoCatalogue: 404,
+    UnknownTrack: 404,
     WrongModel: 422,
     OtherSpace: 409,
     AudioError: 422,

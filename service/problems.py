@@ -125,8 +125,16 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 
 def _answer_other_method(request: Request, allowed: str) -> Response:
-    """405, with the method that the route takes; a route that takes GET takes HEAD too."""
-    methods = ["GET", "HEAD"] if allowed == "GET" else [allowed]
+    """405, with the methods that the path takes; a route that takes GET takes HEAD too.
+
+    Parameters
+    ----------
+    allowed : of the first route of the path
+    """
+    methods = _documented_methods(request) or [allowed]
+    if "GET" in methods:
+        methods.insert(methods.index("GET") + 1, "HEAD")
+    allowed = "POST" if "POST" in methods else methods[0]
     remedy = f"send {allowed} {request.url.path}"
     if allowed == "POST":
         remedy += f": {remedies_of(request).file}; a page to try it is at /docs"
@@ -141,6 +149,12 @@ def _answer_other_method(request: Request, allowed: str) -> Response:
         remedy=remedy,
     )
     return _send(problem, {"Allow": ", ".join(methods)})
+
+
+def _documented_methods(request: Request) -> list[str]:
+    """Methods of all routes of the path; none of a path that is not in the OpenAPI document."""
+    path = getattr(request.scope.get("route"), "path", "")
+    return [method.upper() for method in sorted(request.app.openapi()["paths"].get(path, {}))]
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

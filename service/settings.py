@@ -132,6 +132,11 @@ class Settings(BaseSettings):
         "it was measured to agree with float32; a named precision is used by every model that "
         "has it.",
     )
+    catalogue: Annotated[Path | None, BeforeValidator(lambda path: path or None)] = Field(
+        default=None,
+        description="Catalogue of songs that `/similar` searches, by `tasteprint index`; read anew "
+        "when it is replaced.",
+    )
     require_gpu: bool = Field(default=False, description="Refuse to start without CUDA.")
     infer_threads: int = Field(
         default=0,

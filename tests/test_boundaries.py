@@ -36,7 +36,7 @@ ORDER = {
         schemas
         observability
         problems
-        decoding inference cache
+        decoding inference cache catalogue
         transport middleware
         pipeline
         api

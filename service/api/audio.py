@@ -60,7 +60,7 @@ async def embed(request: Request, query: Annotated[EmbedQuery, Query()]) -> Resp
     """
     pipeline = pipeline_of(request)
     model = await pipeline.encoder(query.model, query.space)
-    answer, timer = await _run_one(request, pipeline, model, query.window, levels=query.levels)
+    answer, timer = await run_one(request, pipeline, model, query.window, levels=query.levels)
     response = render.embedding_response(
         answer, request, features=query.features, levels=query.levels
     )
@@ -169,7 +169,7 @@ async def _run_task(
     """Run the model of that task on the request's upload; sets the response's `Server-Timing`."""
     pipeline = pipeline_of(request)
     model = await pipeline.load(pipeline.models.for_task(kind, task, query.model))
-    answer, timer = await _run_one(request, pipeline, model, query.window)
+    answer, timer = await run_one(request, pipeline, model, query.window)
     response.headers[SERVER_TIMING] = timer.header()
     return answer
 
@@ -227,8 +227,14 @@ async def _run(
     return results, model_request.timer
 
 
-async def _run_one(
+async def run_one(
     request: Request, pipeline: Pipeline, model: Model, window: str, *, levels: bool = False
 ) -> tuple[ModelAnswer, StageTimer]:
+    """Run a model on the request's upload; its answer, and the stage timings.
+
+    Raises
+    ------
+    TasteprintError
+    """
     (result,), timer = await _run(request, pipeline, [model], window, levels=levels)
     return raise_if_error(result), timer

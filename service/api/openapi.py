@@ -13,14 +13,17 @@ from service.errors import (
     InferenceFailed,
     InvalidParameter,
     ModelRefused,
+    NoCatalogue,
     NoKey,
     NotRemembered,
     OtherSpace,
+    QueryTooLong,
     Stopping,
     Unavailable,
     UnknownModel,
     UnknownParameter,
     UnknownTask,
+    UnknownTrack,
     UnsupportedBody,
     WrongKey,
     WrongModel,
@@ -57,6 +60,8 @@ TASK: Kinds = (*FILE, UnknownTask, WrongModel)
 LOADING: Kinds = (ModelRefused, Stopping, Unavailable)
 BATCH: Kinds = (UnsupportedBody, BadMultipart, *QUERY, UnknownModel, OtherSpace, *LOADING)
 CACHED: Kinds = (*QUERY, UnknownModel, OtherSpace, NotRemembered, *LOADING)
+SIMILAR_UPLOAD: Kinds = (*FILE, NoCatalogue)
+SIMILAR_SEEDS: Kinds = (*QUERY, QueryTooLong, UnknownModel, NoCatalogue, UnknownTrack, *LOADING)
 OTHER_SPACE = "The model's card does not state the CF space of the parameter `space`."
 
 
@@ -171,6 +176,17 @@ TASK_PROBLEMS = FILE_PROBLEMS | problems(
     TASK,
     s404="Unknown task or model; the problem lists the known ones.",
     s422="Unusable audio, an invalid parameter, or a model of another task.",
+)
+SIMILAR_UPLOAD_PROBLEMS = FILE_PROBLEMS | problems(
+    SIMILAR_UPLOAD, s404="The service has no catalogue, or no such model."
+)
+SIMILAR_SEEDS_PROBLEMS = problems(
+    SIMILAR_SEEDS,
+    s400="Unknown query parameter.",
+    s404="No such track or cached audio, or the service has no catalogue.",
+    s414="More seeds than an address holds.",
+    s422="No track, not a SHA-256, or an invalid parameter.",
+    s503="The model cannot be loaded, or the service is shutting down.",
 )
 
 

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from models.audio.window_choice import OFFSET, WindowChoice
+from service.schemas.responses import AnySha256
 
 
 def _check_window(text: str) -> str:
@@ -122,9 +123,52 @@ class AnalyzeQuery(NoQuery):
         return list(dict.fromkeys(filter(None, names))) or given
 
 
+class SimilarQuery(NoQuery):
+    """Query of `POST /similar`, and part of that of `GET /similar`."""
+
+    limit: int = Field(default=10, ge=1, le=1000, description="Number of songs.")
+    exclude_same_artist: bool = Field(
+        default=False, description="`true` leaves out songs by an artist of a seed."
+    )
+    max_per_artist: int = Field(
+        default=0,
+        ge=0,
+        description="Songs of one artist; 0: any number. Unknown artists count none.",
+    )
+    min_cosine: float = Field(
+        default=-1.0, ge=-1, le=1, allow_inf_nan=False, description="Minimum cosine of a song."
+    )
+
+
+class SimilarUploadQuery(SimilarQuery):
+    """Query of `POST /similar`."""
+
+    window: Window = "middle"
+
+
+class SimilarSeedsQuery(SimilarQuery):
+    """Query of `GET /similar`."""
+
+    track_id: list[str] = Field(
+        default=[], max_length=32, description="Tracks of the catalogue; may be repeated."
+    )
+    sha256: list[AnySha256] = Field(
+        default=[],
+        max_length=32,
+        description="SHA-256 of audio that is in the catalogue or in the cache; may be repeated.",
+    )
+
+
 # Of all routes; as a field of a form they have an error of their own.
 PARAMETERS = frozenset(
     name
-    for query in (ReadyQuery, EmbedQuery, ClassifyQuery, AnalyzeQuery)
+    for query in (
+        ReadyQuery,
+        EmbedQuery,
+        ClassifyQuery,
+        AnalyzeQuery,
+        SimilarUploadQuery,
+        SimilarSeedsQuery,
+    )
     for name in query.model_fields
 )

@@ -225,6 +225,37 @@ class Analysis(Answer):
     models: dict[str, Analysed] = Field(description="Answer or problem by the name of the model.")
 
 
+class SimilarSong(Answer):
+    """A song of the catalogue that is near to what was asked for."""
+
+    track_id: str
+    title: str | None = Field(default=None, description="Left out where unknown.")
+    artist: str | None = Field(default=None, description="Left out where unknown.")
+    cosine: float = Field(description="Cosine of the centred vectors, from -1 to 1.")
+    rank: int = Field(description="1 is the nearest of the catalogue, whatever was left out.")
+    percentile: float = Field(description="Share of the catalogue that is less near, 0 to 100.")
+
+
+class CatalogueUsed(Answer):
+    """The catalogue that was searched."""
+
+    tracks: int
+    model: str = Field(description="The model that embedded its songs.")
+    digest: Sha256
+    space: Sha256 | None = None
+
+
+class Similar(Answer):
+    """The songs of the catalogue nearest to an upload, or to tracks; never these themselves."""
+
+    catalogue: CatalogueUsed
+    hits: list[SimilarSong] = Field(description="The nearest first.")
+    model: ModelUsed | None = Field(default=None, description="What embedded the upload.")
+    window: WindowUsed | None = Field(default=None, description="Of the upload.")
+    audio: AudioHeard | None = Field(default=None, description="Of the upload.")
+    cached: bool | None = Field(default=None, description="Whether the embedding was cached.")
+
+
 class ModelCard(Answer):
     """A model: its identity, what it does, where it runs once loaded, and its card."""
 

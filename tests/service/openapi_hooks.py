@@ -24,10 +24,19 @@ def audio() -> bytes:
     return buffer.getvalue()
 
 
+def is_meant_well(case: schemathesis.Case[Any]) -> bool:
+    return case.meta is not None and not case.meta.generation.mode.is_negative
+
+
 @schemathesis.hook
 def before_call(context: HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """Put audio in the place of made-up bytes."""
-    if case.method.upper() != "POST" or case.meta is None or case.meta.generation.mode.is_negative:
+    """Put audio in the place of made-up bytes, and a seed where neither of two kinds is given."""
+    if case.path == "/similar" and case.method.upper() == "GET":
+        query = case.query or {}
+        if is_meant_well(case) and not (query.get("track_id") or query.get("sha256")):
+            case.query = {**query, "track_id": ["a track"]}
+        return
+    if case.method.upper() != "POST" or not is_meant_well(case):
         return
     # In the place of its body, which is not touched: else it would take it for a spoilt one.
     if case.media_type == "multipart/form-data":

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from models.audio.window_choice import WindowChoice
+from models.catalogue import BadCatalogue
 from models.errors import TasteprintError
 from service.api.openapi import leaves
 from service.cli.errors import BadArgument
@@ -70,7 +71,13 @@ def test_the_window_that_is_documented_is_the_one_that_is_read(document: dict[st
 
 
 def types(document: dict[str, Any], path: str, status: int) -> set[str]:
-    (operation,) = document["paths"][path].values()
+    operations = document["paths"][path].values()
+    return {name for operation in operations for name in types_of(operation, status)}
+
+
+def types_of(operation: dict[str, Any], status: int) -> set[str]:
+    if str(status) not in operation["responses"]:
+        return set()
     schema = operation["responses"][str(status)]["content"]["application/problem+json"]["schema"]
     allowed = schema["properties"]["type"]["enum"]
     return {name.removeprefix("urn:tasteprint:") for name in allowed}
@@ -101,14 +108,17 @@ def test_no_error_is_left_out_of_the_document(document: dict[str, Any]) -> None:
         if "application/problem+json" in operation["responses"][status]["content"]
         for problem_type in types(document, path, int(status))
     }
-    before = {"query-too-long", "head-too-large", "unknown-coding", "no-key", "wrong-key"}
+    before = {"head-too-large", "unknown-coding", "no-key", "wrong-key"}
     before |= {"malformed-request"}
     starting = {"bundle-error", "cannot-start"}
-    command_line = {type_of(BadArgument.__name__).removeprefix("urn:tasteprint:")}
+    offline = {
+        type_of(kind.__name__).removeprefix("urn:tasteprint:")
+        for kind in (BadArgument, BadCatalogue)
+    }
     tree = {
         type_of(kind.__name__).removeprefix("urn:tasteprint:") for kind in leaves(TasteprintError)
     }
-    assert tree - named == before | starting | command_line
+    assert tree - named == before | starting | offline
     assert named - tree == {"unavailable", "bug", "about:blank"}
 
 

@@ -1,0 +1,1 @@
+"""The catalogue that `/similar` searches."""
