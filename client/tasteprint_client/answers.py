@@ -184,6 +184,45 @@ class Analysis:
     request_id: str | None = None
 
 
+@dataclass(frozen=True)
+class Hit:
+    """A song of the service's catalogue, near to what was asked for.
+
+    Attributes
+    ----------
+    cosine : of the centred vectors, from -1 to 1
+    rank : 1 for the nearest of the catalogue, whatever was left out
+    percentile : share of the catalogue that is less near, from 0 to 100
+    """
+
+    track_id: str
+    cosine: float
+    rank: int
+    percentile: float
+    title: str | None = None
+    artist: str | None = None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The catalogue that was searched: number of tracks, and the model of its vectors."""
+
+    tracks: int
+    model: str
+    digest: str
+    space: str | None = None
+
+
+@dataclass(frozen=True)
+class Similar:
+    """The nearest songs first; `audio` is that of an upload."""
+
+    catalogue: Catalogue
+    hits: list[Hit]
+    audio: Audio | None = None
+    request_id: str | None = None
+
+
 def build(kind: type[T], content: dict[str, Any], **more: Any) -> T:
     """An answer of that dataclass; nested objects become their dataclasses."""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
@@ -194,8 +233,8 @@ def build(kind: type[T], content: dict[str, Any], **more: Any) -> T:
 def _nested(name: str, value: Any) -> Any:
     if isinstance(value, dict) and name in NESTED:
         return build(NESTED[name], value)
-    if name == "labels" and isinstance(value, list):
-        return [build(Label, label) for label in value]
+    if name in LISTS and isinstance(value, list):
+        return [build(LISTS[name], item) for item in value]
     return value
 
 
@@ -205,7 +244,9 @@ NESTED: dict[str, Any] = {
     "patches": Patches,
     "audio": Audio,
     "problem": Problem,
+    "catalogue": Catalogue,
 }
+LISTS: dict[str, Any] = {"labels": Label, "hits": Hit}
 
 
 def build_embedding(content: dict[str, Any], request_id: str | None = None) -> Embedding:

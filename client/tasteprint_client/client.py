@@ -10,12 +10,25 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from tasteprint_client.answers import Analysis, Classification, Embedding, Regression, Vectors
+from tasteprint_client.answers import (
+    Analysis,
+    Classification,
+    Embedding,
+    Regression,
+    Similar,
+    Vectors,
+)
 from tasteprint_client.batch import CUT_SHORT, BatchReader, Result, as_parts
 from tasteprint_client.errors import ConnectionFailed, TasteprintError
 from tasteprint_client.exchange import Flow, Reply, Wait, error_of
 from tasteprint_client.files import Source, read_file
-from tasteprint_client.flows import Flows, Params, embed_params, window_params
+from tasteprint_client.flows import (
+    Flows,
+    Params,
+    embed_params,
+    similar_params,
+    window_params,
+)
 from tasteprint_client.http import (
     DEFAULT_URL,
     arguments,
@@ -231,6 +244,43 @@ class Client:
         """Every default model's answer to a song, or those of `models`."""
         flow = self._flows.analyze(read_file(file), models, window_params(None, window))
         return self._run(flow)
+
+    def similar(
+        self,
+        file: Source,
+        *,
+        window: str | float | None = None,
+        limit: int = 10,
+        max_per_artist: int = 0,
+        min_cosine: float = -1.0,
+        exclude_same_artist: bool = False,
+    ) -> Similar:
+        """The songs of the service's catalogue nearest to a song; never the song itself.
+
+        Parameters
+        ----------
+        max_per_artist : 0 for any number
+        """
+        params = window_params(None, window) | similar_params(
+            limit, max_per_artist, min_cosine, exclude_same_artist=exclude_same_artist
+        )
+        return self._run(self._flows.similar(read_file(file), params))
+
+    def similar_to(
+        self,
+        track_ids: Sequence[str] = (),
+        *,
+        sha256: Sequence[str] = (),
+        limit: int = 10,
+        max_per_artist: int = 0,
+        min_cosine: float = -1.0,
+        exclude_same_artist: bool = False,
+    ) -> Similar:
+        """The songs nearest to tracks of the catalogue together, or to files by their digests."""
+        params = similar_params(
+            limit, max_per_artist, min_cosine, exclude_same_artist=exclude_same_artist
+        )
+        return self._run(self._flows.similar_to(track_ids, sha256, params))
 
     def models(self) -> dict[str, Any]:
         """Models with their cards, and refused bundles: `GET /models`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -28,11 +28,16 @@ PROBLEM = "application/problem+json"
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sends; `timeout_s` is what is left of the call's deadline."""
+    """What a client sends; `timeout_s` is what is left of the call's deadline.
+
+    Attributes
+    ----------
+    params : of the query; pairs where a name is repeated
+    """
 
     method: str
     path: str
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] | Sequence[tuple[str, str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
     timeout_s: float = 0.0

@@ -15,6 +15,7 @@ from tasteprint_client.answers import (
     Embedding,
     Model,
     Regression,
+    Similar,
     Vector,
     Vectors,
     build,
@@ -94,6 +95,19 @@ class Flows:
         reply = yield from self._exchange(_upload("/analyze", file, params))
         return _read(reply, lambda: build_analysis(reply.json(), reply.request_id))
 
+    def similar(self, file: AudioFile, params: Params) -> Flow[Similar]:
+        reply = yield from self._exchange(_upload("/similar", file, params))
+        return _read(reply, lambda: build(Similar, reply.json(), request_id=reply.request_id))
+
+    def similar_to(
+        self, track_ids: Sequence[str], sha256: Sequence[str], params: Params
+    ) -> Flow[Similar]:
+        seeds = [("track_id", value) for value in track_ids] + [
+            ("sha256", value) for value in sha256
+        ]
+        reply = yield from self._exchange(Request("GET", "/similar", (*params.items(), *seeds)))
+        return _read(reply, lambda: build(Similar, reply.json(), request_id=reply.request_id))
+
     def get(self, path: str) -> Flow[dict[str, Any]]:
         reply = yield from self._exchange(Request("GET", path))
         return reply.json()
@@ -117,6 +131,17 @@ def window_params(model: str | None, window: str | float | None) -> Params:
     """Parameters that were given; the service knows the others' defaults."""
     params = {"model": model, "window": None if window is None else str(window)}
     return {name: value for name, value in params.items() if value is not None}
+
+
+def similar_params(
+    limit: int, max_per_artist: int, min_cosine: float, *, exclude_same_artist: bool
+) -> Params:
+    return {
+        "limit": str(limit),
+        "max_per_artist": str(max_per_artist),
+        "min_cosine": str(min_cosine),
+        "exclude_same_artist": str(exclude_same_artist).lower(),
+    }
 
 
 def _upload(

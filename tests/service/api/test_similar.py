@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tasteprint_client import AsyncClient, Client, NotFound
 
 from models.catalogue import Catalogue, CatalogueSource
 from service.catalogue.store import CatalogueStore, source_of
 from service.errors import CannotStart
 from tests.bundles import small_models, write_bundle
+from tests.client.either import Either
 from tests.running import Service, running, wait_until
 from tests.service.test_bad_input import assert_problem
 from tests.sounds import golden, write
@@ -136,6 +138,29 @@ def test_mistakes_are_named(similar: tuple[Service, Catalogue], songs: list[Path
     assert_problem(service.post("/similar", b"no audio"), 415, "not-audio")
     other = service.http.delete("/similar")
     assert other.headers["allow"] == "GET, HEAD, POST"
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient], ids=["blocking", "asyncio"])
+def test_the_clients_answers_are_those_of_the_route(
+    similar: tuple[Service, Catalogue],
+    songs: list[Path],
+    kind: type[Client] | type[AsyncClient],
+) -> None:
+    service, _ = similar
+    ask = Either(kind, service.url)
+    expected = service.answer("/similar", songs[-1], limit=2)
+    answer = ask(lambda client: client.similar(songs[-1], limit=2))
+    assert [hit.track_id for hit in answer.hits] == ids(expected)
+    assert answer.catalogue.tracks == N_SONGS
+    assert answer.audio.sha256 == expected["audio"]["sha256"]
+    seeds = ["track 0", "track 2"]
+    expected = service.http.get("/similar", params={"track_id": seeds}).json()
+    answer = ask(lambda client: client.similar_to(seeds))
+    assert [(hit.track_id, hit.rank) for hit in answer.hits] == [
+        (hit["track_id"], hit["rank"]) for hit in expected["hits"]
+    ]
+    with pytest.raises(NotFound, match="nonesuch"):
+        ask(lambda client: client.similar_to(["nonesuch"]))
 
 
 def test_without_a_catalogue_the_remedy_is_named(service: Service, short_clip: Path) -> None:
