@@ -106,6 +106,10 @@ class Catalogue:
     vectors : float32, shape (n, dim), centred and of unit length
     mean : float32, shape (dim,), what was subtracted
     texts : column of `TEXTS` → n texts or nulls
+    query_mean : float32, shape (dim,), what is subtracted from queries; None for `mean`. Where the
+        vectors are no predictions, such as item factors, predictions have another common part: with
+        the catalogue's, one artist was among the first ten of up to 29 % of songs, with their own
+        of 13 % at most (105 to 117 songs of held-out artists, three folds)
     """
 
     def __init__(
@@ -115,8 +119,10 @@ class Catalogue:
         vectors: Vectors,
         mean: Vectors,
         texts: Mapping[str, pa.Array],
+        query_mean: Vectors | None = None,
     ) -> None:
         self.source, self.track_ids, self.vectors, self.mean = source, track_ids, vectors, mean
+        self.query_mean = mean if query_mean is None else query_mean
         self.texts = {
             name: texts.get(name, pa.nulls(len(track_ids), pa.string())) for name in TEXTS
         }
@@ -131,8 +137,9 @@ class Catalogue:
         track_ids: Sequence[str],
         vectors: Vectors,
         texts: Mapping[str, Sequence[str | None]],
+        query_mean: Vectors | None = None,
     ) -> Catalogue:
-        """A catalogue of vectors as an encoder predicts them.
+        """A catalogue of vectors as an encoder predicts them, or of item factors of its space.
 
         Raises
         ------
@@ -150,11 +157,12 @@ class Catalogue:
         mean = vectors.mean(0, dtype=np.float64).astype(np.float32)
         arrays = {name: pa.array(column, pa.string()) for name, column in texts.items()}
         ids = pa.array(track_ids, pa.string())
-        return cls(source, ids, unit(vectors - mean), mean, arrays)
+        return cls(source, ids, unit(vectors - mean), mean, arrays, query_mean)
 
     def save(self, path: Path) -> None:
         """Write the catalogue; a reader sees the old file or the new one."""
-        stated = {"schema": SCHEMA_VERSION, "mean": self.mean.tolist()} | asdict(self.source)
+        means = {"mean": self.mean.tolist(), "query_mean": self.query_mean.tolist()}
+        stated = {"schema": SCHEMA_VERSION} | means | asdict(self.source)
         dim = self.vectors.shape[1]
         columns = {"track_id": self.track_ids} | self.texts
         flat = pa.array(self.vectors.reshape(-1))
@@ -174,13 +182,16 @@ class Catalogue:
         try:
             table = pq.ParquetFile(path).read()
             stated = json.loads((table.schema.metadata or {})[METADATA])
-            mean = np.array(stated.pop("mean"), np.float32)
+            mean, query_mean = (
+                np.array(stated.pop(name), np.float32) for name in ("mean", "query_mean")
+            )
             stated.pop("schema")
             vectors = table["vector"].combine_chunks().flatten().to_numpy()
             texts = {name: table[name].combine_chunks() for name in TEXTS}
             ids = table["track_id"].combine_chunks()
             source = CatalogueSource(**stated)
-            return cls(source, ids, vectors.reshape(-1, len(mean)), mean, texts)
+            vectors = vectors.reshape(-1, len(mean))
+            return cls(source, ids, vectors, mean, texts, query_mean)
         except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
             raise BadCatalogue(
                 f"{path} is no catalogue ({type(error).__name__}: {error})",
@@ -214,7 +225,7 @@ class Catalogue:
                 limit=self.source.space or self.source.digest,
                 remedy="ask with that model, or index vectors of this one",
             )
-        return unit(vectors - self.mean)
+        return unit(vectors - self.query_mean)
 
     def search(
         self,

@@ -122,6 +122,21 @@ def test_centring_takes_hubs_away(catalogue: Catalogue) -> None:
     assert abs(np.median(catalogue.vectors @ catalogue.vectors[0])) < 0.2
 
 
+def test_queries_may_have_a_common_part_of_their_own(tmp_path: Path) -> None:
+    """Item factors and predictions of them."""
+    factors = vectors_of()
+    predicted = factors + 3
+    ids = [f"t{index}" for index in range(N_TRACKS)]
+    plain = Catalogue.build(SOURCE, ids, factors, {})
+    own = Catalogue.build(SOURCE, ids, factors, {}, query_mean=predicted.mean(0))
+    own.save(tmp_path / "c.parquet")
+    read = Catalogue.load(tmp_path / "c.parquet")
+    for catalogue in (own, read):
+        centred = catalogue.centre(predicted, SOURCE)
+        assert (centred * catalogue.vectors).sum(1).min() > 0.999
+    assert (plain.centre(predicted, SOURCE) * plain.vectors).sum(1).min() < 0.9
+
+
 def test_a_catalogue_is_read_as_it_was_written(catalogue: Catalogue, tmp_path: Path) -> None:
     catalogue.save(tmp_path / "c.parquet")
     read = Catalogue.load(tmp_path / "c.parquet")
