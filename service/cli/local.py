@@ -85,12 +85,14 @@ class LocalEngine:
 
     async def embed(self, song: Song) -> Row:
         try:
-            sha256 = await asyncio.to_thread(_digest, song.path)
+            sha256 = await asyncio.to_thread(digest_of, song.path)
         except OSError as error:
             return Row(song, UNREADABLE, error.strerror or str(error))
         request = ModelRequest((self._model,), self._window, StageTimer(), True)
         try:
-            (result,) = await self._pipeline.answer(LocalFile(song.path, sha256), request, _await)
+            (result,) = await self._pipeline.answer(
+                LocalFile(song.path, sha256), request, await_work
+            )
             answer = raise_if_error(result).computed
         except TasteprintError as error:
             return Row(song, type_of(type(error).__name__), str(error), sha256)
@@ -109,11 +111,11 @@ class LocalEngine:
         await self._pipeline.close()
 
 
-async def _await(work: Coroutine[Any, Any, Any]) -> Any:
+async def await_work(work: Coroutine[Any, Any, Any]) -> Any:
     """No client may disconnect, and decoding and inference have limits of their own."""
     return await work
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,28 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from models.errors import TasteprintError
+from service.cli.output import (
+    FAILED_TO_RUN,
+    INTERRUPTED,
+    SOME_FAILED,
+    fail,
+    make_progress,
+    say,
+)
 
 if TYPE_CHECKING:
     from service.cli.engine import Engine
     from service.cli.scan import Summary
     from service.cli.songs import Song
     from service.cli.table import EmbeddingTable, Row
-
-# Exit codes. Typer's own is 2, for usage.
-FAILED_TO_RUN, SOME_FAILED, INTERRUPTED = 1, 3, 130
 
 app = typer.Typer(
     help="Tasteprint: what a song is like, from its sound.",
@@ -41,20 +36,6 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Models: list, show, verify.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
-# Progress and messages; results go to standard output.
-console = Console(stderr=True)
-
-Files = Annotated[
-    list[str], typer.Argument(help="Files and folders; - reads paths from standard input.")
-]
-Url = Annotated[
-    str | None,
-    typer.Option(help="Service that embeds, such as http://127.0.0.1:8000; default: this machine."),
-]
-ApiKeyFile = Annotated[
-    Path | None, typer.Option(help="File with the service's API key, where it requires one.")
-]
-PrecisionChoice = Literal["auto", "float32", "int8", "float16"]
 
 
 def _check_window(window: str) -> str:
@@ -66,6 +47,23 @@ def _check_window(window: str) -> str:
         raise typer.BadParameter(str(error)) from error
 
 
+Window = Annotated[
+    str, typer.Option(help="middle, start, all, or an offset in seconds.", callback=_check_window)
+]
+Files = Annotated[
+    list[str], typer.Argument(help="Files and folders; - reads paths from standard input.")
+]
+Url = Annotated[
+    str | None,
+    typer.Option(help="Service that embeds, such as http://127.0.0.1:8000; default: this machine."),
+]
+ApiKeyFile = Annotated[
+    Path | None, typer.Option(help="File with the service's API key, where it requires one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="A JSON object for each song.")]
+PrecisionChoice = Literal["auto", "float32", "int8", "float16"]
+
+
 @app.command()
 def embed(
     files: Files,
@@ -73,10 +71,7 @@ def embed(
         Path, typer.Option(help="Parquet file; a run that was stopped goes on with it.")
     ],
     model: Annotated[str | None, typer.Option(help="Encoder; default: cf-estimator.")] = None,
-    window: Annotated[
-        str,
-        typer.Option(help="middle, start, all, or an offset in seconds.", callback=_check_window),
-    ] = "middle",
+    window: Window = "middle",
     features: Annotated[bool, typer.Option(help="Keep the penultimate layer too.")] = True,
     precision: Annotated[
         PrecisionChoice,
@@ -121,7 +116,7 @@ def embed(
             )
         )
     except (TasteprintError, OSError) as error:
-        _fail(error)
+        fail(error)
     except KeyboardInterrupt:  # before the first song: there is nothing to keep
         raise typer.Exit(INTERRUPTED) from None
     _finish(summary, out, as_json=as_json)
@@ -157,8 +152,8 @@ async def _embed(
     try:
         check_source(table, engine.source)
         missing = choose_missing(songs, table, retry_failed=retry_failed, summary=summary)
-        _say(f"{engine.source.describe()}; {summary.known} known")
-        with _progress() as bar:
+        say(f"{engine.source.describe()}; {summary.known} known")
+        with make_progress() as bar:
             task = bar.add_task("embed", total=len(missing))
 
             def show(row: Row) -> None:
@@ -176,39 +171,89 @@ async def _embed(
     return summary
 
 
-def _say(text: str) -> None:
-    """A line on standard error, as it is: names of files may have brackets, and are not broken."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
 def _finish(summary: Summary, out: Path, *, as_json: bool) -> NoReturn:
     """Say what was done, and end with the status that fits."""
     if as_json:
         print(json.dumps(asdict(summary) | {"out": str(out)}))
     rate = summary.embedded / summary.seconds if summary.seconds else 0.0
-    _say(f"{out}: {summary.embedded} embedded ({rate:.1f} a second), {summary.known} known before")
+    say(f"{out}: {summary.embedded} embedded ({rate:.1f} a second), {summary.known} known before")
     for problem, count in sorted(summary.problems.items()):
-        _say(f"  {count} {problem}")
+        say(f"  {count} {problem}")
     n_failed = summary.failed + summary.known_failed
     if summary.interrupted:
-        _say("interrupted; the same command goes on")
+        say("interrupted; the same command goes on")
         raise typer.Exit(INTERRUPTED)
     if n_failed:
-        _say(f"{n_failed} files failed; --retry-failed tries them again")
+        say(f"{n_failed} files failed; --retry-failed tries them again")
         raise typer.Exit(SOME_FAILED)
     raise typer.Exit(0)
+
+
+@app.command()
+def classify(
+    task: Annotated[str, typer.Argument(help="genre, mood, emotion, tags, sounds, or your own.")],
+    files: Files,
+    window: Window = "middle",
+    as_json: AsJson = False,
+) -> None:
+    """Labels or values of songs, by the model of a task."""
+    from service.cli.analyze import model_of_task
+    from service.cli.bundles import folder_of
+
+    try:
+        name = model_of_task(task, folder_of(None))
+    except (TasteprintError, OSError) as error:
+        fail(error)
+    _analyze(files, [name], window, as_json=as_json)
+
+
+@app.command()
+def analyze(
+    files: Files,
+    models: Annotated[
+        str, typer.Option(help="Names separated by commas; by default the default models.")
+    ] = "",
+    window: Window = "middle",
+    as_json: AsJson = False,
+) -> None:
+    """What every model says of songs."""
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    _analyze(files, names, window, as_json=as_json)
+
+
+def _analyze(files: list[str], names: list[str], window: str, *, as_json: bool) -> NoReturn:
+    from service.cli.songs import list_songs
+
+    try:
+        n_failed = asyncio.run(
+            _print_answers(list_songs(files, sys.stdin), names, window, as_json=as_json)
+        )
+    except (TasteprintError, OSError) as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    if n_failed:
+        say(f"{n_failed} files failed")
+    raise typer.Exit(SOME_FAILED if n_failed else 0)
+
+
+async def _print_answers(songs: list[Song], names: list[str], window: str, *, as_json: bool) -> int:
+    """Print each song's answers; returns the number of songs without any."""
+    from service.cli.analyze import analyze_songs, describe
+    from service.schemas.responses import Analysis
+
+    n_failed = 0
+    async for song, answer in analyze_songs(songs, names, window):
+        if not isinstance(answer, Analysis):
+            n_failed += 1
+            say(f"failed {song.path}: {answer}")
+        elif as_json:
+            body = answer.model_dump(exclude_none=True)
+            print(json.dumps({"file": str(song.path)} | body, ensure_ascii=False))
+        else:
+            for name, model in answer.models.items():
+                print(f"{song.path}  {name}: {describe(model)}")
+    return n_failed
 
 
 @app.command()
@@ -226,10 +271,10 @@ def index(
     try:
         made = make(embeddings, metadata, out)
     except (TasteprintError, OSError) as error:
-        _fail(error)
-    _say(f"{out}: {made.tracks} tracks; {made.failed} failed rows left out")
+        fail(error)
+    say(f"{out}: {made.tracks} tracks; {made.failed} failed rows left out")
     if metadata:
-        _say(f"{metadata}: {made.metadata_rows} rows, of {made.named} tracks of the catalogue")
+        say(f"{metadata}: {made.metadata_rows} rows, of {made.named} tracks of the catalogue")
 
 
 @app.command()
@@ -244,7 +289,7 @@ def similar(
         int, typer.Option(help="Songs of one artist; 0: any number.", min=0)
     ] = 0,
     min_cosine: Annotated[float, typer.Option(help="From -1 to 1.", min=-1, max=1)] = -1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a song.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the songs nearest to one or several; never a seed itself or a copy of it."""
     from models.catalogue import Catalogue, Filters
@@ -254,7 +299,7 @@ def similar(
     try:
         hits = asyncio.run(find_similar(Catalogue.load(catalogue), seeds, filters))
     except (TasteprintError, OSError) as error:
-        _fail(error)
+        fail(error)
     for hit in hits:
         if as_json:
             print(json.dumps(asdict(hit), ensure_ascii=False))
@@ -284,7 +329,7 @@ def show_model(
     try:
         print(show_card(name, models_dir))
     except (TasteprintError, OSError) as error:
-        _fail(error)
+        fail(error)
 
 
 @models_app.command("verify")
@@ -298,7 +343,7 @@ def verify_models(
     try:
         problems = verify(names or [], models_dir, print)
     except (TasteprintError, OSError) as error:
-        _fail(error)
+        fail(error)
     if problems:
         raise typer.Exit(FAILED_TO_RUN)
 
@@ -310,16 +355,6 @@ def serve() -> None:
 
     sys.argv = sys.argv[:1]
     start()
-
-
-def _fail(error: Exception) -> NoReturn:
-    """Print an error in one line, with its remedy, and exit with status 1."""
-    text = str(error)
-    remedy = getattr(error, "remedy", None)
-    if remedy and remedy not in text:
-        text += f"; {remedy}"
-    console.print(f"[bold red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(FAILED_TO_RUN)
 
 
 def main() -> None:
