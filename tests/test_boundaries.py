@@ -51,6 +51,7 @@ ORDER = {
         audio cf
         networks datasets
         fitting
+        objectives
         estimator
         evaluation
         export
