@@ -55,7 +55,7 @@ ORDER = {
         estimator
         evaluation
         export
-        quantization transfer pretrained
+        quantization transfer pretrained similarity
         linear probes
         cli
         __main__
