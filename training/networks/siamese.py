@@ -79,6 +79,7 @@ class ConvBlock(nn.Module):
         # 'same' as Keras pads an even kernel: the longer side last.
         self.padding = ((kernel - 1) // 2, kernel // 2)
         self.convolve = nn.Conv1d(in_channels, channels, kernel)
+        # Keras' momentum of 0.99 would take thousands of steps to forget the first statistics.
         self.norm = nn.BatchNorm1d(channels, EPSILON)
         self.pool = pool
         nn.init.kaiming_uniform_(self.convolve.weight, nonlinearity="relu")  # Keras' he_uniform

@@ -24,7 +24,7 @@ from training.similarity.clips import TRAIN, VALIDATION
 UNKNOWN = -1
 
 
-class Concept:
+class ConceptKeys:
     """Which clips share a concept, and which certainly do not.
 
     Parameters
@@ -76,7 +76,7 @@ class ConceptDraws(GroupDraws):
     def __init__(self, name: str, clips: pd.DataFrame, part: str, negatives: int) -> None:
         self.group_size = 2 + negatives
         self.rows = np.asarray(clips["row"], np.int64)
-        self.concept = Concept(name, clips)
+        self.concept = ConceptKeys(name, clips)
         parts = clips["part"].to_numpy(str)
         is_own = parts == part
         mates_among = np.isin(parts, _positive_parts(clips, part))
