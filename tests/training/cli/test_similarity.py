@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from models import bundle
 from tests.training.cli.test_chain import run
+from training.audio.windows import Prepared
 from training.cli.main import app
 from training.similarity.train import load_clips
 
@@ -74,9 +75,13 @@ def test_clips_become_a_table_and_a_bundle(world: Path) -> None:
     assert stated.split.startswith("by song, within artists; test: 6 clips of 6 artists")
     assert stated.data[0].name == "tones"
 
-    # The bundle is tested beside the run, and gives the same numbers.
-    again = ("--bundle", world / "models" / "tones", "--negatives", "2")
-    run("similarity-report", *tested, *again)
+    # The bundle is tested beside the run, on windows decoded for it, and gives the same numbers.
+    exact = world / "of-the-bundle" / "prepared"
+    manifest = ("--manifest", world / "tracks.csv", "--audio", world / "audio")
+    of_bundle = ("--bundle", world / "models" / "tones")
+    run("prepare", *manifest, "--artist-column", "artist", *of_bundle, "--out", exact)
+    assert Prepared.load(exact).audio == card.audio
+    run("similarity-report", *tested, "--prepared", exact, *of_bundle, "--negatives", "2")
     measures = json.loads((world / "report" / "measures.json").read_text())["measures"]
     assert measures["tones"]["artist"] == measures["joint"]["artist"]
 

@@ -12,12 +12,18 @@ import torch
 from numpy.typing import NDArray
 
 from tests.training.similarity.clips import make_table, make_tones
-from training.errors import BadCrop, MissingInput, NoSegments, OtherAudio, OtherRun
+from training.errors import BadCrop, MissingInput, NoSegments, OtherAudio, OtherClips, OtherRun
 from training.networks.cf_estimator import CFEstimator
 from training.networks.siamese import SiameseCNN
-from training.similarity.clips import TEST, divide_clips
+from training.similarity.clips import TEST, divide_clips, limit_artists
 from training.similarity.concepts import ConceptDraws
-from training.similarity.holdout import Learner, Vectors, cut_into_segments, predict
+from training.similarity.holdout import (
+    Learner,
+    Vectors,
+    cut_into_segments,
+    load_same_clips,
+    predict,
+)
 from training.similarity.settings import SimilaritySettings
 from training.similarity.train import load_clips, load_network, train
 
@@ -116,6 +122,20 @@ def test_a_track_is_not_found_by_its_own_segment() -> None:
     vectors = np.repeat(np.eye(4, dtype=np.float32)[None], len(clips), axis=0)
     draws = ConceptDraws("track", clips, TEST, 4)
     assert predict(vectors, draws, clips["artist"], 50)[0] == 0
+
+
+def test_runs_are_tested_on_the_same_clips(tmp_path: Path) -> None:
+    """A run on fewer artists has the same test clips; one on other songs has not."""
+    clips, _ = divide_clips(make_table([0] * 5 + [1] * 5 + [2] * 5), None, by_song=True)
+    others, _ = divide_clips(make_table([0] * 5 + [1] * 5 + [2] * 2), None, by_song=True)
+    tables = {"all": clips, "fewer": limit_artists(clips, 2), "others": others}
+    for name, table in tables.items():
+        (tmp_path / name).mkdir()
+        table.to_csv(tmp_path / name / "clips.csv", index=False)
+    found = load_same_clips([tmp_path / "fewer", tmp_path / "all"])
+    assert list(found["track_id"]) == list(clips["track_id"])
+    with pytest.raises(OtherClips, match=r"others and .*all hold other test clips"):
+        load_same_clips([tmp_path / "all", tmp_path / "others"])
 
 
 def test_an_encoder_is_tested_on_consecutive_segments() -> None:
