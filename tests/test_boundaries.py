@@ -51,10 +51,11 @@ ORDER = {
         audio cf
         networks datasets
         fitting
+        objectives
         estimator
         evaluation
         export
-        quantization transfer pretrained
+        quantization transfer pretrained similarity
         linear probes
         cli
         __main__

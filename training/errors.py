@@ -297,6 +297,47 @@ class NothingToTrain(TrainingError):
         )
 
 
+class NoAnchors(TrainingError):
+    """Raised if no clip of a part can be an anchor of a concept."""
+
+    def __init__(self, concept: str, part: str, n_clips: int) -> None:
+        super().__init__(
+            f"none of the {n_clips} clips of the part {part!r} has another clip of its {concept} "
+            "to be compared with; choose another --concept, add clips, or divide songs with "
+            "--song-split"
+        )
+
+
+class TooFewNegatives(TrainingError):
+    """Raised if an anchor has fewer clips to be told from than there are negatives."""
+
+    def __init__(self, concept: str, part: str, n_found: int, negatives: int) -> None:
+        super().__init__(
+            f"a clip of the part {part!r} has {n_found} clips of another {concept} to be told "
+            f"from, and --negatives is {negatives}; add clips, or lower --negatives"
+        )
+
+
+class NoSegments(TrainingError):
+    """Raised if an encoder hears a window as one piece, and no segments can be compared."""
+
+    def __init__(self, name: str, patch_s: float, window_s: float) -> None:
+        super().__init__(
+            f"{name} hears {patch_s:g} s of a window of {window_s:g} s at a time, and the test "
+            "needs two segments or more of each window; give an encoder of shorter patches"
+        )
+
+
+class OtherClips(TrainingError):
+    """Raised if two similarity runs divide the clips in other ways."""
+
+    def __init__(self, run: Path, other: Path) -> None:
+        super().__init__(
+            f"{run} and {other} hold other test clips: their results cannot be compared; train "
+            "both on the same --prepared folders with the same --split and --song-split"
+        )
+
+
 class TooFewArtists(TrainingError):
     """Raised if a choice by cross-validation over artists has too few of them."""
 

@@ -16,6 +16,7 @@ HEAVY = ("torch", "torchaudio", "lightning", "implicit", "sklearn", "onnxruntime
         ("training.fitting.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.estimator.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.linear.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
+        ("training.similarity.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.cf.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.quantization.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.networks.registry", (*HEAVY, "numpy", "pandas", "pydantic")),

@@ -11,7 +11,7 @@ from training.errors import BadManifest, BadTable, MissingInput
 from training.tables.reader import read_text
 
 MANIFEST = "manifest.csv"
-ID_COLUMNS = ("track_id", "item_id", "artist", "user_id", "label")
+ID_COLUMNS = ("track_id", "item_id", "artist", "album", "user_id", "label")
 
 
 def read_ids(path: Path) -> pd.DataFrame:
@@ -39,11 +39,13 @@ def read_manifest(
     track_column: str = "track_id",
     item_column: str = "item_id",
     artist_column: str | None = None,
+    album_column: str | None = None,
 ) -> pd.DataFrame:
     """Read a manifest and add the columns `track_id`, `item_id`, `artist` and `path`.
 
     Without a `path` column a track's file is `<audio>/<track_id>.*`, or one of that name in a
-    subfolder; without artists, each item counts as its own artist.
+    subfolder; without artists, each item counts as its own artist. `album` is added if its column
+    is stated.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def read_manifest(
     """
     if not audio.is_dir():
         raise BadManifest(path, f"there is no folder of audio {audio}; give one by --audio")
-    required = [track_column, item_column, *filter(None, [artist_column])]
+    required = [track_column, item_column, *filter(None, [artist_column, album_column])]
     try:
         manifest = read_text(path, required)
     except BadTable as error:
@@ -65,6 +67,8 @@ def read_manifest(
     manifest = manifest.assign(
         track_id=manifest[track_column], item_id=manifest[item_column], artist=artist
     )
+    if album_column:
+        manifest = manifest.assign(album=manifest[album_column])
     _check_ids(manifest["track_id"], path)
     return manifest.assign(path=_find_paths(manifest, audio, path))
 

@@ -25,6 +25,7 @@ from training.errors import (
     MissingMidi,
     UnknownMethod,
 )
+from training.fitting.settings import KIND
 from training.networks.registry import DEFAULT_ENCODER, find_entry
 from training.probes.settings import match_sources
 from training.transfer.settings import BASELINES, METHODS
@@ -46,8 +47,33 @@ def check_factors(folder: Path) -> Path:
     return _require(folder, "report.json", "tasteprint-train factorize")
 
 
+def check_optional_factors(folder: Path | None) -> Path | None:
+    return folder and check_factors(folder)
+
+
 def check_run(folder: Path) -> Path:
     return _require(folder, "settings.json", "tasteprint-train estimator")
+
+
+def kind_of_run(folder: Path) -> str:
+    """The command of `tasteprint-train` that made a run."""
+    try:
+        return (folder / KIND).read_text().strip()
+    except OSError:
+        return "estimator"
+
+
+def check_runs(folders: list[Path]) -> list[Path]:
+    return [_require(folder, "clips.csv", "tasteprint-train similarity") for folder in folders]
+
+
+def check_division(split: Path | None, song_split: bool) -> None:
+    """Refuse clips that nothing divides into training and validation."""
+    if split is None and not song_split:
+        raise typer.BadParameter(
+            "needed to hold out artists; or divide the songs of each artist with --song-split",
+            param_hint="--split",
+        )
 
 
 def check_judged(run: Path | None, bundle: Path | None, split: Path | None) -> None:

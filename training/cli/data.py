@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -27,6 +27,9 @@ from training.cli.options import (
 from training.cli.output import console, print_account, progress
 from training.errors import NothingPrepared
 from training.networks.registry import DEFAULT_ENCODER
+
+if TYPE_CHECKING:
+    from models.card import AudioInput
 
 app = typer.Typer()
 
@@ -78,6 +81,9 @@ def prepare(
     artist_column: Annotated[
         str | None, typer.Option(help="Column to split by; default: each item is its own artist.")
     ] = None,
+    album_column: Annotated[
+        str | None, typer.Option(help="Column of the album, which `similarity` can learn.")
+    ] = None,
     encoder: Annotated[
         str,
         typer.Option(
@@ -86,6 +92,14 @@ def prepare(
             callback=checks.check_encoder,
         ),
     ] = DEFAULT_ENCODER,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Bundle of the encoder that will take the windows, in place of --encoder, "
+            "--patches and --patch-s.",
+            callback=checks.check_optional_bundle,
+        ),
+    ] = None,
     patches: PatchCount = 0,
     patch_s: PatchSeconds = 0.0,
     workers: Workers = WORKERS,
@@ -97,15 +111,15 @@ def prepare(
     """
     from training.audio import windows as stage
     from training.audio.manifest import read_manifest
-    from training.networks.registry import encoder_class
 
-    heard = encoder_class(encoder).patched_audio(patches, patch_s)
+    heard = _audio_of(bundle, encoder, patches, patch_s)
     table = read_manifest(
         manifest,
         audio,
         track_column=track_column,
         item_column=item_column,
         artist_column=artist_column,
+        album_column=album_column,
     )
     reasons: dict[str, str] = {}
     noted = 0
@@ -124,6 +138,17 @@ def prepare(
     )
     if noted:
         console.print(f"{noted} files state another length than they have (tracks.csv, notes)")
+
+
+def _audio_of(bundle: Path | None, encoder: str, patches: int, patch_s: float) -> AudioInput:
+    """The audio input of a bundle; without one, of an encoder in the registry."""
+    if bundle is None:
+        from training.networks.registry import encoder_class
+
+        return encoder_class(encoder).patched_audio(patches, patch_s)
+    from models.bundle import read
+
+    return read(bundle).card.audio
 
 
 @app.command()

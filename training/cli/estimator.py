@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,6 +42,8 @@ from training.estimator.settings import EstimatorSettings
 from training.quantization.settings import QuantizeSettings
 
 app = typer.Typer()
+# Kind of a run, see `training.fitting.settings.KIND` → module that exports it.
+EXPORTERS = {"similarity": "training.similarity.export"}
 PREPARED = (
     "Folder of `prepare`; given once for each set, and for each audio input that an encoder needs: "
     "folders of one name are one set."
@@ -211,30 +214,37 @@ def export(
     prepared: PreparedDir,
     out: BundleDir,
     data: DataFile,
-    factors: FactorsDir,
+    factors: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of `factorize`, for a run of `estimator`.",
+            callback=checks.check_optional_factors,
+        ),
+    ] = None,
     evaluation: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of `evaluate`, for the card's metrics.", callback=checks.check_evaluation
+            help="Folder of `evaluate` or `similarity-report`, for the card's metrics.",
+            callback=checks.check_evaluation,
         ),
     ] = None,
     on_demand: OnDemand = False,
     card_version: CardVersion = "1.0.0",
 ) -> None:
     """Export a trained encoder as a bundle, after a parity check with torch on real clips."""
-    from training.export import estimator as stage
+    kind = checks.kind_of_run(run)
+    stated: dict[str, Any] = {"default": not on_demand, "card_version": card_version}
+    if kind in EXPORTERS:
+        export_run = import_module(EXPORTERS[kind]).export_run
+        written, errors = export_run(run, prepared, out, data, evaluation, **stated)
+    elif factors is None:
+        raise typer.BadParameter("needed for a run of `estimator`", param_hint="--factors")
+    else:
+        from training.export import estimator as stage
 
-    written, errors = stage.export_run(
-        run,
-        prepared,
-        out,
-        data,
-        factors,
-        evaluation,
-        default=not on_demand,
-        card_version=card_version,
-        warn=print_warning,
-    )
+        written, errors = stage.export_run(
+            run, prepared, out, data, factors, evaluation, **stated, warn=print_warning
+        )
     print_parity(errors, "torch")
     print_bundle(written)
 

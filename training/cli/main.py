@@ -5,7 +5,16 @@ from __future__ import annotations
 import typer
 
 from models.errors import TasteprintError
-from training.cli import data, datasets, estimator, linear, pretrained, probes, transfer
+from training.cli import (
+    data,
+    datasets,
+    estimator,
+    linear,
+    pretrained,
+    probes,
+    similarity,
+    transfer,
+)
 from training.cli.output import print_error
 from training.errors import TrainingError
 
@@ -23,11 +32,13 @@ app = typer.Typer(
     Or export published weights: [bold]musicnn[/], a tagger that has heard recordings; a
     [bold]linear-estimator[/] predicts the item factors from its outputs, fitted in seconds.
 
+    Or train without logs and labels: [bold]similarity[/] learns artist, album or track.
+
     Transfer learning with few labels: read a [bold]dataset[/], [bold]compare[/] transfer methods,
     and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/].
     """,
 )
-for stage in (data, estimator, linear, pretrained, datasets, transfer, probes):
+for stage in (data, estimator, linear, similarity, pretrained, datasets, transfer, probes):
     app.add_typer(stage.app)
 
 

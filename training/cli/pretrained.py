@@ -10,9 +10,12 @@ import typer
 from training.cli.options import BundleDir, CardVersion, OnDemand, with_settings
 from training.cli.output import print_bundle, print_parity
 from training.errors import MissingInput
-from training.pretrained.settings import MusicnnSettings
+from training.pretrained.settings import ArtistSiameseSettings, MusicnnSettings
 
 app = typer.Typer()
+ParityAudio = Annotated[
+    Path, typer.Option("--audio", help="Folder of audio files for the parity check with torch.")
+]
 
 
 @app.command()
@@ -21,9 +24,7 @@ def musicnn(
     wheel: Annotated[Path, typer.Option(help="Wheel of `pip download --no-deps musicnn==0.1.0`.")],
     out: BundleDir,
     settings: MusicnnSettings,
-    audio: Annotated[
-        Path, typer.Option(help="Folder of audio files for the parity check with torch.")
-    ] = Path("examples"),
+    audio: ParityAudio = Path("examples"),
     on_demand: OnDemand = False,
     card_version: CardVersion = "1.0.0",
 ) -> None:
@@ -34,6 +35,33 @@ def musicnn(
 
     written, errors = stage.export_musicnn(
         wheel, out, audio, settings, on_demand=on_demand, card_version=card_version
+    )
+    print_parity(errors, "torch")
+    print_bundle(written)
+
+
+@app.command()
+@with_settings(ArtistSiameseSettings)
+def artist_siamese(
+    weights: Annotated[
+        Path, typer.Option(help="File model_siamese_10000.h5 of jongpillee/ismir2018-artist.")
+    ],
+    out: BundleDir,
+    settings: ArtistSiameseSettings,
+    audio: ParityAudio = Path("examples"),
+    on_demand: OnDemand = False,
+    card_version: CardVersion = "1.0.0",
+) -> None:
+    """Export the Siamese CNN of the artist study (2018), with published weights, as a bundle.
+
+    It hears 22,050 Hz, and there is nothing above 8 kHz in audio of 16 kHz.
+    """
+    if not weights.is_file():
+        raise MissingInput(weights, "git clone https://github.com/jongpillee/ismir2018-artist")
+    from training.pretrained import artist_siamese as stage
+
+    written, errors = stage.export_artist_siamese(
+        weights, out, audio, settings, on_demand=on_demand, card_version=card_version
     )
     print_parity(errors, "torch")
     print_bundle(written)

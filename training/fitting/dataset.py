@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,7 +28,19 @@ class Clips(NamedTuple):
     targets: NDArray[np.float32]
 
 
-class WindowDataset(Dataset[tuple[Tensor, ...]]):
+class AudioDataset(Dataset[tuple[Tensor, ...]], ABC):
+    """Base class of the torch data sets that a network is fitted on."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def identity(self) -> Sequence[NDArray[Any]]:
+        """Arrays that tell the set from others: a run is not resumed on another one."""
+
+
+class WindowDataset(AudioDataset):
     """torch data set of windows and targets, with random crops if `crop_samples` is not 0.
 
     Items are int16 (n_samples,) and one row of each array of `targets`. The patches of a window
@@ -52,9 +65,8 @@ class WindowDataset(Dataset[tuple[Tensor, ...]]):
         self.patch_samples = patch_samples or windows.shape[1]
 
     @property
-    def parts(self) -> tuple[WindowDataset, ...]:
-        """The sets of windows that items are made of: this one."""
-        return (self,)
+    def identity(self) -> Sequence[NDArray[Any]]:
+        return self.rows, *self.targets
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -73,7 +85,7 @@ class WindowDataset(Dataset[tuple[Tensor, ...]]):
         return patch * self.patch_samples + offset
 
 
-class PooledDataset(Dataset[tuple[Tensor, ...]]):
+class PooledDataset(AudioDataset):
     """Labelled windows, each with a random one of a pool: an item is that of both, in a row.
 
     A batch holds as many clips of the pool as labelled ones, and an epoch is one of the latter.
@@ -83,6 +95,10 @@ class PooledDataset(Dataset[tuple[Tensor, ...]]):
         self.labelled = labelled
         self.pool: ConcatDataset[tuple[Tensor, ...]] = ConcatDataset(pool)
         self.parts = (labelled, *pool)
+
+    @property
+    def identity(self) -> Sequence[NDArray[Any]]:
+        return [array for part in self.parts for array in part.identity]
 
     def __len__(self) -> int:
         return len(self.labelled)

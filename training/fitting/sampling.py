@@ -1,11 +1,13 @@
-"""Weighted sampling with replacement; an epoch has the same draws in a resumed run."""
+"""Samplers whose epochs have the same draws in a resumed run: weighted ones, and permutations."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import WeightedRandomSampler
+from torch.utils.data import Sampler, WeightedRandomSampler
 
 
 class EpochSampler(WeightedRandomSampler):
@@ -30,3 +32,25 @@ class EpochSampler(WeightedRandomSampler):
         # Hashed, so that epoch 1 of seed 0 is not epoch 0 of seed 1.
         mixed = np.random.SeedSequence([self.seed, epoch]).generate_state(1)
         self.generator.manual_seed(int(mixed[0]))
+
+
+class NumberedSampler(Sampler[int]):
+    """Every index once an epoch, in a random order, as a number that tells the epoch too.
+
+    The number of index i in epoch e is e · n_items + i: a data set that draws an item by its number
+    draws it anew in each epoch, and alike in a resumed run and in any process.
+    """
+
+    def __init__(self, n_items: int, seed: int) -> None:
+        self.n_items, self.seed, self.epoch = n_items, seed, 0
+
+    def __len__(self) -> int:
+        return self.n_items
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self.n_items
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_items)
+        yield from (first + order).tolist()
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 from typing_extensions import Doc
 
+# File of a run folder that names the command that made the run; runs of `estimator` have none.
+KIND = "kind.txt"
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Trainable = Literal["head", "last", "all"]
 Accelerator = Literal["auto", "cpu", "gpu"]
@@ -30,7 +32,7 @@ class FitSettings:
     """
 
     batch_size: Annotated[int, Doc("Windows per step and device."), Ge(1)] = 16
-    learning_rate: Annotated[float, Doc("Initial learning rate of Adam."), Ge(0)] = 1e-3
+    learning_rate: Annotated[float, Doc("Initial learning rate."), Ge(0)] = 1e-3
     max_epochs: Annotated[int, Doc("Maximum number of epochs; 0: no limit."), Ge(0)] = 50
     max_steps: Annotated[int, Doc("Maximum number of training steps; 0: no limit."), Ge(0)] = 0
     validation_steps: Annotated[

@@ -20,7 +20,7 @@ from torch import Tensor
 from models.malloc import keep_freed_memory
 from training.audio.windows import FULL_SCALE
 from training.errors import NoScheduleLength, OtherRun
-from training.fitting.dataset import Loader, PooledDataset, WindowDataset
+from training.fitting.dataset import AudioDataset, Loader
 from training.fitting.settings import FitSettings
 from training.networks.base import Encoder
 from training.networks.task_model import TaskModel, encoder_of, forward_patches
@@ -33,7 +33,7 @@ FREE_TO_CHANGE = {*LENGTH, "patience", "accelerator", "devices", "workers"}
 
 
 class AudioModule(L.LightningModule):
-    """Lightning module: front end and network on the training device, trained with Adam."""
+    """Lightning module: front end and network on the training device, by default with Adam."""
 
     def __init__(
         self, network: Encoder | TaskModel, learning_rate: float, cosine_schedule: bool
@@ -77,12 +77,23 @@ class AudioModule(L.LightningModule):
         """What the optimiser trains; groups may have learning rates of their own."""
         return self.parameters()
 
-    def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam(self.parameter_groups(), lr=self.learning_rate)
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameter_groups(), lr=self.learning_rate)
+
+    def make_schedule(
+        self, optimizer: torch.optim.Optimizer
+    ) -> torch.optim.lr_scheduler.LRScheduler | None:
+        """The learning rate by steps; None for a constant one."""
         if not self.cosine_schedule:
-            return optimizer
+            return None
         n_steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer()
+        schedule = self.make_schedule(optimizer)
+        if schedule is None:
+            return optimizer
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -134,9 +145,26 @@ def fit(
     _check_run_identity(out, settings, [training, validation], extra_identity or {}, resume)
     for name, text in (records or {}).items():
         (out / name).write_text(text)
+    if resume:
+        _set_epoch(training, out / LAST)
     trainer = _make_trainer(out, settings, len(training), show_progress)
     trainer.fit(module, training, validation, ckpt_path=out / LAST if resume else None)
     return out / BEST
+
+
+def _set_epoch(training: Loader, checkpoint: Path) -> None:
+    """Give the sampler the epoch that is resumed.
+
+    Lightning does so too, but after the loader's processes have asked for the first batches.
+    """
+    set_epoch = getattr(training.sampler, "set_epoch", None)
+    if set_epoch is not None:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+        loop = state["loops"]["fit_loop"]
+        epochs = loop["epoch_progress"]["current"]
+        # What is saved at the end of an epoch does not count the epoch as processed yet.
+        is_over = loop["epoch_loop.batch_progress"]["is_last_batch"]
+        set_epoch(epochs["started"] if is_over else epochs["processed"])
 
 
 def load_best(module: AudioModule, out: Path) -> None:
@@ -157,11 +185,9 @@ def _check_run_identity(
     fixed = {name: value for name, value in settings.to_record().items() if name not in free}
     digest = hashlib.sha256("".join(extra_identity.values()).encode())
     for loader in loaders:
-        assert isinstance(loader.dataset, WindowDataset | PooledDataset)
-        for part in loader.dataset.parts:
-            digest.update(part.rows.tobytes())
-            for target in part.targets:
-                digest.update(target.tobytes())
+        assert isinstance(loader.dataset, AudioDataset)
+        for array in loader.dataset.identity:
+            digest.update(array.tobytes())
     identity = json.dumps(fixed | {"inputs_sha256": digest.hexdigest()}, indent=2) + "\n"
     known = (out / IDENTITY).read_text() if (out / IDENTITY).exists() else ""
     if resume and known != identity:

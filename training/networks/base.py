@@ -89,15 +89,13 @@ class Encoder(nn.Module, ABC):
         self.embed = nn.Linear(self.features_dim, embedding_dim)
         self.embedding_dim = embedding_dim
 
-    @classmethod
     @abstractmethod
-    def make_front_end(cls) -> nn.Module:
+    def make_front_end(self) -> nn.Module:
         """Front end for training: waveform (batch, n_samples) in [-1, 1] -> network input."""
 
-    @classmethod
-    def make_onnx_front_end(cls) -> nn.Module:
+    def make_onnx_front_end(self) -> nn.Module:
         """Front end for export, the same numbers by operators that every ONNX provider runs."""
-        return cls.make_front_end()
+        return self.make_front_end()
 
     @classmethod
     def crop_samples(cls, crop_s: float) -> int:

@@ -102,12 +102,10 @@ class CFEstimator(Encoder):
     def build(cls, *, width: int, embedding_dim: int, crop_s: float) -> Self:
         return cls(width, cls.crop_samples(crop_s) // HOP_LENGTH, embedding_dim)
 
-    @classmethod
-    def make_front_end(cls) -> nn.Module:
+    def make_front_end(self) -> nn.Module:
         return MelSpectrogram()
 
-    @classmethod
-    def make_onnx_front_end(cls) -> nn.Module:
+    def make_onnx_front_end(self) -> nn.Module:
         return FoldedMelSpectrogram()
 
     def forward(self, inputs: Tensor) -> Encoded:

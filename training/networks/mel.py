@@ -3,11 +3,13 @@
 For the CF estimator there are two modules with the same result: `MelSpectrogram`, fast on any
 training device, and `FoldedMelSpectrogram`, which every ONNX provider runs (the STFT operator takes
 three times as long and has no CUDA kernel). Both ignore a constant offset (DC) of the waveform.
+`FoldedMel` is the matrix product for any rate, frame and number of bands.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torchaudio
@@ -38,20 +40,34 @@ def to_decibels(power: Tensor) -> Tensor:
     return (decibels - peak).clamp(min=-DYNAMIC_RANGE_DB)
 
 
+def mel_transform(
+    sample_rate: int, n_fft: int, hop_length: int, n_mels: int, exponent: float = 2.0
+) -> nn.Module:
+    """Mel spectrogram of whole frames by an FFT, librosa's scale: (batch, n) -> (batch, n_mels, T).
+
+    Parameters
+    ----------
+    exponent : of the magnitudes before the filters: 2 for power, 1 for magnitude
+    """
+    transform: nn.Module = torchaudio.transforms.MelSpectrogram(
+        sample_rate=sample_rate,
+        n_fft=n_fft,
+        hop_length=hop_length,
+        n_mels=n_mels,
+        power=exponent,
+        center=False,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    return transform
+
+
 class MelSpectrogram(nn.Module):
     """Mel spectrogram: waveform (batch, n_samples) -> decibels (batch, 1, 96, n_samples // 375)."""
 
     def __init__(self, sample_rate: int = SAMPLE_RATE) -> None:
         super().__init__()
-        self.power = torchaudio.transforms.MelSpectrogram(
-            sample_rate=sample_rate,
-            n_fft=N_FFT,
-            hop_length=HOP_LENGTH,
-            n_mels=N_MELS,
-            center=False,
-            norm="slaney",
-            mel_scale="slaney",
-        )
+        self.power = mel_transform(sample_rate, N_FFT, HOP_LENGTH, N_MELS)
 
     def forward(self, waveform: Tensor) -> Tensor:
         padded = functional.pad(remove_dc(waveform), PADDING)
@@ -63,13 +79,18 @@ def remove_dc(waveform: Tensor) -> Tensor:
     return waveform - waveform.mean(1, keepdim=True)
 
 
-class FoldedMelPower(nn.Module):
-    """Mel power spectrum of frames by a folded DFT matrix, without an FFT.
+class FoldedMel(nn.Module):
+    """Mel spectrum of frames by a folded DFT matrix, without an FFT.
 
-    Frames of 512 samples and the next one, (batch, T, 513) -> power (batch, T, 96). Over a frame
+    Frames and the sample after each, (batch, T, n_fft + 1) -> (batch, T, n_mels). Over a frame
     cosines are even and sines are odd, so the two halves of the frame are folded onto each other
     before the product. Within a half, both are even or odd by turns from bin to bin, so the half is
     folded once more. A frame then takes a quarter of the multiplications.
+
+    Parameters
+    ----------
+    n_fft : length of a frame, a multiple of 4
+    magnitude : filter the magnitudes, not the power
     """
 
     window: Tensor
@@ -80,13 +101,21 @@ class FoldedMelPower(nn.Module):
     even_filters: Tensor
     odd_filters: Tensor
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        sample_rate: int = SAMPLE_RATE,
+        n_fft: int = N_FFT,
+        n_mels: int = N_MELS,
+        *,
+        magnitude: bool = False,
+    ) -> None:
         super().__init__()
-        half, quarter = N_FFT // 2, N_FFT // 4
-        reference = MelSpectrogram().power
+        self.magnitude = magnitude
+        half, quarter = n_fft // 2, n_fft // 4
+        reference: Any = mel_transform(sample_rate, n_fft, half, n_mels)
         window = reference.spectrogram.window[: half + 1].double()
         angle = torch.arange(quarter + 1)[:, None] * torch.arange(half + 1)[None, :]
-        radians = angle.double() * (2 * math.pi / N_FFT)
+        radians = angle.double() * (2 * math.pi / n_fft)
         cosines, sines = radians.cos(), radians.sin()  # (quarter + 1, bins)
         for table in (window, cosines, sines):
             table[-1] /= 2  # the middle sample is folded onto itself, so it counts twice
@@ -98,7 +127,7 @@ class FoldedMelPower(nn.Module):
             self.register_buffer(f"odd_{name}", table[:, 1::2].float().contiguous())
 
     def forward(self, frames: Tensor) -> Tensor:
-        first, last = fold(frames)  # (B, T, 513) -> (B, T, half + 1)
+        first, last = fold(frames)  # (B, T, n_fft + 1) -> (B, T, half + 1)
         first, last = first * self.window, last * self.window
         sum_first, sum_last = fold(first + last)  # (B, T, half + 1) -> (B, T, quarter + 1)
         diff_first, diff_last = fold(first - last)
@@ -110,11 +139,13 @@ class FoldedMelPower(nn.Module):
             (sum_first - sum_last) @ self.odd_cosines,
             (diff_first + diff_last) @ self.odd_sines,
         )
+        if self.magnitude:
+            even, odd = even.sqrt(), odd.sqrt()
         mel: Tensor = even @ self.even_filters.T + odd @ self.odd_filters.T
         return mel
 
 
-class FoldedMelSpectrogram(FoldedMelPower):
+class FoldedMelSpectrogram(FoldedMel):
     """The same numbers as `MelSpectrogram`: (batch, n_samples) -> (batch, 1, 96, T)."""
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -122,12 +153,12 @@ class FoldedMelSpectrogram(FoldedMelPower):
         n_frames, before = n_samples // HOP_LENGTH, PADDING[0]
         after = (n_frames + 1) * HOP_LENGTH - before - n_samples
         padded = functional.pad(remove_dc(waveform), (before, after))
-        mel = super().forward(cut_frames(padded, n_frames, HOP_LENGTH))
+        mel = super().forward(cut_frames(padded, n_frames, HOP_LENGTH, N_FFT))
         return to_decibels(mel.transpose(1, 2)).unsqueeze(1)
 
 
-def cut_frames(padded: Tensor, n_frames: int, hop_length: int) -> Tensor:
-    """Frames of 512 samples and the next sample: (B, n) -> (B, n_frames, 513).
+def cut_frames(padded: Tensor, n_frames: int, hop_length: int, n_fft: int) -> Tensor:
+    """Frames and the sample after each: (B, n) -> (B, n_frames, n_fft + 1).
 
     Cut from rows of one hop each: a frame is the beginnings of the rows from its first one on.
 
@@ -136,12 +167,12 @@ def cut_frames(padded: Tensor, n_frames: int, hop_length: int) -> Tensor:
     padded : waveform from the first frame's start to the last row's end at least; a last sample
         that is missing may be anything, since the window is 0 there
     """
-    n_more = N_FFT // hop_length  # rows of a frame after its first one
+    n_more = n_fft // hop_length  # rows of a frame after its first one
     n_rows = n_frames + n_more
     missing = n_rows * hop_length - padded.shape[1]
     rows = functional.pad(padded, (0, missing)).reshape(-1, n_rows, hop_length)
     parts = [rows[:, index : index + n_frames] for index in range(n_more)]
-    rest = N_FFT + 1 - n_more * hop_length
+    rest = n_fft + 1 - n_more * hop_length
     return torch.cat([*parts, rows[:, n_more : n_more + n_frames, :rest]], 2)
 
 

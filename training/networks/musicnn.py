@@ -17,7 +17,7 @@ from torch.nn import functional
 from models.card import AudioInput, Card
 from training.networks.base import Encoded, Encoder, even_patches, mean_over_patches, width_of_card
 from training.networks.gated_linear import make_map
-from training.networks.mel import N_FFT, N_MELS, SAMPLE_RATE, FoldedMelPower, cut_frames, remove_dc
+from training.networks.mel import N_FFT, N_MELS, SAMPLE_RATE, FoldedMel, cut_frames, remove_dc
 
 HOP_LENGTH = 256
 WINDOW_S, PATCH_S, N_PATCHES = 30.0, 3.0, 3
@@ -48,13 +48,13 @@ class LogMel(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.power = FoldedMelPower()
+        self.power = FoldedMel()
 
     def forward(self, waveform: Tensor) -> Tensor:
         n_frames = waveform.shape[1] // HOP_LENGTH
         centred = remove_dc(waveform.clamp(-1, 1))
         padded = functional.pad(centred, (N_FFT // 2, N_FFT // 2), mode="reflect")
-        frames = cut_frames(padded, n_frames, HOP_LENGTH)
+        frames = cut_frames(padded, n_frames, HOP_LENGTH, N_FFT)
         power: Tensor = self.power(frames)  # (B, n) -> (B, T, 513) -> (B, T, 96)
         return torch.log10(10_000 * power.half().float() + 1)
 
@@ -201,8 +201,7 @@ class MusiCNN(Encoder):
         super().replace_embedding(embedding_dim)
         self.embed_source = ("features",)
 
-    @classmethod
-    def make_front_end(cls) -> nn.Module:
+    def make_front_end(self) -> nn.Module:
         return LogMel()
 
     def forward(self, inputs: Tensor) -> Encoded:

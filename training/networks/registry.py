@@ -35,6 +35,7 @@ DEFAULT_ENCODER = "cf-estimator"
 ENCODERS: dict[str, Entry] = {
     DEFAULT_ENCODER: Entry("training.networks.cf_estimator:CFEstimator", (32, 64, 128, 256)),
     "musicnn": Entry("training.networks.musicnn:MusiCNN"),
+    "siamese": Entry("training.networks.siamese:SiameseCNN"),
 }
 
 

@@ -28,3 +28,19 @@ class MusicnnSettings:
 
     def to_record(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class ArtistSiameseSettings:
+    """The patches of a window that the published Siamese CNN is run on."""
+
+    patches: Annotated[
+        int,
+        Doc("Number of patches, in the centres of equal parts of a 30 s window; 10 in the paper."),
+        Ge(1),
+        Le(MAX_PATCHES),
+    ] = 10
+    patch_s: Annotated[float, Doc("Length of a patch in seconds; 3 in training.")] = 3.0
+
+    def to_record(self) -> dict[str, Any]:
+        return asdict(self)

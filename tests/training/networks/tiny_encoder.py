@@ -53,8 +53,7 @@ class TinyEncoder(Encoder):
     def build(cls, *, width: int, embedding_dim: int, crop_s: float) -> Self:
         return cls(width, embedding_dim)
 
-    @classmethod
-    def make_front_end(cls) -> nn.Module:
+    def make_front_end(self) -> nn.Module:
         return LogEnergy()
 
     def forward(self, inputs: Tensor) -> Encoded:

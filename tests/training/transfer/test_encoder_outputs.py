@@ -68,7 +68,7 @@ def test_outputs_are_those_of_the_network_on_the_windows_of_the_folder(
     network.audio = clips.prepared.audio
     waveforms = torch.from_numpy(clips.prepared.waveforms(clips.rows))
     with torch.no_grad():
-        expected = encode_patches(network, TinyEncoder.make_front_end(), waveforms)
+        expected = encode_patches(network, network.make_front_end(), waveforms)
     found = bundle_outputs(bundle, clips, export=export_for_audio)
     assert list(found) == ["embedding", "features"]
     for one, other in zip(found.values(), expected, strict=True):

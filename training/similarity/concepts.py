@@ -1,0 +1,140 @@
+"""Triplet sampling by concept: an anchor, a positive that shares it, negatives that do not.
+
+The concept of a clip is its artist, its album or itself (track). Negatives are distinct clips,
+uniform over the clips that certainly do not share the concept: for albums those of a known other
+album, of the same artist or not, and those of other artists. For tracks the positive is another
+segment of the anchor's clip, which does not overlap with it.
+
+Source: Lee, Park, Nam 2019, section 2; Park, Lee et al. 2018, code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from training.errors import NoAnchors, TooFewNegatives
+from training.objectives.groups import Group, GroupDraws, JoinedDraws
+from training.similarity.clips import TRAIN, VALIDATION
+
+UNKNOWN = -1
+
+
+class ConceptKeys:
+    """Which clips share a concept, and which certainly do not.
+
+    Parameters
+    ----------
+    name : artist, album or track
+    clips : with `artist` and `album`, of `training.similarity.clips`
+    """
+
+    def __init__(self, name: str, clips: pd.DataFrame) -> None:
+        self.name = name
+        self.artists = _encode(clips["artist"])
+        self.albums = _encode(clips["album"])
+        tracks = np.arange(len(clips))
+        self.keys = {"artist": self.artists, "album": self.albums, "track": tracks}[name]
+
+    def list_mates(self, clip: int, among: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Clips that can be the positive of a clip: for tracks itself, otherwise others."""
+        if self.name == "track":
+            return np.array([clip])
+        if self.keys[clip] == UNKNOWN:
+            return np.array([], np.int64)
+        shared = (self.keys == self.keys[clip]) & among
+        shared[clip] = False
+        return np.flatnonzero(shared)
+
+    def list_others(self, clip: int, among: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Clips that can be a negative of a clip."""
+        is_other = self.keys != self.keys[clip]
+        if self.name == "album":
+            is_other &= self.albums != UNKNOWN
+            is_other |= self.artists != self.artists[clip]
+        return np.flatnonzero(is_other & among)
+
+
+def _encode(keys: pd.Series) -> NDArray[np.int64]:
+    """A number for each key; -1 for an empty one, which is unknown."""
+    codes, _ = pd.factorize(keys.where(keys != "", None))
+    return np.asarray(codes, np.int64)
+
+
+class ConceptDraws(GroupDraws):
+    """Groups of 2 + `negatives` clips: anchor, positive, negatives. The anchors are of one part.
+
+    In training all clips are of the training part. Otherwise anchors and negatives are of the part,
+    and positives of the parts before it (paper: validation against training), or of the part itself
+    where artists are divided, since the other parts have none of its artists.
+    """
+
+    def __init__(self, name: str, clips: pd.DataFrame, part: str, negatives: int) -> None:
+        self.group_size = 2 + negatives
+        self.rows = np.asarray(clips["row"], np.int64)
+        self.concept = ConceptKeys(name, clips)
+        parts = clips["part"].to_numpy(str)
+        is_own = parts == part
+        mates_among = np.isin(parts, _positive_parts(clips, part))
+        mates = {
+            clip: self.concept.list_mates(int(clip), mates_among) for clip in np.flatnonzero(is_own)
+        }
+        self.mates = {clip: found for clip, found in mates.items() if len(found)}
+        self.anchors = np.array(list(self.mates), np.int64)
+        self.is_own = is_own
+        self._check(part, negatives)
+
+    def _check(self, part: str, negatives: int) -> None:
+        name = self.concept.name
+        if not len(self.anchors):
+            raise NoAnchors(name, part, int(self.is_own.sum()))
+        n_others = min(len(self.concept.list_others(clip, self.is_own)) for clip in self.anchors)
+        if n_others < negatives:
+            raise TooFewNegatives(name, part, n_others, negatives)
+
+    def __len__(self) -> int:
+        return len(self.anchors)
+
+    def draw_clips(self, index: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Positions in the table of clips, shape (2 + negatives,)."""
+        anchor = self.anchors[index]
+        positive = rng.choice(self.mates[anchor])
+        others = self.concept.list_others(anchor, self.is_own)
+        negatives = rng.choice(others, self.group_size - 2, replace=False)
+        return np.array([anchor, positive, *negatives], np.int64)
+
+    def draw(self, index: int, rng: np.random.Generator) -> Group:
+        return Group(self.rows[self.draw_clips(index, rng)])
+
+    @property
+    def identity(self) -> Sequence[NDArray[Any]]:
+        return self.rows, self.anchors, self.concept.keys
+
+
+def _positive_parts(clips: pd.DataFrame, part: str) -> list[str]:
+    if part == TRAIN or not shares_artists(clips):
+        return [part]
+    return [TRAIN] if part == VALIDATION else [TRAIN, VALIDATION]
+
+
+def shares_artists(clips: pd.DataFrame) -> bool:
+    """Whether the parts share artists: whether songs were divided, not artists."""
+    is_train = clips["part"] == TRAIN
+    return bool(clips.loc[~is_train, "artist"].isin(clips.loc[is_train, "artist"]).any())
+
+
+def draw_concepts(
+    names: Sequence[str], clips: pd.DataFrame, part: str, negatives: int
+) -> GroupDraws:
+    """Groups of one concept, or of several in a row: each has anchors of its own.
+
+    Raises
+    ------
+    NoAnchors, TooFewNegatives
+    """
+    kinds = [ConceptDraws(name, clips, part, negatives) for name in names]
+    return kinds[0] if len(kinds) == 1 else JoinedDraws(kinds)

@@ -1,0 +1,105 @@
+"""Export of an encoder that has learnt artist, album or track: a run -> a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from models.bundle import Bundle
+from models.card import Scalar
+from training.audio.patch_cutting import cut_patches
+from training.audio.windows import Prepared
+from training.errors import BadExport
+from training.export.bundle import PARITY_CLIPS, make_provenance, read_data
+from training.export.estimator import export_encoder
+from training.similarity.clips import TRAIN
+from training.similarity.concepts import shares_artists
+from training.similarity.report import read_measures
+from training.similarity.settings import SimilaritySettings
+from training.similarity.train import load_clips, load_network
+
+TASK = "music-similarity"
+
+
+def export_run(
+    run: Path,
+    prepared_dir: Path,
+    out: Path,
+    data: Path,
+    evaluation: Path | None,
+    *,
+    default: bool = True,
+    card_version: str = "1.0.0",
+) -> tuple[Bundle, Mapping[str, float]]:
+    """Export the best checkpoint of a run, with the parity check on clips that it has not heard.
+
+    Parameters
+    ----------
+    data : JSON, a list of {name, use, licence}: the training data
+    evaluation : folder of `tasteprint-train similarity-report`, for the card's metrics
+    default : whether the service loads the bundle at the start
+
+    Raises
+    ------
+    ParityFailed, BundleError, MissingInput, BadExport
+    """
+    used, (network, settings), clips = read_data(data), load_network(run), load_clips(run)
+    provenance = make_provenance(
+        method=describe_method(network.title, settings),
+        data=used,
+        seed=settings.seed,
+        hyperparameters=settings.to_record(),
+        metrics=_read_metrics(evaluation, run.name) if evaluation else {},
+        split=describe_split(clips),
+    )
+    prepared = Prepared.load(prepared_dir)
+    heard = clips.loc[clips["part"] == TRAIN, "track_id"]
+    tracks = prepared.tracks[~prepared.tracks["track_id"].isin(heard)]
+    if tracks.empty:
+        raise BadExport(out.name, f"every clip in {prepared_dir} was trained on; give another one")
+    rows = tracks["row"].to_numpy(np.int64)[:PARITY_CLIPS]
+    return export_encoder(
+        network,
+        out,
+        cut_patches(prepared, network.audio).waveforms(rows),
+        provenance,
+        task=TASK,
+        embedding="features in unit length: the dot product is the cosine that was trained on"
+        if network.embedding_dim == network.features_dim
+        else "compared by its cosine",
+        default=default,
+        card_version=card_version,
+    )
+
+
+def describe_method(title: str, settings: SimilaritySettings) -> str:
+    margins = ", ".join(f"{concept} {margin:g}" for concept, margin in settings.margins.items())
+    return (
+        f"{title}, hinge on the cosines of segments of {settings.crop_s:g} s, "
+        f"{settings.negatives} negatives, margins: {margins} (Lee, Park, Nam 2019, at "
+        "16 kHz)"
+    )
+
+
+def describe_split(clips: pd.DataFrame) -> str:
+    counts = {
+        part: f"{part}: {len(rows)} clips of {rows['artist'].nunique()} artists"
+        for part, rows in clips.groupby("part")
+    }
+    how = "by song, within artists" if shares_artists(clips) else "by artist"
+    return f"{how}; " + ", ".join(counts[part] for part in sorted(counts))
+
+
+def _read_metrics(evaluation: Path, name: str) -> dict[str, Scalar]:
+    content = read_measures(evaluation)
+    if name not in content["measures"]:
+        known = ", ".join(content["measures"])
+        raise BadExport(str(evaluation), f"tests {known}, and not the run {name}")
+    metrics: dict[str, Scalar] = {"negatives": content["negatives"]}
+    for concept, (mean, _, _) in content["measures"][name].items():
+        metrics[f"{concept}: n_anchors"] = content["tested"][concept]["n_anchors"]
+        metrics[f"{concept}: found"] = round(mean, 4)
+    return metrics

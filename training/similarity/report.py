@@ -1,0 +1,134 @@
+"""Table 1 of Lee, Park, Nam 2019: learnt concept × tested concept, drawn from `measures.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from training.errors import MissingInput
+from training.evaluation.sets import EvaluationSets
+from training.networks.inference import Track
+from training.similarity import holdout
+from training.similarity.clips import TEST
+from training.similarity.concepts import ConceptDraws
+from training.similarity.settings import CONCEPTS
+
+MEASURES, TABLE = "measures.json", "report.md"
+# Learnt concept → tested concept → accuracy (paper, table 1): 5,000 artists, 10,000 albums.
+PAPER = {
+    "artist": {"artist": 0.680, "album": 0.732, "track": 0.922},
+    "album": {"artist": 0.634, "album": 0.822, "track": 0.958},
+    "track": {"artist": 0.539, "album": 0.653, "track": 0.971},
+    "joint": {"artist": 0.686, "album": 0.763, "track": 0.945},
+}
+
+
+def run(
+    runs: Sequence[Path],
+    bundles: Sequence[Path],
+    prepared: Sequence[Path],
+    out: Path,
+    *,
+    negatives: int,
+    n_draws: int,
+    track: Track = lambda label, starts: starts,
+) -> str:
+    """Test runs and bundles, and write `measures.json` and the table; returns the table.
+
+    Raises
+    ------
+    MissingInput, OtherClips, OtherSets, OtherAudio, MissingAudioInput, NoAnchors, TooFewNegatives,
+    NoSegments, BundleError, BadEncoder
+    """
+    clips = holdout.load_same_clips(runs)
+    learners = holdout.load_learners(runs, bundles)
+    measures = holdout.measure_learners(
+        learners,
+        clips,
+        EvaluationSets.load(prepared),
+        negatives=negatives,
+        n_draws=n_draws,
+        track=track,
+    )
+    content = {
+        "negatives": negatives,
+        "chance": 1 / (1 + negatives),
+        "n_draws": n_draws,
+        "tested": _count_tested(clips, negatives),
+        "concepts": {learner.name: learner.concept for learner in learners},
+        "measures": measures,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MEASURES).write_text(json.dumps(content, indent=2) + "\n")
+    return redraw(out)
+
+
+def _count_tested(clips: pd.DataFrame, negatives: int) -> dict[str, dict[str, int]]:
+    counts = {}
+    for name in CONCEPTS:
+        anchors = ConceptDraws(name, clips, TEST, negatives).anchors
+        artists = clips["artist"].iloc[anchors].nunique()
+        counts[name] = {"n_anchors": len(anchors), "n_artists": artists}
+    return counts
+
+
+def redraw(folder: Path) -> str:
+    """Write the table of an earlier test again, and return it.
+
+    Raises
+    ------
+    MissingInput
+    """
+    table = draw_table(read_measures(folder))
+    (folder / TABLE).write_text(table)
+    return table
+
+
+def read_measures(folder: Path) -> dict[str, Any]:
+    """What `run` has written.
+
+    Raises
+    ------
+    MissingInput
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / MEASURES).read_text())
+        content["measures"], content["concepts"], content["tested"]
+    except (OSError, ValueError, KeyError) as error:
+        raise MissingInput(folder, "tasteprint-train similarity-report") from error
+    return content
+
+
+def draw_table(content: Mapping[str, Any]) -> str:
+    """Markdown: a row for each tested concept, a column for each learner, the paper's beside."""
+    names = list(content["measures"])
+    lines = [
+        "# Held-out positive and negative prediction",
+        "",
+        f"Share of draws in which the positive is nearer than all {content['negatives']} negatives "
+        f"(chance {content['chance']:.3f}), with 95 % intervals over artists; "
+        f"{content['n_draws']} draws of each anchor. Table 1 of Lee, Park, Nam 2019; in brackets "
+        "their value, of 5,000 artists or 10,000 albums.",
+        "",
+        "| tested on | anchors | artists | " + " | ".join(names) + " |",
+        "|---" * (3 + len(names)) + "|",
+    ]
+    for concept, counts in content["tested"].items():
+        cells = [
+            _draw_cell(content["measures"][name][concept], content["concepts"][name], concept)
+            for name in names
+        ]
+        first = [concept, str(counts["n_anchors"]), str(counts["n_artists"])]
+        lines.append("| " + " | ".join([*first, *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _draw_cell(measure: holdout.Measure, learnt: str, tested: str) -> str:
+    mean, low, high = measure
+    cell = f"{mean:.3f} ({low:.3f}–{high:.3f})"
+    stated = PAPER.get(learnt, {}).get(tested)
+    return cell if stated is None else f"{cell} [{stated:.3f}]"
