@@ -91,7 +91,7 @@ def load_split(path: Path) -> pd.DataFrame:
     ------
     MissingInput
     BadSplit
-        If a column is missing, or a part is none.
+        If a column is missing, a track is named twice, or a part is none.
     """
     if not path.exists():
         raise MissingInput(path, "tasteprint-train split")
@@ -99,6 +99,13 @@ def load_split(path: Path) -> pd.DataFrame:
         split = read_text(path, COLUMNS)
     except BadTable as error:
         raise BadSplit(path, error.reason) from error
+    repeated = split["track_id"][split["track_id"].duplicated()]
+    if len(repeated):
+        raise BadSplit(
+            path,
+            f"names the track {repeated.iloc[0]!r} more than once ({len(repeated)} rows too many), "
+            "and a track that is in two parts is learnt from and tested",
+        )
     odd = split[~split["part"].isin(PARTS)]
     if len(odd):
         part = odd["part"].iloc[0]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from training.datasets.artist_key import artist_key
 from training.datasets.folds import deal_fold
-from training.errors import EmptyPart
-from training.estimator.artist_split import items_of, split_by_artist
+from training.errors import BadSplit, EmptyPart
+from training.estimator.artist_split import items_of, load_split, split_by_artist
 
 TRACKS = pd.DataFrame(
     {
@@ -76,3 +78,11 @@ def test_a_track_without_artist_is_dealt_by_its_item() -> None:
 def test_a_part_without_artists_is_refused_with_the_remedy() -> None:
     with pytest.raises(EmptyPart, match=r"2 artists.*--fold"):
         split_by_artist(TRACKS[:12])
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_track_that_is_named_twice_is_refused(tmp_path: Path, part: str) -> None:
+    rows = f"a,i,x,train\na,i,x,{part}\nb,j,y,validation\n"
+    (tmp_path / "split.csv").write_text("track_id,item_id,artist,part\n" + rows)
+    with pytest.raises(BadSplit, match=r"names the track 'a' more than once \(1 rows too many\)"):
+        load_split(tmp_path / "split.csv")
