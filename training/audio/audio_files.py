@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from training.tables.folders import list_files
+
 # What audio files end in, also those that are not read: they are the song all the same.
 AUDIO_NAMES = """
     .mp3 .mp2 .mpga .flac .ogg .oga .opus .m4a .m4b .m4r .mp4 .aac .adts .alac .wav .wave .w64 .rf64
@@ -38,17 +40,11 @@ def may_be_audio(path: Path) -> bool:
 
 
 def list_audio(folder: Path) -> list[Path]:
-    """Files at any depth that may be audio, sorted; nothing in hidden folders.
+    """Files at any depth that may be audio, sorted; also in linked folders, not in hidden ones.
 
     A file of an unknown kind beside audio of the same name is not the song.
     """
-    found = [
-        file
-        for file in sorted(folder.rglob("*"))
-        if may_be_audio(file)
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]
+    found = [file for file in list_files(folder) if may_be_audio(file) and file.is_file()]
     songs = {_key(file) for file in found if file.suffix.lower() in SUFFIXES}
     return [file for file in found if file.suffix.lower() in SUFFIXES or _key(file) not in songs]
 

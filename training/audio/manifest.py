@@ -11,6 +11,8 @@ from training.errors import BadManifest, BadTable, MissingInput
 from training.tables.reader import read_text
 
 MANIFEST = "manifest.csv"
+# Columns that `prepare` adds to `tracks.csv`.
+WINDOW_COLUMNS = ("row", "duration_s", "codec", "cut", "padded", "notes")
 ID_COLUMNS = ("track_id", "item_id", "artist", "album", "user_id", "label")
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.atomic_write import write_atomically
 from training.errors import MissingMidi, MissingTool, RenderFailed
+from training.tables.folders import list_files
 
 SOUNDFONTS = (
     Path("/usr/share/sounds/sf2/FluidR3_GM.sf2"),
@@ -70,8 +71,8 @@ def _list_midi(folder: Path) -> list[Path]:
     MissingMidi
         If there is none, or two have one name and would be one rendering.
     """
-    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in MIDI_SUFFIXES]
-    files = [path for path in found if path.is_file() and not path.name.startswith(".")]
+    found = [path for path in list_files(folder) if path.suffix.lower() in MIDI_SUFFIXES]
+    files = [path for path in found if path.is_file()]
     if not files:
         raise MissingMidi(folder, "it holds none")
     first: dict[str, Path] = {}

@@ -19,7 +19,7 @@ import pandas as pd
 
 from models.card import NAME, Data
 from training.audio.audio_files import Ambiguous, AudioFiles, PathFinder, list_audio
-from training.audio.manifest import ID_COLUMNS
+from training.audio.manifest import ID_COLUMNS, WINDOW_COLUMNS
 from training.datasets.custom_split import split_tracks
 from training.datasets.tables import keep_present, parse_numbers
 from training.datasets.task import Task
@@ -30,7 +30,8 @@ LABELS = "labels.csv"
 FILE_COLUMNS = ("file", "path", "track_id")
 OPTIONAL_COLUMNS = ("artist", "fold", "part")
 # Columns that `prepare` writes beside the targets.
-RESERVED_COLUMNS = {*ID_COLUMNS, "row", "duration_s", "codec", "cut", "padded"}
+RESERVED_COLUMNS = {*ID_COLUMNS, *WINDOW_COLUMNS}
+NAME_COLUMNS = (*FILE_COLUMNS, "artist", "label")
 
 
 def read_custom(
@@ -100,9 +101,10 @@ def _read_folders(folder: Path, name: str) -> pd.DataFrame:
 
 def _read_labels(folder: Path, labels: Path, name: str) -> pd.DataFrame:
     try:
-        table = read_text(labels, any_of=FILE_COLUMNS).apply(lambda cells: cells.str.strip())
+        table = read_text(labels, any_of=FILE_COLUMNS, names=NAME_COLUMNS)
     except BadTable as error:
         raise BadDataset(name, f"{labels} {error.reason}") from error
+    table = table.apply(lambda cells: cells.str.strip())
     found = [column for column in FILE_COLUMNS if column in table]
     _refuse_spelling(table, labels, name)
     _refuse_empty(table, found[0], labels, name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +26,9 @@ OTHER_KINDS = {
     b"\x89HDF": "an HDF5 file",
 }
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+UTF_32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
+# The first line of some spreadsheets, which names the separator.
+SEPARATOR_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=.\s*")
 SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
 
 
@@ -56,15 +61,21 @@ class TextFile:
             raise BadText(f"cannot be unpacked ({error})") from error
         if not head.strip():
             raise BadText("is empty")
-        if head.startswith(UTF_16) or b"\0" in head[:64]:
+        if encoding := _other_encoding(head):
             raise BadText(
-                "is UTF-16 text; save it as UTF-8: iconv -f utf-16 -t utf-8 INPUT > OUTPUT"
+                f"is {encoding} text; save it as UTF-8: iconv -f {encoding.lower()} -t utf-8 "
+                "INPUT > OUTPUT"
             )
-        lines = [line for line in head.split(b"\n", 64) if line.strip()]
-        text = lines[0].decode("utf-8-sig", "replace").lstrip("\ufeff")
+        lines = head.splitlines()
+        is_header = [bool(line.strip()) and not SEPARATOR_LINE.fullmatch(line) for line in lines]
+        if not any(is_header):
+            raise BadText("has no header; name the columns in its first row")
+        self._n_before = is_header.index(True)
+        text = lines[self._n_before].decode("utf-8-sig", "replace").lstrip("\ufeff")
         # A name in quotes may hold a line break: then the csv module is given all of the head.
         if text.count('"') % 2:
-            text = head.decode("utf-8-sig", "replace")
+            rest = b"\n".join(lines[self._n_before :])
+            text = rest.decode("utf-8-sig", "replace")
         return next(csv.reader(io.StringIO(text)), [])
 
     def read(self, columns: Sequence[str]) -> pa.Table:
@@ -78,16 +89,51 @@ class TextFile:
             include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string())
         )
         parse = pa.csv.ParseOptions(newlines_in_values=True)
-        options = pa.csv.ReadOptions(block_size=BLOCK_BYTES)
+        options = pa.csv.ReadOptions(block_size=BLOCK_BYTES, skip_rows=self._n_before)
         try:
             with self._open() as file:
-                return pa.csv.read_csv(file, options, parse, convert)
+                table = pa.csv.read_csv(file, options, parse, convert)
         except (pa.ArrowException, OSError, EOFError) as error:
             if "UTF8" in str(error):
                 raise BadText(
                     "is not UTF-8 text; save it as UTF-8: iconv -f latin1 -t utf-8 INPUT > OUTPUT"
                 ) from error
             raise BadText(f"cannot be read as CSV ({error})") from error
+        self._check_quotes(table.num_rows)
+        return table
+
+    def _check_quotes(self, n_rows: int) -> None:
+        """Refuse a quotation mark that is not closed, and so joins rows to one.
+
+        What follows the mark that closes it then is no separator. Only a file with more lines than
+        rows is looked through.
+        """
+        with self._open() as file:
+            blocks = iter(lambda: file.read(BLOCK_BYTES), b"")
+            n_breaks = sum(max(block.count(b"\n"), block.count(b"\r")) for block in blocks)
+        if n_breaks <= self._n_before + 1 + n_rows:
+            return
+        limit = csv.field_size_limit(sys.maxsize)
+        try:
+            with io.TextIOWrapper(self._open(), "utf-8", "replace", newline="") as text:
+                rows = csv.reader(text, strict=True)
+                for _ in rows:
+                    pass
+        except csv.Error as error:
+            raise BadText(
+                f"has a quotation mark in or before line {rows.line_num} that is not closed, or "
+                f"followed by text ({error}); write a cell with such a mark in quotes, and the "
+                'mark twice: "12"" Mix"'
+            ) from error
+        finally:
+            csv.field_size_limit(limit)
+
+
+def _other_encoding(head: bytes) -> str:
+    """The name of an encoding with bytes of zero; empty for UTF-8 and its like."""
+    if head.startswith(UTF_32) or b"\0\0\0" in head[:64]:
+        return "UTF-32"
+    return "UTF-16" if head.startswith(UTF_16) or b"\0" in head[:64] else ""
 
 
 def guess_mistake(header: Sequence[str]) -> str:

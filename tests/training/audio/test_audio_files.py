@@ -143,3 +143,17 @@ def test_scores_of_one_name_are_not_rendered_over_each_other(tmp_path: Path) -> 
     (tmp_path / "empty").mkdir()
     with pytest.raises(MissingMidi, match="it holds none"), midi_files(tmp_path / "empty"):
         pass
+
+
+def test_linked_folders_are_searched_and_circles_end(tmp_path: Path) -> None:
+    real, folder = tmp_path / "real", tmp_path / "set"
+    (real / "deep").mkdir(parents=True)
+    (folder / "jazz").mkdir(parents=True)
+    for file in (real / "a.wav", real / "deep" / "b.wav", folder / "jazz" / "c.wav"):
+        file.write_bytes(b"x")
+    (folder / "rock").symlink_to(real)
+    (real / "again").symlink_to(folder)  # a circle
+    (folder / "a link").symlink_to(folder / "jazz")  # a folder that is there already
+    (folder / ".hidden").symlink_to(real)
+    names = [file.relative_to(folder).as_posix() for file in list_audio(folder)]
+    assert names == ["jazz/c.wav", "rock/a.wav", "rock/deep/b.wav"]

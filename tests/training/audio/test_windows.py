@@ -14,8 +14,9 @@ from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
 from models.card import Patches
 from tests.sounds import golden, write
-from training.audio.manifest import load_manifest, read_manifest
+from training.audio.manifest import WINDOW_COLUMNS, load_manifest, read_manifest
 from training.audio.windows import Prepared, prepare
+from training.datasets.custom import RESERVED_COLUMNS
 from training.errors import BadManifest, OtherManifest
 from training.networks.cf_estimator import CFEstimator
 
@@ -150,3 +151,11 @@ def test_a_silent_middle_is_prepared_from_the_nearest_sound_with_a_note(library:
     prepared = Prepared.load(library / "out")
     assert "the middle, at " in prepared.tracks["notes"][0]
     assert np.ptp(prepared.waveforms(prepared.tracks["row"].to_numpy())) > 0.1
+
+
+def test_the_columns_that_are_added_to_the_manifest_are_reserved(library: Path) -> None:
+    manifest = read_manifest(library / "manifest.csv", library)
+    list(prepare(manifest, library / "out", AUDIO))
+    added = [name for name in Prepared.load(library / "out").tracks if name not in manifest]
+    assert added == list(WINDOW_COLUMNS)
+    assert RESERVED_COLUMNS.issuperset(added)

@@ -7,6 +7,7 @@ import decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +15,9 @@ import pytest
 
 from tests.sounds import golden, write
 from training.audio.manifest import read_manifest
+from training.cf.als import Factorization, factorize
 from training.cf.logs import read_logs
+from training.cf.settings import AlsSettings
 from training.errors import BadLogs, BadManifest
 
 BIG = [2**53 + number for number in range(40)]
@@ -56,9 +59,16 @@ def test_floats_that_are_whole_numbers_are_those(tmp_path: Path) -> None:
             pa.array([float(number) for number in BIG]),
             r"2\^53 and above as floating-point .* int64 or text",
         ),
+        (pa.array(np.arange(2**24, 2**24 + 40, dtype=np.float32)), r"2\^24 and above .*of 32 bits"),
+        (pa.array(np.arange(2048, 2088).astype(np.float16)), r"2\^11 and above .* of 16 bits"),
+        (pa.array(["i0", "i\r1"]), r"holds 'i\\r1', which has a line break .*1 of 2 rows"),
+        (pa.array(["i\x000"]), "has a line break or control character"),
         (pa.array([1.5, 2.0]), r"holds .*1\.5.*, which is no id"),
         (pa.array([float("inf"), 2.0]), "inf.*, which is no id"),
-        (pa.array([decimal.Decimal("1.5")]), r"holds 1\.5, which is no id"),
+        (
+            pa.array([decimal.Decimal(10) ** 35, decimal.Decimal("1.5")]),
+            r"holds 1\.5, which is no id",
+        ),
         (pa.array([["i0", "z"], ["i1"]]), r"the type list<.*string>; ids are text or whole numb"),
         (pa.array([{"id": "i0"}]), r"the type struct<id: string>"),
         (pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())), "the type map<string, int64"),
@@ -79,6 +89,7 @@ def test_what_is_no_id_is_refused(tmp_path: Path, items: pa.Array, reason: str) 
         pa.array(["007", "NA"]).dictionary_encode(),
         pa.array(["007", "NA"], pa.large_string()),
         pa.array([b"007", b"NA"]),
+        pa.array(["007", "NA"], pa.string_view()),
     ],
 )
 def test_text_of_any_type_stays(tmp_path: Path, items: pa.Array) -> None:
@@ -121,3 +132,44 @@ def test_a_row_with_a_cell_too_many_is_no_index(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("track_id,item_id\na,i,\nb,j,\n")
     with pytest.raises(BadManifest, match="Expected 2 columns, got 3"):
         read_manifest(tmp_path / "m.csv", tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "largest"), [(np.float16, 2**11), (np.float32, 2**24)])
+def test_narrow_floats_are_ids_up_to_what_they_tell_apart(
+    tmp_path: Path, kind: type, largest: int
+) -> None:
+    numbers = np.arange(largest - 40, largest)
+    logs = read_logs(parquet(tmp_path, pa.array(numbers.astype(kind))))
+    assert set(logs.items) == {str(number) for number in numbers}
+
+
+def test_decimals_of_many_digits_are_exact(tmp_path: Path) -> None:
+    numbers = [decimal.Decimal(10**30 + number) for number in range(4)]
+    logs = read_logs(parquet(tmp_path, pa.array(numbers, pa.decimal128(38, 0))))
+    assert set(logs.items) == {str(number) for number in numbers}
+
+
+def test_blanks_alone_are_no_id(tmp_path: Path) -> None:
+    logs = read_logs(parquet(tmp_path, pa.array([" ", "\u00a0\u3000", " i1", "i2", "a\tb"])))
+    assert set(logs.items) == {" i1", "i2", "a\tb"}
+    assert logs.report["dropped_missing_id"] == 2
+
+
+def test_ids_read_back_as_they_are_written(tmp_path: Path) -> None:
+    items = pa.array([" i0", "a\tb", '"', "1,5", "\u2028x", "NA", "#1"] * 3)
+    factors = factorize(
+        read_logs(parquet(tmp_path, items)), AlsSettings(factors=2, iterations=1), check=False
+    )
+    factors.save(tmp_path / "factors")
+    assert list(Factorization.load(tmp_path / "factors").items) == list(factors.items)
+
+
+def test_names_of_a_manifest_are_exact_and_read_back(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"track_id": ["a", "b"], "item_id": ["i", "j"], "artist": [1e15, np.nan], "t": ["x\ry", ""]}
+    )
+    frame.to_parquet(tmp_path / "m.parquet")
+    manifest = read_manifest(tmp_path / "m.parquet", tmp_path)
+    assert manifest["t"].tolist() == ["x\ny", ""]
+    manifest = read_manifest(tmp_path / "m.parquet", tmp_path, artist_column="artist")
+    assert manifest["artist"].tolist() == ["1000000000000000", "j"]

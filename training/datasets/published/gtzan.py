@@ -28,6 +28,7 @@ from training.datasets.tables import (
 )
 from training.datasets.task import Task
 from training.errors import BadDataset
+from training.tables.folders import list_files
 
 GENRES = (
     "blues",
@@ -116,7 +117,7 @@ def _find_tracks(folder: Path, ids: Iterable[str], name: str) -> pd.DataFrame:
 
 def _read_list(folder: Path, file: str, name: str) -> list[str]:
     """Track ids of a list whose lines are like `blues/blues.00012.wav`."""
-    found = sorted(folder.rglob(file))
+    found = [path for path in list_files(folder) if path.name == file]
     if not found:
         raise BadDataset(
             name, f"{file} was not found below {folder}; put {', '.join(PART_LISTS.values())} there"
