@@ -11,11 +11,14 @@ import pandas as pd
 from scipy import sparse
 
 from training.errors import BadLogs, BadTable
+from training.tables.ids import bare_id
 from training.tables.reader import read_ids
 
 # Counts are float32 in the matrix. Far below its largest number the sums of ALS overflow; a user
 # who plays a song once a minute for a century has 5e7.
 MAX_COUNT = 1e9
+# Ids that stay, as they may be names, and that programs also write where there is none.
+READ_AS_MISSING = {"nan", "none", "null", "na", "n/a", "<na>"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,11 @@ def read_logs(
 
     Repeated pairs are merged: to 1 where there is no `count_column`, else to the sum of counts.
     Ids are text as they stand (`007` and `NA` stay), and integers exactly, so that ids of different
-    file types match. A row without an id is dropped and counted.
+    file types match. A row without an id is dropped and counted; ids like `nan` are counted.
+
+    Parameters
+    ----------
+    exclude_items : left out in every spelling that programs make of them (`12` and `12.0`)
 
     Raises
     ------
@@ -77,7 +84,9 @@ def read_logs(
     frame = _keep(frame, frame["count"].notna(), "count_no_number", report)
     frame = _keep(frame, frame["count"] > 0, "count_not_positive", report)
     all_items = pd.Index(frame["item"].unique())
-    frame = _keep(frame, ~frame["item"].isin(list(exclude_items)), "item_excluded", report)
+    report |= _count_doubtful(frame)
+    excluded = _spellings(all_items, exclude_items)
+    frame = _keep(frame, ~frame["item"].isin(excluded), "item_excluded", report)
     pairs = frame.groupby(["user", "item"], sort=True, as_index=False)["count"].sum()
     report["dropped_repeated_pair"] = len(frame) - len(pairs)
     n_users = pairs.groupby("item")["user"].transform("size")
@@ -88,6 +97,25 @@ def read_logs(
         raise BadLogs(path, f"no row is left of {len(ids)} after filtering: {report}")
     logs = _to_matrix(pairs, binary=count_column is None, report=report)
     return replace(logs, all_items=all_items)
+
+
+def _spellings(items: pd.Index, excluded: Collection[str]) -> list[str]:
+    """The items that are one of the excluded ones, in whatever spelling."""
+    bare = {bare_id(item) for item in excluded}
+    return [item for item in items if bare and bare_id(item) in bare]
+
+
+def _count_doubtful(frame: pd.DataFrame) -> dict[str, float]:
+    """Ids that another one is a spelling of, and rows with an id like `nan`; without zeros."""
+    found: dict[str, float] = {}
+    is_missing = pd.Series(False, frame.index)
+    for column in ("user", "item"):
+        ids = frame[column].unique()
+        found[f"{column}s_spelled_twice"] = len(ids) - len({bare_id(name) for name in ids})
+        like_missing = [name for name in ids if name.casefold() in READ_AS_MISSING]
+        is_missing |= frame[column].isin(like_missing)
+    found["rows_with_id_like_nan"] = int(is_missing.sum())
+    return {name: count for name, count in found.items() if count}
 
 
 def _refuse_large(counts: pd.Series, path: Path, column: str | None) -> None:

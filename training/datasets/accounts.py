@@ -8,7 +8,6 @@ evaluation looks better than the encoder is. So every stage that joins counts, p
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import pandas as pd
 
 from training.cf.logs import Logs
 from training.errors import Unmatched
+from training.tables.ids import bare_id
 
 ACCOUNTS = "accounts.json"
 N_EXAMPLES = 5
@@ -39,6 +39,8 @@ class Account:
     without_id : rows of the left that name no id
     other_spelling : an example that the right has in another spelling, and that spelling
     is_same_id : whether the spellings differ in what programs add to ids, such as `.0`
+    spelled_twice : number of ids of the left that one of the sides has in two spellings of itself
+    two_spellings : an example of them
     """
 
     left: str
@@ -50,6 +52,8 @@ class Account:
     examples: tuple[str, ...] = ()
     without_id: int = 0
     other_spelling: tuple[str, str] | None = None
+    spelled_twice: int = 0
+    two_spellings: tuple[str, str] | None = None
     is_same_id: bool = field(default=False, repr=False)
 
     @property
@@ -70,6 +74,9 @@ class Account:
         text = f"{self.left}: {self.describe_met()} are in {there}"
         if self.without_id:
             text += f"; {self.without_id} have no id"
+        if self.two_spellings:
+            pair = "{!r} and {!r}".format(*self.two_spellings)
+            text += f"; {self.spelled_twice} ids are spelled in two ways on one side, as {pair}"
         return text + self.describe_missing()
 
     def describe_missing(self) -> str:
@@ -112,6 +119,7 @@ def count_join(
     found = tracks[has_id & ids.isin(there)]
     absent = list(dict.fromkeys(ids[has_id & ~ids.isin(there)]))
     spelling, is_same_id = _find_spelling(absent, there)
+    twice = _find_twice(ids[has_id].unique(), there)
     # An example that shows the reason stands first.
     examples = ([spelling[0]] if spelling else []) + absent
     return Account(
@@ -124,6 +132,8 @@ def count_join(
         examples=tuple(dict.fromkeys(examples))[:N_EXAMPLES],
         without_id=int((~has_id).sum()),
         other_spelling=spelling,
+        spelled_twice=len(twice),
+        two_spellings=twice[0] if twice else None,
         is_same_id=is_same_id,
     )
 
@@ -208,7 +218,7 @@ def _find_spelling(
     """An id that the other side has in another spelling, and whether it is the same id for sure."""
     if not absent:
         return None, False
-    for spell, is_same_id in ((_bare, True), (_loose, False)):
+    for spell, is_same_id in ((bare_id, True), (_loose, False)):
         spelled = {spell(other): other for other in known}
         for one in absent:
             if spell(one) in spelled:
@@ -216,13 +226,19 @@ def _find_spelling(
     return None, False
 
 
-def _bare(name: str) -> str:
-    """An id without what programs add: blanks, the `.0` of a float, another Unicode form."""
-    text = unicodedata.normalize("NFC", name).strip()
-    whole, point, rest = text.partition(".")
-    return whole if point and whole.isdigit() and not rest.strip("0") else text
+def _find_twice(ids: Iterable[str], known: Iterable[str]) -> list[tuple[str, str]]:
+    """Two spellings of each id of the left that one of the sides has in more than one."""
+    of_left = {bare_id(one) for one in ids}
+    found: dict[str, tuple[str, str]] = {}
+    for side in (ids, known):
+        first: dict[str, str] = {}
+        for one in side:
+            bare = bare_id(one)
+            if bare in of_left and first.setdefault(bare, one) != one:
+                found.setdefault(bare, (first[bare], one))
+    return list(found.values())
 
 
 def _loose(name: str) -> str:
     """An id without case and leading zeros, which may tell ids apart."""
-    return _bare(name).casefold().lstrip("0")
+    return bare_id(name).casefold().lstrip("0")

@@ -91,3 +91,23 @@ def write(rows: pd.DataFrame, folder: Path, kind: str) -> Path:
     path = folder / f"logs.{kind}"
     rows.to_csv(path, index=False) if kind == "csv" else rows.to_parquet(path)
     return path
+
+
+def test_an_excluded_item_is_left_out_in_every_spelling(tmp_path: Path) -> None:
+    path = tmp_path / "logs.csv"
+    items = ("12", "12.0", " 12", "e\u0301", "13", "12a")
+    path.write_text("user_id,item_id\n" + "".join(f"u{n},{i}\n" for n in (1, 2) for i in items))
+    assert read_logs(path, exclude_items={"12"}).items.tolist() == ["12a", "13", "e\u0301"]
+    assert read_logs(path, exclude_items={"12.0", "\u00e9"}).items.tolist() == ["12a", "13"]
+    report = read_logs(path).report
+    assert report["items_spelled_twice"] == 2
+    assert "users_spelled_twice" not in report
+
+
+def test_ids_that_read_as_missing_stay_and_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "logs.csv"
+    path.write_text("user_id,item_id\nu,nan\nNone,x\nv,NA\nw,x\n")
+    logs = read_logs(path)
+    assert set(logs.items) == {"nan", "x", "NA"}
+    assert logs.report["rows_with_id_like_nan"] == 3
+    assert "rows_with_id_like_nan" not in read_logs(write(ROWS, tmp_path, "parquet")).report

@@ -74,6 +74,20 @@ def test_items_that_the_logs_leave_out_are_known(tmp_path: Path) -> None:
     assert account_held_out(TRACKS, logs, allow_missing=False).missing == 0
 
 
+def test_an_item_in_two_spellings_is_held_out_in_both_and_said(tmp_path: Path) -> None:
+    rows = [f"{user},{item}\n" for user in "uv" for item in ("12", "12.0", "7", "8", "9.0")]
+    (tmp_path / "logs.csv").write_text("user_id,item_id\n" + "".join(rows))
+    split = pd.DataFrame({"item_id": ["12", "7", "8"], "part": ["test", "train", "train"]})
+    logs = read_logs(tmp_path / "logs.csv", exclude_items={"12"})
+    assert logs.items.tolist() == ["7", "8", "9.0"]
+    account = account_held_out(split, logs, allow_missing=False)
+    assert (account.spelled_twice, account.two_spellings) == (1, ("12", "12.0"))
+    assert "1 ids are spelled in two ways on one side, as '12' and '12.0'" in str(account)
+    assert count_join(split, "left", ["7", "8.0"], "right").spelled_twice == 0
+    both = pd.DataFrame({"item_id": ["7", "7.0"]})
+    assert count_join(both, "left", ["7"], "right").two_spellings == ("7", "7.0")
+
+
 def test_half_of_the_items_must_have_a_factor() -> None:
     half = pd.Index(["i0", "i9"])
     tracks = TRACKS[TRACKS["item_id"].isin(["i0", "i1"])]
