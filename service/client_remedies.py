@@ -25,7 +25,8 @@ class ClientRemedies:
     raw : sends a file as the body
     boundary : leaves the boundary of a form to the client
     content : sends the file's bytes instead of its name
-    address : sends a parameter; `{name}`, `{value}` and `{address}` (path and query) are filled in
+    address : sends a parameter; `{name!r}`, `{value!r}` and `{address}` (path and query) are
+        filled in
     key : sends an API key
     """
 
@@ -66,7 +67,7 @@ REQUESTS = ClientRemedies(
     boundary="leave out headers={'Content-Type': …}, since files={'file': open('song.mp3', 'rb')} "
     "writes it with its boundary",
     content="open the file: requests.post(url, files={'file': open('song.mp3', 'rb')})",
-    address="requests.post(url, params={{'{name}': '{value}'}}, files=…)",
+    address="requests.post(url, params={{{name!r}: {value!r}}}, files=…)",
     key="requests.post(url, headers={'X-API-Key': key})",
 )
 POWERSHELL = ClientRemedies(
@@ -77,6 +78,15 @@ POWERSHELL = ClientRemedies(
     content="send the file, not its name: -Form @{file = Get-Item song.mp3}",
     address="Invoke-RestMethod '…{address}' -Method Post -Form …",
     key="Invoke-RestMethod $url -Headers @{'X-API-Key' = $key}",
+)
+# Windows PowerShell 5.1 has no -Form, so that a file is sent as the body.
+POWERSHELL_5 = ClientRemedies(
+    file=POWERSHELL.raw,
+    raw=POWERSHELL.raw,
+    boundary=f"send the file as the body, since this PowerShell writes no form: {POWERSHELL.raw}",
+    content=f"send the file, not its name: {POWERSHELL.raw}",
+    address=f"Invoke-RestMethod '…{{address}}' -Method Post -InFile song.mp3 -ContentType {RAW}",
+    key=POWERSHELL.key,
 )
 
 
@@ -90,6 +100,7 @@ def _join(*clients: ClientRemedies) -> ClientRemedies:
 ANY = _join(CURL, FETCH, REQUESTS, POWERSHELL)
 # By a part of `User-Agent`, in this order: PowerShell and curl in it count before Mozilla.
 AGENTS = {
+    "windowspowershell": POWERSHELL_5,
     "powershell": POWERSHELL,
     "curl/": CURL,
     "wget": CURL,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import dataclasses
 import gzip
 import json
 from collections.abc import Iterator
@@ -14,7 +16,15 @@ import httpx
 import numpy as np
 import pytest
 
-from service.client_remedies import ANY, CURL, FETCH, POWERSHELL, REQUESTS, ClientRemedies
+from service.client_remedies import (
+    ANY,
+    CURL,
+    FETCH,
+    POWERSHELL,
+    POWERSHELL_5,
+    REQUESTS,
+    ClientRemedies,
+)
 from tests.bundles import small_models
 from tests.running import Service, running
 from tests.service.test_bad_input import assert_problem
@@ -27,7 +37,7 @@ AGENTS = {
     "node": FETCH,
     "python-requests/2.32.3": REQUESTS,
     "python-httpx/0.28.1": REQUESTS,
-    "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1": POWERSHELL,
+    "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1": POWERSHELL_5,
     "Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0; en-US) PowerShell/7.4.5": POWERSHELL,
     "something else": ANY,
     "": ANY,
@@ -95,6 +105,20 @@ def test_a_parameter_in_the_form_goes_into_the_address(
         problem = assert_problem(post_form(small, *parts), 400, "wrong-field")
         assert f"the parameter goes into the address: `{address}`" in problem["remedy"]
         assert problem["value"] == name
+
+
+@pytest.mark.parametrize("value", ["start", "a','b", 'a"b', "a\\"])
+def test_the_remedy_of_requests_is_python_whatever_the_value(value: str) -> None:
+    remedy = REQUESTS.of_parameter("/embed", "window", value)
+    call = ast.parse(remedy.partition("; ")[2].replace("…", "..."), mode="eval").body
+    assert isinstance(call, ast.Call)
+    sent = {keyword.arg: keyword.value for keyword in call.keywords}
+    assert ast.literal_eval(sent["params"]) == {"window": value}
+
+
+def test_windows_powershell_is_not_told_to_write_a_form() -> None:
+    for remedy in dataclasses.astuple(POWERSHELL_5):
+        assert "-Form" not in remedy
 
 
 def test_a_name_in_the_place_of_the_file_is_noticed(small: Service, clip: bytes) -> None:
