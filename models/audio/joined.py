@@ -22,6 +22,7 @@ from models.errors import TruncatedAudio
 
 # Read on both sides of a part of a piece, so that the resampler's edge effects fall outside of it.
 MARGIN_S = 0.02
+MAX_PIECE_NOTES = 3
 
 
 class AudioReader(Protocol):
@@ -58,6 +59,7 @@ class Piece:
     channels: int
     n_samples: int
     truncation: TruncatedAudio | None
+    notes: Notes
     open: Callable[[], AudioReader]
 
     @classmethod
@@ -68,12 +70,25 @@ class Piece:
             channels=reader.channels,
             n_samples=reader.n_samples,
             truncation=reader.truncation,
+            notes=reader.notes,
             open=open_again,
         )
 
     @property
     def duration_s(self) -> float:
         return self.n_samples / self.sample_rate
+
+
+def _piece_notes(pieces: Sequence[Piece]) -> Notes:
+    """What each piece states otherwise than it is, and which earlier ones are cut."""
+    notes: list[str] = []
+    for number, piece in enumerate(pieces, 1):
+        is_cut = piece.truncation and piece is not pieces[-1]
+        cut = (f"is cut, {piece.truncation.detail}",) if is_cut and piece.truncation else ()
+        notes += [f"recording {number}: {note}" for note in (*piece.notes, *cut)]
+    n_more = len(notes) - MAX_PIECE_NOTES
+    more = (f"{n_more} more such notes on its recordings",) if n_more > 0 else ()
+    return (*notes[:MAX_PIECE_NOTES], *more)
 
 
 class JoinedReader:
@@ -89,12 +104,13 @@ class JoinedReader:
         # The end of each piece, in samples from the start of the file.
         self._ends: list[int] = np.cumsum(lengths).tolist()
         self.n_samples = self._ends[-1]
-        errors = [piece.truncation for piece in pieces if piece.truncation]
-        self.truncation = errors[0] if errors else None
+        # Of an earlier piece the end is lost, and the audio of the file goes on.
+        self.truncation = pieces[-1].truncation
         first_s, all_s = pieces[0].duration_s, self.n_samples / self.sample_rate
         self.notes: Notes = (
             f"the file is {len(pieces)} recordings one after another, read as one: the first lasts "
             f"{first_s:.1f} s, all last {all_s:.1f} s",
+            *_piece_notes(pieces),
         )
 
     def read(self, start: int, count: int) -> Samples:

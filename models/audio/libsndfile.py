@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 from pathlib import Path
 from typing import Self
@@ -12,8 +14,8 @@ import soundfile
 from models.audio.containers.au import is_understated
 from models.audio.containers.flac import last_frame_position
 from models.audio.containers.id3 import tags_end
-from models.audio.containers.riff import unread_bytes
-from models.audio.length import Notes
+from models.audio.containers.pcm import Tail, find_tail
+from models.audio.length import Notes, length_notes
 from models.audio.signal.mixing import Mix, read_in_phase
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
@@ -26,6 +28,14 @@ MP3 = "MPEG_LAYER_III"
 AU = "AU"
 CONTAINERS = {"WAV", "WAVEX", "RF64", "AIFF", AU, "FLAC"}
 UNKNOWN_LENGTH = 1 << 60
+# Containers with a data chunk, and the codecs of them whose bytes are the length. W64 and CAF are
+# read here only where they have more data than they state, since FFmpeg takes them for cut.
+CHUNKED = {"WAV", "WAVEX", "RF64", "AIFF", "W64", "CAF"}
+PCM_BYTES = {
+    **dict.fromkeys(("PCM_U8", "PCM_S8", "ULAW", "ALAW"), 1),
+    **{"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8},
+}
+BIG_ENDIAN = {"AIFF", "CAF"}
 # "RIFF : 1000 (should be 600)": the header states more bytes than the file holds. Encoders that
 # write to a pipe state the largest number, and their files are complete.
 STATED_SIZE = re.compile(r"(?:RIFF|FORM|data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)")
@@ -37,6 +47,22 @@ TAIL_FRAMES = 8192
 MAX_UNREAD_BYTES = 1 << 16
 # As a share of the stated length: some tools trim a frame, or count a RIFF chunk twice.
 MAX_MISSING = 0.005
+
+
+class FileFrom(io.FileIO):
+    """A file without its first bytes."""
+
+    def __init__(self, path: Path, begin: int) -> None:
+        super().__init__(path)
+        self._begin = begin
+        self.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        at = offset + self._begin if whence == os.SEEK_SET else offset
+        return super().seek(at, whence) - self._begin
+
+    def tell(self) -> int:
+        return super().tell() - self._begin
 
 
 class SndfileReader:
@@ -51,6 +77,7 @@ class SndfileReader:
         self.n_samples: int = file.frames
         self.notes: Notes = ()
         self.truncation: TruncatedAudio | None = None
+        self._bytes: FileFrom | None = None
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
@@ -70,6 +97,10 @@ class SndfileReader:
             file = soundfile.SoundFile(path)
         except (soundfile.LibsndfileError, TypeError):  # `TypeError`: a name that ends in .raw
             return None
+        tail = find_tail(path) if file.format in CHUNKED else None
+        is_more = tail is not None and tail.is_audio and tail.unread_bytes > MAX_UNREAD_BYTES
+        if tail and is_more and file.subtype in PCM_BYTES:
+            return cls._read_on(file, path, tail)
         if file.format not in CONTAINERS or not 0 < file.frames < UNKNOWN_LENGTH:
             file.close()
             return None
@@ -85,8 +116,29 @@ class SndfileReader:
         except TruncatedAudio:
             file.close()
             raise
-        if file.format in {"WAV", "WAVEX"}:
-            reader._note_unread(unread_bytes(path))
+        if tail:
+            reader._note_unread(tail.unread_bytes)
+        return reader
+
+    @classmethod
+    def _read_on(cls, file: soundfile.SoundFile, path: Path, tail: Tail) -> Self:
+        """The reader of a file to its end, whatever its header states."""
+        reader = cls(file)
+        endian = "BIG" if file.format in BIG_ENDIAN else "LITTLE"
+        frame_bytes = PCM_BYTES[file.subtype] * file.channels
+        stated_s = (tail.end - tail.begin) / frame_bytes / file.samplerate
+        file.close()
+        reader._bytes = FileFrom(path, tail.begin)
+        reader._file = soundfile.SoundFile(
+            reader._bytes,
+            samplerate=file.samplerate,
+            channels=file.channels,
+            subtype=file.subtype,
+            endian=endian if file.endian == "FILE" else file.endian,
+            format="RAW",
+        )
+        reader.n_samples = reader._file.frames
+        reader.notes = length_notes(stated_s, reader.n_samples / reader.sample_rate)
         return reader
 
     def _note_unread(self, unread: int) -> None:
@@ -138,6 +190,8 @@ class SndfileReader:
 
     def close(self) -> None:
         self._file.close()
+        if self._bytes:
+            self._bytes.close()
 
 
 def truncated_error(stated_s: float, held_s: float | None) -> TruncatedAudio:

@@ -15,16 +15,15 @@ from pathlib import Path
 
 from models.audio.containers import adts, asf, au, caf, flac, matroska, mp4, ogg, riff
 from models.audio.containers.id3 import tags_end
+from models.audio.containers.walk import MAX_PIECES
 from models.audio.joined import AudioReader, JoinedReader, Piece
 from models.audio.length import Notes
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, NoAudioStream
 
-# A day of internet radio has a few hundred songs. Opening a piece takes a millisecond.
-MAX_PIECES = 1_000
 COPY_BYTES = 1 << 20
 # By the first four bytes, or the four after them.
-FINDERS: dict[bytes, Callable[[mmap.mmap], list[int]]] = {
+FINDERS: dict[bytes, Callable[[mmap.mmap, int], list[int]]] = {
     ogg.PAGE: ogg.link_starts,
     b"RIFF": riff.joined_starts,
     b"FORM": riff.joined_starts,
@@ -60,7 +59,7 @@ def open_joined(path: Path, open_reader: OpenReader) -> JoinedReader | None:
         return None
     if len(starts) > MAX_PIECES:
         raise CorruptAudio(
-            f"the file is {len(starts)} recordings one after another, {MAX_PIECES} are supported",
+            f"the file is more than {MAX_PIECES} recordings one after another",
             value=len(starts),
             limit=MAX_PIECES,
             remedy="send them in several files",
@@ -82,16 +81,18 @@ def open_joined(path: Path, open_reader: OpenReader) -> JoinedReader | None:
 def find_starts(path: Path) -> list[int]:
     """The byte at which each piece begins; one or none for a file that is not joined."""
     with path.open("rb") as file:
-        head = file.read(8)
+        head, begin = file.read(8), 0
+        if head[:3] == b"ID3":
+            begin = tags_end(path)
+            file.seek(begin)
+            head = file.read(8)
         find = FINDERS.get(head[:4]) or FINDERS.get(head[4:])
-        if head[:3] == b"ID3":  # what follows the tags is MP3, which counts frames, or FLAC
-            find = partial(flac.joined_starts, begin=tags_end(path))
         if adts.begins_adts(head):
             find = adts.joined_starts
-        if find is None:
+        if find is None:  # MP3 among others, whose frames are counted
             return []
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return find(data)
+            return find(data, begin)
 
 
 class PieceReader:

@@ -79,17 +79,17 @@ def open_audio(path: Path) -> AudioReader:
     ------
     NotAudio, NoAudioStream, TruncatedAudio, CorruptAudio, UnsupportedLayout
     """
-    reader = open_joined(path, _open_piece) or _open_piece(path)
+    return open_joined(path, _open_piece) or _open_piece(path)
+
+
+def _open_piece(path: Path) -> AudioReader:
+    reader = open_mp3(path) or SndfileReader.open(path) or FfmpegReader(path)
     try:
         _check_layout(reader)
     except UnsupportedLayout:
         reader.close()
         raise
     return reader
-
-
-def _open_piece(path: Path) -> AudioReader:
-    return open_mp3(path) or SndfileReader.open(path) or FfmpegReader(path)
 
 
 def _check_layout(reader: AudioReader) -> None:
@@ -161,7 +161,7 @@ def decode_windows(
             silent_peak = max(silent_peak, float(error.value or 0.0))
     if not windows and choice.mode == "middle":
         read = partial(_read_window, reader, audio)
-        nearest = read_nearest_audible(reader, audio, read, max_blocks=max_windows)
+        nearest = read_nearest_audible(reader, audio, read)
         if nearest is not None:
             starts_s, windows, is_moved = [nearest[0]], [nearest[1]], True
     if not windows and len(chosen[part]) == len(chosen):
@@ -230,7 +230,7 @@ def _read_spans(reader: AudioReader, audio: AudioInput, spans: tuple[Span, ...])
             raise AudioTooShort("the window has no samples", value=0, limit=1)
         check_finite(mono[: span.heard.start], mono[span.heard.stop :])
         heard = Level.of(mono[span.heard])
-        heard.check_range(reader.codec)
+        heard.check_range(reader.codec, mono[span.heard])
         part = resample(mono, reader.sample_rate, audio.sample_rate)[span.skip :][: span.length]
         parts.append(part)
         # At both rates: resampled, the sound beside a span rings into it, and what is above the

@@ -7,11 +7,18 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import struct
 from pathlib import Path
 
+from models.audio.containers.walk import find_files
+
 MAGIC, LITTLE_ENDIAN = b".snd", b"dns."
 HEADER_BYTES = 12
+# The offset of the data, their size, and an encoding of the first few dozen.
+FILE_START = re.compile(
+    rb"\.snd\x00\x00.{2}.{4}\x00{3}[\x01-\x1f]|dns\..{2}\x00\x00.{4}[\x01-\x1f]\x00{3}", re.DOTALL
+)
 # Programs that write to a pipe do not know the size.
 UNKNOWN_SIZE = 0xFFFF_FFFF
 
@@ -23,15 +30,14 @@ def is_understated(path: Path) -> bool:
         return end is not None and end < os.fstat(file.fileno()).st_size
 
 
-def joined_starts(data: mmap.mmap) -> list[int]:
+def joined_starts(data: mmap.mmap, begin: int = 0) -> list[int]:
     """The byte at which each AU file begins: a next one begins where the first one ends."""
-    starts, position = [0], 0
-    while end := _stated_end(data[position : position + HEADER_BYTES]):
-        position += end
-        if data[position : position + 4] not in (MAGIC, LITTLE_ENDIAN):
-            break
-        starts.append(position)
-    return starts
+    return find_files(data, begin, _end, FILE_START)
+
+
+def _end(data: mmap.mmap, begin: int) -> int | None:
+    size = _stated_end(data[begin : begin + HEADER_BYTES])
+    return None if size is None else begin + size
 
 
 def _stated_end(header: bytes) -> int | None:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import mmap
 import re
+from itertools import islice
 from pathlib import Path
+
+from models.audio.containers.walk import MAX_PIECES
 
 MAGIC = b"fLaC"
 # The magic number, and the header of the streaminfo block: of type 0, of 34 bytes.
@@ -27,7 +30,8 @@ def joined_starts(data: mmap.mmap, begin: int = 0) -> list[int]:
     """The byte at which each file begins; only the first where no others seem to follow."""
     if data[begin : begin + len(MAGIC)] != MAGIC or not _is_joined(data, begin):
         return [begin]
-    return [found.start() for found in FILE_START.finditer(data, begin)]
+    starts = (found.start() for found in FILE_START.finditer(data, begin))
+    return list(islice(starts, MAX_PIECES + 1))
 
 
 def last_frame_position(path: Path) -> int:

@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from models.audio.containers.walk import find_files
+
 EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 SEEK_HEAD, CUES, TIMESTAMP = 0x114D9B74, 0x1C53BB6B, 0xE7
 CLUSTER_BYTES = CLUSTER.to_bytes(4)
 # An entry of the SeekHead that says where the Cues are: SeekID (0x53AB) of four bytes, and the ID.
 CUES_ENTRY = b"\x53\xab\x84" + CUES.to_bytes(4)
+FILE_START = re.compile(rb"\x1aE\xdf\xa3.{0,48}?(?:webm|matroska)", re.DOTALL)
 DOCUMENT_TYPE = re.compile(rb"webm|matroska")
 MAX_EBML_BYTES = 64
 # Elements before the first cluster, and those in a cluster before its time.
@@ -94,17 +97,18 @@ class Clusters:
         return low, high
 
 
-def joined_starts(data: mmap.mmap) -> list[int]:
+def joined_starts(data: mmap.mmap, begin: int = 0) -> list[int]:
     """The byte at which each file begins: after a segment of known size, or anywhere."""
-    starts: list[int] = []
-    position = 0
-    while (ebml := _element(data, position)) and ebml.name == EBML and ebml.end:
-        starts.append(position)
-        segment = _element(data, ebml.end)
-        if segment is None or segment.name != SEGMENT:
-            break
-        position = segment.end or _next_file(data, segment.begin)
-    return starts
+    return find_files(data, begin, _file_end, FILE_START)
+
+
+def _file_end(data: mmap.mmap, begin: int) -> int | None:
+    """The byte after the segment, or of the next file if its size is unknown; None without one."""
+    ebml = _element(data, begin)
+    segment = _element(data, ebml.end) if ebml and ebml.name == EBML and ebml.end else None
+    if segment is None or segment.name != SEGMENT:
+        return None
+    return segment.end or _next_file(data, segment.begin)
 
 
 def _next_file(data: mmap.mmap, begin: int) -> int:

@@ -13,6 +13,8 @@ import mmap
 import os
 from pathlib import Path
 
+from models.audio.containers.walk import MAX_PIECES
+
 CAPTURE = b"OggS\0"
 PAGE = b"OggS"
 FLAGS_AT, BEGINS_STREAM = 5, 0x02
@@ -44,14 +46,15 @@ def missing_bytes(path: Path) -> int:
     return max(0, HEADER_BYTES + n_segments + sum(lengths) - len(page))
 
 
-def link_starts(data: mmap.mmap) -> list[int]:
+def link_starts(data: mmap.mmap, begin: int = 0) -> list[int]:
     """The byte at which each link begins: one for a file that is not chained.
 
-    A link begins with the first pages of its streams, one after another.
+    A link begins with the first pages of its streams, one after another. The last page of a link
+    may be cut: where no page follows its stated end, the next one is searched for inside it.
     """
     starts: list[int] = []
-    position, in_heads = 0, 0
-    while position >= 0:
+    position, in_heads = begin, 0
+    while position >= 0 and len(starts) <= MAX_PIECES:
         header = data[position : position + MAX_HEADER_BYTES]
         if header[:4] != PAGE or len(header) < HEADER_BYTES:  # bytes between the pages, or the end
             position = data.find(PAGE, position + 1)
@@ -61,5 +64,7 @@ def link_starts(data: mmap.mmap) -> list[int]:
             starts.append(position)
         in_heads = begins_stream
         lengths_end = HEADER_BYTES + header[HEADER_BYTES - 1]
-        position += lengths_end + sum(header[HEADER_BYTES:lengths_end])
+        end = position + lengths_end + sum(header[HEADER_BYTES:lengths_end])
+        is_followed = end == len(data) or data[end : end + len(PAGE)] == PAGE
+        position = end if is_followed else data.find(PAGE, position + len(PAGE))
     return starts

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import struct
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from models.audio.containers.walk import find_files
+
 MPEG_LAYER_3, EXTENSIBLE = 0x55, 0xFFFE
 HEADER_BYTES, CHUNK_HEADER_BYTES = 12, 8
 AUDIO_FORMS = {b"WAVE", b"AIFF", b"AIFC"}
+WAV_START = re.compile(rb"RIFF.{4}WAVE", re.DOTALL)
+AIFF_START = re.compile(rb"FORM.{4}AIF[FC]", re.DOTALL)
 # The first two bytes of the subformat, which is the format tag; after 24 bytes of the chunk.
 SUBFORMAT_AT = 24
 MAX_CHUNKS = 1_000
@@ -67,37 +72,21 @@ def _format_tag(chunk: bytes) -> int:
     return tag
 
 
-def unread_bytes(path: Path) -> int:
-    """Bytes after the data of a WAV file that are no chunk, and so may be more of its audio."""
-    wav = find_wav_data(path)
-    if wav is None:
-        return 0
-    with path.open("rb") as file:
-        position = wav.end + wav.end % 2
-        file.seek(position)
-        name = file.read(CHUNK_HEADER_BYTES)[:4]
-        following = os.fstat(file.fileno()).st_size - position
-    return 0 if name.isascii() and name.decode().isprintable() else max(0, following)
-
-
-def joined_starts(data: mmap.mmap) -> list[int]:
+def joined_starts(data: mmap.mmap, begin: int = 0) -> list[int]:
     """The byte at which each WAV or AIFF file begins: a next one begins where the first one ends.
 
     One for a file that states no size, as encoders leave it that write to a pipe.
     """
-    magic = data[:4]
-    size_format = "<I" if magic == b"RIFF" else ">I"
-    starts: list[int] = []
-    position = 0
-    while data[position : position + 4] == magic and _is_audio(data, position):
-        starts.append(position)
-        (size,) = struct.unpack_from(size_format, data, position + 4)
-        if not 0 < size < STREAMED:
-            break
-        position += CHUNK_HEADER_BYTES + size
-        if data[position : position + 4] != magic:  # after a byte of padding
-            position += size % 2
-    return starts
+    magic = data[begin : begin + 4]
+    if not _is_audio(data, begin):
+        return []
+    return find_files(data, begin, _end, WAV_START if magic == b"RIFF" else AIFF_START)
+
+
+def _end(data: mmap.mmap, begin: int) -> int | None:
+    size_format = "<I" if data[begin : begin + 4] == b"RIFF" else ">I"
+    (size,) = struct.unpack_from(size_format, data, begin + 4)
+    return begin + CHUNK_HEADER_BYTES + size if 0 < size < STREAMED else None
 
 
 def _is_audio(data: mmap.mmap, position: int) -> bool:

@@ -29,8 +29,11 @@ from models.errors import CorruptAudio
 
 # Eleven bits of sync, any version, layer III; a valid bit rate and sample rate.
 FRAME_START = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xeb].", re.DOTALL)
-# Damage is skipped, but a file that is not MP3 is not searched to its end.
-MAX_RESYNC_BYTES = 1 << 20
+# Damage is skipped, but a file that is not MP3 is not searched to its end. After frames the search
+# goes on; what is found further away is a piece of its own, and so not decoded across the gap.
+MAX_RESYNC_BYTES, MAX_FALSE_STARTS = 1 << 20, 20_000
+# Padding of tools that write whole sectors.
+MAX_UNREAD_BYTES = 1 << 16
 # Tags that may follow the last frame of a file, and so lie in the middle of joined files. An APE
 # tag and an ID3v2 tag state their length; the end of Lyrics3 is searched for.
 ID3V1_BYTES, ENHANCED_BYTES, APE_HEADER_BYTES = 128, 227, 32
@@ -66,7 +69,8 @@ class Mp3Index:
     info : the Xing or Info header; None without one
     missing_bytes : that the last frame lacks, where it is truncated
     end : the byte after the last complete frame
-    next_piece : the byte at which frames of another format begin; None without any
+    next_piece : the byte at which frames of another format begin, or any after a gap; None without
+    unread_bytes : after the last frame and its tags, where no more frames were found
     """
 
     format: FrameFormat | None
@@ -76,6 +80,7 @@ class Mp3Index:
     missing_bytes: int = 0
     end: int = 0
     next_piece: int | None = None
+    unread_bytes: int = 0
 
     @property
     def frame_samples(self) -> int:
@@ -88,14 +93,20 @@ class Mp3Index:
 
     @property
     def stated_samples(self) -> int | None:
-        """Samples per channel as the info header states them; None without one."""
-        return self.info.n_frames * self.frame_samples if self.info else None
+        """Samples per channel as the info header states them; None without one, or for 0 frames.
+
+        Encoders that write to a pipe leave 0.
+        """
+        n_frames = self.info.n_frames if self.info else 0
+        return n_frames * self.frame_samples or None
 
     @property
     def outlasts_header(self) -> bool:
         """Whether there are more frames than the info header states."""
         if self.info is None:
             return False
+        if self.info.n_frames == 0:
+            return True
         return self.n_mp3_frames > self.info.n_frames + MAX_UNCOUNTED_FRAMES
 
     @property
@@ -127,7 +138,7 @@ def index_file(path: Path) -> Mp3Index:
 
 
 def index_pieces(data: mmap.mmap, begin: int, end: int) -> list[Mp3Index]:
-    """The index of each piece: a piece ends where the sample rate or the channels change.
+    """The index of each piece: it ends where sample rate or channels change, or before a gap.
 
     Raises
     ------
@@ -138,7 +149,7 @@ def index_pieces(data: mmap.mmap, begin: int, end: int) -> list[Mp3Index]:
     while (next_piece := pieces[-1].next_piece) is not None:
         if len(pieces) == MAX_PIECES:
             raise CorruptAudio(
-                f"the format of the mp3 audio changes more than {MAX_PIECES - 1} times",
+                f"the mp3 audio changes its format, or has gaps, more than {MAX_PIECES - 1} times",
                 limit=MAX_PIECES - 1,
             )
         pieces.append(index_frames(data, next_piece, end))
@@ -161,7 +172,7 @@ def index_frames(data: mmap.mmap, begin: int, end: int) -> Mp3Index:
 def _index_audio(
     data: mmap.mmap, frame_format: FrameFormat, info: InfoHeader | None, position: int, limit: int
 ) -> Mp3Index:
-    count, missing_bytes, next_piece = 0, 0, None
+    count, missing_bytes, next_piece, unread_bytes = 0, 0, None, 0
     runs: list[FrameRun] = []
     end = position
     patterns = _run_patterns(frame_format)
@@ -175,12 +186,17 @@ def _index_audio(
         if parse_format(header) == frame_format:
             missing_bytes = position + frame_format.frame_bytes(header[2]) - limit
             break
-        position = _next_frame(data, _skip_tags(data, position, limit), limit, frame_format)
+        after_tags = _skip_tags(data, position, limit)
+        position = _next_frame(data, after_tags, limit, frame_format)
         next_format = parse_format(data[position : min(position + HEADER_BYTES, limit)])
-        if next_format != frame_format:
+        if next_format is None:
+            unread_bytes = limit - after_tags
+        if next_format != frame_format or position - after_tags > MAX_RESYNC_BYTES:
             next_piece = position if next_format else None
             break
-    return Mp3Index(frame_format, tuple(runs), count, info, missing_bytes, end, next_piece)
+    return Mp3Index(
+        frame_format, tuple(runs), count, info, missing_bytes, end, next_piece, unread_bytes
+    )
 
 
 @cache
@@ -205,13 +221,18 @@ def _run_patterns(frame_format: FrameFormat) -> dict[int, re.Pattern[bytes]]:
 def _next_frame(data: mmap.mmap, begin: int, end: int, current: FrameFormat | None = None) -> int:
     """The next byte at which two consecutive frames begin; the end without one.
 
-    Of another format than the current one, `MIN_FRAMES_OF_OTHER_FORMAT` consecutive frames.
+    Of another format than the current one, or far away, `MIN_FRAMES_OF_OTHER_FORMAT` consecutive
+    frames.
     """
-    for found in FRAME_START.finditer(data, begin, min(begin + MAX_RESYNC_BYTES, end)):
+    near = min(begin + MAX_RESYNC_BYTES, end)
+    candidates = FRAME_START.finditer(data, begin, near if current is None else end)
+    for n_before, found in enumerate(candidates):
+        if found.start() >= near and n_before >= MAX_FALSE_STARTS:
+            break
         frame_format = parse_format(found[0])
         if frame_format is None:
             continue
-        is_other = current is not None and frame_format != current
+        is_other = current is not None and (frame_format != current or found.start() >= near)
         n_frames = MIN_FRAMES_OF_OTHER_FORMAT if is_other else 2
         if _begins_frames(data, found.start(), end, frame_format, n_frames):
             return found.start()

@@ -36,7 +36,7 @@ from models.audio.mp3.frames import (
     make_prefix,
     mute_frame,
 )
-from models.audio.mp3.index import Mp3Index, index_pieces
+from models.audio.mp3.index import MAX_UNREAD_BYTES, Mp3Index, index_pieces
 from models.audio.signal.mixing import Mix, read_in_phase
 from models.audio.window_choice import Samples
 from models.errors import CorruptAudio, TruncatedAudio
@@ -71,9 +71,12 @@ class Mp3Reader:
         self.channels = 1 if frame_format.is_mono else 2
         self.n_samples = min(frames.audio_samples, frames.n_samples - self._skip)
         stated_s = None
-        if frames.info and frames.outlasts_header:
+        if frames.info and frames.stated_samples and frames.outlasts_header:
             stated_s = frames.info.audio_samples(frames.frame_samples) / self.sample_rate
         self.notes = length_notes(stated_s, self.n_samples / self.sample_rate)
+        if frames.unread_bytes > MAX_UNREAD_BYTES:
+            note = f"{frames.unread_bytes} bytes after the last frame are no mp3 audio, and unread"
+            self.notes = (*self.notes, note)
         self.truncation = truncation or _find_truncation(frames, self.sample_rate)
 
     def read(self, start: int, count: int) -> Samples:

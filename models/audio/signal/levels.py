@@ -16,7 +16,7 @@ from models.audio.joined import AudioReader
 from models.audio.length import Notes
 from models.audio.window_choice import Samples
 from models.card import AudioInput
-from models.errors import NotFinite, OutOfRange, SilentAudio
+from models.errors import CorruptAudio, NotFinite, OutOfRange, SilentAudio
 
 # -80 dBFS: below, a 16-bit recording holds only dither.
 SILENCE_PEAK = 1e-4
@@ -25,6 +25,10 @@ SILENCE_PEAK = 1e-4
 MAX_PEAK = 8.0
 # Of 32-bit integers; what is larger is no scale, and damage.
 MAX_SCALE = 2.0**32
+# Searched for sound on both sides of a silent middle: a second of it takes a millisecond.
+MAX_REACH_S = 900.0
+# Share of the samples; where more are beyond it, they are of another scale.
+MAX_CLIPPED = 0.5
 FLOAT_CODECS = {"float", "double"}
 
 
@@ -55,15 +59,19 @@ class Level:
         """Half of the difference: a constant offset is inaudible."""
         return (self.high - self.low) / 2
 
-    def check_range(self, codec: str) -> None:
-        """Check that samples in floating point are of the scale [-1, 1].
+    def check_range(self, codec: str, mono: Samples) -> None:
+        """Check that samples in floating point, of this level, are of the scale [-1, 1].
+
+        A few that are beyond every scale are damage, and clipped.
 
         Raises
         ------
         OutOfRange
         """
         largest = max(-self.low, self.high)
-        if codec in FLOAT_CODECS and MAX_PEAK < largest < MAX_SCALE:
+        if codec not in FLOAT_CODECS or largest <= MAX_PEAK:
+            return
+        if largest < MAX_SCALE or np.mean(np.abs(mono) > MAX_PEAK) > MAX_CLIPPED:
             raise OutOfRange(
                 f"the samples in floating point reach from {self.low:g} to {self.high:g}, their "
                 "range is [-1, 1]",
@@ -109,39 +117,63 @@ def read_nearest_audible(
     reader: AudioReader,
     audio: AudioInput,
     read_window: Callable[[float], Samples],
-    max_blocks: int,
 ) -> tuple[float, Samples] | None:
     """Start and samples of the audible window nearest to the middle of the audio; None if none is.
+
+    What is damaged is passed over, and `MAX_REACH_S` on both sides of the middle searched.
 
     Parameters
     ----------
     read_window : the window at a start in seconds; raises SilentAudio
-    max_blocks : number of blocks, each as long as a window, that are searched at most
+
+    Raises
+    ------
+    CorruptAudio
+        If none is, and some of the audio is damaged.
     """
-    for starts_s in _audible_starts(reader, audio, max_blocks):
+    damage: list[CorruptAudio] = []
+    for starts_s in _audible_starts(reader, audio, damage):
         for start_s in starts_s:
             try:
                 return start_s, read_window(start_s)
             except SilentAudio:  # what a model hears of the window: its patches
                 continue
+            except CorruptAudio as error:
+                damage.append(error)
+    if damage:
+        raise damage[0]
     return None
 
 
 def _audible_starts(
-    reader: AudioReader, audio: AudioInput, max_blocks: int
+    reader: AudioReader, audio: AudioInput, damage: list[CorruptAudio]
 ) -> Iterator[list[float]]:
-    """Starts of windows at the sounds next to the middle, the nearest sound first."""
+    """Starts of windows at the sounds next to the middle, the nearest sound first.
+
+    Parameters
+    ----------
+    damage : takes the errors of blocks that cannot be decoded
+    """
+
+    def read(start: int, count: int) -> Samples:
+        try:
+            return reader.read(start, count)
+        except CorruptAudio as error:
+            damage.append(error)
+            return np.zeros(0, np.float32)
+
     rate, middle = reader.sample_rate, reader.n_samples // 2
     block = round(audio.window_s * rate)
-    for step in range(min(-(-middle // block) + 1, max_blocks // 2)):
+    max_steps = math.ceil(MAX_REACH_S / audio.window_s)
+    for step in range(min(-(-middle // block) + 1, max_steps)):
         sounds: list[tuple[int, list[float]]] = []
         begin, end = middle + step * block, middle - step * block
-        first = _first_sound(reader.read(begin, block)) if begin < reader.n_samples else None
+        first = _first_sound(read(begin, block)) if begin < reader.n_samples else None
         if first is not None:
             starts_s = _starts_after(audio, (begin + first) / rate, reader.n_samples / rate)
             sounds.append((step * block + first, starts_s))
         before = max(0, end - block)
-        last = _first_sound(reader.read(before, end - before)[::-1]) if end > 0 else None
+        last = _first_sound(read(before, end - before)[::-1]) if end > 0 else None
         if last is not None:
             starts_s = _starts_before(audio, (end - last) / rate, reader.n_samples / rate)
             sounds.append((step * block + last, starts_s))

@@ -121,17 +121,6 @@ def test_flac_goes_on_where_its_header_states_too_little(tmp_path: Path) -> None
         assert_same(windows, expected)
 
 
-def test_bytes_after_the_data_of_a_wav_are_noted(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.wav", golden(30))
-    content = bytearray(path.read_bytes())
-    at = content.index(b"data") + 4
-    content[at : at + 4] = struct.pack("<I", 10 * RATE * 4)
-    path.write_bytes(content)
-    windows = read(path, 2)
-    assert windows.info.duration_s == pytest.approx(10)
-    assert "bytes follow unread" in windows.info.notes[0]
-
-
 @pytest.mark.parametrize("kind", ["ogg", "opus", "flac", "wav"])
 def test_a_file_joined_to_itself_is_twice_as_long(tmp_path: Path, kind: str) -> None:
     content = write(tmp_path / f"a.{kind}", golden(9)).read_bytes()
@@ -165,7 +154,7 @@ def test_a_chain_of_a_thousand_links_is_opened_and_more_are_refused(tmp_path: Pa
     path.write_bytes(60 * link)
     assert read(path, 5).info.duration_s == pytest.approx(12, abs=0.1)
     path.write_bytes(1_001 * link)
-    with pytest.raises(CorruptAudio, match="1001 recordings"):
+    with pytest.raises(CorruptAudio, match="more than 1000 recordings"):
         open_audio(path)
 
 

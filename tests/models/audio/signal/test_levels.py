@@ -71,13 +71,6 @@ def test_audio_without_any_sound_is_silent(tmp_path: Path) -> None:
             read(tmp_path / "x.wav", silence(seconds))
 
 
-def test_the_search_is_bounded(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.wav", np.concatenate([music(2), silence(200)]), RATE)
-    assert read_windows(path, AUDIO, WindowChoice(), max_windows=60).is_moved
-    with pytest.raises(SilentAudio):
-        read_windows(path, AUDIO, WindowChoice(), max_windows=10)
-
-
 @pytest.mark.parametrize(
     ("before_s", "sound_s", "after_s"),
     [(40, 1.0, 20), (20, 1.0, 40), (60, 1.0, 0), (0, 1.0, 60), (21, 20, 60), (30, 0.4, 5)],
@@ -138,7 +131,7 @@ def test_a_master_that_exceeds_full_scale_is_clipped(tmp_path: Path) -> None:
 
 def test_what_overflows_is_not_finite(tmp_path: Path) -> None:
     sound = music(8)
-    sound[1000 : 7 * RATE] = 3e38 * np.resize([1, -1], (7 * RATE - 1000, 1))
+    sound[4 * RATE : 5 * RATE] = 3e38 * np.resize([1, -1], (RATE, 1))
     path = write(tmp_path / "x.wav", sound, RATE, "FLOAT")
     audio = AUDIO.model_copy(update={"sample_rate": 16_000})
     with pytest.raises(NotFinite):
