@@ -51,7 +51,7 @@ def read_text(
     path: Path,
     required: Sequence[str] = (),
     any_of: Sequence[str] = (),
-    names: Sequence[str] = ("artist",),
+    names: Sequence[str] = ("artist", "album"),
 ) -> pd.DataFrame:
     """Every column as text, empty where a cell is; of Parquet, without columns of lists.
 
