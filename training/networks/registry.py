@@ -37,6 +37,7 @@ ENCODERS: dict[str, Entry] = {
     "musicnn": Entry("training.networks.musicnn:MusiCNN"),
     "siamese": Entry("training.networks.siamese:SiameseCNN"),
     "sample-level": Entry("training.networks.sample_level:SampleLevelCNN"),
+    "preference-tower": Entry("training.networks.preference_tower:PreferenceTower"),
 }
 
 
