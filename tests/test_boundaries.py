@@ -54,6 +54,7 @@ ORDER = {
         objectives
         estimator
         evaluation
+        users
         export
         quantization transfer pretrained similarity
         linear probes

@@ -14,6 +14,7 @@ from training.cli import (
     probes,
     similarity,
     transfer,
+    users,
 )
 from training.cli.output import print_error
 from training.errors import TrainingError
@@ -38,7 +39,17 @@ app = typer.Typer(
     and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/].
     """,
 )
-for stage in (data, estimator, linear, similarity, pretrained, datasets, transfer, probes):
+for stage in (
+    data,
+    estimator,
+    linear,
+    similarity,
+    users,
+    pretrained,
+    datasets,
+    transfer,
+    probes,
+):
     app.add_typer(stage.app)
 
 
