@@ -57,7 +57,7 @@ ORDER = {
         users
         export
         quantization transfer pretrained similarity
-        linear probes
+        linear probes tagging
         cli
         __main__
         """,

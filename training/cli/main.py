@@ -13,6 +13,7 @@ from training.cli import (
     pretrained,
     probes,
     similarity,
+    tagging,
     transfer,
     users,
 )
@@ -33,7 +34,8 @@ app = typer.Typer(
     Or export published weights: [bold]musicnn[/], a tagger that has heard recordings; a
     [bold]linear-estimator[/] predicts the item factors from its outputs, fitted in seconds.
 
-    Or train without logs and labels: [bold]similarity[/] learns artist, album or track.
+    Or train without logs and labels: [bold]similarity[/] learns artist, album or track. On labels:
+    [bold]tagging[/].
 
     Transfer learning with few labels: read a [bold]dataset[/], [bold]compare[/] transfer methods,
     and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/].
@@ -44,6 +46,7 @@ for stage in (
     estimator,
     linear,
     similarity,
+    tagging,
     users,
     pretrained,
     datasets,
