@@ -57,7 +57,7 @@ ORDER = {
         users
         export
         quantization transfer pretrained similarity
-        linear probes tagging
+        linear probes tagging preference
         cli
         __main__
         """,

@@ -46,6 +46,7 @@ app = typer.Typer()
 EXPORTERS = {
     "similarity": "training.similarity.export",
     "tagging": "training.tagging.export",
+    "preference": "training.preference.export",
 }
 PREPARED = (
     "Folder of `prepare`; given once for each set, and for each audio input that an encoder needs: "

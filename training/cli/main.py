@@ -35,7 +35,7 @@ app = typer.Typer(
     [bold]linear-estimator[/] predicts the item factors from its outputs, fitted in seconds.
 
     Or train without logs and labels: [bold]similarity[/] learns artist, album or track. On labels:
-    [bold]tagging[/].
+    [bold]tagging[/]. On vectors of [bold]users[/]: [bold]preference[/].
 
     Transfer learning with few labels: read a [bold]dataset[/], [bold]compare[/] transfer methods,
     and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/].

@@ -1,4 +1,4 @@
-"""Command that exports published weights."""
+"""Commands that export published weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that make vectors of users from listening logs, and summarize runs of seeds."""
+"""Commands that make vectors of users from listening logs, and train an encoder towards them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from training.cli.options import (
     ItemColumn,
     LogsFile,
     Out,
+    PreparedDirs,
     Resume,
     UserColumn,
     with_settings,
 )
 from training.cli.output import console, print_account
+from training.preference.settings import PreferenceSettings
 from training.users.settings import UserSettings
 
 app = typer.Typer()
@@ -96,3 +98,55 @@ def users_summary(
     table = write_table(out, summary)
     (out / "measures.json").write_text(json.dumps(summary, indent=2) + "\n")
     console.print(table, markup=False, soft_wrap=True)
+
+
+@app.command()
+@with_settings(PreferenceSettings, exclude={"embedding_dim"})
+def preference(
+    prepared: PreparedDirs,
+    logs: LogsFile,
+    users: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of `users`, or of `factorize`: the vectors of users.",
+            callback=checks.check_user_vectors,
+        ),
+    ],
+    out: Out,
+    settings: PreferenceSettings,
+    split: Annotated[
+        Path,
+        typer.Option(
+            help="File of `split`: its test artists are not heard, its validation artists "
+            "validate.",
+            callback=checks.check_split,
+        ),
+    ],
+    user_column: UserColumn = "user_id",
+    item_column: ItemColumn = "item_id",
+    resume: Resume = True,
+) -> None:
+    """Train an encoder whose vector of a clip is near the vectors of users who like it; resumable.
+
+    Liked is a clip whose artist the user played, disliked one by an artist whom the user never
+    played, drawn by the number of its listeners.
+    """
+    checks.check_width(settings.encoder, settings.width)
+    for folder in prepared:
+        checks.check_crop(folder, settings.crop_s)
+    from training.audio.prepared_sets import load_sets
+    from training.cf.logs import read_logs
+    from training.estimator.artist_split import load_split
+    from training.preference import train as stage
+
+    best = stage.train(
+        load_sets(prepared),
+        load_split(split),
+        read_logs(logs, user_column=user_column, item_column=item_column),
+        stage.Users.load(users),
+        out,
+        settings,
+        resume=resume,
+        tell=print_account,
+    )
+    console.print(f"best checkpoint: {best}")
