@@ -12,10 +12,12 @@ import torch
 
 from tests.training.estimator.sets import is_quiet, make_set
 from tests.training.networks.tiny_encoder import NAME, TinyEncoder
+from tests.training.similarity.clips import make_tones
 from training.audio.manifest import load_manifest
 from training.audio.windows import Prepared
 from training.errors import BadCrop, MissingInput, NoLabelledClips, OtherRun, TooFewLabels
 from training.estimator.artist_split import split_by_artist
+from training.networks.sample_level import SampleLevelCNN
 from training.tagging.labels import Labels
 from training.tagging.settings import TaggingSettings
 from training.tagging.train import load_network, train
@@ -107,6 +109,26 @@ def test_a_run_is_resumed_with_the_same_clips_and_labels_only(
 
     with pytest.raises(OtherRun):
         train(songs, split, otherwise, tmp_path / "broken", longer, show_progress=False)
+
+
+def test_the_sample_level_network_is_trained_on_segments_of_whole_windows(tmp_path: Path) -> None:
+    tones = make_tones(12, 2)
+    split = split_by_artist(tones.tracks, validation=0.5)
+    settings = TaggingSettings(width=2, batch_size=4, max_epochs=1, min_clips=1, accelerator="cpu")
+
+    def by_album(tracks: pd.DataFrame) -> Labels:
+        has = pd.get_dummies(tracks["album"]).astype(float)
+        return Labels(has, np.ones(len(tracks), bool))
+
+    train(tones, split, by_album, tmp_path, settings, show_progress=False)
+    network, _ = load_network(tmp_path)
+    assert isinstance(network, SampleLevelCNN)
+    assert network.audio.patches is not None
+    assert network.embedding_dim == network.features_dim == 4
+    n_clips = (split["part"] == "train").sum()
+    stored = network.state_dict()
+    for index in range(11):  # every layer has heard every batch
+        assert stored[f"layers.{index}.1.num_batches_tracked"] == n_clips // 4
 
 
 def test_clips_without_labels_and_rare_labels_are_refused(
