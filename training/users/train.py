@@ -17,6 +17,7 @@ import pandas as pd
 from training.cf.logs import Logs
 from training.datasets.accounts import Account
 from training.errors import TooFewEntries
+from training.fitting.curves import draw_curves
 from training.fitting.trainer import fit, load_best, seed_and_silence
 from training.users.held_out import HeldOutEntries, hold_out, pad_histories
 from training.users.module import UserModule, make_loaders
@@ -47,7 +48,7 @@ def train(
 
     The vector of a user is made from the whole history, held-out items included; the report is of
     vectors from the training part alone. `out` receives `vectors.npz`, `report.json`, `report.md`,
-    `per_user.npz`, and what `training.fitting.trainer.fit` writes.
+    `per_user.npz`, a figure of the losses, and what `training.fitting.trainer.fit` writes.
 
     Parameters
     ----------
@@ -79,6 +80,7 @@ def train(
         resume=resume,
         show_progress=show_progress,
     )
+    draw_curves(out)
     load_best(module, out)
     tower = module.tower.cpu().eval()
     histories = pad_histories(logs.user_items, settings.max_history, settings.seed)

@@ -51,6 +51,7 @@ def test_held_out_items_are_found_better_than_by_popularity(trained: Path) -> No
     row = report["measures"]["youtube-dnn: recall_at_10"]
     assert row["low"] < row["mean"] < row["high"]
     assert "| youtube-dnn | " in (trained / "report.md").read_text()
+    assert (trained / "curves.svg").exists()
 
 
 def test_users_score_the_items_of_their_crowd_higher(trained: Path) -> None:
