@@ -54,9 +54,10 @@ ORDER = {
         objectives
         estimator
         evaluation
+        users
         export
         quantization transfer pretrained similarity
-        linear probes
+        linear probes tagging preference
         cli
         __main__
         """,

@@ -103,6 +103,47 @@ class NothingToFactorize(TrainingError):
     """Raised if the logs are too few for factors, or their counts too large."""
 
 
+class TooFewEntries(TrainingError):
+    """Raised if no user of the logs has enough items for some to be held out."""
+
+    def __init__(self, n_users: int, min_entries: int) -> None:
+        super().__init__(
+            f"none of the {n_users} users has {min_entries} items or more, of which one validates; "
+            "lower --min-entries, or give logs with more items of a user"
+        )
+
+
+class TooFewLabels(TrainingError):
+    """Raised if fewer than two labels have enough training clips."""
+
+    def __init__(self, n_found: int, min_clips: int, most: int) -> None:
+        super().__init__(
+            f"{n_found} labels have {min_clips} training clips or more, and two are the minimum; "
+            f"the most frequent one has {most}: lower --min-clips, or add clips"
+        )
+
+
+class NoLabelledClips(TrainingError):
+    """Raised if nothing is known of the labels of any clip of a part."""
+
+    def __init__(self, part: str, n_clips: int) -> None:
+        super().__init__(
+            f"none of the {n_clips} clips of the part {part!r} has a label; add labels, or clips "
+            "of other artists"
+        )
+
+
+class NoPairsToTrain(TrainingError):
+    """Raised if no clip of a part has a user who played its artist, and not all others."""
+
+    def __init__(self, part: str, n_clips: int) -> None:
+        super().__init__(
+            f"none of the {n_clips} clips of the part {part!r} has a user with a vector who played "
+            "its artist and not every other one; check that item ids are the same in the logs and "
+            "the manifest, and user ids in the logs and the vectors"
+        )
+
+
 class MissingInput(TrainingError):
     """Raised if an input of a command is missing or incomplete."""
 
@@ -144,11 +185,13 @@ class MixedResults(TrainingError):
 class MixedFactors(TrainingError):
     """Raised if a folder of factors holds files of several factorisations."""
 
-    def __init__(self, folder: Path, recorded: str, found: str) -> None:
+    def __init__(
+        self, folder: Path, recorded: str, found: str, command: str = "tasteprint-train factorize"
+    ) -> None:
         super().__init__(
             f"the report in {folder} is of the CF space {recorded[:12]}, and the factors and ids "
             f"there are of {found[:12]}: the folder holds files of several factorisations; make it "
-            "again with `tasteprint-train factorize`"
+            f"again with `{command}`"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from training.cf.logs import Logs
 from training.cf.settings import AlsSettings
+from training.cf.space import digest_of
 from training.errors import MissingInput, MixedFactors, NothingToFactorize
 
 Factors = NDArray[np.float32]
@@ -52,18 +52,8 @@ class Factorization:
 
     @cached_property
     def space(self) -> str:
-        """CF space: SHA-256 over the item ids and the float32 bytes of item and user factors.
-
-        Vectors of two factorisations have nothing in common, also of the same logs: the factors are
-        determined up to a rotation at best, which initialisation and settings choose. The digest is
-        of the content alone. The same logs and settings give the same digest on one machine;
-        another CPU may round the factors differently, and give another one.
-        """
-        digest = hashlib.sha256(json.dumps([str(item) for item in self.items]).encode())
-        for factors in (self.item_factors, self.user_factors):
-            digest.update(str(factors.shape).encode())
-            digest.update(np.ascontiguousarray(factors, "<f4").tobytes())
-        return digest.hexdigest()
+        """CF space of the factors, see `training.cf.space.digest_of`."""
+        return digest_of(self.items, self.item_factors, self.user_factors)
 
     def save(self, folder: Path) -> None:
         """Write the arrays, the id tables and the report into a folder."""
@@ -181,7 +171,7 @@ def factorize(
         report = dict(logs.report)
         if check:
             report |= _ranking_check(logs.user_items, settings, on_iteration)
-        model = _fit(logs.user_items, settings, on_iteration)
+        model = fit_model(logs.user_items, settings, on_iteration)
     basis = _whitening(model.user_factors)
     item_factors = (model.item_factors @ basis).astype(np.float32)
     spectrum = np.linalg.svd(model.user_factors, compute_uv=False).astype(np.float64) ** 2
@@ -208,9 +198,18 @@ def _whitening(user_factors: Factors) -> NDArray[np.float64]:
     return np.asarray(axes * roots @ axes.T)
 
 
-def _fit(
-    user_items: sparse.csr_matrix, settings: AlsSettings, on_iteration: Callable[[], None]
+def fit_model(
+    user_items: sparse.csr_matrix,
+    settings: AlsSettings,
+    on_iteration: Callable[[], None] = lambda: None,
 ) -> AlternatingLeastSquares:
+    """A fitted `implicit` model.
+
+    Raises
+    ------
+    NothingToFactorize
+        If the factors overflow.
+    """
     model = new_model(settings)
 
     def after_iteration(iteration: int, elapsed: float, loss: float | None) -> None:
@@ -230,7 +229,7 @@ def _ranking_check(
     user_items: sparse.csr_matrix, settings: AlsSettings, on_iteration: Callable[[], None]
 ) -> dict[str, float]:
     train, held_out = train_test_split(user_items, 0.8, random_state=settings.seed)
-    model = _fit(train, settings, on_iteration)
+    model = fit_model(train, settings, on_iteration)
     try:
         metrics = ranking_metrics_at_k(model, train, held_out, K=10, show_progress=False)
     except ZeroDivisionError:  # of a handful of rows, no user has some on both sides

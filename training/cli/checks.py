@@ -16,6 +16,7 @@ from models.card import AudioInput
 from models.errors import BundleError
 from training.audio.crop_limit import check_crop_length
 from training.errors import (
+    BadDataset,
     BadExport,
     BadLogs,
     BadManifest,
@@ -98,6 +99,20 @@ def check_evaluation(folder: Path | None) -> Path | None:
 
 def check_evaluations(folders: list[Path]) -> list[Path]:
     return [_require(folder, "measures.json", "tasteprint-train evaluate") for folder in folders]
+
+
+def check_user_runs(folders: list[Path]) -> list[Path]:
+    return [_require(folder, "per_user.npz", "tasteprint-train users") for folder in folders]
+
+
+def check_user_vectors(folder: Path) -> Path:
+    return _require(folder, "report.json", "tasteprint-train users")
+
+
+def check_tags(file: Path | None) -> Path | None:
+    if file and not file.is_file():
+        raise BadDataset("artist-tags", f"there is no file {file}; give --tags one")
+    return file
 
 
 def check_task(folder: Path) -> Path:

@@ -204,27 +204,24 @@ def factorize(
     """
     from training.cf import als as stage
     from training.cf.logs import read_logs
-    from training.datasets.accounts import account_held_out, account_targets
-    from training.estimator.artist_split import items_of, load_split
+    from training.estimator.artist_split import load_split
+    from training.estimator.fitted_logs import read_fitted_logs
 
     parts = load_split(split) if split else None
     with console.status(f"reading {logs}"):
-        table = read_logs(
-            logs,
-            user_column=user_column,
-            item_column=item_column,
-            count_column=count_column,
-            exclude_items=() if parts is None else items_of(parts, ["test"]),
-            min_user_items=min_user_items,
-            min_item_users=min_item_users,
+        table, accounts = read_fitted_logs(
+            lambda excluded: read_logs(
+                logs,
+                user_column=user_column,
+                item_column=item_column,
+                count_column=count_column,
+                exclude_items=excluded,
+                min_user_items=min_user_items,
+                min_item_users=min_item_users,
+            ),
+            parts,
+            allow_missing=allow_missing,
         )
-    accounts = []
-    if parts is not None:
-        fitted = parts[parts["part"] != "test"]
-        accounts = [
-            account_held_out(parts, table, allow_missing=allow_missing),
-            account_targets(fitted, "not held out", table.items, allow_missing=allow_missing),
-        ]
     for account in accounts:
         print_account(account)
     with progress() as bar:

@@ -43,7 +43,11 @@ from training.quantization.settings import QuantizeSettings
 
 app = typer.Typer()
 # Kind of a run, see `training.fitting.settings.KIND` → module that exports it.
-EXPORTERS = {"similarity": "training.similarity.export"}
+EXPORTERS = {
+    "similarity": "training.similarity.export",
+    "tagging": "training.tagging.export",
+    "preference": "training.preference.export",
+}
 PREPARED = (
     "Folder of `prepare`; given once for each set, and for each audio input that an encoder needs: "
     "folders of one name are one set."

@@ -13,7 +13,9 @@ from training.cli import (
     pretrained,
     probes,
     similarity,
+    tagging,
     transfer,
+    users,
 )
 from training.cli.output import print_error
 from training.errors import TrainingError
@@ -32,13 +34,25 @@ app = typer.Typer(
     Or export published weights: [bold]musicnn[/], a tagger that has heard recordings; a
     [bold]linear-estimator[/] predicts the item factors from its outputs, fitted in seconds.
 
-    Or train without logs and labels: [bold]similarity[/] learns artist, album or track.
+    Or train without logs and labels: [bold]similarity[/] learns artist, album or track. On labels:
+    [bold]tagging[/]. On vectors of [bold]users[/]: [bold]preference[/].
 
     Transfer learning with few labels: read a [bold]dataset[/], [bold]compare[/] transfer methods,
     and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/].
     """,
 )
-for stage in (data, estimator, linear, similarity, pretrained, datasets, transfer, probes):
+for stage in (
+    data,
+    estimator,
+    linear,
+    similarity,
+    tagging,
+    users,
+    pretrained,
+    datasets,
+    transfer,
+    probes,
+):
     app.add_typer(stage.app)
 
 

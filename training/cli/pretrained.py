@@ -1,4 +1,4 @@
-"""Command that exports published weights."""
+"""Commands that make an encoder without training: published weights, and several as one bundle."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from training.cli import checks
 from training.cli.options import BundleDir, CardVersion, OnDemand, with_settings
 from training.cli.output import print_bundle, print_parity
 from training.errors import MissingInput
@@ -64,4 +65,48 @@ def artist_siamese(
         weights, out, audio, settings, on_demand=on_demand, card_version=card_version
     )
     print_parity(errors, "torch")
+    print_bundle(written)
+
+
+@app.command()
+def ensemble(
+    bundle: Annotated[
+        list[Path],
+        typer.Option(
+            help="Bundle of an encoder; given once for each member.",
+            callback=checks.check_bundles,
+        ),
+    ],
+    output: Annotated[
+        list[str],
+        typer.Option(help="Output that the member gives, such as features; once for each bundle."),
+    ],
+    out: BundleDir,
+    audio: Annotated[
+        Path, typer.Option(help="Folder of audio files for the parity check with the members.")
+    ] = Path("examples"),
+    on_demand: OnDemand = False,
+    card_version: CardVersion = "1.0.0",
+) -> None:
+    """Join encoders to one bundle, whose embedding is their outputs concatenated.
+
+    Members hear one waveform: of one sample rate and window. Where their patches differ, the bundle
+    hears the whole window, and each member its patches of it.
+    """
+    if len(output) != len(bundle):
+        raise typer.BadParameter(
+            f"there are {len(bundle)} bundles and {len(output)} outputs; give --output once for "
+            "each --bundle, in the same order",
+            param_hint="--output",
+        )
+    from models.bundle import read
+    from training.export import ensemble as stage
+
+    members = [
+        stage.Member(read(folder), name) for folder, name in zip(bundle, output, strict=True)
+    ]
+    written, errors = stage.export_ensemble(
+        members, out, audio, default=not on_demand, card_version=card_version
+    )
+    print_parity(errors, "the members")
     print_bundle(written)

@@ -35,6 +35,7 @@ ENCODER_MEANINGS = MEANINGS | {
     "mean_pool": "mean over time of each channel",
     "mel_statistics": "mean, standard deviation and mean absolute change in time of each mel band",
     "tags": "probability of each label, mean over the patches",
+    "levels": "maximum over time of each of the last three hidden layers, the lowest first",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from training.errors import MissingInput
 
 CURVES = "curves.svg"
-LOSS = "loss"
+LOSS, VALIDATION_LOSS = "loss", "val_loss"
 
 
 def read_logs(run: Path) -> pd.DataFrame:
@@ -29,6 +30,22 @@ def read_logs(run: Path) -> pd.DataFrame:
     if not paths:
         raise MissingInput(run, "tasteprint-train")
     return pd.concat([pd.read_csv(path) for path in paths]).sort_values("step", kind="stable")
+
+
+def best_measures(run: Path) -> dict[str, Any]:
+    """What the validation with the lowest loss has measured, by name.
+
+    Raises
+    ------
+    MissingInput
+        If the run has not validated.
+    """
+    logs = read_logs(run)
+    if VALIDATION_LOSS not in logs:
+        raise MissingInput(run, "tasteprint-train")
+    best = logs.sort_values(VALIDATION_LOSS, kind="stable").iloc[0]
+    measures = best[[name for name in logs if name.startswith("val_")]].dropna()
+    return {name: round(float(value), 4) for name, value in measures.items()}
 
 
 def draw_curves(run: Path) -> Path:

@@ -111,7 +111,7 @@ def seed_and_silence(settings: FitSettings) -> None:
 
 
 def fit(
-    module: AudioModule,
+    module: L.LightningModule,
     training: Loader,
     validation: Loader,
     out: Path,
@@ -167,7 +167,7 @@ def _set_epoch(training: Loader, checkpoint: Path) -> None:
         set_epoch(epochs["started"] if is_over else epochs["processed"])
 
 
-def load_best(module: AudioModule, out: Path) -> None:
+def load_best(module: L.LightningModule, out: Path) -> None:
     """Load the weights of the best checkpoint into a module of the same shape."""
     state = torch.load(out / BEST, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)

@@ -36,6 +36,8 @@ ENCODERS: dict[str, Entry] = {
     DEFAULT_ENCODER: Entry("training.networks.cf_estimator:CFEstimator", (32, 64, 128, 256)),
     "musicnn": Entry("training.networks.musicnn:MusiCNN"),
     "siamese": Entry("training.networks.siamese:SiameseCNN"),
+    "sample-level": Entry("training.networks.sample_level:SampleLevelCNN"),
+    "preference-tower": Entry("training.networks.preference_tower:PreferenceTower"),
 }
 
 

@@ -7,7 +7,7 @@ Lee, Park, Nam, "Representation learning of music using artist, album, and track
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -74,13 +74,15 @@ class LogMagnitude(nn.Module):
 class ConvBlock(nn.Module):
     """Convolution over time, batch norm, ReLU, maximum: (B, C, T) -> (B, F, T // pool)."""
 
-    def __init__(self, in_channels: int, channels: int, kernel: int, pool: int) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, kernel: int, pool: int, *, has_norm: bool = True
+    ) -> None:
         super().__init__()
         # 'same' as Keras pads an even kernel: the longer side last.
         self.padding = ((kernel - 1) // 2, kernel // 2)
         self.convolve = nn.Conv1d(in_channels, channels, kernel)
         # Keras' momentum of 0.99 would take thousands of steps to forget the first statistics.
-        self.norm = nn.BatchNorm1d(channels, EPSILON)
+        self.norm: Any = nn.BatchNorm1d(channels, EPSILON) if has_norm else nn.Identity()
         self.pool = pool
         nn.init.kaiming_uniform_(self.convolve.weight, nonlinearity="relu")  # Keras' he_uniform
         assert self.convolve.bias is not None

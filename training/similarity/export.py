@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from models.bundle import Bundle
 from models.card import Scalar
-from training.audio.patch_cutting import cut_patches
-from training.audio.windows import Prepared
 from training.errors import BadExport
-from training.export.bundle import PARITY_CLIPS, make_provenance, read_data
-from training.export.estimator import export_encoder
-from training.similarity.clips import TRAIN
+from training.export.groups import GroupRun, describe_parts, export_group_run
+from training.objectives.run import load_clips
 from training.similarity.concepts import shares_artists
 from training.similarity.report import read_measures
 from training.similarity.settings import SimilaritySettings
-from training.similarity.train import load_clips, load_network
+from training.similarity.train import load_network
 
 TASK = "music-similarity"
 
@@ -46,32 +42,21 @@ def export_run(
     ------
     ParityFailed, BundleError, MissingInput, BadExport
     """
-    used, (network, settings), clips = read_data(data), load_network(run), load_clips(run)
-    provenance = make_provenance(
-        method=describe_method(network.title, settings),
-        data=used,
-        seed=settings.seed,
-        hyperparameters=settings.to_record(),
-        metrics=_read_metrics(evaluation, run.name) if evaluation else {},
-        split=describe_split(clips),
-    )
-    prepared = Prepared.load(prepared_dir)
-    heard = clips.loc[clips["part"] == TRAIN, "track_id"]
-    tracks = prepared.tracks[~prepared.tracks["track_id"].isin(heard)]
-    if tracks.empty:
-        raise BadExport(out.name, f"every clip in {prepared_dir} was trained on; give another one")
-    rows = tracks["row"].to_numpy(np.int64)[:PARITY_CLIPS]
-    return export_encoder(
+    (network, settings), clips = load_network(run), load_clips(run)
+    found = GroupRun(
         network,
-        out,
-        cut_patches(prepared, network.audio).waveforms(rows),
-        provenance,
+        settings,
+        clips,
         task=TASK,
+        method=describe_method(network.title, settings),
+        split=describe_split(clips),
         embedding="features in unit length: the dot product is the cosine that was trained on"
         if network.embedding_dim == network.features_dim
         else "compared by its cosine",
-        default=default,
-        card_version=card_version,
+        metrics=_read_metrics(evaluation, run.name) if evaluation else {},
+    )
+    return export_group_run(
+        found, prepared_dir, out, data, default=default, card_version=card_version
     )
 
 
@@ -85,12 +70,8 @@ def describe_method(title: str, settings: SimilaritySettings) -> str:
 
 
 def describe_split(clips: pd.DataFrame) -> str:
-    counts = {
-        part: f"{part}: {len(rows)} clips of {rows['artist'].nunique()} artists"
-        for part, rows in clips.groupby("part")
-    }
     how = "by song, within artists" if shares_artists(clips) else "by artist"
-    return f"{how}; " + ", ".join(counts[part] for part in sorted(counts))
+    return f"{how}; {describe_parts(clips)}"
 
 
 def _read_metrics(evaluation: Path, name: str) -> dict[str, Scalar]:

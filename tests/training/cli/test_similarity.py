@@ -15,7 +15,7 @@ from models import bundle
 from tests.training.cli.test_chain import run
 from training.audio.windows import Prepared
 from training.cli.main import app
-from training.similarity.train import load_clips
+from training.objectives.run import load_clips
 
 RATE, N_ARTISTS, CLIPS = 16_000, 6, 4
 FAST = ("--width", "4", "--batch-size", "8", "--negatives", "2", "--validation-draws", "1")

@@ -15,6 +15,7 @@ from tests.training.similarity.clips import make_table, make_tones
 from training.errors import BadCrop, MissingInput, NoSegments, OtherAudio, OtherClips, OtherRun
 from training.networks.cf_estimator import CFEstimator
 from training.networks.siamese import SiameseCNN
+from training.objectives.run import load_clips
 from training.similarity.clips import TEST, divide_clips, limit_artists
 from training.similarity.concepts import ConceptDraws
 from training.similarity.holdout import (
@@ -25,7 +26,7 @@ from training.similarity.holdout import (
     predict,
 )
 from training.similarity.settings import SimilaritySettings
-from training.similarity.train import load_clips, load_network, train
+from training.similarity.train import load_network, train
 
 SETTINGS = SimilaritySettings(
     width=8,

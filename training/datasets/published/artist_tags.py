@@ -57,7 +57,7 @@ def read(folder: Path) -> Task:
     """
     place = folder / RECORDINGS
     table = read_table(place / TRACKS, ("track_id", "artist", "artist_id"), NAME)
-    tags = _read_tags(folder / TAGS)
+    tags = read_tags(folder / TAGS)
     tagged = count_join(
         table.rename(columns={"artist_id": "item_id"}),
         "the recordings, by artist_id",
@@ -100,7 +100,7 @@ def has_tags(artist_ids: pd.Series[str], tags: pd.DataFrame, labels: Sequence[st
     ).astype(float)
 
 
-def _read_tags(path: Path) -> pd.DataFrame:
+def read_tags(path: Path) -> pd.DataFrame:
     """The tags that count, of every artist that has one.
 
     Raises

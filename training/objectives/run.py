@@ -1,0 +1,118 @@
+"""Training run of an encoder by groups: draws and an objective -> a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from training.audio.manifest import read_ids
+from training.audio.patch_cutting import can_cut
+from training.audio.windows import Prepared
+from training.errors import BadCrop, MissingInput, OtherAudio
+from training.fitting.curves import draw_curves
+from training.fitting.dataset import Loader
+from training.fitting.settings import KIND
+from training.fitting.trainer import fit, seed_and_silence
+from training.networks.base import Encoder
+from training.networks.registry import encoder_class
+from training.objectives.groups import GroupDraws, make_group_loader
+from training.objectives.module import GroupModule, Objective, make_network
+from training.objectives.settings import GroupSettings
+
+CLIPS = "clips.csv"
+
+
+def fit_groups(
+    prepared: Prepared,
+    clips: pd.DataFrame,
+    training: GroupDraws,
+    validation: GroupDraws,
+    make_objective: Callable[[Encoder], Objective],
+    out: Path,
+    settings: GroupSettings,
+    *,
+    command: str,
+    extra_identity: Mapping[str, str] | None = None,
+    resume: bool = True,
+    show_progress: bool = True,
+) -> Path:
+    """Train, keeping the checkpoint with the lowest validation loss; returns its path.
+
+    `out` receives the clips, what `training.fitting.trainer.fit` writes, the name of the command,
+    and a figure of the losses.
+
+    Parameters
+    ----------
+    prepared : whole windows, of which crops are drawn from anywhere, or the encoder's patches
+    clips : those of all parts, for the record
+    training, validation : the groups of both parts
+    make_objective : of the network, whose sizes it may need
+    command : of `tasteprint-train`, which makes such runs
+    extra_identity : see `training.fitting.trainer.fit`
+
+    Raises
+    ------
+    UnknownEncoder, BadCrop, BadPatches, OtherAudio
+    OtherRun
+        If `out` holds a run with other settings or clips.
+    """
+    check_windows(prepared, settings)
+    seed_and_silence(settings)
+    network = make_network(settings)
+    best = fit(
+        GroupModule(network, make_objective(network), settings),
+        _make_loader(prepared, training, settings, training=True),
+        _make_loader(prepared, validation, settings, training=False),
+        out,
+        settings,
+        extra_identity={CLIPS: clips.to_csv(index=False)} | dict(extra_identity or {}),
+        records={KIND: f"{command}\n"},
+        resume=resume,
+        show_progress=show_progress,
+    )
+    draw_curves(out)
+    return best
+
+
+def check_windows(prepared: Prepared, settings: GroupSettings) -> None:
+    """Refuse windows that the encoder does not take, and crops of no length.
+
+    Raises
+    ------
+    UnknownEncoder, BadCrop, BadPatches, OtherAudio
+    """
+    kind = encoder_class(settings.encoder)
+    audio = kind.patched_audio(settings.patches, settings.patch_s)
+    if not can_cut(prepared.audio, audio):
+        raise OtherAudio(prepared.audio, settings.encoder, audio)
+    if settings.crop_s <= 0:
+        raise BadCrop(settings.crop_s, prepared.audio.window_s)
+
+
+def _make_loader(
+    prepared: Prepared, draws: GroupDraws, settings: GroupSettings, *, training: bool
+) -> Loader:
+    return make_group_loader(
+        prepared.windows,
+        draws,
+        settings=settings,
+        crop_samples=encoder_class(settings.encoder).crop_samples(settings.crop_s),
+        patch_samples=prepared.audio.patch_samples,
+        training=training,
+    )
+
+
+def load_clips(run: Path) -> pd.DataFrame:
+    """The clips of a run and their parts; rows are those of the run's prepared sets.
+
+    Raises
+    ------
+    MissingInput
+    """
+    try:
+        return read_ids(run / CLIPS)
+    except (OSError, ValueError) as error:
+        command = (run / KIND).read_text().strip() if (run / KIND).exists() else "similarity"
+        raise MissingInput(run, f"tasteprint-train {command}") from error

@@ -1,0 +1,1 @@
+"""Encoders trained to tell the labels of a clip."""

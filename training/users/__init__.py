@@ -1,0 +1,1 @@
+"""User vectors from listening logs alone: a network on histories, its training and evaluation."""
