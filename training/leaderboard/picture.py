@@ -105,10 +105,11 @@ def _axes(gains: Sequence[float], places: Sequence[float], baseline: str) -> lis
     parts = []
     for gain in gains:
         y = _y(gain, gains)
-        colour = GREY if gain == 0 else LIGHT
+        colour = LIGHT if gain else GREY
+        label = f"{gain:+g}".replace("-", "−") if gain else "0"
         parts += [
             f'<path d="M{left} {y:.1f}h{width}" stroke="{colour}" fill="none"/>',
-            _text(left - 6, y + 4, f"{gain:+g}".replace("-", "−"), fill=GREY, anchor="end"),
+            _text(left - 6, y + 4, label, fill=GREY, anchor="end"),
         ]
     for ms in places:
         x = _x(ms, places)

@@ -124,7 +124,7 @@ def test_the_picture_has_a_dot_and_a_name_for_each_entry_with_cost_and_gain() ->
     assert left < right
     assert high < low  # a gain is above a loss
     texts = [text.text for text in drawn.iter(f"{SVG}text")]
-    assert {"a <tagger> & more", "slow", "mel"} <= set(texts)
+    assert {"a <tagger> & more", "slow", "mel", "0", "+10", "−10"} <= set(texts)
     assert "unpriced" not in texts
 
 
