@@ -14,7 +14,7 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer redis nginx clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard redis nginx clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
@@ -161,6 +161,14 @@ transfer: $(VENV)/all.done
 	$(TRAIN) ship --task $(HEADS)/whole/emotify-genre --teacher models/cf-linear \
 		--teacher-task $(HEADS)/patches/emotify-genre --results $(COMPARED) --method kd --on-demand \
 		--card-version 2.0.0 --out models/genre-kd
+
+# Every shipped encoder on every task, and what it costs: `make heads` and `make linear` first, for both of its names. Judges
+# what has no result yet; half an hour on two cores.
+BOARD := emotify-genre emotify-gems gtzan-mini mood-quadrant mood-cluster esc10
+leaderboard: $(VENV)/all.done
+	$(TRAIN) leaderboard $(foreach task,$(BOARD),--task $(HEADS)/whole/$(task)) --recordings $(LINEAR)/whole/recordings \
+		--factors '$(LINEAR)/fold{fold}/factors' --split '$(LINEAR)/fold{fold}/split.csv' --logs $(LOGS) $(JOIN) \
+		--workers $(shell nproc) --out runs/leaderboard --page docs/leaderboard.md
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

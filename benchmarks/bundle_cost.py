@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import onnxruntime as ort
@@ -19,8 +16,8 @@ from models.bundle import Bundle, read
 from models.card import AudioInput, Graph, Head, Precision
 from service.inference.devices import CPU
 from service.inference.session import session_options
+from training.leaderboard.cost import median_cpu_ms
 
-Key = TypeVar("Key")
 FLOAT32: Precision = "float32"
 
 
@@ -60,19 +57,6 @@ def find_encoder(bundle: Bundle, bundles: Sequence[Bundle]) -> Bundle | None:
     """The bundle that this bundle's head runs on; None without a head or without that bundle."""
     digest = bundle.card.head.encoder if bundle.card.head else None
     return next((other for other in bundles if other.digest == digest), None)
-
-
-def median_cpu_ms(works: Mapping[Key, Callable[[], object]], n_turns: int) -> dict[Key, float]:
-    """Median CPU milliseconds of each; all run in turns, so that a slow phase meets all."""
-    taken_s: dict[Key, list[float]] = {key: [] for key in works}
-    for work in works.values():
-        work()
-    for _ in range(n_turns):
-        for key, work in works.items():
-            started = time.process_time()
-            work()
-            taken_s[key].append(time.process_time() - started)
-    return {key: 1000 * statistics.median(values) for key, values in taken_s.items()}
 
 
 def cost_ms(

@@ -58,6 +58,7 @@ ORDER = {
         export
         quantization transfer pretrained similarity
         linear probes tagging preference
+        leaderboard
         cli
         __main__
         """,

@@ -24,6 +24,9 @@ from models.bundle import read
 from service.settings import Settings
 from tests.running import ROOT, Service, running
 from training.cli.main import app
+from training.leaderboard import page as leaderboard_page
+from training.leaderboard.figures import Figures
+from training.leaderboard.picture import draw as draw_leaderboard
 
 README = (ROOT / "README.md").read_text()
 PAGES = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
@@ -190,6 +193,15 @@ def test_the_agreement_of_musicnn_is_drawn_from_its_graph() -> None:
     assert agreement
     drawn = page("precision.md").partition(musicnn_page.BEGIN)[2].partition(musicnn_page.END)[0]
     assert set(re.findall(r"^\| `(\w+)` \|", drawn, re.M)) == agreement.outputs.keys()
+
+
+def test_the_leaderboard_is_drawn_from_its_figures() -> None:
+    path = ROOT / "docs" / "leaderboard.md"
+    figures = Figures.load(path.with_suffix("") / leaderboard_page.FIGURES)
+    command = "run tasteprint-train leaderboard --page docs/leaderboard.md"
+    assert leaderboard_page.redraw(path, figures) == page("leaderboard.md"), command
+    picture = path.with_suffix("") / leaderboard_page.PICTURE
+    assert picture.read_text() == draw_leaderboard(figures), command
 
 
 def test_every_setting_named_exists() -> None:

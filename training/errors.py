@@ -558,6 +558,44 @@ class OtherTracks(TrainingError):
         )
 
 
+class BadEntries(TrainingError):
+    """Raised if a file is no list of a leaderboard's entries, or lacks a named one."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the entries in {path}: {reason}")
+
+
+class BadPage(TrainingError):
+    """Raised if a page has no place for what is drawn into it."""
+
+    def __init__(self, page: Path, begin: str, end: str) -> None:
+        super().__init__(
+            f"{page} has no line {begin!r} with {end!r} after it, between which the table is "
+            "drawn; write both lines into the page"
+        )
+
+
+class MixedInputs(TrainingError):
+    """Raised if an entry's results on one task are of other bundles in some folds."""
+
+    def __init__(self, folder: Path, entry: str, task: str) -> None:
+        super().__init__(
+            f"{folder} holds results of {entry} on {task} that were made with other bundles in "
+            "some folds: judge all folds again with `tasteprint-train leaderboard`"
+        )
+
+
+class HeardTask(TrainingError):
+    """Raised if an encoder would be judged on a task that its card says it was trained on."""
+
+    def __init__(self, entry: str, task: str, bundle: Path, data: str) -> None:
+        super().__init__(
+            f"{entry} on {task}: the card of {bundle} says that it was trained on {data!r}, which "
+            "the task is made of; name the task in `heard` of that part, with `bundle_of_fold` "
+            "where there are encoders that have not heard a fold"
+        )
+
+
 class BelowBaseline(TrainingError):
     """Raised if a head is no better than the baseline on the same folds."""
 

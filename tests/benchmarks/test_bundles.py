@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.bundle_cost import Inference, find_encoder, median_cpu_ms
+from benchmarks.bundle_cost import Inference, find_encoder
 from benchmarks.bundles import goals, measure_bundles, table
 from benchmarks.result import Figures, Plan
 from benchmarks.routes import route_of
@@ -68,18 +67,6 @@ def test_a_head_is_timed_after_the_graph_of_its_encoder(tmp_path: Path) -> None:
     assert in_parts.keys() == as_a_whole.keys() == {"embedding", "features", "probabilities"}
     for name, values in as_a_whole.items():
         np.testing.assert_allclose(in_parts[name], values, rtol=1e-5)
-
-
-def test_all_works_take_their_turn_after_a_run_that_does_not_count() -> None:
-    done: list[str] = []
-
-    def work(name: str) -> Callable[[], None]:
-        return lambda: done.append(name)
-
-    taken_ms = median_cpu_ms({"one": work("one"), "two": work("two")}, 2)
-    assert done == ["one", "two"] * 3
-    assert taken_ms.keys() == {"one", "two"}
-    assert min(taken_ms.values()) >= 0
 
 
 def test_a_route_names_task_and_model(tmp_path: Path) -> None:

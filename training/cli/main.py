@@ -9,11 +9,11 @@ from training.cli import (
     data,
     datasets,
     estimator,
+    leaderboard,
     linear,
+    objectives,
     pretrained,
     probes,
-    similarity,
-    tagging,
     transfer,
     users,
 )
@@ -38,20 +38,21 @@ app = typer.Typer(
     [bold]tagging[/]. On vectors of [bold]users[/]: [bold]preference[/].
 
     Transfer learning with few labels: read a [bold]dataset[/], [bold]compare[/] transfer methods,
-    and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/].
+    and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/]. The [bold]leaderboard[/]
+    judges all encoders on all tasks.
     """,
 )
 for stage in (
     data,
     estimator,
     linear,
-    similarity,
-    tagging,
+    objectives,
     users,
     pretrained,
     datasets,
     transfer,
     probes,
+    leaderboard,
 ):
     app.add_typer(stage.app)
 

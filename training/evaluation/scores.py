@@ -128,7 +128,7 @@ def score(
     return Scores(
         artists=artists,
         users=factors.users.to_numpy(str)[users_of(data)],
-        listeners=listener_cosines(_artist_users(data, artist_index, len(names))),
+        listeners=listener_cosines(artist_users(data, artist_index, len(names))),
         n_items=len(data.items),
         by_clip={name: clip_measures(vectors, data, factors) for name, vectors in in_space.items()},
         by_user={
@@ -142,7 +142,7 @@ def score(
     )
 
 
-def _artist_users(
+def artist_users(
     data: HeldOut, artist_index: NDArray[np.int64], n_artists: int
 ) -> sparse.csr_matrix:
     """Listeners of any item of each artist, shape (n_artists, n_users)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -70,9 +70,7 @@ def untrained_features(
             crop_s=kind.crop_multiple / kind.audio.sample_rate,
         )
         network.audio = data.prepared.audio
-        rng, n_samples = np.random.default_rng(0), kind.crop_multiple
-        batches = (_crops(data, rng, n_samples) for _ in range(STATISTICS_BATCHES))
-        gather_statistics(network, batches)
+        gather_statistics(network, statistics_crops(data, kind.crop_multiple))
         _, features = network_outputs(network.eval(), data, data.rows)
         save_outputs(path, data, {"features": features})
     return np.asarray(np.load(path)["features"])
@@ -98,6 +96,9 @@ def gather_statistics(network: Encoder, waveforms: Iterable[Tensor]) -> None:
             network(front_end(batch))
 
 
-def _crops(data: TaskData, rng: np.random.Generator, n_samples: int) -> Tensor:
-    rows = rng.choice(data.rows, STATISTICS_CROPS)
-    return torch.from_numpy(data.prepared.waveforms(rows)[:, :n_samples])
+def statistics_crops(data: Decoded, n_samples: int) -> Iterator[Tensor]:
+    """Seeded batches of crops for `gather_statistics`, each (STATISTICS_CROPS, n_samples)."""
+    rng = np.random.default_rng(0)
+    for _ in range(STATISTICS_BATCHES):
+        rows = rng.choice(data.rows, STATISTICS_CROPS)
+        yield torch.from_numpy(data.prepared.waveforms(rows)[:, :n_samples])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -25,6 +22,7 @@ from training.errors import (
     OtherRun,
     UnknownMethod,
 )
+from training.fitting.processes import map_in_processes
 from training.networks.base import trained_crop_s, width_of_card
 from training.networks.registry import DEFAULT_ENCODER, class_of_card, encoder_class
 from training.transfer.baselines import baseline_settings, fit_baseline
@@ -107,21 +105,7 @@ def compare(
         pending += todo
     pending.sort(key=cells.index)  # seeds outermost
     run = partial(run_cell, sources, folder, settings=settings)
-    if workers == 1:
-        yield from map(run, pending)
-        return
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    # Not forked: the child of a process that has used CUDA or threads can hang.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=spawn, initializer=torch.set_num_threads, initargs=(threads,)
-    ) as pool:
-        jobs = [pool.submit(run, cell) for cell in pending]
-        try:
-            for job in as_completed(jobs):
-                yield job.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    yield from map_in_processes(run, pending, workers)
 
 
 def account_joins(sources: Sources, cells: Sequence[Cell]) -> list[Account]:

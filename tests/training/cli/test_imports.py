@@ -61,7 +61,7 @@ for name in get_command(app).commands:
 """
     output, heavy = run(code, tmp_path)
     assert heavy == set()
-    assert output.count("Usage:") == 27
+    assert output.count("Usage:") == 28
 
 
 def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -140,6 +140,9 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
             ["calibrate-tags", "--task", "task", "--encoder", "bundle", "--out", "x"],
             "the input 'tags': is not one of embedding, features",
         ),
+        (1, ["leaderboard", "--out", "x", "--task", "no"], "make it with `tasteprint-train data"),
+        (2, ["leaderboard", "--out", "x", "--logs", "logs.csv"], "are given together"),
+        (2, ["leaderboard", "--out", "x", "--seeds", "one"], "'one' is no list of numbers"),
         (1, [*linear, "--source", "tags"], "'tags' is given twice, or is not one of features"),
         (1, [*linear, "--per-set"], "needs two --prepared or more, and there is 1"),
         (1, ["quantize", "--bundle", "bundle", "--audio", "no", "--data", "no"], "no folder of"),

@@ -1,0 +1,171 @@
+"""Figures of a leaderboard: what its table and picture are drawn from, gathered from the results.
+
+They hold scores of folds and costs, and nothing of a track, so that they can be committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from models.atomic_write import write_atomically
+from training.errors import MissingInput
+from training.leaderboard.cells import CellResult, Cost, read_cells, read_costs, read_settings
+from training.leaderboard.entries import Entries, Entry
+
+# Metric → scores of the folds, in their order, each the mean over seeds.
+Scores = dict[str, list[float]]
+
+
+class TaskFigures(BaseModel):
+    """One task; the first of `metrics` is what entries are ranked by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    metrics: tuple[str, ...]
+    n_folds: int
+    n_tracks: int
+
+
+class EntryFigures(BaseModel):
+    """One entry, with its scores by name of the task.
+
+    Attributes
+    ----------
+    dim : of its vectors
+    heard : tasks that are left out, as its weights have heard them
+    untrained : see `Entry`
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    dim: int
+    scores: dict[str, Scores]
+    heard: tuple[str, ...] = ()
+    untrained: str | None = None
+    note: str = ""
+    cost: Cost | None = None
+
+
+class Figures(BaseModel):
+    """Schema of the file of figures.
+
+    Attributes
+    ----------
+    probe : see `LeaderboardSettings`
+    seeds : numbers of seeds, the smallest and the largest over entries and tasks
+    cpu : processor that the costs were timed on
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    baseline: str
+    probe: str
+    min_listeners: int
+    seeds: tuple[int, int]
+    cpu: str | None
+    tasks: tuple[TaskFigures, ...]
+    entries: tuple[EntryFigures, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> Figures:
+        """Read a file of figures.
+
+        Raises
+        ------
+        MissingInput
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise MissingInput(path, "tasteprint-train leaderboard") from error
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_atomically(path) as part:
+            part.write_text(self.model_dump_json(indent=1, exclude_defaults=True) + "\n")
+
+
+def collect(out: Path, entries: Entries) -> Figures:
+    """The figures of the entries that have results, in the order of the file of entries.
+
+    Raises
+    ------
+    MissingInput, MixedResults, MixedInputs
+    """
+    cells, settings, costs = read_cells(out), read_settings(out), read_costs(out)
+    tasks = [
+        _describe_task([cell for cell in cells if cell.task == name])
+        for name in sorted({cell.task for cell in cells})
+    ]
+    found = []
+    for entry in entries.entries:
+        own = [cell for cell in cells if cell.entry == entry.name]
+        if own:
+            cost = costs.entries.get(entry.name) if costs else None
+            found.append(_describe_entry(entry, own, tasks, cost))
+    n_seeds = _count_seeds(cells)
+    return Figures(
+        baseline=entries.baseline,
+        probe=settings.probe,
+        min_listeners=settings.min_listeners,
+        seeds=(min(n_seeds), max(n_seeds)),
+        cpu=costs.cpu if costs else None,
+        tasks=tuple(tasks),
+        entries=tuple(found),
+    )
+
+
+def _describe_task(cells: Sequence[CellResult]) -> TaskFigures:
+    metrics = dict.fromkeys(name for cell in cells for name in cell.metrics)
+    first = cells[0]
+    return TaskFigures(
+        name=first.task, metrics=tuple(metrics), n_folds=first.n_folds, n_tracks=first.n_tracks
+    )
+
+
+def _describe_entry(
+    entry: Entry, cells: Sequence[CellResult], tasks: Sequence[TaskFigures], cost: Cost | None
+) -> EntryFigures:
+    scores = {
+        task.name: _scores([cell for cell in cells if cell.task == task.name], task.metrics)
+        for task in tasks
+    }
+    judged = {name: found for name, found in scores.items() if found}
+    return EntryFigures(
+        name=entry.name,
+        dim=cells[0].dim,
+        scores=judged,
+        heard=tuple(
+            task.name for task in tasks if task.name not in judged and entry.has_heard(task.name)
+        ),
+        untrained=entry.untrained,
+        note=entry.note,
+        cost=cost,
+    )
+
+
+def _scores(cells: Sequence[CellResult], metrics: Sequence[str]) -> Scores:
+    """Mean over the seeds of each fold; of a metric that some fold lacks, nothing."""
+    folds = sorted({cell.fold for cell in cells})
+    scores: Scores = {}
+    for metric in metrics:
+        by_fold = [
+            [cell.metrics[metric] for cell in cells if cell.fold == fold and metric in cell.metrics]
+            for fold in folds
+        ]
+        if folds and all(by_fold):
+            scores[metric] = [round(float(np.mean(values)), 4) for values in by_fold]
+    return scores
+
+
+def _count_seeds(cells: Sequence[CellResult]) -> list[int]:
+    seeds: dict[tuple[str, str], set[int]] = {}
+    for cell in cells:
+        seeds.setdefault((cell.entry, cell.task), set()).add(cell.seed)
+    return [len(found) for found in seeds.values()]
