@@ -1,10 +1,10 @@
 """Pairs of clips of a user: one by an artist that the user played, one by an artist unheard.
 
 The paper does not say what a disliked track is, and logs hold no dislikes. Here the disliked clip
-is by an artist whom the user never played, drawn by the number of the artist's listeners, for two
-reasons. A user has more likely met a popular artist and passed it over than an obscure one. And
-liked artists come up by their number of listeners too: against uniform draws the encoder would
-learn what is popular, whoever the user is.
+is by an artist whom the user never played, drawn by the number of the artist's listeners: a user
+has more likely met a popular artist and passed it over than an obscure one. The liked artist comes
+up by its number of listeners as well, since the entries of the logs are drawn uniformly: were the
+two drawn otherwise, the encoder would learn what is popular, whoever the user is.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ def find_listeners(
 class PreferenceDraws(GroupDraws):
     """Groups of two crops, liked and disliked, with the vector of their user, (dim,).
 
-    Anchors are the clips with a listener who has not played all artists; the user is uniform over
-    those listeners. Both clips are of the same part, so that a validation is on unheard artists.
+    Each pair is of an entry of the logs, drawn uniformly: a user, an artist that the user played,
+    and a clip of that artist. An epoch has as many pairs as there are clips with a listener who has
+    not played all artists. Both clips are of the same part, so that a validation is on unheard
+    artists.
 
     Parameters
     ----------
@@ -88,29 +90,27 @@ class PreferenceDraws(GroupDraws):
         self.popularity = listeners.played.sum(0).astype(np.float64)
         # Users who have an artist of the part to dislike.
         is_able = ~listeners.played @ (self.popularity > 0)
-        self.users = [
-            np.flatnonzero(listeners.played[:, artist] & is_able)
-            for artist in range(len(listeners.artists))
-        ]
-        has_user = np.array([len(found) > 0 for found in self.users] + [False])  # -1: unknown
-        self.anchors = np.flatnonzero(has_user[self.artists])
+        entries = listeners.played & is_able[:, None]
+        self.entries = np.argwhere(entries)  # (n_entries, 2): user, artist
+        is_liked = np.append(entries.any(0), False)  # -1: unknown
+        self.n_pairs = int(is_liked[self.artists].sum())
         self.clips_of = pd.Series(np.arange(len(clips))).groupby(self.artists).indices
-        if not len(self.anchors):
+        if not self.n_pairs:
             raise NoPairsToTrain(part, len(clips))
 
     def __len__(self) -> int:
-        return len(self.anchors)
+        return self.n_pairs
 
-    def draw_pair(self, index: int, rng: np.random.Generator) -> tuple[int, int, int]:
+    def draw_pair(self, rng: np.random.Generator) -> tuple[int, int, int]:
         """User, liked clip and disliked clip: positions in the listeners and the clips."""
-        liked = int(self.anchors[index])
-        user = int(rng.choice(self.users[self.artists[liked]]))
+        user, liked = self.entries[rng.integers(len(self.entries))]
         weights = np.where(self.listeners.played[user], 0, self.popularity)
-        artist = int(rng.choice(len(weights), p=weights / weights.sum()))
-        return user, liked, int(rng.choice(self.clips_of[artist]))
+        disliked = rng.choice(len(weights), p=weights / weights.sum())
+        first, second = (int(rng.choice(self.clips_of[artist])) for artist in (liked, disliked))
+        return int(user), first, second
 
     def draw(self, index: int, rng: np.random.Generator) -> Group:
-        user, liked, disliked = self.draw_pair(index, rng)
+        user, liked, disliked = self.draw_pair(rng)
         return Group(self.rows[[liked, disliked]], (self.listeners.vectors[user],))
 
     @property

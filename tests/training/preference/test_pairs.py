@@ -74,7 +74,7 @@ def test_disliked_artists_are_drawn_by_their_listeners() -> None:
     listeners = find_listeners(clips, logs, logs.users, np.zeros((200, 2), np.float32))
     draws = PreferenceDraws(clips, listeners, "train")
     rng = np.random.default_rng(0)
-    pairs = np.array([draws.draw_pair(index % 6, rng) for index in range(6000)])
+    pairs = np.array([draws.draw_pair(rng) for _ in range(6000)])
     counts = logs.user_items.toarray().sum(0)
     # Of a pair of artists that a user has not played, the popular one is drawn more often.
     expected = np.zeros(6)
@@ -84,6 +84,25 @@ def test_disliked_artists_are_drawn_by_their_listeners() -> None:
     found = np.bincount(pairs[:, 2], minlength=6)
     np.testing.assert_allclose(found, expected, atol=4 * np.sqrt(expected.max()))
     assert set(pairs[:, 1]) == set(range(6))
+
+
+@pytest.mark.parametrize("clips_follow_popularity", [True, False])
+def test_popularity_alone_cannot_tell_liked_from_disliked(clips_follow_popularity: bool) -> None:
+    n_items = 80
+    rng = np.random.default_rng(0)
+    chance = 0.3 / np.arange(1, n_items + 1) ** 0.8  # a few artists have most of the listeners
+    entries = sparse.csr_matrix((rng.random((1000, n_items)) < chance).astype(np.float32))
+    users = pd.Index([f"u{number}" for number in range(1000)])
+    logs = Logs(entries, users, pd.Index([f"i{number}" for number in range(n_items)]), {})
+    order = np.arange(n_items) if clips_follow_popularity else np.arange(n_items)[::-1]
+    items = np.repeat(logs.items, 1 + order[::-1] // 10)
+    clips = pd.DataFrame({"item_id": items, "artist": items, "row": range(len(items))})
+    listeners = find_listeners(clips, logs, users, np.zeros((1000, 2), np.float32))
+    draws = PreferenceDraws(clips, listeners, "train")
+    _, liked, disliked = np.transpose([draws.draw_pair(rng) for _ in range(4000)])
+    first, second = (draws.popularity[draws.artists[clip]] for clip in (liked, disliked))
+    liked_first = (first > second).mean() + (first == second).mean() / 2
+    assert abs(liked_first - 0.5) < 0.06
 
 
 def test_users_without_a_vector_or_logs_are_left_out() -> None:
