@@ -207,6 +207,17 @@ class OtherSpace(TrainingError):
         )
 
 
+class HeldOutItems(TrainingError):
+    """Raised if vectors of users were fitted on items that the split holds out for the test."""
+
+    def __init__(self, n_common: int, n_held_out: int, example: str) -> None:
+        super().__init__(
+            f"the vectors of users were fitted on {n_common} of the {n_held_out} items of the "
+            f"split's test artists, such as {example!r}, so that the encoder would learn from them "
+            "who likes these artists; make the vectors with the --split that is given here"
+        )
+
+
 class MixedTeachers(TrainingError):
     """Raised if a report would average results of teachers that live in different CF spaces."""
 

@@ -35,6 +35,7 @@ def fit_groups(
     *,
     command: str,
     extra_identity: Mapping[str, str] | None = None,
+    records: Mapping[str, str] | None = None,
     resume: bool = True,
     show_progress: bool = True,
 ) -> Path:
@@ -50,7 +51,7 @@ def fit_groups(
     training, validation : the groups of both parts
     make_objective : of the network, whose sizes it may need
     command : of `tasteprint-train`, which makes such runs
-    extra_identity : see `training.fitting.trainer.fit`
+    extra_identity, records : see `training.fitting.trainer.fit`
 
     Raises
     ------
@@ -68,7 +69,7 @@ def fit_groups(
         out,
         settings,
         extra_identity={CLIPS: clips.to_csv(index=False)} | dict(extra_identity or {}),
-        records={KIND: f"{command}\n"},
+        records={KIND: f"{command}\n"} | dict(records or {}),
         resume=resume,
         show_progress=show_progress,
     )

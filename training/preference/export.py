@@ -11,7 +11,7 @@ from training.estimator.space import read_space
 from training.export.groups import GroupRun, describe_parts, export_group_run
 from training.fitting.curves import best_measures
 from training.objectives.run import load_clips
-from training.preference.train import load_network
+from training.preference.train import load_network, read_fitted
 
 TASK = "user-preference"
 
@@ -49,11 +49,21 @@ def export_run(
         method=f"{network.title}, hinge on the cosines of a user's vector to a clip of a played "
         f"artist and one of an unheard artist, drawn by popularity; margin {settings.margin:g} "
         "(Chen, Liang 2020, on artists in place of tracks, at 16 kHz)",
-        split=f"by artist; {describe_parts(clips)}",
+        split=f"by artist; {describe_parts(clips)}{_describe_fitted(run)}",
         embedding="near the vectors of users who like the clip, by its cosine",
         metrics=best_measures(run),
         space=read_space(run),
     )
     return export_group_run(
         found, prepared_dir, out, data, default=default, card_version=card_version
+    )
+
+
+def _describe_fitted(run: Path) -> str:
+    fitted = read_fitted(run)
+    if fitted is None:
+        return "; not recorded whether the vectors of users were fitted on test artists"
+    return (
+        f"; vectors of users fitted on {fitted['n_items']} items, without the "
+        f"{fitted['n_held_out']} of the test artists"
     )

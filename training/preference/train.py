@@ -6,6 +6,7 @@ track is any clip of an artist that the user played; see `pairs` for disliked on
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from training.audio.windows import Prepared
 from training.cf.als import Factorization
 from training.cf.logs import Logs
-from training.estimator.artist_split import PARTS
+from training.errors import HeldOutItems
+from training.estimator.artist_split import PARTS, items_of
 from training.estimator.space import SPACE
 from training.networks.base import Encoder
 from training.objectives import module
@@ -29,21 +31,25 @@ from training.similarity.clips import divide_clips
 from training.users.vectors import VECTORS, UserVectors
 
 COMMAND = "preference"
-TRAIN, VALIDATION, _ = PARTS
+TRAIN, VALIDATION, TEST = PARTS
+# File of a run folder: what the vectors of its users were fitted on.
+FITTED = "fitted.json"
 
 
 @dataclass(frozen=True)
 class Users:
-    """Vectors of users, and the space that they live in.
+    """Vectors of users, the space that they live in, and what they were fitted on.
 
     Attributes
     ----------
     vectors : float32, shape (n_users, dim)
+    items : ids of the items in the logs that the vectors were fitted on
     """
 
     ids: pd.Index
     vectors: NDArray[np.float32]
     space: str
+    items: pd.Index
 
     @classmethod
     def load(cls, folder: Path) -> Users:
@@ -55,9 +61,23 @@ class Users:
         """
         if (folder / VECTORS).exists():
             made = UserVectors.load(folder)
-            return cls(made.users, made.user_vectors, made.space)
+            return cls(made.users, made.user_vectors, made.space, made.items)
         factors = Factorization.load(folder)
-        return cls(factors.users, factors.user_factors, factors.space)
+        return cls(factors.users, factors.user_factors, factors.space, factors.items)
+
+    def count_held_out(self, split: pd.DataFrame) -> dict[str, int]:
+        """Number of the items that the vectors were fitted on, and of those held out from them.
+
+        Raises
+        ------
+        HeldOutItems
+            If the vectors were fitted on test items of the split.
+        """
+        held_out = items_of(split, [TEST])
+        common = sorted(held_out.intersection(self.items))
+        if common:
+            raise HeldOutItems(len(common), len(held_out), common[0])
+        return {"n_items": len(self.items), "n_held_out": len(held_out)}
 
 
 def train(
@@ -75,8 +95,8 @@ def train(
     """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
     The embedding has the dimension of the users' vectors, whatever the settings say. `out` receives
-    the clips with their parts, the space of the vectors, and what `training.fitting.trainer.fit`
-    writes.
+    the clips with their parts, the space of the vectors, the number of items that they were fitted
+    on, and what `training.fitting.trainer.fit` writes.
 
     Parameters
     ----------
@@ -87,10 +107,11 @@ def train(
 
     Raises
     ------
-    NoPairsToTrain
+    HeldOutItems, NoPairsToTrain
     UnknownEncoder, BadCrop, BadPatches, OtherAudio, OtherRun
     """
     settings = replace(settings, embedding_dim=users.vectors.shape[1])
+    fitted = users.count_held_out(split)
     check_windows(prepared, settings)
     clips, left_out = divide_clips(prepared.tracks, split, by_song=False)
     tell(str(left_out))
@@ -116,6 +137,7 @@ def train(
         settings,
         command=COMMAND,
         extra_identity={SPACE: f"{users.space}\n"},
+        records={FITTED: json.dumps(fitted) + "\n"},
         resume=resume,
         show_progress=show_progress,
     )
@@ -129,3 +151,9 @@ def load_network(run: Path) -> tuple[Encoder, PreferenceSettings]:
     MissingInput, UnknownEncoder
     """
     return module.load_network(run, PreferenceSettings, COMMAND)
+
+
+def read_fitted(run: Path) -> dict[str, int] | None:
+    """See `Users.count_held_out`; None of a run from before it was recorded."""
+    path = run / FITTED
+    return json.loads(path.read_text()) if path.is_file() else None

@@ -16,8 +16,8 @@ from tests.training.networks.tiny_encoder import NAME
 from training.audio.manifest import load_manifest
 from training.cli.main import app
 from training.datasets.artist_key import artist_key
-from training.errors import BadExport
-from training.estimator.artist_split import split_by_artist
+from training.errors import BadExport, HeldOutItems
+from training.estimator.artist_split import items_of, load_split, split_by_artist
 
 pytestmark = pytest.mark.usefixtures("tiny_encoders")
 
@@ -44,6 +44,12 @@ class World:
         return self.run("export", "--run", run, *words, "--out", self.folder / out, *more)
 
 
+def list_fitted(split: pd.DataFrame) -> list[str]:
+    """Artists that the split does not hold out."""
+    held_out = items_of(split, ["test"])
+    return [artist for artist in ARTISTS if artist_key(artist) not in held_out]
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")
@@ -52,8 +58,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     quiet = tracks["artist"].map(is_quiet)
     tracks["loudness"] = quiet.map({True: "quiet; calm", False: "loud"})
     tracks.to_csv(songs / "tracks.csv", index=False)
-    split_by_artist(load_manifest(songs), validation=0.3).to_csv(folder / "split.csv", index=False)
-    make_factors(ARTISTS).save(folder / "factors")
+    split = split_by_artist(load_manifest(songs), validation=0.3)
+    split.to_csv(folder / "split.csv", index=False)
+    make_factors(ARTISTS).save(folder / "all-factors")
+    make_factors(list_fitted(split)).save(folder / "factors")
     rows = [
         (f"u{user}", artist_key(artist))
         for user in range(5)
@@ -100,7 +108,10 @@ def test_the_encoder_of_preference_lives_in_the_space_of_its_users(world: World)
     done = world.export(run, "by-preference")
     assert done.exit_code == 0, done.output
     card = read(world.folder / "by-preference").card
-    assert card.space == make_factors(ARTISTS).space
+    fitted = list_fitted(load_split(world.folder / "split.csv"))
+    assert card.space == make_factors(fitted).space
+    n_held_out = len(ARTISTS) - len(fitted)
+    assert f"without the {n_held_out} of the test artists" in card.provenance.split
     assert (card.task, card.output_shape("embedding")) == ("user-preference", (6,))
     assert "val_liked_first" in card.provenance.metrics
     measured = world.folder / "measured"
@@ -109,6 +120,14 @@ def test_the_encoder_of_preference_lives_in_the_space_of_its_users(world: World)
     refused = world.export(run, "x", "--evaluation", measured)
     assert isinstance(refused.exception, BadExport)
     assert not (world.folder / "x").exists()
+
+
+def test_factors_of_test_artists_teach_no_preference(world: World) -> None:
+    sources = ("--logs", world.folder / "logs.csv", "--users", world.folder / "all-factors")
+    out = world.folder / "leaking"
+    refused = world.run("preference", *world.clips, *sources, *NETWORK, *FIT, "--out", out)
+    assert isinstance(refused.exception, HeldOutItems)
+    assert not out.exists()
 
 
 def test_labels_have_one_source(world: World) -> None:

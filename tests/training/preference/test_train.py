@@ -17,8 +17,8 @@ from training.audio.manifest import load_manifest
 from training.audio.windows import Prepared
 from training.cf.logs import Logs
 from training.datasets.artist_key import artist_key
-from training.errors import MissingInput, OtherRun
-from training.estimator.artist_split import split_by_artist
+from training.errors import HeldOutItems, MissingInput, OtherRun
+from training.estimator.artist_split import items_of, split_by_artist
 from training.preference.settings import PreferenceSettings
 from training.preference.train import Users, load_network, train
 from training.users.vectors import UserVectors
@@ -55,13 +55,14 @@ def logs() -> Logs:
 
 
 @pytest.fixture(scope="module")
-def users(logs: Logs, tmp_path_factory: pytest.TempPathFactory) -> Users:
+def users(logs: Logs, split: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Users:
     folder = tmp_path_factory.mktemp("users")
     rng = np.random.default_rng(1)
     directions = rng.normal(size=(2, DIM))
     vectors = directions[np.arange(N_USERS) % 2] + 0.1 * rng.normal(size=(N_USERS, DIM))
-    items = rng.normal(size=(len(ARTISTS), DIM))
-    made = UserVectors(vectors.astype(np.float32), items.astype(np.float32), logs.users, logs.items)
+    fitted = logs.items.difference(list(items_of(split, ["test"])))
+    items = rng.normal(size=(len(fitted), DIM))
+    made = UserVectors(vectors.astype(np.float32), items.astype(np.float32), logs.users, fitted)
     made.save(folder, {})
     return Users.load(folder)
 
@@ -99,8 +100,19 @@ def test_factors_of_als_are_vectors_of_users_too(tmp_path: Path) -> None:
     found = Users.load(tmp_path)
     assert found.space == factors.space
     assert np.array_equal(found.vectors, factors.user_factors)
+    assert found.items.equals(factors.items)
     with pytest.raises(MissingInput):
         Users.load(tmp_path / "nothing")
+
+
+def test_vectors_of_users_that_know_a_test_artist_are_refused(
+    prepared: Path, split: pd.DataFrame, logs: Logs, users: Users, tmp_path: Path
+) -> None:
+    held_out = sorted(items_of(split, ["test"]))
+    known = replace(users, items=users.items.append(pd.Index(held_out[:1])))
+    with pytest.raises(HeldOutItems, match=f"1 of the {len(held_out)} items .*{held_out[0]!r}"):
+        train(Prepared.load(prepared), split, logs, known, tmp_path, SETTINGS)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_run_is_resumed_with_the_same_users_only(
