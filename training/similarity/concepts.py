@@ -69,8 +69,9 @@ class ConceptDraws(GroupDraws):
     """Groups of 2 + `negatives` clips: anchor, positive, negatives. The anchors are of one part.
 
     In training all clips are of the training part. Otherwise anchors and negatives are of the part,
-    and positives of the parts before it (paper: validation against training), or of the part itself
-    where artists are divided, since the other parts have none of its artists.
+    and positives of the part before it, as in the paper: of the training part for validation, of
+    the validation part, which has not been heard either, for the test. Where artists are divided
+    positives are of the part itself, since the other parts have none of its artists.
     """
 
     def __init__(self, name: str, clips: pd.DataFrame, part: str, negatives: int) -> None:
@@ -79,7 +80,7 @@ class ConceptDraws(GroupDraws):
         self.concept = ConceptKeys(name, clips)
         parts = clips["part"].to_numpy(str)
         is_own = parts == part
-        mates_among = np.isin(parts, _positive_parts(clips, part))
+        mates_among = parts == positive_part(clips, part)
         mates = {
             clip: self.concept.list_mates(int(clip), mates_among) for clip in np.flatnonzero(is_own)
         }
@@ -115,10 +116,11 @@ class ConceptDraws(GroupDraws):
         return self.rows, self.anchors, self.concept.keys
 
 
-def _positive_parts(clips: pd.DataFrame, part: str) -> list[str]:
+def positive_part(clips: pd.DataFrame, part: str) -> str:
+    """The part that positives of artist and album are of."""
     if part == TRAIN or not shares_artists(clips):
-        return [part]
-    return [TRAIN] if part == VALIDATION else [TRAIN, VALIDATION]
+        return part
+    return TRAIN if part == VALIDATION else VALIDATION
 
 
 def shares_artists(clips: pd.DataFrame) -> bool:

@@ -3,8 +3,8 @@
 For a segment of a test clip the encoder is given one of a clip that shares the concept, and
 segments of test clips that do not; by chance it is right once in 1 + `negatives` times.
 
-Source: Lee, Park, Nam 2019, section 3 and table 1. Here a positive is of the training or validation
-part (in the paper of validation alone), and each anchor is drawn many times.
+Source: Lee, Park, Nam 2019, section 3 and table 1: where songs are divided, the positive is of the
+validation part. Not in the paper: each anchor is drawn many times.
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ def test_clips_become_a_table_and_a_bundle(world: Path) -> None:
     table = run("similarity-report", *tested, "--negatives", "2")
     assert "| tested on | anchors | artists | untrained | joint |" in table
     assert "[0.686]" in table
+    assert "positives of the validation part alone" in table
     measures = json.loads((world / "report" / "measures.json").read_text())
     assert measures["chance"] == pytest.approx(1 / 3)
     assert measures["tested"]["artist"] == {"n_anchors": 6, "n_artists": 6}
