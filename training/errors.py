@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +215,17 @@ class HeldOutItems(TrainingError):
             f"the vectors of users were fitted on {n_common} of the {n_held_out} items of the "
             f"split's test artists, such as {example!r}, so that the encoder would learn from them "
             "who likes these artists; make the vectors with the --split that is given here"
+        )
+
+
+class SharedArtist(TrainingError):
+    """Raised if clips are divided by artist, and an artist has clips in several parts."""
+
+    def __init__(self, artist: str, parts: Sequence[str]) -> None:
+        super().__init__(
+            f"the split has clips of {artist!r} in the parts {', '.join(parts)}, and an artist is "
+            "to be in one; give its tracks one item id in the manifest and make the split again "
+            "with `tasteprint-train split`, or divide the songs of all artists with --song-split"
         )
 
 

@@ -72,15 +72,26 @@ class ConceptDraws(GroupDraws):
     and positives of the part before it, as in the paper: of the training part for validation, of
     the validation part, which has not been heard either, for the test. Where artists are divided
     positives are of the part itself, since the other parts have none of its artists.
+
+    Parameters
+    ----------
+    clips, by_song : see `training.similarity.clips.divide_clips`
+    part : of the anchors
+
+    Raises
+    ------
+    NoAnchors, TooFewNegatives
     """
 
-    def __init__(self, name: str, clips: pd.DataFrame, part: str, negatives: int) -> None:
+    def __init__(
+        self, name: str, clips: pd.DataFrame, part: str, negatives: int, *, by_song: bool
+    ) -> None:
         self.group_size = 2 + negatives
         self.rows = np.asarray(clips["row"], np.int64)
         self.concept = ConceptKeys(name, clips)
         parts = clips["part"].to_numpy(str)
         is_own = parts == part
-        mates_among = parts == positive_part(clips, part)
+        mates_among = parts == positive_part(part, by_song=by_song)
         mates = {
             clip: self.concept.list_mates(int(clip), mates_among) for clip in np.flatnonzero(is_own)
         }
@@ -116,21 +127,15 @@ class ConceptDraws(GroupDraws):
         return self.rows, self.anchors, self.concept.keys
 
 
-def positive_part(clips: pd.DataFrame, part: str) -> str:
+def positive_part(part: str, *, by_song: bool) -> str:
     """The part that positives of artist and album are of."""
-    if part == TRAIN or not shares_artists(clips):
+    if part == TRAIN or not by_song:
         return part
     return TRAIN if part == VALIDATION else VALIDATION
 
 
-def shares_artists(clips: pd.DataFrame) -> bool:
-    """Whether the parts share artists: whether songs were divided, not artists."""
-    is_train = clips["part"] == TRAIN
-    return bool(clips.loc[~is_train, "artist"].isin(clips.loc[is_train, "artist"]).any())
-
-
 def draw_concepts(
-    names: Sequence[str], clips: pd.DataFrame, part: str, negatives: int
+    names: Sequence[str], clips: pd.DataFrame, part: str, negatives: int, *, by_song: bool
 ) -> GroupDraws:
     """Groups of one concept, or of several in a row: each has anchors of its own.
 
@@ -138,5 +143,5 @@ def draw_concepts(
     ------
     NoAnchors, TooFewNegatives
     """
-    kinds = [ConceptDraws(name, clips, part, negatives) for name in names]
+    kinds = [ConceptDraws(name, clips, part, negatives, by_song=by_song) for name in names]
     return kinds[0] if len(kinds) == 1 else JoinedDraws(kinds)

@@ -12,7 +12,7 @@ from models.card import Scalar
 from training.errors import BadExport
 from training.export.groups import GroupRun, describe_parts, export_group_run
 from training.objectives.run import load_clips
-from training.similarity.concepts import shares_artists
+from training.similarity.division import Division
 from training.similarity.report import read_measures
 from training.similarity.settings import SimilaritySettings
 from training.similarity.train import load_network
@@ -49,7 +49,7 @@ def export_run(
         clips,
         task=TASK,
         method=describe_method(network.title, settings),
-        split=describe_split(clips),
+        split=describe_split(Division.load(run), clips),
         embedding="features in unit length: the dot product is the cosine that was trained on"
         if network.embedding_dim == network.features_dim
         else "compared by its cosine",
@@ -69,9 +69,8 @@ def describe_method(title: str, settings: SimilaritySettings) -> str:
     )
 
 
-def describe_split(clips: pd.DataFrame) -> str:
-    how = "by song, within artists" if shares_artists(clips) else "by artist"
-    return f"{how}; {describe_parts(clips)}"
+def describe_split(division: Division, clips: pd.DataFrame) -> str:
+    return f"{division}; {describe_parts(clips)}"
 
 
 def _read_metrics(evaluation: Path, name: str) -> dict[str, Scalar]:

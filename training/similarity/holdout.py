@@ -30,6 +30,7 @@ from training.objectives.module import make_network
 from training.objectives.run import load_clips
 from training.similarity.clips import TEST
 from training.similarity.concepts import ConceptDraws
+from training.similarity.division import Division
 from training.similarity.settings import CONCEPTS
 from training.similarity.train import load_network
 
@@ -69,8 +70,12 @@ def load_learners(runs: Sequence[Path], bundles: Sequence[Path]) -> list[Learner
     return learners
 
 
-def load_same_clips(runs: Sequence[Path]) -> pd.DataFrame:
+def load_same_clips(runs: Sequence[Path]) -> tuple[pd.DataFrame, bool]:
     """The clips of the runs, which must be divided alike but for the training part.
+
+    Returns
+    -------
+    The clips, and whether they are divided by song
 
     Raises
     ------
@@ -78,11 +83,12 @@ def load_same_clips(runs: Sequence[Path]) -> pd.DataFrame:
     """
     tables = [load_clips(run) for run in runs]
     held_out = [table.loc[table["part"] == TEST, "track_id"].tolist() for table in tables]
-    for run, found in zip(runs, held_out, strict=True):
-        if found != held_out[0]:
+    by_song = [Division.load(run).by_song for run in runs]
+    for run, found, is_by_song in zip(runs, held_out, by_song, strict=True):
+        if found != held_out[0] or is_by_song != by_song[0]:
             raise OtherClips(run, runs[0])
     # A run on fewer artists has fewer clips that a positive can be of.
-    return max(tables, key=len)
+    return max(tables, key=len), by_song[0]
 
 
 def measure_learners(
@@ -90,6 +96,7 @@ def measure_learners(
     clips: pd.DataFrame,
     sets: EvaluationSets,
     *,
+    by_song: bool,
     negatives: int,
     n_draws: int,
     track: Track = lambda label, starts: starts,
@@ -98,7 +105,7 @@ def measure_learners(
 
     Parameters
     ----------
-    clips : of `load_same_clips`
+    clips, by_song : of `load_same_clips`
     sets : the clips' windows, whole, for the sample rate of each encoder
     n_draws : groups drawn of each anchor, the same for every learner
     track : shows progress
@@ -107,7 +114,7 @@ def measure_learners(
     ------
     NoAnchors, TooFewNegatives, NoSegments, OtherAudio, UnsplitTracks
     """
-    draws = {name: ConceptDraws(name, clips, TEST, negatives) for name in CONCEPTS}
+    draws = {name: ConceptDraws(name, clips, TEST, negatives, by_song=by_song) for name in CONCEPTS}
     measures = {}
     for learner in learners:
         segments = embed_segments(learner, clips, sets, track)

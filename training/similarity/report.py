@@ -44,22 +44,23 @@ def run(
     MissingInput, OtherClips, OtherSets, OtherAudio, MissingAudioInput, NoAnchors, TooFewNegatives,
     NoSegments, BundleError, BadEncoder
     """
-    clips = holdout.load_same_clips(runs)
+    clips, by_song = holdout.load_same_clips(runs)
     learners = holdout.load_learners(runs, bundles)
     measures = holdout.measure_learners(
         learners,
         clips,
         EvaluationSets.load(prepared),
+        by_song=by_song,
         negatives=negatives,
         n_draws=n_draws,
         track=track,
     )
     content = {
-        "positives": positive_part(clips, TEST),
+        "positives": positive_part(TEST, by_song=by_song),
         "negatives": negatives,
         "chance": 1 / (1 + negatives),
         "n_draws": n_draws,
-        "tested": _count_tested(clips, negatives),
+        "tested": _count_tested(clips, negatives, by_song=by_song),
         "concepts": {learner.name: learner.concept for learner in learners},
         "measures": measures,
     }
@@ -68,10 +69,12 @@ def run(
     return redraw(out)
 
 
-def _count_tested(clips: pd.DataFrame, negatives: int) -> dict[str, dict[str, int]]:
+def _count_tested(
+    clips: pd.DataFrame, negatives: int, *, by_song: bool
+) -> dict[str, dict[str, int]]:
     counts = {}
     for name in CONCEPTS:
-        anchors = ConceptDraws(name, clips, TEST, negatives).anchors
+        anchors = ConceptDraws(name, clips, TEST, negatives, by_song=by_song).anchors
         artists = clips["artist"].iloc[anchors].nunique()
         counts[name] = {"n_anchors": len(anchors), "n_artists": artists}
     return counts

@@ -12,11 +12,13 @@ from pathlib import Path
 import pandas as pd
 
 from training.audio.windows import Prepared
+from training.errors import SharedArtist
 from training.networks.base import Encoder
 from training.objectives import module
 from training.objectives.run import check_windows, fit_groups
 from training.similarity.clips import TRAIN, VALIDATION, divide_clips, limit_artists
 from training.similarity.concepts import draw_concepts
+from training.similarity.division import Division, find_shared_artist
 from training.similarity.objective import ConceptHinge
 from training.similarity.settings import SimilaritySettings
 
@@ -37,7 +39,7 @@ def train(
 ) -> Path:
     """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
-    `out` receives what `training.objectives.run.fit_groups` writes.
+    `out` receives what `training.objectives.run.fit_groups` writes, and how the clips are divided.
 
     Parameters
     ----------
@@ -49,6 +51,8 @@ def train(
     Raises
     ------
     UnknownEncoder, BadCrop, BadPatches, OtherAudio
+    SharedArtist
+        If artists are divided, and one has clips in several parts.
     NoAnchors, TooFewNegatives
         If the training or validation part has no groups of a concept.
     OtherRun
@@ -56,12 +60,14 @@ def train(
     """
     check_windows(prepared, settings)
     clips, left_out = divide_clips(prepared.tracks, split, by_song=by_song)
+    if not by_song:
+        _check_artists(clips)
     clips = limit_artists(clips, settings.max_artists)
     tell(str(left_out))
     for part, rows in clips.groupby("part"):
         tell(f"{part}: {len(rows)} clips of {rows['artist'].nunique()} artists")
     training, validation = (
-        draw_concepts(list(settings.margins), clips, part, settings.negatives)
+        draw_concepts(list(settings.margins), clips, part, settings.negatives, by_song=by_song)
         for part in (TRAIN, VALIDATION)
     )
     return fit_groups(
@@ -73,9 +79,16 @@ def train(
         out,
         settings,
         command=COMMAND,
+        records=Division(by_song).records,
         resume=resume,
         show_progress=show_progress,
     )
+
+
+def _check_artists(clips: pd.DataFrame) -> None:
+    artist = find_shared_artist(clips)
+    if artist is not None:
+        raise SharedArtist(artist, sorted(clips.loc[clips["artist"] == artist, "part"].unique()))
 
 
 def load_network(run: Path) -> tuple[Encoder, SimilaritySettings]:

@@ -27,10 +27,10 @@ tables = st.lists(clip_numbers, min_size=24, max_size=60).map(
 divisions = st.lists(st.sampled_from(PARTS), min_size=N_ARTISTS, max_size=N_ARTISTS)
 
 
-def draw_all(clips: pd.DataFrame, concept: str, part: str) -> list[pd.DataFrame]:
+def draw_all(clips: pd.DataFrame, concept: str, part: str, *, by_song: bool) -> list[pd.DataFrame]:
     """The clips of each group of an epoch: anchor, positive, negatives."""
     try:
-        draws = ConceptDraws(concept, clips, part, NEGATIVES)
+        draws = ConceptDraws(concept, clips, part, NEGATIVES, by_song=by_song)
     except (NoAnchors, TooFewNegatives):
         return []
     rng = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def test_a_positive_shares_the_concept_and_no_negative_does(
     table: pd.DataFrame, concept: str, part: str
 ) -> None:
     clips, _ = divide_clips(table, None, by_song=True)
-    for group in draw_all(clips, concept, part):
+    for group in draw_all(clips, concept, part, by_song=True):
         anchor, positive, negatives = group.iloc[0], group.iloc[1], group.iloc[2:]
         assert negatives["track_id"].is_unique
         assert anchor["track_id"] not in set(negatives["track_id"])
@@ -65,7 +65,7 @@ def test_songs_of_a_held_out_part_are_compared_with_the_part_before(
 ) -> None:
     clips, _ = divide_clips(table, None, by_song=True)
     positives = {TRAIN: TRAIN, VALIDATION: TRAIN, TEST: VALIDATION}[part]
-    for group in draw_all(clips, concept, part):
+    for group in draw_all(clips, concept, part, by_song=True):
         parts = list(group["part"])
         assert {parts[0], *parts[2:]} == {part}
         assert parts[1] == (positives if concept != "track" else part)
@@ -87,7 +87,7 @@ def test_divided_artists_are_on_one_side_each(
     sides = [set(clips.loc[clips["part"] == part, "artist"]) for part in PARTS]
     assert not any(one & other for one, other in pairwise([*sides, sides[0]]))
     for part in PARTS:
-        for group in draw_all(clips, concept, part):
+        for group in draw_all(clips, concept, part, by_song=False):
             assert set(group["part"]) == {part}
 
 
@@ -136,7 +136,7 @@ def test_clips_without_an_artist_or_a_part_are_left_out_and_counted() -> None:
 def test_negatives_are_uniform_over_the_clips_of_others() -> None:
     clips, _ = divide_clips(make_table([0] * 2 + [1] * 2 + [2] * 6), None, by_song=True)
     clips["part"] = TRAIN
-    draws = ConceptDraws("artist", clips, TRAIN, 1)
+    draws = ConceptDraws("artist", clips, TRAIN, 1, by_song=True)
     drawn = [draws.draw_clips(0, np.random.default_rng(seed))[2] for seed in range(4000)]
     shares = np.bincount(drawn, minlength=10)[2:] / len(drawn)
     np.testing.assert_allclose(shares, 1 / 8, atol=0.02)
@@ -145,7 +145,7 @@ def test_negatives_are_uniform_over_the_clips_of_others() -> None:
 def test_every_mate_is_drawn() -> None:
     clips, _ = divide_clips(make_table([0] * 4 + [1] * 4), None, by_song=True)
     clips["part"] = TRAIN
-    draws = ConceptDraws("artist", clips, TRAIN, 2)
+    draws = ConceptDraws("artist", clips, TRAIN, 2, by_song=True)
     drawn = {draws.draw_clips(0, np.random.default_rng(seed))[1] for seed in range(60)}
     assert drawn == {1, 2, 3}
 
@@ -166,16 +166,16 @@ def test_fewer_artists_are_among_those_of_a_larger_number() -> None:
 def test_concepts_without_anchors_or_negatives_are_refused() -> None:
     clips, _ = divide_clips(make_table([0] * 5 + [1] * 5), None, by_song=True)
     with pytest.raises(NoAnchors, match=r"none of the 6 clips .* another clip of its album"):
-        ConceptDraws("album", clips, TRAIN, 2)
+        ConceptDraws("album", clips, TRAIN, 2, by_song=True)
     with pytest.raises(TooFewNegatives, match=r"1 clips of another artist .* --negatives is 2"):
-        ConceptDraws("artist", clips, TEST, 2)
-    assert len(ConceptDraws("artist", clips, TEST, 1)) == 2
+        ConceptDraws("artist", clips, TEST, 2, by_song=True)
+    assert len(ConceptDraws("artist", clips, TEST, 1, by_song=True)) == 2
 
 
 def test_joint_groups_are_of_each_concept_in_a_row() -> None:
     table = make_table([0] * 6 + [1] * 6, [0, 0, 0, 1, 1, 1] * 2)
     clips, _ = divide_clips(table, None, by_song=True)
-    draws = draw_concepts(CONCEPTS, clips, TRAIN, 2)
+    draws = draw_concepts(CONCEPTS, clips, TRAIN, 2, by_song=True)
     assert draws.group_size == 12
     rows = draws.draw(0, np.random.default_rng(0)).rows
     by_row = clips.set_index("row")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,21 @@ import torch
 from numpy.typing import NDArray
 
 from tests.training.similarity.clips import make_table, make_tones
-from training.errors import BadCrop, MissingInput, NoSegments, OtherAudio, OtherClips, OtherRun
+from training.errors import (
+    BadCrop,
+    MissingInput,
+    NoSegments,
+    OtherAudio,
+    OtherClips,
+    OtherRun,
+    SharedArtist,
+)
 from training.networks.cf_estimator import CFEstimator
 from training.networks.siamese import SiameseCNN
 from training.objectives.run import load_clips
 from training.similarity.clips import TEST, divide_clips, limit_artists
 from training.similarity.concepts import ConceptDraws
+from training.similarity.division import Division
 from training.similarity.holdout import (
     Learner,
     Vectors,
@@ -64,7 +74,7 @@ def test_planted_artists_are_told_apart_on_songs_that_were_not_heard(run: Path) 
     assert settings.concept == "joint"
     tones, clips = make_tones(8, 5), load_clips(run)
     segments = embed(network, np.asarray(tones.windows))
-    draws = ConceptDraws("artist", clips, TEST, 4)
+    draws = ConceptDraws("artist", clips, TEST, 4, by_song=True)
     found, low, high = predict(segments, draws, clips["artist"], n_draws=20)
     assert found > 0.6  # chance is 0.2
     assert low <= found <= high
@@ -78,6 +88,7 @@ def test_a_run_folder_has_clips_settings_and_curves(run: Path) -> None:
     assert clips["album"].nunique() == 16
     assert "val_found/artist" in (run / "curves.svg").read_text()
     assert (run / "kind.txt").read_text() == "similarity\n"
+    assert json.loads((run / "division.json").read_text())["by_song"] is True
 
 
 def test_a_run_is_resumed_on_the_same_clips_alone(run: Path) -> None:
@@ -99,6 +110,26 @@ def test_windows_of_another_rate_and_no_segments_are_refused(tmp_path: Path) -> 
         load_network(tmp_path)
 
 
+def test_an_artist_on_two_sides_is_refused_where_artists_are_divided(tmp_path: Path) -> None:
+    tones = make_tones(6, 4)
+    parts = np.repeat(["train", "train", "validation", "validation", "test", "test"], 4)
+    split = tones.tracks[["track_id", "item_id", "artist"]].assign(part=parts)
+    split.loc[0, "part"] = "validation"
+    few = replace(SETTINGS, concept="artist", negatives=1)
+    with pytest.raises(SharedArtist, match=r"in the parts train, validation"):
+        train(tones, split, tmp_path, few, by_song=False, show_progress=False)
+    assert not any(tmp_path.iterdir())
+
+
+def test_how_a_run_was_divided_is_read_from_its_record(tmp_path: Path) -> None:
+    """One artist on two sides does not make a division by artist one by song."""
+    clips, _ = divide_clips(make_table([0] * 5 + [1] * 5), None, by_song=True)
+    clips.to_csv(tmp_path / "clips.csv", index=False)
+    assert Division.load(tmp_path).by_song  # no record: by what the parts share
+    (tmp_path / "division.json").write_text('{"by_song": false}')
+    assert not Division.load(tmp_path).by_song
+
+
 def make_vectors(clips: pd.DataFrame, dim: int = 40) -> Vectors:
     """Random segments of unit length, (n_clips, 4, dim)."""
     vectors = np.random.default_rng(0).normal(size=(len(clips), 4, dim))
@@ -109,7 +140,7 @@ def test_prediction_is_chance_for_random_vectors_and_sure_for_perfect_ones() -> 
     table = make_table(np.repeat(np.arange(30), 4).tolist(), [0, 0, 1, 1] * 30)
     clips, _ = divide_clips(table, None, by_song=True)
     for concept in ("artist", "track"):
-        draws = ConceptDraws(concept, clips, TEST, 4)
+        draws = ConceptDraws(concept, clips, TEST, 4, by_song=True)
         random = make_vectors(clips)
         assert predict(random, draws, clips["artist"], 200)[0] == pytest.approx(0.2, abs=0.03)
         keys = draws.concept.keys
@@ -121,7 +152,7 @@ def test_a_track_is_not_found_by_its_own_segment() -> None:
     """Vectors that know the segment alone: only the same segment would be found."""
     clips, _ = divide_clips(make_table(np.repeat(np.arange(10), 4).tolist()), None, by_song=True)
     vectors = np.repeat(np.eye(4, dtype=np.float32)[None], len(clips), axis=0)
-    draws = ConceptDraws("track", clips, TEST, 4)
+    draws = ConceptDraws("track", clips, TEST, 4, by_song=True)
     assert predict(vectors, draws, clips["artist"], 50)[0] == 0
 
 
@@ -133,8 +164,9 @@ def test_runs_are_tested_on_the_same_clips(tmp_path: Path) -> None:
     for name, table in tables.items():
         (tmp_path / name).mkdir()
         table.to_csv(tmp_path / name / "clips.csv", index=False)
-    found = load_same_clips([tmp_path / "fewer", tmp_path / "all"])
+    found, by_song = load_same_clips([tmp_path / "fewer", tmp_path / "all"])
     assert list(found["track_id"]) == list(clips["track_id"])
+    assert by_song
     with pytest.raises(OtherClips, match=r"others and .*all hold other test clips"):
         load_same_clips([tmp_path / "all", tmp_path / "others"])
 
