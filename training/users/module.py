@@ -76,6 +76,8 @@ class UserModule(L.LightningModule):
         counts = np.asarray(entries.training.getnnz(0), np.float64)
         shares = counts / counts.sum()
         self.cumulative = np.cumsum(shares)
+        # Apart from the histories, which leave out items beyond `max_history`.
+        self.training_items = entries.training.astype(bool)
         padded = pad_histories(entries.training, settings.max_history, settings.seed)
         with np.errstate(divide="ignore"):
             log_shares = np.log(shares)  # -inf for items that are never drawn, nor trained on
@@ -91,10 +93,9 @@ class UserModule(L.LightningModule):
         return torch.from_numpy(np.minimum(drawn, len(self.cumulative) - 1)).to(self.device)
 
     def find_known(self, users: Tensor) -> Tensor:
-        """Which items are in the histories of users: bool, (batch, n_items)."""
-        n_items = len(self.log_shares)
-        known = torch.zeros(len(users), n_items + 1, dtype=torch.bool, device=users.device)
-        return known.scatter_(1, self.histories[users], True)[:, :n_items]
+        """Which items are training items of users, heard or not: bool, (batch, n_items)."""
+        known = self.training_items[users.cpu().numpy()].toarray()
+        return torch.from_numpy(known).to(users.device)
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         users, items = batch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -100,9 +102,12 @@ def test_negatives_are_drawn_by_popularity_from_seed_and_step(
     np.testing.assert_allclose(found, counts / counts.sum(), atol=0.005)
 
 
+@pytest.mark.parametrize("max_history", [50, 2])
 def test_the_validation_loss_is_among_the_items_that_the_user_has_not(
-    module: UserModule, entries: HeldOutEntries, monkeypatch: pytest.MonkeyPatch
+    entries: HeldOutEntries, monkeypatch: pytest.MonkeyPatch, max_history: int
 ) -> None:
+    torch.manual_seed(0)
+    module = UserModule(entries, replace(SETTINGS, max_history=max_history))
     logged: dict[str, float] = {}
     monkeypatch.setattr(module, "log", lambda name, value, **options: logged.update({name: value}))
     users = np.flatnonzero(entries.validation >= 0)
@@ -116,6 +121,14 @@ def test_the_validation_loss_is_among_the_items_that_the_user_has_not(
         others = np.setdiff1d(np.arange(N_ITEMS), entries.training[user].indices)
         losses.append(np.log(np.exp(scores[user, others]).sum()) - scores[user, item])
     assert float(logged["val_loss"]) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_items_beyond_the_history_are_no_negatives_of_their_user(entries: HeldOutEntries) -> None:
+    module = UserModule(entries, replace(SETTINGS, max_history=2))
+    users = torch.arange(entries.training.shape[0])
+    known = module.find_known(users).numpy()
+    assert np.array_equal(known, entries.training.toarray() > 0)
+    assert known.sum(1).max() > module.histories.shape[1] == 2
 
 
 def test_checkpoints_hold_the_tower_alone(module: UserModule) -> None:
