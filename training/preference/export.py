@@ -12,6 +12,7 @@ from training.export.groups import GroupRun, describe_parts, export_group_run
 from training.fitting.curves import best_measures
 from training.objectives.run import load_clips
 from training.preference.train import load_network, read_fitted
+from training.similarity.division import Division
 
 TASK = "user-preference"
 
@@ -49,7 +50,7 @@ def export_run(
         method=f"{network.title}, hinge on the cosines of a user's vector to a clip of a played "
         f"artist and one of an unheard artist, drawn by popularity; margin {settings.margin:g} "
         "(Chen, Liang 2020, on artists in place of tracks, at 16 kHz)",
-        split=f"by artist; {describe_parts(clips)}{_describe_fitted(run)}",
+        split=f"{Division.load(run)}; {describe_parts(clips)}{_describe_fitted(run)}",
         embedding="near the vectors of users who like the clip, by its cosine",
         metrics=best_measures(run),
         space=read_space(run),

@@ -28,6 +28,7 @@ from training.preference.objective import PreferenceHinge
 from training.preference.pairs import PreferenceDraws, find_listeners
 from training.preference.settings import PreferenceSettings
 from training.similarity.clips import divide_clips
+from training.similarity.division import Division
 from training.users.vectors import VECTORS, UserVectors
 
 COMMAND = "preference"
@@ -137,7 +138,7 @@ def train(
         settings,
         command=COMMAND,
         extra_identity={SPACE: f"{users.space}\n"},
-        records={FITTED: json.dumps(fitted) + "\n"},
+        records=Division.of(split, by_song=False).records | {FITTED: json.dumps(fitted) + "\n"},
         resume=resume,
         show_progress=show_progress,
     )

@@ -79,7 +79,7 @@ def train(
         out,
         settings,
         command=COMMAND,
-        records=Division(by_song).records,
+        records=Division.of(split, by_song=by_song).records,
         resume=resume,
         show_progress=show_progress,
     )

@@ -11,6 +11,7 @@ from training.errors import BadExport
 from training.export.groups import GroupRun, describe_parts, export_group_run
 from training.fitting.curves import best_measures
 from training.objectives.run import load_clips
+from training.similarity.division import Division
 from training.tagging.train import LABELS, load_network
 
 TASK = "music-tagging"
@@ -47,7 +48,7 @@ def export_run(
         task=TASK,
         method=f"{network.title}, binary cross-entropy on {len(labels)} labels of segments of "
         f"{settings.crop_s:g} s",
-        split=f"by artist; {describe_parts(clips)}",
+        split=f"{Division.load(run)}; {describe_parts(clips)}",
         embedding="the last layer, from which the labels were learnt",
         metrics=best_measures(run),
         facts={"labels": ", ".join(labels)},

@@ -21,6 +21,7 @@ from training.networks.base import Encoder
 from training.objectives import module
 from training.objectives.run import check_windows, fit_groups
 from training.similarity.clips import divide_clips
+from training.similarity.division import Division
 from training.tagging.labels import LabelDraws, ReadLabels
 from training.tagging.objective import TagLoss
 from training.tagging.settings import TaggingSettings
@@ -86,6 +87,7 @@ def train(
         out,
         settings,
         command=COMMAND,
+        records=Division.of(split, by_song=False).records,
         extra_identity={
             LABELS: json.dumps(counts, indent=2) + "\n",
         },

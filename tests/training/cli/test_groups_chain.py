@@ -96,7 +96,11 @@ def test_labels_are_learnt_and_the_encoder_is_exported(world: World, kind: str) 
     facts = card.provenance.hyperparameters
     assert set(str(facts["labels"]).split(", ")) == labels
     assert {"val_loss", "val_top_label"} <= card.provenance.metrics.keys()
-    assert card.provenance.split.startswith("by artist; test: ")
+    stated = json.loads((run / "division.json").read_text())
+    n_held_out = len(ARTISTS) - len(list_fitted(load_split(world.folder / "split.csv")))
+    assert (stated["by_song"], stated["n_held_out"]) == (False, n_held_out)
+    held_out = f"by artist, {n_held_out} artists of the split {stated['split'][:12]} held out; "
+    assert card.provenance.split.startswith(held_out)
 
 
 def test_the_encoder_of_preference_lives_in_the_space_of_its_users(world: World) -> None:
