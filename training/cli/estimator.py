@@ -239,8 +239,13 @@ def export(
     kind = checks.kind_of_run(run)
     stated: dict[str, Any] = {"default": not on_demand, "card_version": card_version}
     if kind in EXPORTERS:
+        if factors is not None:
+            raise typer.BadParameter(f"not used by a run of `{kind}`", param_hint="--factors")
         export_run = import_module(EXPORTERS[kind]).export_run
         written, errors = export_run(run, prepared, out, data, evaluation, **stated)
+    elif kind == "users":
+        reason = "is a run of `users`, which trains no encoder; give it to `preference --users`"
+        raise typer.BadParameter(f"{run} {reason}", param_hint="--run")
     elif factors is None:
         raise typer.BadParameter("needed for a run of `estimator`", param_hint="--factors")
     else:

@@ -37,7 +37,7 @@ def summarize(runs: Sequence[Path]) -> dict[str, Any]:
     """Mean of each measure over users and runs, and its 95 % interval over users.
 
     The value of a user is the mean over the runs, whose seeds draw the held-out entries and the
-    first weights; `seeds` is the standard deviation over the runs of their means.
+    first weights; `seeds`, of several runs, is the standard deviation of their means.
 
     Raises
     ------
@@ -78,7 +78,8 @@ def _load(run: Path) -> dict[str, NDArray[Any]]:
 def _summarize(values: Values) -> dict[str, float]:
     """Of values of shape (n_runs, n_users)."""
     mean, low, high = bootstrap_over_groups(values.mean(0), np.arange(values.shape[1]))
-    return {"mean": mean, "low": low, "high": high, "seeds": float(values.mean(1).std())}
+    row = {"mean": mean, "low": low, "high": high}
+    return row | {"seeds": float(values.mean(1).std())} if len(values) > 1 else row
 
 
 def write_table(folder: Path, summary: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from training.cf.logs import Logs
 from training.datasets.accounts import Account
 from training.errors import TooFewEntries
 from training.fitting.curves import draw_curves
+from training.fitting.settings import KIND
 from training.fitting.trainer import fit, load_best, seed_and_silence
 from training.users.held_out import HeldOutEntries, hold_out, pad_histories
 from training.users.module import UserModule, make_loaders
@@ -77,6 +78,7 @@ def train(
         out,
         settings,
         extra_identity={} if split is None else {"split.csv": split.to_csv(index=False)},
+        records={KIND: "users\n"},
         resume=resume,
         show_progress=show_progress,
     )

@@ -105,6 +105,17 @@ def test_an_undivided_set_is_refused(world: Path) -> None:
     assert "--song-split" in refused.output
 
 
+def test_a_run_of_users_has_no_encoder_to_export(world: Path) -> None:
+    (world / "users").mkdir()
+    (world / "users" / "settings.json").write_text("{}")
+    (world / "users" / "kind.txt").write_text("users\n")
+    arguments = ["export", "--run", world / "users", "--prepared", world / "prepared"]
+    arguments += ["--data", world / "data.json", "--out", world / "models" / "other"]
+    refused = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "200"})
+    assert refused.exit_code == 2
+    assert "trains no encoder" in refused.output
+
+
 def test_a_run_of_an_estimator_needs_its_factors(world: Path) -> None:
     (world / "estimator").mkdir()
     (world / "estimator" / "settings.json").write_text("{}")

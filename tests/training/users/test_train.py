@@ -51,6 +51,8 @@ def test_held_out_items_are_found_better_than_by_popularity(trained: Path) -> No
     row = report["measures"]["youtube-dnn: recall_at_10"]
     assert row["low"] < row["mean"] < row["high"]
     assert "| youtube-dnn | " in (trained / "report.md").read_text()
+    rows = json.loads((trained / "report.json").read_text())["measures"].values()
+    assert not any("seeds" in row for row in rows)  # one run has no deviation over seeds
     assert (trained / "curves.svg").exists()
 
 
