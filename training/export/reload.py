@@ -9,6 +9,7 @@ from models.bundle import Bundle
 from models.card import AudioInput
 from models.errors import BundleError
 from training.errors import OtherAudio
+from training.export.ensemble import ARCHITECTURE as ENSEMBLE
 from training.export.torch_to_onnx import to_onnx
 from training.networks.base import Encoder, width_of_card
 from training.networks.registry import DEFAULT_ENCODER, class_of_card, find_entry
@@ -24,10 +25,16 @@ def load_network_from_bundle(source: Bundle) -> Encoder:
     Raises
     ------
     BundleError
-        If the graph does not hold the weights of the architecture that the card names.
+        If the graph does not hold the weights of the architecture that the card names, or is of
+        an ensemble.
     UnknownEncoder
     """
     card, name = source.card, source.card.architecture or DEFAULT_ENCODER
+    if name == ENSEMBLE:
+        raise BundleError(
+            f"bundle {card.name} is an ensemble, and has no encoder of its own; give the bundle of "
+            "one of its members"
+        )
     widths = find_entry(name).widths
     refusal = BundleError(f"bundle {card.name}: its graph does not hold the weights of a {name}")
     if widths and width_of_card(card) not in widths:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from models.bundle import Bundle, read
 from models.card import AudioInput, Data
+from models.errors import BundleError
 from tests.sounds import golden, write
 from tests.training.export.test_bundle import PROVENANCE
 from tests.training.networks.tiny_encoder import TinyEncoder
@@ -20,6 +21,7 @@ from training.cli.main import app
 from training.errors import BadExport
 from training.export.ensemble import Member, concatenate_outputs, export_ensemble, join_audio
 from training.export.estimator import export_encoder
+from training.export.reload import load_network_from_bundle
 
 pytestmark = pytest.mark.usefixtures("tiny_encoders")
 SONGS, MORE = (Data(name=name, use="audio", licence="none") for name in ("songs", "more songs"))
@@ -147,3 +149,10 @@ def test_other_windows_and_missing_outputs_are_refused(
     with pytest.raises(BadExport, match="the parity check needs audio"):
         export_ensemble([first], tmp_path / "x", tmp_path / "silent")
     assert not (tmp_path / "x").exists()
+
+
+def test_an_ensemble_is_no_encoder_to_load(bundles: dict[str, Bundle]) -> None:
+    bundle = next(iter(bundles.values()))
+    card = bundle.card.model_copy(update={"architecture": "ensemble"})
+    with pytest.raises(BundleError, match="give the bundle of one of its members"):
+        load_network_from_bundle(Bundle(bundle.folder, card, bundle.card_bytes))
