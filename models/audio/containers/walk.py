@@ -38,7 +38,10 @@ def find_files(
         end = end_of(data, starts[-1])
         if end is None or 0 <= len(data) - end <= PADDING_BYTES:
             break
-        following = signature.match(data, end) or signature.match(data, end + PADDING_BYTES)
+        following = None
+        # A header may state any end: one before its beginning, or 2^64, which is no position.
+        if starts[-1] < end < len(data):
+            following = signature.match(data, end) or signature.match(data, end + PADDING_BYTES)
         n_doubts += following is None
         if n_doubts > MAX_DOUBTS:
             others = signature.finditer(data, starts[-1] + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from models.audio.containers import adts, au, matroska, mp4, ogg, riff
-from models.audio.containers.walk import MAX_PIECES
+from models.audio.containers.walk import MAX_PIECES, find_files
 from models.audio.joined import JoinedReader
 from models.audio.pieces import find_starts
 from models.audio.window_choice import WindowChoice
@@ -138,6 +139,21 @@ def test_a_walk_ends_with_one_piece_too_many(tmp_path: Path, kind: str) -> None:
     data = mapped(tmp_path / "a", piece * 5_003)
     with closing(data):
         assert len(find(data)) == MAX_PIECES + 1
+
+
+@pytest.mark.parametrize("end", [-1, 0, 5, 1 << 40, (1 << 64) - 1])
+def test_a_stated_end_may_be_any_number(tmp_path: Path, end: int) -> None:
+    """Of 64 bits, more than a position in a file may be; the next header is found all the same."""
+    data = mapped(tmp_path / "x", b"HEAD" + bytes(60) + b"HEAD" + bytes(60))
+    assert find_files(data, 0, lambda data, begin: end, re.compile(b"HEAD")) == [0, 64]
+
+
+def test_a_wma_whose_header_states_no_end_is_read(tmp_path: Path) -> None:
+    content = bytearray(write_av(tmp_path / "x.wma", golden(3), RATE, "wmav2", "asf").read_bytes())
+    content[16:24] = b"\xff" * 8
+    path = tmp_path / "endless.wma"
+    path.write_bytes(content)
+    assert read(path, 0).info.duration_s == pytest.approx(3, abs=0.3)
 
 
 def test_headers_that_do_not_lead_on_are_searched_for(tmp_path: Path) -> None:
