@@ -46,6 +46,10 @@ def main() -> None:
     print(table(findings))
     if bad := findings.unknown():
         sys.exit(f"outcomes that are none: {', '.join(sorted(bad))}")
+    for name, numbers in findings.unsaid.items():
+        print(f"{name}, which no reader foresees: mutants {', '.join(map(str, numbers[:20]))}")
+    if findings.unsaid:
+        sys.exit("mutants raised errors that no reader foresees")
 
 
 async def fuzz(files: dict[str, bytes], count: int, seed: int, out: Path) -> Findings:
