@@ -84,8 +84,10 @@ def _walk(
     file: BinaryIO, position: int, parse: Callable[[bytes, int], tuple[Chunk, int]]
 ) -> Chunk | None:
     """The chunk of the data, which has a size."""
-    rf64_bytes = 0
+    rf64_bytes, file_bytes = 0, os.fstat(file.fileno()).st_size
     for _ in range(MAX_CHUNKS):
+        if position >= file_bytes:  # a header may state 2^64, which is no position
+            return None
         file.seek(position)
         header = file.read(WAVE_64_HEADER_BYTES)
         if len(header) < 12:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from models.audio.containers.pcm import find_tail
 from models.audio.length import Notes
 from models.audio.window_choice import Samples
 from models.audio.windows import open_audio
@@ -109,3 +110,14 @@ def test_chunks_behind_the_data_are_no_audio(tmp_path: Path) -> None:
         )
         found, notes = read(path)
         assert (found.size, notes) == (size, ())
+
+
+def test_a_chunk_may_state_any_size(tmp_path: Path) -> None:
+    """Of 64 bits, more than a position in a file may be."""
+    path = tmp_path / "x.w64"
+    soundfile.write(path, golden(1), 44_100, format="W64", subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    size_at = content.index(b"fmt ") + 16
+    content[size_at : size_at + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    assert find_tail(path) is None
