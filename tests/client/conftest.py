@@ -1,4 +1,4 @@
-"""Both clients, before the shipped models and before a small service."""
+"""A fixture that makes either client: the blocking one and that of asyncio."""
 
 from __future__ import annotations
 
