@@ -171,6 +171,17 @@ class NoScheduleLength(TrainingError):
         )
 
 
+class BadPlateau(TrainingError):
+    """Raised if a run would end before its learning rate is lowered."""
+
+    def __init__(self, plateau_patience: int, patience: int) -> None:
+        super().__init__(
+            f"a run ends after {patience} validations without a lower loss, and the learning rate "
+            f"is lowered after {plateau_patience}; give --plateau-patience less than --patience, "
+            "or 0"
+        )
+
+
 class MixedResults(TrainingError):
     """Raised if a folder holds results of one task that were measured on other folds."""
 

@@ -13,7 +13,7 @@ from training.tables.reader import read_text
 MANIFEST = "manifest.csv"
 # Columns that `prepare` adds to `tracks.csv`.
 WINDOW_COLUMNS = ("row", "duration_s", "codec", "cut", "padded", "notes")
-ID_COLUMNS = ("track_id", "item_id", "artist", "album", "user_id", "label")
+ID_COLUMNS = ("track_id", "item_id", "artist", "album", "title", "user_id", "label")
 
 
 def read_ids(path: Path) -> pd.DataFrame:
@@ -42,12 +42,13 @@ def read_manifest(
     item_column: str = "item_id",
     artist_column: str | None = None,
     album_column: str | None = None,
+    title_column: str | None = None,
 ) -> pd.DataFrame:
     """Read a manifest and add the columns `track_id`, `item_id`, `artist` and `path`.
 
     Without a `path` column a track's file is `<audio>/<track_id>.*`, or one of that name in a
-    subfolder; without artists, each item counts as its own artist. `album` is added if its column
-    is stated.
+    subfolder; without artists, each item counts as its own artist. `album` and `title` are added if
+    their columns are stated.
 
     Raises
     ------
@@ -57,7 +58,8 @@ def read_manifest(
     """
     if not audio.is_dir():
         raise BadManifest(path, f"there is no folder of audio {audio}; give one by --audio")
-    required = [track_column, item_column, *filter(None, [artist_column, album_column])]
+    named = artist_column, album_column, title_column
+    required = [track_column, item_column, *filter(None, named)]
     try:
         manifest = read_text(path, required)
     except BadTable as error:
@@ -71,6 +73,8 @@ def read_manifest(
     )
     if album_column:
         manifest = manifest.assign(album=manifest[album_column])
+    if title_column:
+        manifest = manifest.assign(title=manifest[title_column])
     _check_ids(manifest["track_id"], path)
     return manifest.assign(path=_find_paths(manifest, audio, path))
 

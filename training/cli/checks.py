@@ -294,6 +294,21 @@ def check_encoder(name: str) -> str:
     return name
 
 
+def check_optional_encoder(name: str | None) -> str | None:
+    return name and check_encoder(name)
+
+
+def check_heard(bundle: Path | None, encoder: str | None, patches: int, patch_s: float) -> None:
+    """Refuse other windows than those that a bundle's card states."""
+    given = {"--encoder": encoder, "--patches": patches, "--patch-s": patch_s}
+    for option, value in given.items():
+        if bundle and value:
+            raise typer.BadParameter(
+                f"{value} beside --bundle {bundle}, whose card states the windows; leave one out",
+                param_hint=option,
+            )
+
+
 def check_crop(prepared: Path, crop_s: float | None) -> None:
     """Refuse crops longer than a prepared patch or window; a damaged folder is refused later."""
     try:

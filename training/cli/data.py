@@ -84,19 +84,26 @@ def prepare(
     album_column: Annotated[
         str | None, typer.Option(help="Column of the album, which `similarity` can learn.")
     ] = None,
+    title_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the title: tracks of one artist and title are one song, which "
+            "`similarity` has on one side; default: `title`, if there is one."
+        ),
+    ] = None,
     encoder: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Encoder that will take the windows, a name in the registry: it sets their "
-            "length and sample rate.",
-            callback=checks.check_encoder,
+            f"length and sample rate; default: {DEFAULT_ENCODER}.",
+            callback=checks.check_optional_encoder,
         ),
-    ] = DEFAULT_ENCODER,
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
             help="Bundle of the encoder that will take the windows, in place of --encoder, "
-            "--patches and --patch-s.",
+            "--patches and --patch-s: its card states all three.",
             callback=checks.check_optional_bundle,
         ),
     ] = None,
@@ -109,10 +116,11 @@ def prepare(
     Unreadable files are skipped and listed in refused.csv with the reason. The column notes of
     tracks.csv says where a file states another length than its audio has.
     """
+    checks.check_heard(bundle, encoder, patches, patch_s)
     from training.audio import windows as stage
     from training.audio.manifest import read_manifest
 
-    heard = _audio_of(bundle, encoder, patches, patch_s)
+    heard = _audio_of(bundle, encoder or DEFAULT_ENCODER, patches, patch_s)
     table = read_manifest(
         manifest,
         audio,
@@ -120,6 +128,7 @@ def prepare(
         item_column=item_column,
         artist_column=artist_column,
         album_column=album_column,
+        title_column=title_column,
     )
     reasons: dict[str, str] = {}
     noted = 0

@@ -38,11 +38,13 @@ class NumberedSampler(Sampler[int]):
     """Every index once an epoch, in a random order, as a number that tells the epoch too.
 
     The number of index i in epoch e is e · n_items + i: a data set that draws an item by its number
-    draws it anew in each epoch, and alike in a resumed run and in any process.
+    draws it anew in each epoch, and alike in a resumed run and in any process. A run that is
+    resumed within an epoch goes on with the items that the epoch still has.
     """
 
     def __init__(self, n_items: int, seed: int) -> None:
         self.n_items, self.seed, self.epoch = n_items, seed, 0
+        self.n_skipped: dict[int, int] = {}
 
     def __len__(self) -> int:
         return self.n_items
@@ -50,7 +52,11 @@ class NumberedSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.n_items
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_items)
-        yield from (first + order).tolist()
+        yield from (first + order[self.n_skipped.get(self.epoch, 0) :]).tolist()
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
+
+    def skip(self, n_items: int) -> None:
+        """Leave out the first items of the current epoch, which have been trained on."""
+        self.n_skipped = {self.epoch: n_items}

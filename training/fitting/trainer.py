@@ -21,6 +21,7 @@ from models.malloc import keep_freed_memory
 from training.audio.windows import FULL_SCALE
 from training.errors import NoScheduleLength, OtherRun
 from training.fitting.dataset import AudioDataset, Loader
+from training.fitting.sampling import NumberedSampler
 from training.fitting.settings import FitSettings
 from training.networks.base import Encoder
 from training.networks.task_model import TaskModel, encoder_of, forward_patches
@@ -146,25 +147,31 @@ def fit(
     for name, text in (records or {}).items():
         (out / name).write_text(text)
     if resume:
-        _set_epoch(training, out / LAST)
+        _set_epoch(training, out / LAST, settings.devices)
     trainer = _make_trainer(out, settings, len(training), show_progress)
     trainer.fit(module, training, validation, ckpt_path=out / LAST if resume else None)
     return out / BEST
 
 
-def _set_epoch(training: Loader, checkpoint: Path) -> None:
-    """Give the sampler the epoch that is resumed.
+def _set_epoch(training: Loader, checkpoint: Path, devices: int) -> None:
+    """Give the sampler the epoch that is resumed, and the batches that it has had of that epoch.
 
-    Lightning does so too, but after the loader's processes have asked for the first batches.
+    Lightning sets the epoch too, but after the loader's processes have asked for the first batches.
+    Batches within an epoch it counts alone. Several devices have samplers of Lightning's, which
+    begin the epoch again.
     """
     set_epoch = getattr(training.sampler, "set_epoch", None)
-    if set_epoch is not None:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=False)
-        loop = state["loops"]["fit_loop"]
-        epochs = loop["epoch_progress"]["current"]
-        # What is saved at the end of an epoch does not count the epoch as processed yet.
-        is_over = loop["epoch_loop.batch_progress"]["is_last_batch"]
-        set_epoch(epochs["started"] if is_over else epochs["processed"])
+    if set_epoch is None:
+        return
+    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    loop = state["loops"]["fit_loop"]
+    epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
+    # What is saved at the end of an epoch does not count the epoch as processed yet.
+    is_over = batches["is_last_batch"]
+    set_epoch(epochs["started"] if is_over else epochs["processed"])
+    if not is_over and devices == 1 and isinstance(training.sampler, NumberedSampler):
+        assert training.batch_size is not None
+        training.sampler.skip(batches["current"]["processed"] * training.batch_size)
 
 
 def load_best(module: L.LightningModule, out: Path) -> None:

@@ -8,7 +8,7 @@ export, transfer and evaluation know this class and the registry alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import ValidationError
@@ -88,6 +88,14 @@ class Encoder(nn.Module, ABC):
         """A new last layer with random weights, for an embedding of another size."""
         self.embed = nn.Linear(self.features_dim, embedding_dim)
         self.embedding_dim = embedding_dim
+
+    def standardize(self, inputs: Iterable[Tensor]) -> None:
+        """Set the numbers that the network scales its input by, if it has any; here it has none.
+
+        Parameters
+        ----------
+        inputs : of the front end, batches of training clips
+        """
 
     @abstractmethod
     def make_front_end(self) -> nn.Module:

@@ -7,8 +7,10 @@ published tower, for the layers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from training.networks.base import Encoded, Encoder, mean_over_patches
@@ -19,7 +21,9 @@ class PreferenceTower(Encoder):
     """Spectrogram (batch, 128, T) -> `Encoded`; T is 129 for the 3 s that it is trained on.
 
     The front end and the layers' kernels and pools are those of `SiameseCNN`; there is no batch
-    norm. `embedding` is a linear layer on the features, which are the mean over time.
+    norm. So the input is scaled once more, by the mean and deviation of the training clips: the
+    front end's numbers are those of the code's own data. `embedding` is a linear layer on the
+    features, which are the mean over time.
 
     Parameters
     ----------
@@ -34,8 +38,13 @@ class PreferenceTower(Encoder):
     last_parts = (f"blocks.{len(KERNELS) - 1}",)
     spectrogram_axes = SiameseCNN.spectrogram_axes
 
+    input_mean: Tensor
+    input_deviation: Tensor
+
     def __init__(self, width: int, embedding_dim: int) -> None:
         super().__init__()
+        self.register_buffer("input_mean", torch.zeros(1))
+        self.register_buffer("input_deviation", torch.ones(1))
         self.width = self.features_dim = width
         channels = [N_MELS, width // 2, *[width] * (len(KERNELS) - 1)]
         sizes = zip(channels[:-1], channels[1:], KERNELS, POOLS, strict=True)
@@ -45,6 +54,17 @@ class PreferenceTower(Encoder):
     @classmethod
     def build(cls, *, width: int, embedding_dim: int, crop_s: float) -> Self:
         return cls(width, embedding_dim)
+
+    def standardize(self, inputs: Iterable[Tensor]) -> None:
+        """Set mean and deviation to those of all values of the inputs."""
+        sums = [
+            torch.stack([part.new_tensor(part.numel()), part.sum(), part.square().sum()])
+            for part in (batch.double() for batch in inputs)
+        ]
+        count, total, squares = torch.stack(sums).sum(0)
+        mean = total / count
+        self.input_mean.fill_(mean)
+        self.input_deviation.fill_((squares / count - mean.square()).clamp(min=1e-12).sqrt())
 
     def make_front_end(self) -> nn.Module:
         return LogMagnitude(self.audio.sample_rate)
@@ -58,5 +78,6 @@ class PreferenceTower(Encoder):
 
     def forward_patches(self, inputs: Tensor, n_patches: int) -> tuple[Tensor, ...]:
         """See `Encoder.forward_patches`."""
-        features = mean_over_patches(self.blocks(inputs).mean(2), n_patches)  # -> (B, F)
+        scaled = (inputs - self.input_mean) / self.input_deviation
+        features = mean_over_patches(self.blocks(scaled).mean(2), n_patches)  # -> (B, F)
         return self.embed(features), features

@@ -20,8 +20,8 @@ from training.networks.mel import SAMPLE_RATE, FoldedMel, cut_frames, mel_transf
 N_MELS = 128
 # The paper's frames, 1024 samples at 22,050 Hz, and half of one from frame to frame.
 PAPER_N_FFT, PAPER_RATE = 1024, 22_050
-# Mean and deviation of the paper's training spectrograms. Other data need no other numbers: batch
-# norm follows the first convolution.
+# Mean and deviation of the paper's training spectrograms. `SiameseCNN` needs no other numbers for
+# other data, since batch norm follows its first convolution.
 MEAN, DEVIATION = 0.22620339, 0.25794547
 KERNELS, POOLS = (4, 4, 4, 2, 1), (4, 4, 4, 2, 1)  # frames
 EPSILON = 1e-3
@@ -98,6 +98,8 @@ class SiameseCNN(Encoder):
 
     `features` are the pooled channels, the mean over all patches; `embedding` are the features in
     unit length, so that the dot product of two embeddings is the cosine that is trained on.
+    In training, batch norm is over all segments of a batch together: anchors, positives and
+    negatives.
 
     Parameters
     ----------

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from torch import Tensor
 
 from training.audio.manifest import read_ids
 from training.audio.patch_cutting import can_cut
-from training.audio.windows import Prepared
+from training.audio.windows import FULL_SCALE, Prepared
 from training.errors import BadCrop, MissingInput, OtherAudio
 from training.fitting.curves import draw_curves
 from training.fitting.dataset import Loader
@@ -17,11 +19,13 @@ from training.fitting.settings import KIND
 from training.fitting.trainer import fit, seed_and_silence
 from training.networks.base import Encoder
 from training.networks.registry import encoder_class
-from training.objectives.groups import GroupDraws, make_group_loader
+from training.objectives.groups import GroupDataset, GroupDraws, make_group_loader
 from training.objectives.module import GroupModule, Objective, make_network
 from training.objectives.settings import GroupSettings
 
 CLIPS = "clips.csv"
+# Groups by which a network's input is standardized.
+MAX_HEARD = 500
 
 
 def fit_groups(
@@ -62,9 +66,11 @@ def fit_groups(
     check_windows(prepared, settings)
     seed_and_silence(settings)
     network = make_network(settings)
+    loader = _make_loader(prepared, training, settings, training=True)
+    network.standardize(_hear_some(network, loader))
     best = fit(
         GroupModule(network, make_objective(network), settings),
-        _make_loader(prepared, training, settings, training=True),
+        loader,
         _make_loader(prepared, validation, settings, training=False),
         out,
         settings,
@@ -103,6 +109,16 @@ def _make_loader(
         patch_samples=prepared.audio.patch_samples,
         training=training,
     )
+
+
+def _hear_some(network: Encoder, loader: Loader) -> Iterator[Tensor]:
+    """What the network's front end makes of the crops of some training groups, by batches."""
+    dataset, front_end = loader.dataset, network.make_front_end()
+    assert isinstance(dataset, GroupDataset)
+    order = np.random.default_rng(dataset.seed).permutation(len(dataset))
+    for index in order[:MAX_HEARD]:
+        crops, *_ = dataset[int(index)]
+        yield front_end(crops.float() / FULL_SCALE)
 
 
 def load_clips(run: Path) -> pd.DataFrame:

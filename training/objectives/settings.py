@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 from typing_extensions import Doc
 
+from training.errors import BadPlateau
 from training.fitting.settings import FitSettings
 from training.networks.registry import DEFAULT_ENCODER
 
@@ -20,6 +21,11 @@ class GroupSettings(FitSettings):
 
     Crops are drawn from anywhere in windows that are prepared whole. A batch is of groups, so the
     network hears `batch_size` · crops of a group in a step.
+
+    Raises
+    ------
+    BadPlateau
+        If the run would end before the rate is lowered.
     """
 
     encoder: Annotated[str, Doc("Network architecture, a name in the registry of encoders.")] = (
@@ -62,3 +68,7 @@ class GroupSettings(FitSettings):
     validation_draws: Annotated[
         int, Doc("Groups that a validation draws of each anchor, always the same ones."), Ge(1)
     ] = 1
+
+    def __post_init__(self) -> None:
+        if self.plateau_patience >= self.patience:
+            raise BadPlateau(self.plateau_patience, self.patience)

@@ -3,7 +3,8 @@
 The concept of a clip is its artist, its album or itself (track). Negatives are distinct clips,
 uniform over the clips that certainly do not share the concept: for albums those of a known other
 album, of the same artist or not, and those of other artists. For tracks the positive is another
-segment of the anchor's clip, which does not overlap with it.
+segment of the anchor's clip, which does not overlap with it. Another clip of the anchor's song is
+neither positive nor negative.
 
 Source: Lee, Park, Nam 2019, section 2; Park, Lee et al. 2018, code.
 """
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from training.errors import NoAnchors, TooFewNegatives
 from training.objectives.groups import Group, GroupDraws, JoinedDraws
-from training.similarity.clips import TRAIN, VALIDATION
+from training.similarity.clips import TEST, TRAIN, VALIDATION
 
 UNKNOWN = -1
 
@@ -30,15 +31,16 @@ class ConceptKeys:
     Parameters
     ----------
     name : artist, album or track
-    clips : with `artist` and `album`, of `training.similarity.clips`
+    clips : with `artist`, `album` and `song`, of `training.similarity.clips`
+    within_artist : negatives are by the anchor's artist
     """
 
-    def __init__(self, name: str, clips: pd.DataFrame) -> None:
-        self.name = name
+    def __init__(self, name: str, clips: pd.DataFrame, *, within_artist: bool = False) -> None:
+        self.name, self.within_artist = name, within_artist
         self.artists = _encode(clips["artist"])
         self.albums = _encode(clips["album"])
-        tracks = np.arange(len(clips))
-        self.keys = {"artist": self.artists, "album": self.albums, "track": tracks}[name]
+        self.songs = _encode(clips["song"])
+        self.keys = {"artist": self.artists, "album": self.albums, "track": self.songs}[name]
 
     def list_mates(self, clip: int, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Clips that can be the positive of a clip: for tracks itself, otherwise others."""
@@ -46,16 +48,17 @@ class ConceptKeys:
             return np.array([clip])
         if self.keys[clip] == UNKNOWN:
             return np.array([], np.int64)
-        shared = (self.keys == self.keys[clip]) & among
-        shared[clip] = False
-        return np.flatnonzero(shared)
+        shared = (self.keys == self.keys[clip]) & (self.songs != self.songs[clip])
+        return np.flatnonzero(shared & among)
 
     def list_others(self, clip: int, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Clips that can be a negative of a clip."""
-        is_other = self.keys != self.keys[clip]
+        is_other = (self.keys != self.keys[clip]) & (self.songs != self.songs[clip])
+        is_of_artist = self.artists == self.artists[clip]
         if self.name == "album":
-            is_other &= self.albums != UNKNOWN
-            is_other |= self.artists != self.artists[clip]
+            is_other &= (self.albums != UNKNOWN) | ~is_of_artist
+        if self.within_artist:
+            is_other &= is_of_artist
         return np.flatnonzero(is_other & among)
 
 
@@ -77,6 +80,9 @@ class ConceptDraws(GroupDraws):
     ----------
     clips, by_song : see `training.similarity.clips.divide_clips`
     part : of the anchors
+    within_artist : negatives are by the anchor's artist, and anchors without so many are left out;
+        where songs are divided, negatives of the test are of the validation part as well, since
+        few artists have several albums in one part
 
     Raises
     ------
@@ -84,27 +90,45 @@ class ConceptDraws(GroupDraws):
     """
 
     def __init__(
-        self, name: str, clips: pd.DataFrame, part: str, negatives: int, *, by_song: bool
+        self,
+        name: str,
+        clips: pd.DataFrame,
+        part: str,
+        negatives: int,
+        *,
+        by_song: bool,
+        within_artist: bool = False,
     ) -> None:
         self.group_size = 2 + negatives
         self.rows = np.asarray(clips["row"], np.int64)
-        self.concept = ConceptKeys(name, clips)
+        self.concept = ConceptKeys(name, clips, within_artist=within_artist)
         parts = clips["part"].to_numpy(str)
         is_own = parts == part
+        self.is_negative = is_own
+        if within_artist and by_song and part == TEST:
+            self.is_negative = is_own | (parts == VALIDATION)
         mates_among = parts == positive_part(part, by_song=by_song)
         mates = {
-            clip: self.concept.list_mates(int(clip), mates_among) for clip in np.flatnonzero(is_own)
+            clip: self.concept.list_mates(clip, mates_among)
+            for clip in np.flatnonzero(is_own).tolist()
         }
+        if within_artist:
+            mates = {
+                clip: found for clip, found in mates.items() if self.count_others(clip) >= negatives
+            }
         self.mates = {clip: found for clip, found in mates.items() if len(found)}
         self.anchors = np.array(list(self.mates), np.int64)
-        self.is_own = is_own
-        self._check(part, negatives)
+        self._check(part, negatives, int(is_own.sum()))
 
-    def _check(self, part: str, negatives: int) -> None:
+    def count_others(self, clip: int) -> int:
+        """Number of possible negatives of a clip."""
+        return len(self.concept.list_others(clip, self.is_negative))
+
+    def _check(self, part: str, negatives: int, n_clips: int) -> None:
         name = self.concept.name
         if not len(self.anchors):
-            raise NoAnchors(name, part, int(self.is_own.sum()))
-        n_others = min(len(self.concept.list_others(clip, self.is_own)) for clip in self.anchors)
+            raise NoAnchors(name, part, n_clips)
+        n_others = min(map(self.count_others, self.anchors.tolist()))
         if n_others < negatives:
             raise TooFewNegatives(name, part, n_others, negatives)
 
@@ -115,7 +139,7 @@ class ConceptDraws(GroupDraws):
         """Positions in the table of clips, shape (2 + negatives,)."""
         anchor = self.anchors[index]
         positive = rng.choice(self.mates[anchor])
-        others = self.concept.list_others(anchor, self.is_own)
+        others = self.concept.list_others(anchor, self.is_negative)
         negatives = rng.choice(others, self.group_size - 2, replace=False)
         return np.array([anchor, positive, *negatives], np.int64)
 

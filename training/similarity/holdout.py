@@ -4,12 +4,15 @@ For a segment of a test clip the encoder is given one of a clip that shares the 
 segments of test clips that do not; by chance it is right once in 1 + `negatives` times.
 
 Source: Lee, Park, Nam 2019, section 3 and table 1: where songs are divided, the positive is of the
-validation part. Not in the paper: each anchor is drawn many times.
+validation part. Not in the paper: each anchor is drawn many times; and since negatives of an album
+are by other artists where an artist has one album, an encoder that knows the artist alone finds it.
+So there is a second test on albums, whose single negative is by the anchor's artist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.card import AudioInput
-from training.errors import NoSegments, OtherClips, UnsplitTracks
+from training.errors import NoAnchors, NoSegments, OtherClips, UnsplitTracks
 from training.evaluation.judged import read_encoder
 from training.evaluation.ranking_metrics import bootstrap_over_groups
 from training.evaluation.sets import EvaluationSets
@@ -38,6 +41,8 @@ Vectors = NDArray[np.float32]
 # Mean and 95 % interval over the anchors' artists.
 Measure = tuple[float, float, float]
 UNTRAINED = "untrained"
+# The test on albums whose negative is by the anchor's artist.
+WITHIN_ARTIST = "album, of one artist"
 BATCH_SIZE = 4
 
 
@@ -91,36 +96,53 @@ def load_same_clips(runs: Sequence[Path]) -> tuple[pd.DataFrame, bool]:
     return max(tables, key=len), by_song[0]
 
 
-def measure_learners(
-    learners: Sequence[Learner],
-    clips: pd.DataFrame,
-    sets: EvaluationSets,
-    *,
-    by_song: bool,
-    negatives: int,
-    n_draws: int,
-    track: Track = lambda label, starts: starts,
-) -> dict[str, dict[str, Measure]]:
-    """Learner → concept → share of draws in which the positive was found.
+def draw_tests(clips: pd.DataFrame, negatives: int, *, by_song: bool) -> dict[str, ConceptDraws]:
+    """Name of each test → its draws from the test clips; `WITHIN_ARTIST` where there are any.
 
     Parameters
     ----------
     clips, by_song : of `load_same_clips`
+
+    Raises
+    ------
+    NoAnchors, TooFewNegatives
+    """
+    tests = {name: ConceptDraws(name, clips, TEST, negatives, by_song=by_song) for name in CONCEPTS}
+    with suppress(NoAnchors):
+        tests[WITHIN_ARTIST] = ConceptDraws(
+            "album", clips, TEST, 1, by_song=by_song, within_artist=True
+        )
+    return tests
+
+
+def measure_learners(
+    learners: Sequence[Learner],
+    clips: pd.DataFrame,
+    sets: EvaluationSets,
+    tests: Mapping[str, ConceptDraws],
+    *,
+    n_draws: int,
+    track: Track = lambda label, starts: starts,
+) -> dict[str, dict[str, Measure]]:
+    """Learner → test → share of draws in which the positive was found.
+
+    Parameters
+    ----------
+    clips, tests : of `load_same_clips` and `draw_tests`
     sets : the clips' windows, whole, for the sample rate of each encoder
     n_draws : groups drawn of each anchor, the same for every learner
     track : shows progress
 
     Raises
     ------
-    NoAnchors, TooFewNegatives, NoSegments, OtherAudio, UnsplitTracks
+    NoSegments, OtherAudio, UnsplitTracks
     """
-    draws = {name: ConceptDraws(name, clips, TEST, negatives, by_song=by_song) for name in CONCEPTS}
     measures = {}
     for learner in learners:
         segments = embed_segments(learner, clips, sets, track)
         measures[learner.name] = {
-            name: predict(segments, concept, clips["artist"], n_draws)
-            for name, concept in draws.items()
+            name: predict(segments, draws, clips["artist"], n_draws)
+            for name, draws in tests.items()
         }
     return measures
 

@@ -15,7 +15,6 @@ from training.networks.inference import Track
 from training.similarity import holdout
 from training.similarity.clips import TEST
 from training.similarity.concepts import ConceptDraws, positive_part
-from training.similarity.settings import CONCEPTS
 
 MEASURES, TABLE = "measures.json", "report.md"
 # Learnt concept → tested concept → accuracy (paper, table 1): 5,000 artists, 10,000 albums.
@@ -46,21 +45,16 @@ def run(
     """
     clips, by_song = holdout.load_same_clips(runs)
     learners = holdout.load_learners(runs, bundles)
+    tests = holdout.draw_tests(clips, negatives, by_song=by_song)
     measures = holdout.measure_learners(
-        learners,
-        clips,
-        EvaluationSets.load(prepared),
-        by_song=by_song,
-        negatives=negatives,
-        n_draws=n_draws,
-        track=track,
+        learners, clips, EvaluationSets.load(prepared), tests, n_draws=n_draws, track=track
     )
     content = {
         "positives": positive_part(TEST, by_song=by_song),
         "negatives": negatives,
         "chance": 1 / (1 + negatives),
         "n_draws": n_draws,
-        "tested": _count_tested(clips, negatives, by_song=by_song),
+        "tested": {name: _count_tested(draws, clips) for name, draws in tests.items()},
         "concepts": {learner.name: learner.concept for learner in learners},
         "measures": measures,
     }
@@ -69,15 +63,19 @@ def run(
     return redraw(out)
 
 
-def _count_tested(
-    clips: pd.DataFrame, negatives: int, *, by_song: bool
-) -> dict[str, dict[str, int]]:
-    counts = {}
-    for name in CONCEPTS:
-        anchors = ConceptDraws(name, clips, TEST, negatives, by_song=by_song).anchors
-        artists = clips["artist"].iloc[anchors].nunique()
-        counts[name] = {"n_anchors": len(anchors), "n_artists": artists}
-    return counts
+def _count_tested(draws: ConceptDraws, clips: pd.DataFrame) -> dict[str, int]:
+    """Anchors and their artists; of the anchors, those with a possible negative by their artist."""
+    artists = clips["artist"].to_numpy(str)
+    own = [
+        (artists[draws.concept.list_others(clip, draws.is_negative)] == artists[clip]).any()
+        for clip in draws.anchors
+    ]
+    return {
+        "n_anchors": len(draws),
+        "n_artists": len(set(artists[draws.anchors])),
+        "n_own": int(sum(own)),
+        "negatives": draws.group_size - 2,
+    }
 
 
 def redraw(folder: Path) -> str:
@@ -120,6 +118,7 @@ def draw_table(content: Mapping[str, Any]) -> str:
         "",
         describe_clips(content.get("positives")),
         "",
+        *describe_albums(content["tested"]),
         "| tested on | anchors | artists | " + " | ".join(names) + " |",
         "|---" * (3 + len(names)) + "|",
     ]
@@ -146,6 +145,26 @@ def describe_clips(positives: str | None) -> str:
         f"Anchors and negatives are of the test part, positives of the {positives} part alone; for "
         "track both segments are of one test clip. No clip of either part was trained on."
     )
+
+
+def describe_albums(tested: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Whether albums could be told from artists: lines of Markdown; none for older tests."""
+    album, within = tested.get("album", {}), tested.get(holdout.WITHIN_ARTIST)
+    if "n_own" not in album:
+        return []
+    line = (
+        f"{album['n_own']} of the {album['n_anchors']} anchors of albums ({album['n_artists']} "
+        "artists) have a possible negative by their own artist: the others are found by an encoder "
+        "that knows the artist alone. "
+    )
+    if within is None:
+        return [f"{line}No held-out artist has two albums to tell apart.", ""]
+    return [
+        f"{line}The last row has one negative, held out too, by the anchor's artist and of another "
+        f"album (chance 0.500), which {within['n_anchors']} anchors of {within['n_artists']} "
+        "artists have.",
+        "",
+    ]
 
 
 def _draw_cell(measure: holdout.Measure, learnt: str, tested: str) -> str:

@@ -58,7 +58,7 @@ class SimilaritySettings(GroupSettings):
     album_margin: Annotated[float, Doc("Margin of the hinge loss on albums.")] = 0.25
     track_margin: Annotated[float, Doc("Margin of the hinge loss on tracks.")] = 0.1
     max_artists: Annotated[
-        int, Doc("Train on so many artists of two clips or more; 0: on all artists."), Ge(0)
+        int, Doc("Train on so many artists, drawn from all that train; 0: on all artists."), Ge(0)
     ] = 0
 
     @property

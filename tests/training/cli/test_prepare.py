@@ -45,3 +45,16 @@ def test_patches_that_the_encoder_cannot_take_are_refused_before_decoding(
     refused = CliRunner().invoke(app, arguments)
     assert isinstance(refused.exception, BadPatches)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", [("--patches", "3"), ("--encoder", "musicnn")])
+def test_windows_are_those_of_a_bundle_or_of_options(
+    tmp_path: Path, manifest: tuple[str | Path, ...], option: tuple[str, str]
+) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "card.json").write_text("{}")
+    words = ("prepare", *manifest, "--bundle", tmp_path / "bundle", *option)
+    refused = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "400"})
+    assert refused.exit_code == 2
+    assert f"{option[1]} beside --bundle" in refused.output
+    assert not (tmp_path / "out").exists()

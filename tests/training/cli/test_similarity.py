@@ -16,6 +16,8 @@ from tests.training.cli.test_chain import run
 from training.audio.windows import Prepared
 from training.cli.main import app
 from training.objectives.run import load_clips
+from training.similarity.holdout import WITHIN_ARTIST
+from training.similarity.report import draw_table
 
 RATE, N_ARTISTS, CLIPS = 16_000, 6, 4
 FAST = ("--width", "4", "--batch-size", "8", "--negatives", "2", "--validation-draws", "1")
@@ -33,11 +35,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pitch = 200 * 1.5**artist * (1 + 0.01 * clip)
             tone = 0.4 * np.sin(2 * np.pi * pitch * np.arange(2 * RATE) / RATE)
             soundfile.write(folder / "audio" / f"{track}.wav", tone, RATE)
-            rows.append((track, artist, f"artist {artist}", clip // 2))
-    columns = ["track_id", "item_id", "artist", "release"]
+            rows.append((track, artist, f"artist {artist}", clip // 2, f"song {clip}"))
+    columns = ["track_id", "item_id", "artist", "release", "name"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "tracks.csv", index=False)
     manifest = ("--manifest", folder / "tracks.csv", "--audio", folder / "audio")
-    columns = ["--artist-column", "artist", "--album-column", "release"]
+    columns = ["--artist-column", "artist", "--album-column", "release", "--title-column", "name"]
     run("prepare", *manifest, *columns, "--out", folder / "prepared")
     data = [{"name": "tones", "use": "audio and artists", "licence": "none needed"}]
     (folder / "data.json").write_text(json.dumps(data))
@@ -48,11 +50,13 @@ def test_clips_become_a_table_and_a_bundle(world: Path) -> None:
     prepared, out = ("--prepared", world / "prepared"), ("--song-split", "--out", world / "joint")
     train = ("similarity", *prepared, *out, "--concept", "joint", *FAST)
     printed = run(*train, "--max-epochs", "1")
-    assert "24 clips; left out: 0 without an artist" in printed
+    assert "24 clips of 24 songs; left out: 0 without an artist" in printed
     run(*train, "--max-epochs", "2")
     logs = [pd.read_csv(log) for log in sorted((world / "joint/logs").glob("*/metrics.csv"))]
     assert sorted(pd.concat(logs)["epoch"].dropna().unique()) == [0, 1]  # resumed
-    assert load_clips(world / "joint")["album"].nunique() == 2 * N_ARTISTS
+    clips = load_clips(world / "joint")
+    assert clips["album"].nunique() == 2 * N_ARTISTS
+    assert set(clips["song"]) >= {"artist0/song0", "artist0/song3"}
 
     tested = ("--run", world / "joint", *prepared, "--out", world / "report", "--draws", "3")
     table = run("similarity-report", *tested, "--negatives", "2")
@@ -61,7 +65,11 @@ def test_clips_become_a_table_and_a_bundle(world: Path) -> None:
     assert "positives of the validation part alone" in table
     measures = json.loads((world / "report" / "measures.json").read_text())
     assert measures["chance"] == pytest.approx(1 / 3)
-    assert measures["tested"]["artist"] == {"n_anchors": 6, "n_artists": 6}
+    counts = measures["tested"]["artist"]
+    assert counts == {"n_anchors": 6, "n_artists": 6, "n_own": 0, "negatives": 2}
+    n_albums = measures["tested"]["album"]["n_anchors"]  # with a positive in the validation part
+    assert f"0 of the {n_albums} anchors of albums" in table
+    assert "No held-out artist has two albums to tell apart" in table
 
     models = ("--data", world / "data.json", "--out", world / "models" / "tones")
     exported = ("--run", world / "joint", *prepared, "--evaluation", world / "report")
@@ -124,3 +132,26 @@ def test_a_run_of_an_estimator_needs_its_factors(world: Path) -> None:
     refused = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "200"})
     assert refused.exit_code == 2
     assert "--factors" in refused.output
+
+
+def test_the_table_has_a_row_of_albums_by_one_artist_where_there_are_any() -> None:
+    cells = {"artist": (0.5, 0.4, 0.6), "album": (0.7, 0.6, 0.8), WITHIN_ARTIST: (0.55, 0.5, 0.6)}
+    counts = {"n_anchors": 8, "n_artists": 6, "n_own": 0, "negatives": 4}
+    tested = {
+        "artist": counts,
+        "album": counts | {"n_own": 2},
+        WITHIN_ARTIST: {"n_anchors": 3, "n_artists": 2, "n_own": 3, "negatives": 1},
+    }
+    content = {
+        "positives": "validation",
+        "negatives": 4,
+        "chance": 0.2,
+        "n_draws": 50,
+        "tested": tested,
+        "concepts": {"mine": "album"},
+        "measures": {"mine": cells},
+    }
+    table = draw_table(content)
+    assert "2 of the 8 anchors of albums (6 artists) have a possible negative" in table
+    assert "(chance 0.500), which 3 anchors of 2 artists have" in table
+    assert f"| {WITHIN_ARTIST} | 3 | 2 | 0.550 (0.500–0.600) |" in table

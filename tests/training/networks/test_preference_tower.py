@@ -23,6 +23,7 @@ def network() -> PreferenceTower:
     torch.manual_seed(0)
     network = PreferenceTower(8, DIM).eval()
     network.audio = PreferenceTower.patched_audio(2, 3.0)
+    network.standardize(torch.randn(4, 128, 129) * 0.6 - 0.5 for _ in range(2))
     return network
 
 
@@ -41,6 +42,29 @@ def test_the_layers_are_the_published_ones() -> None:
     assert not any(isinstance(part, nn.BatchNorm1d) for part in network.modules())
     assert network.embed.weight.shape == (DIM, 256)
     assert PreferenceTower.audio == SiameseCNN.audio
+
+
+def test_the_input_is_scaled_by_all_values_of_the_training_clips() -> None:
+    network = PreferenceTower(8, DIM)
+    heard: list[Tensor] = []
+    network.blocks = nn.Sequential(Recorder(heard))
+    batches = [torch.randn(2, 128, 129) * 0.6 - 0.5, torch.randn(6, 128, 129) * 3 + 4]
+    network.standardize(iter(batches))
+    network(torch.cat(batches))
+    assert abs(float(heard[0].mean())) < 1e-5
+    assert float(heard[0].std()) == pytest.approx(1, abs=1e-4)
+
+
+class Recorder(nn.Module):
+    """Keeps what it hears; its output has the size of the features."""
+
+    def __init__(self, heard: list[Tensor]) -> None:
+        super().__init__()
+        self.heard = heard
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.heard.append(inputs)
+        return inputs[:, :8]
 
 
 def test_outputs_are_means_over_patches_and_the_same_in_a_batch(

@@ -124,6 +124,11 @@ def test_an_epoch_has_every_number_once_whether_reached_or_resumed() -> None:
     resumed.set_epoch(4)
     assert list(resumed) == fourth
     assert [number - 40 for number in fourth] != first
+    resumed.skip(7)
+    assert list(resumed) == fourth[7:]
+    assert len(resumed) == 10  # Lightning counts the batches of a whole epoch
+    resumed.set_epoch(5)
+    assert sorted(resumed) == list(range(50, 60))
     assert list(NumberedSampler(10, 4)) != first
 
 

@@ -20,7 +20,7 @@ from tests.training.objectives.loudness import (
     make_windows,
 )
 from training.audio.windows import FULL_SCALE
-from training.errors import MissingInput, OtherRun
+from training.errors import BadPlateau, MissingInput, OtherRun
 from training.fitting.dataset import Loader
 from training.fitting.trainer import fit, load_best, seed_and_silence
 from training.networks.base import Encoded
@@ -159,6 +159,24 @@ def test_a_resumed_run_draws_what_an_uninterrupted_one_draws(tmp_path: Path) -> 
     assert len(whole.drawn) == 4 * len(rows)
     assert [*first.drawn, *second.drawn] == whole.drawn
     assert len({tuple(whole.drawn[start : start + 8]) for start in (0, 8, 16, 24)}) == 4
+
+
+def test_a_run_resumed_within_an_epoch_goes_on_with_its_other_items(tmp_path: Path) -> None:
+    rows = range(N_CLIPS - 4)
+    settings = replace(SETTINGS, batch_size=2, validation_steps=1, max_epochs=3)
+    whole, first, second = Pairs(rows), Pairs(rows), Pairs(rows)
+    alone = run(tmp_path / "whole", settings, whole)
+    run(tmp_path / "parts", replace(settings, max_steps=7), first)  # of 4 steps an epoch
+    resumed = run(tmp_path / "parts", settings, second)
+    assert len(first.drawn) == 7 * settings.batch_size
+    assert [*first.drawn, *second.drawn] == whole.drawn
+    for name, weight in alone.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], weight)
+
+
+def test_a_rate_that_would_never_be_lowered_is_refused() -> None:
+    with pytest.raises(BadPlateau, match=r"ends after 3 validations .* lowered after 3; give"):
+        replace(SETTINGS, plateau_patience=3, patience=3)
 
 
 def test_the_same_weights_are_reached_by_worker_processes(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ from scipy import sparse
 from tests.training.estimator.sets import is_quiet, make_factors, make_set
 from tests.training.networks.tiny_encoder import NAME
 from training.audio.manifest import load_manifest
-from training.audio.windows import Prepared
+from training.audio.windows import FULL_SCALE, Prepared
 from training.cf.logs import Logs
 from training.datasets.artist_key import artist_key
 from training.errors import HeldOutItems, MissingInput, OtherRun
 from training.estimator.artist_split import items_of, split_by_artist
+from training.networks.preference_tower import PreferenceTower
 from training.preference.settings import PreferenceSettings
 from training.preference.train import Users, load_network, train
 from training.users.vectors import UserVectors
@@ -86,6 +87,32 @@ def test_clips_by_unheard_artists_are_near_the_users_who_like_them(trained: Path
     assert log["val_loss"].min() < 0.1
     clips = pd.read_csv(trained / "clips.csv")
     assert (clips.groupby("artist")["part"].nunique() == 1).all()
+
+
+def test_the_tower_hears_the_training_clips_scaled_by_their_own_numbers(
+    prepared: Path, split: pd.DataFrame, logs: Logs, users: Users, tmp_path: Path
+) -> None:
+    settings = replace(
+        SETTINGS, encoder="preference-tower", width=8, crop_s=3.0, max_epochs=1, learning_rate=0.0
+    )
+    audio = PreferenceTower.audio.model_copy(update={"patches": None})
+    noise = Prepared.load(prepared)
+    rng = np.random.default_rng(0)
+    windows = rng.normal(0, 300, (len(noise.windows), audio.window_samples)).astype(np.int16)
+    train(
+        Prepared(windows, noise.tracks, audio),
+        split,
+        logs,
+        users,
+        tmp_path,
+        settings,
+        show_progress=False,
+    )
+    network, _ = load_network(tmp_path)
+    assert isinstance(network, PreferenceTower)
+    mel = network.make_front_end()(torch.from_numpy(windows[:8, :48_000]).float() / FULL_SCALE)
+    assert float(network.input_mean) == pytest.approx(float(mel.mean()), abs=0.02)
+    assert float(network.input_deviation) == pytest.approx(float(mel.std()), rel=0.05)
 
 
 def test_the_run_states_the_space_of_its_users(trained: Path, users: Users) -> None:

@@ -12,8 +12,10 @@ from training.networks.siamese import SiameseCNN
 WHOLE = SiameseCNN.audio.model_copy(update={"patches": None})
 
 
-def make_table(artists: list[int], albums: list[int] | None = None) -> pd.DataFrame:
-    """One track per artist number; albums are numbers too, negative ones unknown."""
+def make_table(
+    artists: list[int], albums: list[int] | None = None, titles: list[int] | None = None
+) -> pd.DataFrame:
+    """One track per artist number; albums and titles are numbers too, negative ones unknown."""
     return pd.DataFrame(
         {
             "track_id": [f"track {number}" for number in range(len(artists))],
@@ -21,6 +23,8 @@ def make_table(artists: list[int], albums: list[int] | None = None) -> pd.DataFr
             "row": np.arange(len(artists)),
             "artist": [f"The Artist {artist}" for artist in artists],
             "album": ["" if album < 0 else f"Album {album}" for album in albums or []]
+            or [""] * len(artists),
+            "title": ["" if title < 0 else f"Title {title}" for title in titles or []]
             or [""] * len(artists),
         }
     )

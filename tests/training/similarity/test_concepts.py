@@ -19,10 +19,10 @@ from training.similarity.settings import CONCEPTS
 
 PARTS = (TRAIN, VALIDATION, TEST)
 NEGATIVES, N_ARTISTS = 3, 7
-# Artist and album of each clip; album -1 is unknown.
-clip_numbers = st.tuples(st.integers(0, N_ARTISTS - 1), st.integers(-1, 2))
+# Artist, album and title of each clip; -1 is unknown.
+clip_numbers = st.tuples(st.integers(0, N_ARTISTS - 1), st.integers(-1, 2), st.integers(-1, 9))
 tables = st.lists(clip_numbers, min_size=24, max_size=60).map(
-    lambda clips: make_table([artist for artist, _ in clips], [album for _, album in clips])
+    lambda clips: make_table(*(list(numbers) for numbers in zip(*clips, strict=True)))
 )
 divisions = st.lists(st.sampled_from(PARTS), min_size=N_ARTISTS, max_size=N_ARTISTS)
 
@@ -47,10 +47,11 @@ def test_a_positive_shares_the_concept_and_no_negative_does(
         anchor, positive, negatives = group.iloc[0], group.iloc[1], group.iloc[2:]
         assert negatives["track_id"].is_unique
         assert anchor["track_id"] not in set(negatives["track_id"])
+        assert anchor["song"] not in set(negatives["song"])
         if concept == "track":
             assert positive["track_id"] == anchor["track_id"]
             continue
-        assert positive["track_id"] != anchor["track_id"]
+        assert positive["song"] != anchor["song"]
         assert positive[concept] == anchor[concept] != ""
         assert anchor[concept] not in set(negatives[concept])
         if concept == "album":  # a clip of an unknown album may be of the anchor's, by its artist
@@ -119,6 +120,57 @@ def test_the_songs_of_an_artist_are_divided_alike_whoever_else_is_there() -> Non
     assert list(both["part"][:9]) == list(alone["part"])
 
 
+@settings(max_examples=60, deadline=None)
+@given(table=tables)
+def test_a_song_that_is_there_twice_is_on_one_side(table: pd.DataFrame) -> None:
+    clips, left_out = divide_clips(table, None, by_song=True)
+    assert (clips.groupby("song")["part"].nunique() == 1).all()
+    named = table[table["title"] != ""]
+    n_songs = len(named.drop_duplicates(["artist", "title"])) + (table["title"] == "").sum()
+    assert left_out.n_songs == clips["song"].nunique() == n_songs
+
+
+def test_songs_are_counted_where_some_are_there_twice() -> None:
+    """Of one artist with the spelling of a title; songs of one name are of their artists."""
+    table = make_table([0, 0, 0, 1], None, [1, 1, 2, 1])
+    table.loc[1, "title"] = " the TITLE (1)"
+    clips, left_out = divide_clips(table, None, by_song=True)
+    assert str(left_out).startswith("4 clips of 3 songs; left out: 0 without an artist")
+    assert (clips["part"] == TRAIN).all()  # two songs of an artist: none is held out
+
+
+def test_clips_without_titles_are_songs_of_their_own() -> None:
+    table = make_table([0] * 3).drop(columns="title")
+    clips, _ = divide_clips(table, None, by_song=True)
+    assert clips["song"].nunique() == 3
+
+
+def test_negatives_of_an_album_can_be_by_its_artist() -> None:
+    """Artist 0 has two albums, artist 1 has one: it has no such test."""
+    table = make_table([0] * 12 + [1] * 12, [0] * 6 + [1] * 6 + [2] * 12)
+    clips, _ = divide_clips(table, None, by_song=True)
+    clips["part"] = [TRAIN, VALIDATION, TEST] * 8
+    draws = ConceptDraws("album", clips, TEST, 1, by_song=True, within_artist=True)
+    assert set(clips["artist"].iloc[draws.anchors]) == {"artist0"}
+    parts = set()
+    for index in range(len(draws)):
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            anchor, positive, negative = (clips.iloc[k] for k in draws.draw_clips(index, rng))
+            assert anchor["album"] == positive["album"] != negative["album"]
+            assert anchor["artist"] == negative["artist"]
+            parts.add(negative["part"])
+    assert parts == {TEST, VALIDATION}
+
+
+def test_albums_of_artists_with_one_album_have_no_negatives_by_their_artist() -> None:
+    table = make_table([0] * 6 + [1] * 6, [0] * 6 + [1] * 6)
+    clips, _ = divide_clips(table, None, by_song=True)
+    clips["part"] = TRAIN
+    with pytest.raises(NoAnchors):
+        ConceptDraws("album", clips, TRAIN, 1, by_song=True, within_artist=True)
+
+
 def test_albums_of_one_name_are_of_their_artists() -> None:
     clips, _ = divide_clips(make_table([0, 0, 1], [5, 5, 5]), None, by_song=True)
     assert clips["album"].nunique() == 2
@@ -152,7 +204,7 @@ def test_every_mate_is_drawn() -> None:
 
 def test_fewer_artists_are_among_those_of_a_larger_number() -> None:
     clips, _ = divide_clips(
-        make_table([artist for artist in range(9) for _ in range(5)]), None, by_song=True
+        make_table([artist for artist in range(9) for _ in range(5)] + [9, 10]), None, by_song=True
     )
     kept = [limit_artists(clips, number) for number in (2, 5)]
     artists = [set(table.loc[table["part"] == TRAIN, "artist"]) for table in kept]
@@ -161,6 +213,7 @@ def test_fewer_artists_are_among_those_of_a_larger_number() -> None:
     for table in kept:  # what is held out stays
         assert (table["part"] == TEST).sum() == (clips["part"] == TEST).sum()
     assert limit_artists(clips, 0) is clips
+    pd.testing.assert_frame_equal(limit_artists(clips, 11), clips)  # of a single clip, two
 
 
 def test_concepts_without_anchors_or_negatives_are_refused() -> None:
