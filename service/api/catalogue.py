@@ -92,6 +92,6 @@ async def delete_track(
     store.check_writable()
     if not await store.delete(track_id):
         error = unknown_track(track_id, store.catalogue)
-        error.remedy = ""
+        error.remedy = "check the id: it is that of PUT /catalogue/…, or of `tasteprint index`"
         raise error
     return TrackDeleted(track_id=track_id, catalogue=describe(store.catalogue))
