@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from service import problems
-from service.api import operations, similar
+from service.api import catalogue as catalogue_routes
+from service.api import listeners, operations, similar
 from service.api.audio import router
 from service.api.docs import docs_page
 from service.api.openapi import state_keys
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     sandbox.check(required=settings.require_sandbox)
     metrics, span_exporter = Metrics(_version()), open_span_exporter(settings, _version())
     models = load_models(settings)
-    catalogue = CatalogueStore(settings.catalogue, models.bundles)
+    catalogue = CatalogueStore(settings, models.bundles)
     pipeline = Pipeline(settings, models, metrics)
     metrics.watch(QueueGauges(pipeline, metrics.running))
     probe = ReadinessProbe(pipeline)
@@ -87,9 +88,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.pipeline, app.state.probe, app.state.metrics = pipeline, probe, metrics
     app.state.catalogue = catalogue
     problems.install(app)
-    app.include_router(router)
-    app.include_router(similar.router)
-    app.include_router(operations.router)
+    routers = (
+        router,
+        similar.router,
+        listeners.router,
+        catalogue_routes.router,
+        operations.router,
+    )
+    for part in routers:
+        app.include_router(part)
     page = docs_page()
 
     async def docs() -> HTMLResponse:
@@ -99,7 +106,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for path in ("/", "/docs"):
         app.get(path, include_in_schema=False)(docs)
     app.open_paths = auth.install(app, settings)
-    routers = (router, similar.router, operations.router)
     templates = RouteTemplates([*app.routes, *(route for own in routers for route in own.routes)])
     # Outside FastAPI's own middleware too, so that its 500 has a request ID and is counted.
     app.middleware_stack = RequestMiddleware(

@@ -243,11 +243,40 @@ class NoCatalogue(ServiceError):
     remedy = "make one by `tasteprint index` and set TASTEPRINT_CATALOGUE"
 
 
+class NoUserFactors(ServiceError):
+    """Raised if a route needs user factors, and the catalogue has none."""
+
+    title = "No user factors"
+    remedy = "make the catalogue with users: tasteprint index … --users, in docs/catalogue.md"
+
+
+class CatalogueReadOnly(ServiceError):
+    """Raised if the settings do not allow to change the catalogue."""
+
+    title = "Catalogue read-only"
+    remedy = (
+        "set TASTEPRINT_CATALOGUE to a file of your own, and TASTEPRINT_CATALOGUE_WRITABLE=true"
+    )
+
+
+class OtherPrecision(ServiceError):
+    """Raised if a song would be put beside vectors of another precision."""
+
+    title = "Vectors of another precision"
+
+
 class UnknownTrack(ServiceError):
     """Raised if no track of the catalogue, and no cached answer, is what was asked for."""
 
     title = "Unknown track"
     remedy = "upload the audio: POST /similar"
+
+
+class CatalogueUnavailable(Unavailable):
+    """Raised if a change of the catalogue cannot be written to the disk."""
+
+    title = "The catalogue cannot be written"
+    remedy = "look at the disk of TASTEPRINT_CATALOGUE, and try again"
 
 
 class ModelRefused(Unavailable):
@@ -291,6 +320,9 @@ STATUS: dict[type[TasteprintError], int] = {
     NotRemembered: 404,
     NoCatalogue: 404,
     UnknownTrack: 404,
+    NoUserFactors: 404,
+    CatalogueReadOnly: 403,
+    OtherPrecision: 409,
     WrongModel: 422,
     OtherSpace: 409,
     AudioError: 422,

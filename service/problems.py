@@ -89,8 +89,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 
 def _known_parameters(request: Request) -> str:
-    route = request.scope.get("route")
-    schema = request.app.openapi()["paths"].get(getattr(route, "path", ""), {})
+    schema = request.app.openapi()["paths"].get(_documented_path(request), {})
     operation = schema.get(request.method.lower(), {})
     parameters = operation.get("parameters", [])
     names = (parameter["name"] for parameter in parameters if parameter["in"] == "query")
@@ -134,7 +133,7 @@ def _answer_other_method(request: Request, allowed: str) -> Response:
     methods = _documented_methods(request) or [allowed]
     if "GET" in methods:
         methods.insert(methods.index("GET") + 1, "HEAD")
-    allowed = "POST" if "POST" in methods else methods[0]
+    allowed = next((method for method in ("POST", "PUT") if method in methods), methods[0])
     remedy = f"send {allowed} {request.url.path}"
     if allowed == "POST":
         remedy += f": {remedies_of(request).file}; a page to try it is at /docs"
@@ -153,8 +152,13 @@ def _answer_other_method(request: Request, allowed: str) -> Response:
 
 def _documented_methods(request: Request) -> list[str]:
     """Methods of all routes of the path; none of a path that is not in the OpenAPI document."""
-    path = getattr(request.scope.get("route"), "path", "")
-    return [method.upper() for method in sorted(request.app.openapi()["paths"].get(path, {}))]
+    operations = request.app.openapi()["paths"].get(_documented_path(request), {})
+    return [method.upper() for method in sorted(operations)]
+
+
+def _documented_path(request: Request) -> str:
+    """The route's path in the OpenAPI document: `/catalogue/{track_id}`, without `:path`."""
+    return getattr(request.scope.get("route"), "path_format", "")
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -135,7 +135,12 @@ class Settings(BaseSettings):
     catalogue: Annotated[Path | None, BeforeValidator(lambda path: path or None)] = Field(
         default=None,
         description="Catalogue of songs that `/similar` searches, by `tasteprint index`; read anew "
-        "when it is replaced.",
+        "when it is replaced. By default the one in the default model's folder; `none` for none.",
+    )
+    catalogue_writable: bool = Field(
+        default=False,
+        description="Allow `PUT` and `DELETE /catalogue/{track_id}`; TASTEPRINT_CATALOGUE is then "
+        "begun where there is no file.",
     )
     require_gpu: bool = Field(default=False, description="Refuse to start without CUDA.")
     infer_threads: int = Field(

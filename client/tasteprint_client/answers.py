@@ -205,21 +205,71 @@ class Hit:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The catalogue that was searched: number of tracks, and the model of its vectors."""
+    """The catalogue that was asked: number of tracks and users, and the model of its vectors.
+
+    Attributes
+    ----------
+    users : None where it has no user factors
+    precision : of the graph that made the vectors; None where no graph did
+    """
 
     tracks: int
     model: str
     digest: str
     space: str | None = None
+    users: int | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True)
 class Similar:
-    """The nearest songs first; `audio` is that of an upload."""
+    """The nearest songs first; `model` and `audio` are those of an upload."""
 
     catalogue: Catalogue
     hits: list[Hit]
+    model: Model | None = None
     audio: Audio | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A user of the catalogue's CF space.
+
+    Attributes
+    ----------
+    score : to be compared with those of other users for the same song
+    rank : 1 for the user who is most likely to like it
+    percentile : share of the users who are less likely to, from 0 to 100
+    """
+
+    user_id: str
+    score: float
+    rank: int
+    percentile: float
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """The likeliest listeners first; `model` and `audio` are those of an upload."""
+
+    catalogue: Catalogue
+    listeners: list[Listener]
+    model: Model | None = None
+    audio: Audio | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True)
+class TrackPut:
+    """A song that is in the catalogue now; `replaced`: in place of another one of its id."""
+
+    track_id: str
+    replaced: bool
+    catalogue: Catalogue
+    model: Model
+    audio: Audio
+    cached: bool
     request_id: str | None = None
 
 
@@ -246,7 +296,7 @@ NESTED: dict[str, Any] = {
     "problem": Problem,
     "catalogue": Catalogue,
 }
-LISTS: dict[str, Any] = {"labels": Label, "hits": Hit}
+LISTS: dict[str, Any] = {"labels": Label, "hits": Hit, "listeners": Listener}
 
 
 def build_embedding(content: dict[str, Any], request_id: str | None = None) -> Embedding:

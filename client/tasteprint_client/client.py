@@ -14,8 +14,10 @@ from tasteprint_client.answers import (
     Analysis,
     Classification,
     Embedding,
+    Listeners,
     Regression,
     Similar,
+    TrackPut,
     Vectors,
 )
 from tasteprint_client.batch import CUT_SHORT, BatchReader, Result, as_parts
@@ -26,6 +28,7 @@ from tasteprint_client.flows import (
     Flows,
     Params,
     embed_params,
+    put_params,
     similar_params,
     window_params,
 )
@@ -281,6 +284,36 @@ class Client:
             limit, max_per_artist, min_cosine, exclude_same_artist=exclude_same_artist
         )
         return self._run(self._flows.similar_to(track_ids, sha256, params))
+
+    def listeners(
+        self, file: Source, *, window: str | float | None = None, limit: int = 10
+    ) -> Listeners:
+        """The users of the service's catalogue most likely to like a song, heard or unheard."""
+        params = window_params(None, window) | {"limit": str(limit)}
+        return self._run(self._flows.listeners(read_file(file), params))
+
+    def listeners_of(
+        self, track_ids: Sequence[str] = (), *, sha256: Sequence[str] = (), limit: int = 10
+    ) -> Listeners:
+        """The users most likely to like tracks of the catalogue, or files by their digests."""
+        return self._run(self._flows.listeners_of(track_ids, sha256, {"limit": str(limit)}))
+
+    def put_track(
+        self,
+        track_id: str,
+        file: Source,
+        *,
+        title: str | None = None,
+        artist: str | None = None,
+        window: str | float | None = None,
+    ) -> TrackPut:
+        """Put a song into the service's catalogue, on its disk; one of the same id is replaced."""
+        params = put_params(title, artist, window)
+        return self._run(self._flows.put_track(track_id, read_file(file), params))
+
+    def delete_track(self, track_id: str) -> bool:
+        """Delete a song from the service's catalogue; False if there was none of that id."""
+        return self._run(self._flows.delete_track(track_id))
 
     def models(self) -> dict[str, Any]:
         """Models with their cards, and refused bundles: `GET /models`."""

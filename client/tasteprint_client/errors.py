@@ -8,6 +8,8 @@ TasteprintError
     ├── Unauthorized   401, 403
     ├── NotFound       404
     ├── OtherSpace     409: the model is of another CF space
+    ├── OtherPrecision 409: the catalogue has vectors of another precision
+    ├── ReadOnly       403: the catalogue cannot be changed over HTTP
     ├── AudioRefused   413, 415, 422: this file, whoever asks
     └── Unavailable    408, 429, 502, 503, 504: still, after every attempt
 """
@@ -128,11 +130,19 @@ class Unauthorized(Refused):
 
 
 class NotFound(Refused):
-    """No such model, task or cached answer."""
+    """No such model, task, track or cached answer."""
 
 
 class OtherSpace(Refused):
     """The model is of another CF space than the one asked for."""
+
+
+class OtherPrecision(Refused):
+    """The catalogue has vectors of another precision than the service makes."""
+
+
+class ReadOnly(Refused):
+    """The service's settings do not allow to change its catalogue."""
 
 
 class AudioRefused(Refused):
@@ -155,6 +165,13 @@ BY_STATUS: dict[int, type[Refused]] = {
 } | dict.fromkeys((408, 429, 502, 503, 504), Unavailable)
 
 
+BY_TYPE: dict[str, type[Refused]] = {
+    "urn:tasteprint:other-precision": OtherPrecision,
+    "urn:tasteprint:catalogue-read-only": ReadOnly,
+}
+
+
 def refusal(problem: Problem, request_id: str | None, retry_after_s: float | None) -> Refused:
-    """The exception of a problem, by its status."""
-    return BY_STATUS.get(problem.status, Refused)(problem, request_id, retry_after_s)
+    """The exception of a problem, by its type or status."""
+    kind = BY_TYPE.get(problem.type) or BY_STATUS.get(problem.status, Refused)
+    return kind(problem, request_id, retry_after_s)

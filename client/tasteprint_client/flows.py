@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -13,16 +13,18 @@ from tasteprint_client.answers import (
     Analysis,
     Classification,
     Embedding,
+    Listeners,
     Model,
     Regression,
     Similar,
+    TrackPut,
     Vector,
     Vectors,
     build,
     build_analysis,
     build_embedding,
 )
-from tasteprint_client.errors import BadAnswer
+from tasteprint_client.errors import BadAnswer, NotFound
 from tasteprint_client.exchange import Deadline, Flow, Reply, Request, exchange
 from tasteprint_client.files import AudioFile
 from tasteprint_client.retry import Retry
@@ -31,6 +33,7 @@ T = TypeVar("T")
 OCTETS = "application/octet-stream"
 # A smaller file is sent as quickly as it is asked for.
 MIN_LOOKUP_BYTES = 1 << 16
+UNKNOWN_TRACK = "urn:tasteprint:unknown-track"
 Params = dict[str, str]
 
 
@@ -102,11 +105,34 @@ class Flows:
     def similar_to(
         self, track_ids: Sequence[str], sha256: Sequence[str], params: Params
     ) -> Flow[Similar]:
-        seeds = [("track_id", value) for value in track_ids] + [
-            ("sha256", value) for value in sha256
-        ]
-        reply = yield from self._exchange(Request("GET", "/similar", (*params.items(), *seeds)))
+        request = Request("GET", "/similar", (*params.items(), *_seeds(track_ids, sha256)))
+        reply = yield from self._exchange(request)
         return _read(reply, lambda: build(Similar, reply.json(), request_id=reply.request_id))
+
+    def listeners(self, file: AudioFile, params: Params) -> Flow[Listeners]:
+        reply = yield from self._exchange(_upload("/listeners", file, params))
+        return _read(reply, lambda: build(Listeners, reply.json(), request_id=reply.request_id))
+
+    def listeners_of(
+        self, track_ids: Sequence[str], sha256: Sequence[str], params: Params
+    ) -> Flow[Listeners]:
+        request = Request("GET", "/listeners", (*params.items(), *_seeds(track_ids, sha256)))
+        reply = yield from self._exchange(request)
+        return _read(reply, lambda: build(Listeners, reply.json(), request_id=reply.request_id))
+
+    def put_track(self, track_id: str, file: AudioFile, params: Params) -> Flow[TrackPut]:
+        request = replace(_upload(_track_path(track_id), file, params), method="PUT")
+        reply = yield from self._exchange(request, accept=(200, 201))
+        return _read(reply, lambda: build(TrackPut, reply.json(), request_id=reply.request_id))
+
+    def delete_track(self, track_id: str) -> Flow[bool]:
+        try:
+            yield from self._exchange(Request("DELETE", _track_path(track_id)))
+        except NotFound as error:
+            if error.type != UNKNOWN_TRACK:
+                raise
+            return False
+        return True
 
     def get(self, path: str) -> Flow[dict[str, Any]]:
         reply = yield from self._exchange(Request("GET", path))
@@ -142,6 +168,21 @@ def similar_params(
         "min_cosine": str(min_cosine),
         "exclude_same_artist": str(exclude_same_artist).lower(),
     }
+
+
+def put_params(title: str | None, artist: str | None, window: str | float | None) -> Params:
+    given = {"title": title, "artist": artist}
+    return window_params(None, window) | {
+        name: value for name, value in given.items() if value is not None
+    }
+
+
+def _seeds(track_ids: Sequence[str], sha256: Sequence[str]) -> list[tuple[str, str]]:
+    return [("track_id", value) for value in track_ids] + [("sha256", value) for value in sha256]
+
+
+def _track_path(track_id: str) -> str:
+    return f"/catalogue/{quote(track_id, safe='')}"
 
 
 def _upload(

@@ -10,12 +10,16 @@ from service.errors import (
     BadMultipart,
     BadUpload,
     Busy,
+    CatalogueReadOnly,
+    CatalogueUnavailable,
     InferenceFailed,
     InvalidParameter,
     ModelRefused,
     NoCatalogue,
     NoKey,
     NotRemembered,
+    NoUserFactors,
+    OtherPrecision,
     OtherSpace,
     QueryTooLong,
     Stopping,
@@ -62,6 +66,16 @@ BATCH: Kinds = (UnsupportedBody, BadMultipart, *QUERY, UnknownModel, OtherSpace,
 CACHED: Kinds = (*QUERY, UnknownModel, OtherSpace, NotRemembered, *LOADING)
 SIMILAR_UPLOAD: Kinds = (*FILE, NoCatalogue)
 SIMILAR_SEEDS: Kinds = (*QUERY, QueryTooLong, UnknownModel, NoCatalogue, UnknownTrack, *LOADING)
+LISTENERS_UPLOAD: Kinds = (*SIMILAR_UPLOAD, NoUserFactors)
+LISTENERS_SEEDS: Kinds = (*SIMILAR_SEEDS, NoUserFactors)
+PUT_TRACK: Kinds = (*SIMILAR_UPLOAD, CatalogueReadOnly, OtherPrecision)
+DELETE_TRACK: Kinds = (
+    *QUERY,
+    NoCatalogue,
+    UnknownTrack,
+    CatalogueReadOnly,
+    CatalogueUnavailable,
+)
 OTHER_SPACE = "The model's card does not state the CF space of the parameter `space`."
 
 
@@ -187,6 +201,28 @@ SIMILAR_SEEDS_PROBLEMS = problems(
     s414="More seeds than an address holds.",
     s422="No track, not a SHA-256, or an invalid parameter.",
     s503="The model cannot be loaded, or the service is shutting down.",
+)
+LISTENERS_UPLOAD_PROBLEMS = FILE_PROBLEMS | problems(
+    LISTENERS_UPLOAD, s404="The service has no catalogue, or it has no user factors."
+)
+LISTENERS_SEEDS_PROBLEMS = SIMILAR_SEEDS_PROBLEMS | problems(
+    LISTENERS_SEEDS,
+    s404="No such track or cached audio, no catalogue, or one without user factors.",
+)
+READ_ONLY = "The catalogue is read-only."
+PUT_TRACK_PROBLEMS = FILE_PROBLEMS | problems(
+    PUT_TRACK,
+    s403=READ_ONLY,
+    s404="The service has no catalogue.",
+    s409="The catalogue has vectors of another precision than the one that the service runs.",
+)
+DELETE_TRACK_PROBLEMS = problems(
+    DELETE_TRACK,
+    s400="Unknown query parameter.",
+    s403=READ_ONLY,
+    s404="No such track, or the service has no catalogue.",
+    s422="An invalid parameter.",
+    s503="The change cannot be written; Retry-After states when to try again.",
 )
 
 

@@ -1,1 +1,1 @@
-"""The catalogue that `/similar` searches."""
+"""The catalogue of `/similar`, `/listeners` and `/catalogue`."""

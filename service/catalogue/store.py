@@ -1,88 +1,189 @@
-"""Catalogue store: the file of TASTEPRINT_CATALOGUE, read anew when it is replaced."""
+"""Catalogue store: the file of TASTEPRINT_CATALOGUE and its journal, read anew as they change."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from models.bundle import Bundle
-from models.catalogue import BadCatalogue, Catalogue, CatalogueSource
-from service.errors import CannotStart, NoCatalogue
+from models.catalogue import BadCatalogue, Catalogue, CatalogueSource, Track, file, journal
+from models.catalogue.journal import Snapshot
+from models.errors import TasteprintError
+from service.catalogue.choice import find_catalogue
+from service.errors import CannotStart, CatalogueReadOnly, CatalogueUnavailable, NoCatalogue
+from service.settings import Settings
 
 log = logging.getLogger("tasteprint")
-Version = tuple[int, int, int]
 
 
 class CatalogueStore:
     """The catalogue that is in use, and the encoder whose vectors it has.
 
-    A file that is replaced is read in a thread, while requests are answered by the old catalogue. A
-    new file that cannot be used is logged, and the old catalogue stays in use.
+    Files that change are read in a thread, while requests are answered by the old catalogue. Files
+    that cannot be used are logged, and the old catalogue stays in use.
 
     Parameters
     ----------
-    path : of a catalogue; None for none
     bundles : by name, that may embed queries
 
     Raises
     ------
     CannotStart
-        If the file cannot be used.
+        If the catalogue of the settings cannot be used.
     """
 
-    def __init__(self, path: Path | None, bundles: Mapping[str, Bundle]) -> None:
-        self._path, self._bundles = path, bundles
+    def __init__(self, settings: Settings, bundles: Mapping[str, Bundle]) -> None:
+        self._bundles, self.is_writable = bundles, settings.catalogue_writable
+        self._path = find_catalogue(settings)
+        self._snapshot: Snapshot | None = None
+        # Of a thread that reads or writes: one at a time.
+        self._lock = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
-        self._version: Version | None = None
-        self._catalogue: Catalogue | None = None
+        self._merging: asyncio.Task[None] | None = None
+        self._seen: object = None
         self.encoder = ""
-        if path is not None:
-            try:
-                self._version = version_of(path)
-                self._use(Catalogue.load(path))
-            except BadCatalogue as error:
-                raise CannotStart(
-                    f"TASTEPRINT_CATALOGUE: {error.detail}",
-                    value=error.value,
-                    limit=error.limit,
-                    remedy=error.remedy,
-                ) from error
+        if self.is_writable and settings.catalogue is None:
+            raise CannotStart(
+                "TASTEPRINT_CATALOGUE_WRITABLE needs a file of your own",
+                remedy="set TASTEPRINT_CATALOGUE; a file that does not exist is begun",
+            )
+        if self._path is not None:
+            self._open(self._path, settings)
+
+    def _open(self, path: Path, settings: Settings) -> None:
+        try:
+            if self.is_writable and not path.exists():
+                file.save(self._new_catalogue(settings), path)
+            self._seen = journal.versions_of(path)
+            self._use(journal.load_current(path))
+        except (BadCatalogue, OSError) as error:
+            if settings.catalogue is None:  # that of a bundle: the service does without
+                log.warning("the catalogue %s is not used: %s", path, error)
+                self._path = None
+                return
+            if isinstance(error, OSError):
+                error = BadCatalogue(f"{path}: {error.strerror}", value=str(path))
+            raise CannotStart(
+                f"TASTEPRINT_CATALOGUE: {error.detail}",
+                value=error.value,
+                limit=error.limit,
+                remedy=error.remedy,
+            ) from error
+
+    def _new_catalogue(self, settings: Settings) -> Catalogue:
+        """A catalogue without songs, with the means and users of the default model's own one."""
+        bundle = self._bundles.get(settings.default_model)
+        if bundle is None:
+            raise BadCatalogue(f"no encoder {settings.default_model} to begin a catalogue for")
+        shipped = find_catalogue(settings.model_copy(update={"catalogue": None}))
+        source = source_of(bundle)
+        if shipped is not None and (known := file.load(shipped)).source.accepts(source):
+            return replace(known.emptied(), source=source)
+        dim = bundle.card.output_shape("embedding")[0]
+        none = np.zeros((1, dim), np.float32)
+        return Catalogue.build(source, [""], none, {}).emptied()
 
     @property
     def catalogue(self) -> Catalogue:
-        """The catalogue in use; reading of a replaced file begins.
+        """The catalogue in use; reading of changed files begins.
 
         Raises
         ------
         NoCatalogue
         """
-        if self._path is None or self._catalogue is None:
+        if self._path is None or self._snapshot is None:
             raise NoCatalogue("this service has no catalogue of songs")
-        version = version_of(self._path)
-        if version not in (None, self._version) and self._reading is None:
-            self._version = version
+        versions = journal.versions_of(self._path)
+        if versions[0] and versions != self._seen and self._reading is None:
+            self._seen = versions
             self._reading = asyncio.create_task(self._read(self._path))
-        return self._catalogue
+        return self._snapshot.catalogue
 
     async def _read(self, path: Path) -> None:
         try:
-            self._use(await asyncio.to_thread(Catalogue.load, path))
-            log.info("the catalogue %s was replaced: %d tracks", path, len(self.catalogue))
-        except BadCatalogue as error:
+            async with self._lock:
+                known = self._snapshot
+                assert known is not None
+                self._use(await asyncio.to_thread(journal.catch_up, known, path))
+            if known.version != journal.version_of(path):
+                log.info("the catalogue %s was replaced: %d tracks", path, len(self.catalogue))
+        except (BadCatalogue, OSError) as error:
             log.error("the catalogue stays as it was: %s", error)
         finally:
             self._reading = None
 
-    def _use(self, catalogue: Catalogue) -> None:
-        self.encoder = find_encoder(catalogue.source, self._bundles)
-        self._catalogue = catalogue
+    def _use(self, snapshot: Snapshot) -> None:
+        self.encoder = find_encoder(snapshot.catalogue.source, self._bundles)
+        self._snapshot = snapshot
+
+    def check_writable(self) -> None:
+        """Refuse changes where the settings do not allow them.
+
+        Raises
+        ------
+        NoCatalogue, CatalogueReadOnly
+        """
+        if self.catalogue is not None and not self.is_writable:
+            raise CatalogueReadOnly("the catalogue of this service is read-only")
+
+    async def put(self, track: Track, source: CatalogueSource) -> bool:
+        """Put a song, on the disk; whether it took the place of another one of its id.
+
+        Raises
+        ------
+        CatalogueUnavailable
+        """
+        return await self._change(lambda known, path: journal.put(known, path, track, source))
+
+    async def delete(self, track_id: str) -> bool:
+        """Delete a song, on the disk; whether it was there.
+
+        Raises
+        ------
+        CatalogueUnavailable
+        """
+        return await self._change(lambda known, path: journal.delete(known, path, track_id))
+
+    async def _change(self, write: Callable[[Snapshot, Path], tuple[Snapshot, bool]]) -> bool:
+        # Shielded: a client that leaves would part the memory from the disk.
+        return await asyncio.shield(asyncio.create_task(self._write(write)))
+
+    async def _write(self, write: Callable[[Snapshot, Path], tuple[Snapshot, bool]]) -> bool:
+        async with self._lock:
+            known, path = self._snapshot, self._path
+            assert known is not None
+            assert path is not None
+            try:
+                snapshot, was_there = await asyncio.to_thread(write, known, path)
+                self._use(snapshot)
+            except (OSError, BadCatalogue) as error:
+                reason = error.strerror if isinstance(error, OSError) else error.detail
+                raise CatalogueUnavailable(
+                    f"the catalogue cannot be written: {reason}", value=str(path)
+                ) from error
+        if snapshot.changes >= journal.MAX_CHANGES and self._merging is None:
+            self._merging = asyncio.create_task(self._merge(path))
+        return was_there
+
+    async def _merge(self, path: Path) -> None:
+        try:
+            async with self._lock:
+                self._use(await asyncio.to_thread(journal.merge, path))
+            log.info("the journal of %s was merged into it", path)
+        except (TasteprintError, OSError) as error:
+            log.error("the journal of the catalogue is not merged: %s", error)
+        finally:
+            self._merging = None
 
     async def close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+        for task in filter(None, (self._reading, self._merging)):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def find_encoder(source: CatalogueSource, bundles: Mapping[str, Bundle]) -> str:
@@ -106,15 +207,6 @@ def find_encoder(source: CatalogueSource, bundles: Mapping[str, Bundle]) -> str:
     return source.model if source.model in fitting else fitting[0]
 
 
-def source_of(bundle: Bundle) -> CatalogueSource:
+def source_of(bundle: Bundle, precision: str | None = None) -> CatalogueSource:
     card = bundle.card
-    return CatalogueSource(card.name, card.version, bundle.digest, card.space)
-
-
-def version_of(path: Path) -> Version | None:
-    """What changes when a file is replaced; None while there is no file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return CatalogueSource(card.name, card.version, bundle.digest, card.space, precision)

@@ -61,6 +61,10 @@ ApiKeyFile = Annotated[
     Path | None, typer.Option(help="File with the service's API key, where it requires one.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="A JSON object for each song.")]
+CatalogueFile = Annotated[
+    Path | None,
+    typer.Option(help="Catalogue of `tasteprint index`; default: that of the service's settings."),
+]
 PrecisionChoice = Literal["auto", "float32", "int8", "float16"]
 
 
@@ -258,21 +262,50 @@ async def _print_answers(songs: list[Song], names: list[str], window: str, *, as
 
 @app.command()
 def index(
-    embeddings: Annotated[Path, typer.Argument(help="Parquet file of `tasteprint embed`.")],
+    embeddings: Annotated[
+        Path,
+        typer.Argument(
+            help="Parquet file of `tasteprint embed`, or a folder of `tasteprint-train factorize`."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Catalogue to write; an old one is replaced at once.")],
     metadata: Annotated[
         Path | None,
         typer.Option(help="CSV or Parquet with track_id, and title or artist or both."),
     ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `factorize` with the users' factors, for `listeners`."),
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="Of item factors: embedded songs, by whose mean queries are centred."),
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Of item factors: begins each track id.")] = "",
+    about: Annotated[str, typer.Option(help="Where the songs are from, and their licence.")] = "",
 ) -> None:
-    """Make a catalogue of embedded songs, for `similar`."""
+    """Make a catalogue of embedded songs, for `similar`, or of the items of listening logs."""
+    from models.catalogue.journal import journal_of
     from service.cli.catalogue import index as make
 
     try:
-        made = make(embeddings, metadata, out)
+        made = make(
+            embeddings,
+            metadata,
+            out,
+            users=users,
+            queries=queries,
+            prefix=prefix,
+            about=about,
+        )
     except (TasteprintError, OSError) as error:
         fail(error)
-    say(f"{out}: {made.tracks} tracks; {made.failed} failed rows left out")
+    left_out = "items without metadata" if embeddings.is_dir() else "failed rows"
+    say(f"{out}: {made.tracks} tracks; {made.failed} {left_out} left out")
+    if users:
+        say(f"{out}: {made.users} users")
+    if journal_of(out).exists():
+        say(f"{journal_of(out)} stays: its songs, put and deleted over HTTP, come on top")
     if metadata:
         say(f"{metadata}: {made.metadata_rows} rows, of {made.named} tracks of the catalogue")
 
@@ -280,7 +313,7 @@ def index(
 @app.command()
 def similar(
     seeds: Annotated[list[str], typer.Argument(help="Track ids of the catalogue, or audio files.")],
-    catalogue: Annotated[Path, typer.Option(help="Catalogue of `tasteprint index`.")],
+    catalogue: CatalogueFile = None,
     limit: Annotated[int, typer.Option(help="Number of songs.", min=1)] = 10,
     exclude_same_artist: Annotated[
         bool, typer.Option("--exclude-same-artist", help="Leave out the artists of the seeds.")
@@ -292,12 +325,12 @@ def similar(
     as_json: AsJson = False,
 ) -> None:
     """Find the songs nearest to one or several; never a seed itself or a copy of it."""
-    from models.catalogue import Catalogue, Filters
-    from service.cli.catalogue import find_similar
+    from models.catalogue import Filters
+    from service.cli.catalogue import find_similar, open_catalogue
 
     filters = Filters(limit, exclude_same_artist, max_per_artist, min_cosine)
     try:
-        hits = asyncio.run(find_similar(Catalogue.load(catalogue), seeds, filters))
+        hits = asyncio.run(find_similar(open_catalogue(catalogue), seeds, filters))
     except (TasteprintError, OSError) as error:
         fail(error)
     for hit in hits:
@@ -307,6 +340,27 @@ def similar(
             names = " – ".join(filter(None, (hit.artist, hit.title)))
             place = f"{hit.rank:>4}  {hit.cosine:6.3f}  {hit.percentile:5.1f} %"
             print(f"{place}  {hit.track_id}  {names}")
+
+
+@app.command()
+def listeners(
+    seeds: Annotated[list[str], typer.Argument(help="Track ids of the catalogue, or audio files.")],
+    catalogue: CatalogueFile = None,
+    limit: Annotated[int, typer.Option(help="Number of users.", min=1)] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each user.")] = False,
+) -> None:
+    """Find the users most likely to like a song, or several together."""
+    from service.cli.catalogue import find_listeners, open_catalogue
+
+    try:
+        ranked = asyncio.run(find_listeners(open_catalogue(catalogue), seeds, limit))
+    except (TasteprintError, OSError) as error:
+        fail(error)
+    for user in ranked:
+        if as_json:
+            print(json.dumps(asdict(user), ensure_ascii=False))
+        else:
+            print(f"{user.rank:>4}  {user.score:7.4f}  {user.percentile:5.1f} %  {user.user_id}")
 
 
 @models_app.command("list")

@@ -106,7 +106,7 @@ def install(app: FastAPI, settings: Settings) -> frozenset[str] | None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "POST", "PUT", "DELETE"),
             allow_headers=("Authorization", "X-API-Key", headers.REQUEST_ID),
             expose_headers=headers.EXPOSED,
         )

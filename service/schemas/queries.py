@@ -146,8 +146,20 @@ class SimilarUploadQuery(SimilarQuery):
     window: Window = "middle"
 
 
-class SimilarSeedsQuery(SimilarQuery):
-    """Query of `GET /similar`."""
+class ListenersQuery(NoQuery):
+    """Query of `POST /listeners`, and part of that of `GET /listeners`."""
+
+    limit: int = Field(default=10, ge=1, le=1000, description="Number of users.")
+
+
+class ListenersUploadQuery(ListenersQuery):
+    """Query of `POST /listeners`."""
+
+    window: Window = "middle"
+
+
+class SeedsQuery(NoQuery):
+    """Songs that are asked about: part of the queries of `GET /similar` and `GET /listeners`."""
 
     track_id: list[str] = Field(
         default=[], max_length=32, description="Tracks of the catalogue; may be repeated."
@@ -157,6 +169,26 @@ class SimilarSeedsQuery(SimilarQuery):
         max_length=32,
         description="SHA-256 of audio that is in the catalogue or in the cache; may be repeated.",
     )
+
+
+class SimilarSeedsQuery(SimilarQuery, SeedsQuery):
+    """Query of `GET /similar`."""
+
+
+class ListenersSeedsQuery(ListenersQuery, SeedsQuery):
+    """Query of `GET /listeners`."""
+
+
+class PutTrackQuery(NoQuery):
+    """Query of `PUT /catalogue/{track_id}`."""
+
+    title: str | None = Field(default=None, max_length=500, description="Title of the song.")
+    artist: str | None = Field(
+        default=None,
+        max_length=500,
+        description="Artist of the song, by which `exclude_same_artist` and `max_per_artist` go.",
+    )
+    window: Window = "middle"
 
 
 # Of all routes; as a field of a form they have an error of their own.
@@ -169,6 +201,8 @@ PARAMETERS = frozenset(
         AnalyzeQuery,
         SimilarUploadQuery,
         SimilarSeedsQuery,
+        ListenersSeedsQuery,
+        PutTrackQuery,
     )
     for name in query.model_fields
 )

@@ -237,11 +237,17 @@ class SimilarSong(Answer):
 
 
 class CatalogueUsed(Answer):
-    """The catalogue that was searched."""
+    """The catalogue that was asked."""
 
     tracks: int
+    users: int | None = Field(
+        default=None, description="Number of users; left out where it has no user factors."
+    )
     model: str = Field(description="The model that embedded its songs.")
     digest: Sha256
+    precision: Precision | None = Field(
+        default=None, description="Of the graph that ran; left out where no graph made the vectors."
+    )
     space: Sha256 | None = None
 
 
@@ -254,6 +260,47 @@ class Similar(Answer):
     window: WindowUsed | None = Field(default=None, description="Of the upload.")
     audio: AudioHeard | None = Field(default=None, description="Of the upload.")
     cached: bool | None = Field(default=None, description="Whether the embedding was cached.")
+
+
+class UserRanked(Answer):
+    """A user of the catalogue's CF space."""
+
+    user_id: str
+    score: float = Field(
+        description="User factor · vector of the song, of length 1: to be compared for one song."
+    )
+    rank: int = Field(description="1 is the user who is most likely to like the song.")
+    percentile: float = Field(description="Share of the users who are less likely to, 0 to 100.")
+
+
+class Listeners(Answer):
+    """The users most likely to like a song; of several, all of them together."""
+
+    catalogue: CatalogueUsed
+    listeners: list[UserRanked] = Field(description="The likeliest first.")
+    model: ModelUsed | None = Field(default=None, description="What embedded the upload.")
+    window: WindowUsed | None = Field(default=None, description="Of the upload.")
+    audio: AudioHeard | None = Field(default=None, description="Of the upload.")
+    cached: bool | None = Field(default=None, description="Whether the embedding was cached.")
+
+
+class TrackPut(Answer):
+    """A song that is in the catalogue now."""
+
+    track_id: str
+    replaced: bool = Field(description="Whether it took the place of another one of its id.")
+    catalogue: CatalogueUsed
+    model: ModelUsed
+    window: WindowUsed
+    audio: AudioHeard
+    cached: Cached
+
+
+class TrackDeleted(Answer):
+    """A song that is no longer in the catalogue."""
+
+    track_id: str
+    catalogue: CatalogueUsed
 
 
 class ModelCard(Answer):

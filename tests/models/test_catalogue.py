@@ -10,8 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models import catalogue as stage
-from models.catalogue import BadCatalogue, Catalogue, CatalogueSource, Filters, unit
+from models.catalogue import (
+    BadCatalogue,
+    Catalogue,
+    CatalogueSource,
+    Filters,
+    load,
+    save,
+    unit,
+)
+from models.catalogue import search as stage
+from models.catalogue.users import make_users
 
 SOURCE = CatalogueSource("cf-estimator", "2.0.0", "d" * 64, "a" * 64)
 N_TRACKS, DIM = 400, 8
@@ -129,8 +138,8 @@ def test_queries_may_have_a_common_part_of_their_own(tmp_path: Path) -> None:
     ids = [f"t{index}" for index in range(N_TRACKS)]
     plain = Catalogue.build(SOURCE, ids, factors, {})
     own = Catalogue.build(SOURCE, ids, factors, {}, query_mean=predicted.mean(0))
-    own.save(tmp_path / "c.parquet")
-    read = Catalogue.load(tmp_path / "c.parquet")
+    save(own, tmp_path / "c.parquet")
+    read = load(tmp_path / "c.parquet")
     for catalogue in (own, read):
         centred = catalogue.centre(predicted, SOURCE)
         assert (centred * catalogue.vectors).sum(1).min() > 0.999
@@ -138,8 +147,8 @@ def test_queries_may_have_a_common_part_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_catalogue_is_read_as_it_was_written(catalogue: Catalogue, tmp_path: Path) -> None:
-    catalogue.save(tmp_path / "c.parquet")
-    read = Catalogue.load(tmp_path / "c.parquet")
+    save(catalogue, tmp_path / "c.parquet")
+    read = load(tmp_path / "c.parquet")
     assert read.source == SOURCE
     np.testing.assert_array_equal(read.vectors, catalogue.vectors)
     np.testing.assert_array_equal(read.mean, catalogue.mean)
@@ -161,6 +170,53 @@ def test_vectors_of_another_space_are_refused_by_both_names(catalogue: Catalogue
         plain.centre(vector, replace(SOURCE, space=None, digest="e" * 64))
 
 
+def test_a_cosine_does_not_depend_on_the_songs_beside(catalogue: Catalogue) -> None:
+    """A matrix product may round a row otherwise among other rows."""
+    query = catalogue.centre(vectors_of(1)[:1], SOURCE)
+    hits = catalogue.search(query, Filters(limit=N_TRACKS))
+    expected = {hit.track_id: hit.cosine for hit in hits}
+    for n_tracks in (1, 2, 3, 7, 129, 390):
+        begin = N_TRACKS - n_tracks
+        part = replace(
+            catalogue,
+            blocks=(np.ascontiguousarray(catalogue.vectors[begin:]),),
+            columns={name: column.slice(begin) for name, column in catalogue.columns.items()},
+            lengths=catalogue.lengths[begin:],
+            predicted=catalogue.predicted[begin:],
+        )
+        for hit in part.search(query, Filters(limit=n_tracks)):
+            assert hit.cosine == expected[hit.track_id]
+
+
+def test_users_are_ranked_by_their_product_with_the_song(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    factors = rng.normal(size=(50, DIM)).astype(np.float32)
+    users = make_users([f"u{row}" for row in range(50)], factors)
+    ids = [f"t{row}" for row in range(N_TRACKS)]
+    vectors = vectors_of()
+    made = Catalogue.build(SOURCE, ids, vectors, {}, vectors.mean(0) + 1, users=users)
+    save(made, tmp_path / "c.parquet")
+    read = load(tmp_path / "c.parquet")
+    assert read.users
+    assert len(read) == N_TRACKS  # the users' rows are no tracks
+    songs = read.predictions_at([3])
+    np.testing.assert_allclose(songs, vectors[[3]], rtol=1e-5)
+    scores = factors.astype(np.float64) @ vectors[3] / np.linalg.norm(vectors[3])
+    order = np.argsort(-scores)
+    ranked = read.users.rank(songs, 5)
+    assert [user.user_id for user in ranked] == [f"u{row}" for row in order[:5]]
+    assert [user.score for user in ranked] == pytest.approx(scores[order[:5]], abs=1e-5)
+    assert [user.rank for user in ranked] == [1, 2, 3, 4, 5]
+    assert ranked[0].percentile == pytest.approx(98)
+    assert len(read.users.rank(songs, 1000)) == 50
+
+
+def test_users_of_other_dimensions_are_refused() -> None:
+    users = make_users(["u"], np.ones((1, DIM - 1), np.float32))
+    with pytest.raises(BadCatalogue, match=r"\(1, 7\)"):
+        Catalogue.build(SOURCE, ["t"], vectors_of()[:1], {}, users=users)
+
+
 @pytest.mark.parametrize(
     ("ids", "value", "said"),
     [([], 0.0, "no track"), (["a", "a"], 0.0, "'a' comes twice"), (["a", "b"], np.nan, "'b'")],
@@ -176,6 +232,6 @@ def test_another_file_is_no_catalogue(tmp_path: Path) -> None:
     path = tmp_path / "other.parquet"
     pq.write_table(pa.table({"track_id": ["a"]}), path)
     with pytest.raises(BadCatalogue, match="tasteprint index"):
-        Catalogue.load(path)
+        load(path)
     with pytest.raises(BadCatalogue, match="gone"):
-        Catalogue.load(tmp_path / "gone.parquet")
+        load(tmp_path / "gone.parquet")

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from tasteprint_client import AsyncClient, Client, NotFound
 
-from models.catalogue import Catalogue, CatalogueSource
+from models.catalogue import Catalogue, CatalogueSource, load, save
 from service.catalogue.store import CatalogueStore, source_of
 from service.errors import CannotStart
+from service.settings import Settings
 from tests.bundles import small_models, write_bundle
 from tests.client.either import Either
 from tests.running import Service, running, wait_until
@@ -50,7 +51,7 @@ def write_catalogue(path: Path, source: CatalogueSource, vectors: Any, songs: li
         "sha256": [hashlib.sha256(song.read_bytes()).hexdigest() for song in songs],
     }
     ids = [f"track {index}" for index in range(len(songs))]
-    Catalogue.build(source, ids, np.array(vectors, np.float32), texts).save(path)
+    save(Catalogue.build(source, ids, np.array(vectors, np.float32), texts), path)
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +60,13 @@ def similar(
 ) -> Iterator[tuple[Service, Catalogue]]:
     """A service with a catalogue of songs that it embedded itself, and that catalogue."""
     path = settings["catalogue"]
-    with running(folder / "first", **(settings | {"catalogue": ""})) as service:
+    with running(folder / "first", **(settings | {"catalogue": "none"})) as service:
         answers = [service.embedding(song) for song in songs[:N_SONGS]]
     used = answers[0]["model"]
     source = CatalogueSource(used["name"], used["version"], used["digest"], used.get("space"))
     write_catalogue(path, source, [answer["embedding"] for answer in answers], songs[:N_SONGS])
     with running(folder / "log", **settings) as service:
-        yield service, Catalogue.load(path)
+        yield service, load(path)
 
 
 def ids(answer: dict[str, Any]) -> list[str]:
@@ -163,11 +164,15 @@ def test_the_clients_answers_are_those_of_the_route(
         ask(lambda client: client.similar_to(["nonesuch"]))
 
 
-def test_without_a_catalogue_the_remedy_is_named(service: Service, short_clip: Path) -> None:
-    problem = assert_problem(service.post("/similar", short_clip), 404, "no-catalogue")
-    assert "TASTEPRINT_CATALOGUE" in problem["remedy"]
-    asked = service.http.get("/similar", params={"track_id": "x"})
-    assert_problem(asked, 404, "no-catalogue")
+def test_without_a_catalogue_the_remedy_is_named(tmp_path: Path, short_clip: Path) -> None:
+    with running(tmp_path / "log", **small_models(tmp_path)) as service:
+        for route in ("/similar", "/listeners"):
+            problem = assert_problem(service.post(route, short_clip), 404, "no-catalogue")
+            assert "TASTEPRINT_CATALOGUE" in problem["remedy"]
+            asked = service.http.get(route, params={"track_id": "x"})
+            assert_problem(asked, 404, "no-catalogue")
+        for ask in (service.http.put, service.http.delete):
+            assert_problem(ask("/catalogue/x"), 404, "no-catalogue")
 
 
 def test_a_catalogue_that_is_replaced_is_read_without_a_lost_request(
@@ -213,11 +218,12 @@ def test_a_catalogue_of_another_model_keeps_the_service_from_starting(
 ) -> None:
     bundle = write_bundle(tmp_path / "models", "levels")
     path = tmp_path / "catalogue.parquet"
+    settings = Settings(catalogue=path)
     other = CatalogueSource("another", "1.0.0", "e" * 64)
     write_catalogue(path, other, np.eye(2), songs[:2])
     with pytest.raises(CannotStart, match=r"another 1\.0\.0"):
-        CatalogueStore(path, {"levels": bundle})
+        CatalogueStore(settings, {"levels": bundle})
     write_catalogue(path, source_of(bundle), np.eye(2), songs[:2])
-    assert CatalogueStore(path, {"levels": bundle}).encoder == "levels"
+    assert CatalogueStore(settings, {"levels": bundle}).encoder == "levels"
     with pytest.raises(CannotStart, match="gone"):
-        CatalogueStore(tmp_path / "gone.parquet", {"levels": bundle})
+        CatalogueStore(Settings(catalogue=tmp_path / "gone.parquet"), {"levels": bundle})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.catalogue import Catalogue
+from models.catalogue import load
 from tests.bundles import write_bundle
 from tests.service.cli.conftest import N_SONGS, Run
 
@@ -90,4 +90,4 @@ def test_a_file_is_not_compared_with_vectors_of_another_model(
     result = run("similar", songs / "album 0" / "0.wav", "--catalogue", catalogue)
     assert result.exit_code == 1
     assert other.digest[:12] in result.stderr
-    assert Catalogue.load(catalogue).source.digest[:12] in result.stderr
+    assert load(catalogue).source.digest[:12] in result.stderr
