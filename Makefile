@@ -14,12 +14,12 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard redis nginx clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard redis nginx chromium page-pictures clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
 
-test: $(VENV)/all.done redis nginx
+test: $(VENV)/all.done redis nginx chromium
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -64,6 +64,7 @@ musicnn: $(VENV)/all.done $(MUSICNN)
 	$(TRAIN) musicnn --wheel $(MUSICNN) --weights msd --out models/musicnn-msd
 	$(TRAIN) musicnn --wheel $(MUSICNN) --weights mtt --on-demand --out models/musicnn-mtt
 	$(QUANTIZE) --bundle models/musicnn-msd --precision int8
+	$(TRAIN) spectrogram --bundle models/musicnn-msd
 
 $(MUSICNN): | $(BIN)/python
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
@@ -106,6 +107,7 @@ linear: $(VENV)/all.done
 		$(if $(LARGE),--on-demand) --out models/$(NAME)
 	set -e; for precision in $(if $(LARGE),,int8 float16); do \
 		$(QUANTIZE) --bundle models/$(NAME) --precision $$precision; done
+	$(if $(LARGE),,$(TRAIN) spectrogram --bundle models/$(NAME))
 
 # The paper's network on the same clips, its features also on MusiCNN's; `make linear` first, which prepares them.
 MODEL ?= models/cf-estimator-paper
@@ -196,6 +198,17 @@ nginx:
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light; } \
 	|| echo "Tests behind nginx are skipped: sudo apt-get install nginx-light"
+
+# A real browser for the tests of the page.
+chromium:
+	@command -v chromium >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
+	|| { echo "The tests need chromium: sudo apt-get install chromium"; exit 1; }
+
+# The pictures of the page in the README and docs, by the tests that look at it.
+page-pictures: $(VENV)/all.done chromium
+	$(BIN)/pytest tests/service/page/test_pictures.py --pictures docs/figures
 
 clean:
 	rm -rf $(VENV) .venv-bench runs build *.egg-info

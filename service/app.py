@@ -8,17 +8,17 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
 
 from service import problems
 from service.api import catalogue as catalogue_routes
-from service.api import listeners, operations, similar
+from service.api import listeners, operations, similar, spectrogram
 from service.api.audio import router
-from service.api.docs import docs_page
 from service.api.openapi import state_keys
+from service.api.web import read_web_files, web_router
 from service.catalogue.store import CatalogueStore
 from service.decoding import sandbox
 from service.inference.registry import load_models
+from service.inference.spectrogram import SpectrogramSessions
 from service.middleware import auth
 from service.middleware.request import RequestMiddleware
 from service.observability.metrics import Metrics
@@ -86,26 +86,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # a redirect would repeat whatever host the client names
     )
     app.state.pipeline, app.state.probe, app.state.metrics = pipeline, probe, metrics
-    app.state.catalogue = catalogue
+    app.state.catalogue, app.state.spectrograms = catalogue, SpectrogramSessions()
     problems.install(app)
+    web_files = read_web_files()
     routers = (
         router,
         similar.router,
         listeners.router,
         catalogue_routes.router,
+        spectrogram.router,
         operations.router,
+        web_router(web_files),
     )
     for part in routers:
         app.include_router(part)
-    page = docs_page()
-
-    async def docs() -> HTMLResponse:
-        """A page that renders /openapi.json without resources of other origins."""
-        return page
-
-    for path in ("/", "/docs"):
-        app.get(path, include_in_schema=False)(docs)
-    app.open_paths = auth.install(app, settings)
+    app.open_paths = auth.install(app, settings, frozenset(web_files))
     templates = RouteTemplates([*app.routes, *(route for own in routers for route in own.routes)])
     # Outside FastAPI's own middleware too, so that its 500 has a request ID and is counted.
     app.middleware_stack = RequestMiddleware(

@@ -171,6 +171,13 @@ class WrongModel(ServiceError):
     remedy = "omit `model`, or name a model of this task"
 
 
+class NoSpectrogram(ServiceError):
+    """The model has no graph that shows its input."""
+
+    title = "No spectrogram"
+    remedy = "name a model that has one; `tasteprint-train spectrogram` makes it"
+
+
 class OtherSpace(ServiceError):
     """Raised if the model's embedding does not live in the CF space that the request names."""
 
@@ -323,6 +330,7 @@ STATUS: dict[type[TasteprintError], int] = {
     NoUserFactors: 404,
     CatalogueReadOnly: 403,
     OtherPrecision: 409,
+    NoSpectrogram: 404,
     WrongModel: 422,
     OtherSpace: 409,
     AudioError: 422,

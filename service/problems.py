@@ -136,7 +136,7 @@ def _answer_other_method(request: Request, allowed: str) -> Response:
     allowed = next((method for method in ("POST", "PUT") if method in methods), methods[0])
     remedy = f"send {allowed} {request.url.path}"
     if allowed == "POST":
-        remedy += f": {remedies_of(request).file}; a page to try it is at /docs"
+        remedy += f": {remedies_of(request).file}; a page to try it is at /"
     status = HTTPStatus.METHOD_NOT_ALLOWED
     problem = Problem(
         type=NO_TYPE,

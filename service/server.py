@@ -39,6 +39,7 @@ class Server(uvicorn.Server):
             app,
             # uvicorn types it as a class, but only calls it.
             http=cast(type[asyncio.Protocol], http_protocol(settings)),
+            ws="none",  # whatever libraries are installed, there is no WebSocket
             log_level="info",
             log_config=None,  # uvicorn logs through the handlers of `service.observability.logs`
             access_log=False,  # `service.observability.request_recorder` logs requests

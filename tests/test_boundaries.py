@@ -28,6 +28,7 @@ ORDER = {
         errors atomic_write malloc similarity audio_names
         card
         audio bundle catalogue
+        spectrogram
         """,
     "service": """
         errors api_keys client_remedies

@@ -17,6 +17,7 @@ from service.errors import (
     ModelRefused,
     NoCatalogue,
     NoKey,
+    NoSpectrogram,
     NotRemembered,
     NoUserFactors,
     OtherPrecision,
@@ -35,7 +36,7 @@ from service.errors import (
     type_of,
 )
 from service.problems import BUG, MEDIA_TYPE, NO_TYPE
-from service.schemas.headers import OUTPUTS
+from service.schemas.headers import OUTPUTS, SHAPE, WINDOW
 from service.schemas.responses import BatchLine, Problem
 
 Kinds = tuple[type[TasteprintError], ...]
@@ -64,6 +65,7 @@ TASK: Kinds = (*FILE, UnknownTask, WrongModel)
 LOADING: Kinds = (ModelRefused, Stopping, Unavailable)
 BATCH: Kinds = (UnsupportedBody, BadMultipart, *QUERY, UnknownModel, OtherSpace, *LOADING)
 CACHED: Kinds = (*QUERY, UnknownModel, OtherSpace, NotRemembered, *LOADING)
+SPECTROGRAM: Kinds = (*FILE, NoSpectrogram)
 SIMILAR_UPLOAD: Kinds = (*FILE, NoCatalogue)
 SIMILAR_SEEDS: Kinds = (*QUERY, QueryTooLong, UnknownModel, NoCatalogue, UnknownTrack, *LOADING)
 LISTENERS_UPLOAD: Kinds = (*SIMILAR_UPLOAD, NoUserFactors)
@@ -148,6 +150,13 @@ VECTORS: dict[int | str, dict[str, Any]] = {
         "content": {"application/octet-stream": BINARY},
     }
 }
+SPECTROGRAM_VALUES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": f"The numbers as float32, little-endian; `{SHAPE}` states parts, frames "
+        f"and mel bands, the last axis contiguous, and `{WINDOW}` the window as JSON.",
+        "content": {"application/octet-stream": BINARY},
+    }
+}
 BATCH_LINES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "One line of JSON per file, as it is done.",
@@ -190,6 +199,9 @@ TASK_PROBLEMS = FILE_PROBLEMS | problems(
     TASK,
     s404="Unknown task or model; the problem lists the known ones.",
     s422="Unusable audio, an invalid parameter, or a model of another task.",
+)
+SPECTROGRAM_PROBLEMS = FILE_PROBLEMS | problems(
+    SPECTROGRAM, s404="Unknown model, or one without a spectrogram."
 )
 SIMILAR_UPLOAD_PROBLEMS = FILE_PROBLEMS | problems(
     SIMILAR_UPLOAD, s404="The service has no catalogue, or no such model."

@@ -24,7 +24,7 @@ from service.settings import Settings
 
 # Load balancers call these paths without a key.
 ALWAYS_OPEN = frozenset({"/healthz", "/readyz"})
-DOCS = frozenset({"/", "/docs", "/openapi.json"})
+OPENAPI = frozenset({"/openapi.json"})
 METRICS = frozenset({"/metrics"})
 CHALLENGE = 'Bearer realm="tasteprint"'
 POLICY_VIOLATION = 1008  # of RFC 6455
@@ -81,8 +81,12 @@ def _refusal(error: Unauthorized) -> Response:
     return response
 
 
-def install(app: FastAPI, settings: Settings) -> frozenset[str] | None:
+def install(app: FastAPI, settings: Settings, pages: frozenset[str]) -> frozenset[str] | None:
     """Add the middleware for API keys and for CORS, where the settings enable them.
+
+    Parameters
+    ----------
+    pages : paths of the pages and their files
 
     Returns
     -------
@@ -94,7 +98,7 @@ def install(app: FastAPI, settings: Settings) -> frozenset[str] | None:
     """
     keys = read_keys(settings)
     if keys:
-        app.add_middleware(ApiKeyMiddleware, keys=keys, open_paths=open_paths(settings))
+        app.add_middleware(ApiKeyMiddleware, keys=keys, open_paths=open_paths(settings, pages))
     if keys and "*" in settings.cors_origins:
         raise CannotStart(
             "TASTEPRINT_CORS_ORIGINS=* would let every page use the API keys of its visitors",
@@ -110,12 +114,12 @@ def install(app: FastAPI, settings: Settings) -> frozenset[str] | None:
             allow_headers=("Authorization", "X-API-Key", headers.REQUEST_ID),
             expose_headers=headers.EXPOSED,
         )
-    return open_paths(settings) if keys else None
+    return open_paths(settings, pages) if keys else None
 
 
-def open_paths(settings: Settings) -> frozenset[str]:
+def open_paths(settings: Settings, pages: frozenset[str]) -> frozenset[str]:
     """The paths that require no key."""
-    docs = frozenset() if settings.guard_docs else DOCS
+    docs = frozenset() if settings.guard_docs else pages | OPENAPI
     metrics = frozenset() if settings.guard_metrics else METRICS
     return ALWAYS_OPEN | docs | metrics
 

@@ -229,12 +229,7 @@ class AudioJob:
             names += model.level_names
         return CachedAnswer(
             outputs={name: _mean(outputs.rows, name) for name in names},
-            window=WindowUsed(
-                starts=[round(start_s, 6) for start_s in outputs.windows.starts_s],
-                seconds=model.card.audio.window_s,
-                how="nearest" if outputs.windows.is_moved else self._choice.mode,
-                patches=_describe_patches(model.card.audio, outputs.windows),
-            ),
+            window=describe_window(model.card.audio, outputs.windows, self._choice),
             audio=AudioHeard(
                 sha256=self._sha256,
                 duration=round(info.duration_s, 6),
@@ -302,6 +297,16 @@ def _result_or_raise(result: ModelAnswer | BaseException) -> ModelResult:
     if isinstance(result, ModelAnswer | TasteprintError):
         return result
     raise result
+
+
+def describe_window(audio: AudioInput, windows: Windows, choice: WindowChoice) -> WindowUsed:
+    """What of the audio a model was run on, for the answer."""
+    return WindowUsed(
+        starts=[round(start_s, 6) for start_s in windows.starts_s],
+        seconds=audio.window_s,
+        how="nearest" if windows.is_moved else choice.mode,
+        patches=_describe_patches(audio, windows),
+    )
 
 
 def _describe_patches(audio: AudioInput, windows: Windows) -> PatchesUsed | None:

@@ -10,8 +10,11 @@ from typing import Any
 
 from starlette.requests import Request
 
+from models.audio.signal.levels import silent_error
 from models.audio.window_choice import WindowChoice
+from models.audio.windows import Windows
 from models.bundle import Bundle
+from models.card import AudioInput
 from models.errors import TasteprintError
 from service.cache.memory import cache_key, open_cache
 from service.decoding.pool import DecodePool
@@ -19,7 +22,13 @@ from service.errors import Stopping, status_of, type_of
 from service.inference.batcher import Batcher
 from service.inference.model import Model
 from service.inference.registry import ModelRegistry
-from service.observability.context import ModelOutcome, RequestContext, outcome_of, reason_of
+from service.observability.context import (
+    ModelOutcome,
+    RequestContext,
+    StageTimer,
+    outcome_of,
+    reason_of,
+)
 from service.observability.events import NO_LISTENER, EventListener
 from service.pipeline.admission import Admission
 from service.pipeline.audio_job import AudioJob, PipelineComponents
@@ -156,6 +165,33 @@ class Pipeline:
             deadline_s = self.settings.deadline_s
             policy = partial(run_until_disconnect, request, deadline_s=deadline_s)
             return await self.answer(upload, model_request, policy)
+
+    async def receive_and_decode(
+        self, request: Request, audio: AudioInput, choice: WindowChoice, timer: StageTimer
+    ) -> tuple[str, Windows]:
+        """Receive the one upload of a request: its SHA-256, and its one window for that input.
+
+        Raises
+        ------
+        TasteprintError
+            As `receive_and_answer`, and where the window is silent.
+        """
+        with self.track(), ExitStack() as on_exit:
+            self.admission.check()
+            with timer.stage("upload"):
+                upload = await receive_upload(request, self.settings, self.upload_budget)
+            on_exit.callback(upload.close)
+            on_exit.enter_context(self.admission.admit())
+
+            async def decode() -> Windows:
+                path = await upload.path()
+                return await self.decoders.decode(path, audio, choice.text, part=slice(0, 1))
+
+            with timer.stage("decode"):
+                windows = await run_until_disconnect(request, decode(), self.settings.deadline_s)
+            if not len(windows.samples):
+                raise silent_error(windows.silent_peak)
+            return upload.sha256, windows
 
     async def answer(
         self, upload: AudioSource, model_request: ModelRequest, policy: CancellationPolicy

@@ -14,6 +14,8 @@ PRECISION = "Tasteprint-Precision"
 SPACE = "Tasteprint-Space"
 AUDIO = "Tasteprint-Audio"
 CACHED = "Tasteprint-Cached"
+SHAPE = "Tasteprint-Shape"
+WINDOW = "Tasteprint-Window"
 
 # Access-Control-Expose-Headers: headers that pages of other origins may read.
 EXPOSED = (
@@ -28,4 +30,6 @@ EXPOSED = (
     SPACE,
     AUDIO,
     CACHED,
+    SHAPE,
+    WINDOW,
 )

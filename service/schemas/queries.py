@@ -103,6 +103,15 @@ class ClassifyQuery(TaskQuery):
     )
 
 
+class SpectrogramQuery(NoQuery):
+    """Query of `/spectrogram`."""
+
+    model: str | None = Field(
+        default=None, description="An encoder with a spectrogram; default: that of `/embed`."
+    )
+    window: Window = "middle"
+
+
 class AnalyzeQuery(NoQuery):
     """Query of `/analyze`."""
 
@@ -199,6 +208,7 @@ PARAMETERS = frozenset(
         EmbedQuery,
         ClassifyQuery,
         AnalyzeQuery,
+        SpectrogramQuery,
         SimilarUploadQuery,
         SimilarSeedsQuery,
         ListenersSeedsQuery,

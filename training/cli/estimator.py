@@ -292,3 +292,21 @@ def quantize(
     for name, near in graph.agreement.outputs.items():
         console.print(f"{name}: agreement with float32 {near.mean:.5f}, minimum {near.least:.5f}")
     console.print(f"{graph.agreement.windows} windows; {graph.file} in {written.folder}")
+
+
+@app.command()
+def spectrogram(
+    bundle: Annotated[
+        Path,
+        typer.Option(help="Folder of the bundle, models/<name>.", callback=checks.check_bundle),
+    ],
+) -> None:
+    """Add the graph that shows what a bundle's network takes as its input: POST /spectrogram.
+
+    It is the front end of the float32 graph, cut off. The bundle's digest stays as it is.
+    """
+    from training.export.spectrogram import add_spectrogram
+
+    written = add_spectrogram(bundle)
+    parts, frames, bands = written.shape
+    console.print(f"{parts} × {frames} frames × {bands} bands, tensor {written.tensor}")

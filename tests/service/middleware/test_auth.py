@@ -147,21 +147,24 @@ def test_it_is_refused_before_the_body_is_read(guarded: Service) -> None:
 
 
 def test_health_and_docs_ask_for_no_key(guarded: Service) -> None:
-    for path in ("/healthz", "/readyz", "/", "/docs", "/openapi.json"):
+    pages = ("/", "/docs", "/openapi.json", "/web/main.js", "/web/swagger-ui-bundle.js")
+    for path in ("/healthz", "/readyz", *pages):
         assert guarded.http.get(path).status_code == 200, path
 
 
 def test_docs_and_metrics_are_guarded_or_not_as_told() -> None:
     probes = {"/healthz", "/readyz"}
-    assert open_paths(Settings()) == probes | {"/", "/docs", "/openapi.json"}
-    assert open_paths(Settings(guard_docs=True)) == probes
-    assert open_paths(Settings(guard_docs=True, guard_metrics=False)) == probes | METRICS
+    pages = frozenset({"/", "/docs", "/web/page.css"})
+    assert open_paths(Settings(), pages) == probes | pages | {"/openapi.json"}
+    assert open_paths(Settings(guard_docs=True), pages) == probes
+    unguarded = Settings(guard_docs=True, guard_metrics=False)
+    assert open_paths(unguarded, pages) == probes | METRICS
 
 
 def test_guarded_docs_are_refused_like_the_rest(tmp_path: Path, models_dir: Path) -> None:
     given = {"models_dir": models_dir, "decode_workers": 1, "guard_docs": True}
     with running(tmp_path / "log", api_keys=FIRST, **given) as service:
-        for path in ("/", "/docs", "/openapi.json"):
+        for path in ("/", "/docs", "/openapi.json", "/web/main.js"):
             assert_refused(service.http.get(path), "no-key")
             headers = {"X-API-Key": FIRST}
             assert service.http.get(path, headers=headers).status_code == 200
