@@ -30,7 +30,7 @@ ORDER = {
         audio bundle catalogue
         """,
     "service": """
-        errors api_keys client_remedies
+        errors api_keys client_remedies cores
         settings
         help
         schemas

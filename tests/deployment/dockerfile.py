@@ -114,7 +114,7 @@ class Dockerfile:
         names = {other.name for other in self.stages}
         image = self.image(stage.base) if stage.base in names else Image(stage.base)
         for instruction in stage.instructions:
-            image = _configured(image, instruction)
+            image = configured(image, instruction)
         return image
 
 
@@ -219,7 +219,8 @@ def _pairs(instruction: Instruction) -> dict[str, str]:
     return dict(word.split("=", 1) for word in shlex.split(instruction.value))
 
 
-def _configured(image: Image, instruction: Instruction) -> Image:
+def configured(image: Image, instruction: Instruction) -> Image:
+    """The image's configuration after one more instruction."""
     match instruction.name:
         case "ENV":
             return replace(image, env=image.env | _pairs(instruction))
