@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 import models
 from service.api_keys import Digests
 from service.api_keys import parse_list as parse_keys
+from service.cores import cores
 from service.errors import CannotStart
 
 # RFC 6454, section 6.2: no path, no slash at the end, the default port left out or not.
@@ -49,11 +49,6 @@ def parse_origins(value: object) -> object:
 MODELS_DIR = Path(models.__file__).parent
 PREFIX = "TASTEPRINT_"
 MiB = 1 << 20
-
-
-def cores() -> int:
-    """Number of CPU cores that this process may use (its affinity), not those of the machine."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 class Settings(BaseSettings):

@@ -31,7 +31,7 @@ ORDER = {
         spectrogram
         """,
     "service": """
-        errors api_keys client_remedies
+        errors api_keys client_remedies cores
         settings
         help
         schemas

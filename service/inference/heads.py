@@ -17,12 +17,13 @@ from models.bundle import Bundle, verification_noise
 from models.card import Card, Head
 from models.errors import BundleError
 from models.similarity import agreement
+from service.cores import cores
 from service.inference.devices import CPU
 from service.inference.model import Model, Outputs
 from service.inference.precision import MIN_AGREEMENT
 from service.inference.session import open_model, session_options
 from service.inference.thread_split import ThreadSplit
-from service.settings import Settings, cores
+from service.settings import Settings
 
 log = logging.getLogger("tasteprint")
 

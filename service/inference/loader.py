@@ -15,13 +15,14 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from models.bundle import Bundle
 from models.errors import BundleError, TasteprintError
+from service.cores import cores
 from service.errors import Unavailable
 from service.inference.devices import CPU, CUDA
 from service.inference.heads import load_head
 from service.inference.model import Model
 from service.inference.session import choose_thread_split, open_model, warm_up
 from service.inference.thread_split import ThreadSplit
-from service.settings import Settings, cores
+from service.settings import Settings
 
 log = logging.getLogger("tasteprint")
 

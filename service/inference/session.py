@@ -12,13 +12,14 @@ import onnxruntime as ort
 
 from models.audio.window_choice import Samples
 from models.bundle import Bundle, verification_noise, verify_session
+from service.cores import cores
 from service.inference import io_binding
 from service.inference.benchmark import is_faster
 from service.inference.devices import CPU, CUDA, Providers, for_each_device, list_gpus
 from service.inference.model import Model
 from service.inference.precision import choose_graph
 from service.inference.thread_split import ThreadSplit, find_best_split
-from service.settings import Settings, cores
+from service.settings import Settings
 
 ERRORS_ONLY = 3
 

@@ -14,6 +14,7 @@ import pytest
 from models.bundle import Bundle, bundle_folders, read
 from models.card import Precision
 from models.errors import BundleError
+from service.cores import cores
 from service.inference import precision
 from service.inference.heads import load_head
 from service.inference.model import Model
@@ -21,7 +22,7 @@ from service.inference.precision import MIN_AGREEMENT, PrecisionSetting, choose_
 from service.inference.registry import load_models
 from service.inference.session import open_model, session_options
 from service.inference.thread_split import ThreadSplit
-from service.settings import MODELS_DIR, Settings, cores
+from service.settings import MODELS_DIR, Settings
 from tests.bundles import Doing, graph_bytes, write_bundle, write_head
 from tests.convolutions import add_precision, network_bytes
 from tests.redis_server import redis_running

@@ -14,8 +14,9 @@ import httpx
 import onnxruntime as ort
 
 from service.app import create_app
+from service.cores import cores
 from service.pipeline.pipeline import Pipeline
-from service.settings import Settings, cores
+from service.settings import Settings
 from tests.bundles import AUDIO, write_bundle
 from tests.running import DEADLINE_S, running
 from tests.service.devices import on_two_devices
