@@ -1,0 +1,1 @@
+"""Examples: what stands beside the service in a deployment."""

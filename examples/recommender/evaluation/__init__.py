@@ -1,0 +1,1 @@
+"""Measurements of the recommender on held-out artists."""
