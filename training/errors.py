@@ -65,12 +65,13 @@ class BadTable(TrainingError):
 
     Attributes
     ----------
+    path : of the file or folder
     reason : the message without the path
     """
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
-        self.reason = reason
+        self.path, self.reason = path, reason
 
 
 class BadLogs(TrainingError):
@@ -78,6 +79,17 @@ class BadLogs(TrainingError):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
+
+
+class NoSpace(TrainingError):
+    """Raised if the folder of temporary files is full."""
+
+    def __init__(self, folder: Path, n_bytes: int, reason: str) -> None:
+        super().__init__(
+            f"{folder}: {reason}, after {n_bytes / 2**20:.0f} MiB of temporary files; set TMPDIR "
+            "to a folder with room for 8 bytes a row of the logs, and 8 more for counts and for "
+            "times each"
+        )
 
 
 class Unmatched(TrainingError):

@@ -1,24 +1,26 @@
-"""Reader of listening logs: CSV or Parquet -> a sparse user-item matrix, vectorised."""
+"""Reader of listening logs, CSV or Parquet, to a sparse user-item matrix: out of core.
+
+Logs are read in batches (`training.tables.batches`), and rows wait as numbers on disk
+(`training.cf.log_rows`): in memory are the matrix that comes out, and the ids.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from training.errors import BadLogs, BadTable
-from training.tables.ids import bare_id
-from training.tables.reader import read_ids
-
-# Counts are float32 in the matrix. Far below its largest number the sums of ALS overflow; a user
-# who plays a song once a minute for a century has 5e7.
-MAX_COUNT = 1e9
-# Ids that stay, as they may be names, and that programs also write where there is none.
-READ_AS_MISSING = {"nan", "none", "null", "na", "n/a", "<na>"}
+from training.cf.entries import to_matrix
+from training.cf.log_rows import LogColumns, LogRows, Report, read_rows
+from training.errors import BadLogs
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,15 @@ class Logs:
     users, items : the ids of its rows and columns, as strings
     report : rows read, kept and dropped by reason, shape, density
     all_items : the ids of all items in the file, also of those that were left out; None: `items`
+    earlier : as `user_items`, of the rows up to a time; None where times were not asked for
     """
 
     user_items: sparse.csr_matrix
     users: pd.Index
     items: pd.Index
-    report: dict[str, float]
+    report: Report
     all_items: pd.Index | None = None
+    earlier: sparse.csr_matrix | None = None
 
     @property
     def known_items(self) -> pd.Index:
@@ -46,16 +50,19 @@ class Logs:
 
 
 def read_logs(
-    path: Path,
+    path: Path | Sequence[Path],
     *,
     user_column: str = "user_id",
     item_column: str = "item_id",
     count_column: str | None = None,
+    time_column: str | None = None,
+    later_share: float = 0.2,
+    sum_repeats: bool = False,
     exclude_items: Collection[str] = (),
     min_user_items: int = 1,
     min_item_users: int = 1,
 ) -> Logs:
-    """Read a CSV or Parquet file with one row per user and item, or one row per play.
+    """Read logs of one row per user and item, or one row per play.
 
     Repeated pairs are merged: to 1 where there is no `count_column`, else to the sum of counts.
     Ids are text as they stand (`007` and `NA` stay), and integers exactly, so that ids of different
@@ -63,91 +70,106 @@ def read_logs(
 
     Parameters
     ----------
+    path : files, folders or patterns, see `training.tables.sources.list_tables`
+    time_column : of numbers or dates: the result has `earlier`, without the latest rows
+    later_share : of the rows, that are not in `earlier`
+    sum_repeats : without a `count_column`, an entry is the number of its rows
     exclude_items : left out in every spelling that programs make of them (`12` and `12.0`)
+    min_user_items, min_item_users : of a user's items and an item's users; both hold for what is
+        left, so users and items are dropped in turns until none is below
 
     Raises
     ------
     BadLogs
-        Where the file cannot be read, a column is missing or holds no ids, a count is not finite,
-        or fewer than two users or items are left.
+        Where a file cannot be read, a column is missing or holds no ids, a count is not finite,
+        or no row is left.
+    NoSpace
     """
-    numbers = [count_column] if count_column else []
-    try:
-        ids, counts = read_ids(path, [user_column, item_column], numbers)
-    except BadTable as error:
-        raise BadLogs(path, error.reason) from error
-    report: dict[str, float] = {"rows_read": len(ids)}
-    frame = pd.DataFrame({"user": ids[user_column], "item": ids[item_column]})
-    frame["count"] = counts[count_column] if count_column else 1.0
-    _refuse_large(frame["count"], path, count_column)
-    frame = _keep(frame, frame["user"].notna() & frame["item"].notna(), "missing_id", report)
-    frame = _keep(frame, frame["count"].notna(), "count_no_number", report)
-    frame = _keep(frame, frame["count"] > 0, "count_not_positive", report)
-    all_items = pd.Index(frame["item"].unique())
-    report |= _count_doubtful(frame)
-    excluded = _spellings(all_items, exclude_items)
-    frame = _keep(frame, ~frame["item"].isin(excluded), "item_excluded", report)
-    pairs = frame.groupby(["user", "item"], sort=True, as_index=False)["count"].sum()
-    report["dropped_repeated_pair"] = len(frame) - len(pairs)
-    n_users = pairs.groupby("item")["user"].transform("size")
-    pairs = _keep(pairs, n_users >= min_item_users, "item_with_few_users", report)
-    n_items = pairs.groupby("user")["item"].transform("size")
-    pairs = _keep(pairs, n_items >= min_user_items, "user_with_few_items", report)
-    if pairs.empty:
-        raise BadLogs(path, f"no row is left of {len(ids)} after filtering: {report}")
-    logs = _to_matrix(pairs, binary=count_column is None, report=report)
-    return replace(logs, all_items=all_items)
-
-
-def _spellings(items: pd.Index, excluded: Collection[str]) -> list[str]:
-    """The items that are one of the excluded ones, in whatever spelling."""
-    bare = {bare_id(item) for item in excluded}
-    return [item for item in items if bare and bare_id(item) in bare]
-
-
-def _count_doubtful(frame: pd.DataFrame) -> dict[str, float]:
-    """Ids that another one is a spelling of, and rows with an id like `nan`; without zeros."""
-    found: dict[str, float] = {}
-    is_missing = pd.Series(False, frame.index)
-    for column in ("user", "item"):
-        ids = frame[column].unique()
-        found[f"{column}s_spelled_twice"] = len(ids) - len({bare_id(name) for name in ids})
-        like_missing = [name for name in ids if name.casefold() in READ_AS_MISSING]
-        is_missing |= frame[column].isin(like_missing)
-    found["rows_with_id_like_nan"] = int(is_missing.sum())
-    return {name: count for name, count in found.items() if count}
-
-
-def _refuse_large(counts: pd.Series, path: Path, column: str | None) -> None:
-    """Refuse counts that are infinite, or whose sums would be."""
-    large = np.flatnonzero(counts.abs() > MAX_COUNT)
-    if large.size:
-        raise BadLogs(
-            path,
-            f"the column {column} holds {counts.iloc[large[0]]:g} in row {large[0] + 1} "
-            f"({large.size} of {len(counts)} rows), and counts are numbers up to {MAX_COUNT:g}; "
-            "correct it, or leave the row out",
+    columns = LogColumns(user_column, item_column, count_column, time_column)
+    with closing(read_rows(path, columns)) as rows:
+        excluded = rows.find_items(exclude_items)
+        kind = np.float64 if count_column else np.uint32 if sum_repeats else bool
+        to_csr = partial(_to_matrix, rows, excluded, kind)
+        report = rows.report
+        matrix, n_rows = to_csr()
+        report["dropped_item_excluded"] = rows.n_rows - n_rows
+        report["dropped_repeated_pair"] = n_rows - matrix.nnz
+        earlier = None
+        if time_column:
+            report["later_than"] = rows.quantile_of_times(1 - later_share)
+            earlier, _ = to_csr(report["later_than"])
+        logs = Logs(
+            matrix,
+            _to_index(rows.users),
+            _to_index(rows.items),
+            report,
+            all_items=_to_index(rows.items),
+            earlier=earlier,
         )
+    kept = filter_logs(logs, min_user_items=min_user_items, min_item_users=min_item_users)
+    if not kept.user_items.nnz:
+        first = path if isinstance(path, Path) else path[0]
+        reason = f"no row is left of {report['rows_read']:.0f} after filtering: {kept.report}"
+        raise BadLogs(first, reason)
+    return kept
 
 
-def _keep(
-    frame: pd.DataFrame, mask: pd.Series, reason: str, report: dict[str, float]
-) -> pd.DataFrame:
-    report[f"dropped_{reason}"] = int((~mask).sum())
-    return frame[mask]
+def filter_logs(logs: Logs, *, min_user_items: int, min_item_users: int) -> Logs:
+    """Drop items with few users, and users with few items, in turns until there are none.
 
-
-def _to_matrix(pairs: pd.DataFrame, *, binary: bool, report: dict[str, float]) -> Logs:
-    user, users = pd.factorize(pairs["user"], sort=True)
-    item, items = pd.factorize(pairs["item"], sort=True)
-    values = np.ones(len(pairs)) if binary else pairs["count"].to_numpy()
-    user_items = sparse.csr_matrix(
-        (values.astype(np.float32), (user, item)), shape=(len(users), len(items))
+    What is left is the largest part in which both minima hold (the k-core of a bipartite graph).
+    Users and items without any entry are dropped too.
+    """
+    matrix = logs.user_items
+    users, items = np.arange(matrix.shape[0]), np.arange(matrix.shape[1])
+    report = logs.report | {"dropped_item_with_few_users": 0, "dropped_user_with_few_items": 0}
+    n_rounds, is_stable = 0, False
+    while not is_stable:
+        n_entries = matrix.nnz
+        of_items = matrix.getnnz(0) >= max(1, min_item_users)
+        if not of_items.all():
+            matrix, items = matrix[:, of_items], items[of_items]
+        report["dropped_item_with_few_users"] += n_entries - matrix.nnz
+        n_entries, of_users = matrix.nnz, matrix.getnnz(1) >= max(1, min_user_items)
+        if not of_users.all():
+            matrix, users = matrix[of_users], users[of_users]
+        report["dropped_user_with_few_items"] += n_entries - matrix.nnz
+        is_stable = bool(of_items.all() and of_users.all())
+        n_rounds += not is_stable
+    if max(min_item_users, min_user_items) > 1:
+        report["filter_rounds"] = n_rounds
+    report |= {"rows_kept": matrix.nnz, "n_users": len(users), "n_items": len(items)}
+    report["density"] = matrix.nnz / max(1, len(users) * len(items))
+    earlier = None if logs.earlier is None else logs.earlier[users][:, items]
+    return replace(
+        logs,
+        user_items=matrix,
+        users=logs.users[users],
+        items=logs.items[items],
+        report=report,
+        earlier=earlier,
     )
-    report |= {
-        "rows_kept": len(pairs),
-        "n_users": len(users),
-        "n_items": len(items),
-        "density": len(pairs) / (len(users) * len(items)),
-    }
-    return Logs(user_items, pd.Index(users), pd.Index(items), report)
+
+
+def _to_matrix(
+    rows: LogRows,
+    excluded: NDArray[np.bool_],
+    kind: DTypeLike,
+    until: float = np.inf,
+) -> tuple[sparse.csr_matrix, int]:
+    """The entries as float32, and the number of rows that they are made of.
+
+    Parameters
+    ----------
+    kind : of sums of counts, or rows; bool for entries that are 1
+    """
+    shape = (len(rows.users), len(rows.items))
+    matrix, n_rows = to_matrix(partial(rows.blocks, excluded, until), shape, kind)
+    matrix.data = (
+        np.ones(matrix.nnz, np.float32) if kind is bool else matrix.data.astype(np.float32)
+    )
+    return matrix, n_rows
+
+
+def _to_index(ids: pa.Array) -> pd.Index:
+    return pd.Index(pd.Series(ids.to_pandas(), dtype="str"))

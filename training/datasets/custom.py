@@ -24,7 +24,8 @@ from training.datasets.custom_split import split_tracks
 from training.datasets.tables import keep_present, parse_numbers
 from training.datasets.task import Task
 from training.errors import BadDataset, BadTable
-from training.tables.reader import read_text, spelled_otherwise
+from training.tables.columns import spelled_otherwise
+from training.tables.reader import read_text
 
 LABELS = "labels.csv"
 FILE_COLUMNS = ("file", "path", "track_id")

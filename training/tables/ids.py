@@ -33,14 +33,31 @@ def ids_as_text(column: pa.ChunkedArray) -> pd.Series:
         If the column holds neither text nor whole numbers, or text of several lines.
     """
     text = exact_text(column)
+    return pd.Series(known_ids(text, text).to_pandas(), dtype="str")
+
+
+def known_ids(text: pa.Array, rows: pa.ChunkedArray) -> pa.Array:
+    """Ids, null where they are empty or of blanks alone.
+
+    Parameters
+    ----------
+    text : ids of rows, or the distinct ones
+    rows : the column that they are of
+
+    Raises
+    ------
+    BadIds
+        If one has several lines; the message counts the rows.
+    """
     known = pc.if_else(pc.equal(pc.utf8_trim_whitespace(text), ""), None, text)
     odd = known.filter(pc.match_substring_regex(known, CONTROL))
     if len(odd):
+        n_odd = pc.sum(pc.match_substring_regex(exact_text(rows), CONTROL)).as_py()
         raise BadIds(
             f"holds {_shorten(odd[0].as_py())}, which has a line break or control character "
-            f"({len(odd)} of {len(known)} rows); ids are one line: is a quotation mark not closed?"
+            f"({n_odd} of {len(rows)} rows); ids are one line: is a quotation mark not closed?"
         )
-    return pd.Series(known.to_pandas(), dtype="str")
+    return known
 
 
 def exact_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -75,6 +92,12 @@ def bare_id(name: str) -> str:
     text = unicodedata.normalize("NFC", name).strip()
     whole, point, rest = text.partition(".")
     return whole if point and whole.isdigit() and not rest.strip("0") else text
+
+
+def bare_ids(ids: pa.Array) -> pa.Array:
+    """`bare_id` of each."""
+    text = pc.utf8_trim_whitespace(pc.utf8_normalize(ids, "NFC"))
+    return pc.replace_substring_regex(text, r"^(\p{Nd}+)\.0*$", r"\1")
 
 
 def _is_id(kind: pa.DataType) -> bool:

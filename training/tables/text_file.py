@@ -6,11 +6,13 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
+
+from training.tables.sources import separator_of
 
 HEAD_BYTES = 1 << 16
 BLOCK_BYTES = 1 << 24  # the longest row
@@ -37,10 +39,14 @@ class BadText(Exception):
 
 
 class TextFile:
-    """A CSV file in UTF-8, separated by commas, with a header; also compressed."""
+    """A CSV file in UTF-8, separated by commas or as its name says, with a header.
+
+    It may be compressed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._separator = separator_of(path)
         with path.open("rb") as file:
             start = file.read(16)
         for magic, kind in OTHER_KINDS.items():
@@ -76,7 +82,7 @@ class TextFile:
         if text.count('"') % 2:
             rest = b"\n".join(lines[self._n_before :])
             text = rest.decode("utf-8-sig", "replace")
-        return next(csv.reader(io.StringIO(text)), [])
+        return next(csv.reader(io.StringIO(text), delimiter=self._separator), [])
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """The columns as text; an empty cell is empty text.
@@ -85,22 +91,35 @@ class TextFile:
         ------
         BadText
         """
+        schema = pa.schema([(name, pa.string()) for name in columns])
+        return pa.Table.from_batches(self.batches(columns), schema)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The columns as text, some `BLOCK_BYTES` of the file at a time.
+
+        Raises
+        ------
+        BadText
+        """
         convert = pa.csv.ConvertOptions(
             include_columns=list(columns), column_types=dict.fromkeys(columns, pa.string())
         )
-        parse = pa.csv.ParseOptions(newlines_in_values=True)
+        parse = pa.csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
         options = pa.csv.ReadOptions(block_size=BLOCK_BYTES, skip_rows=self._n_before)
+        n_rows = 0
         try:
-            with self._open() as file:
-                table = pa.csv.read_csv(file, options, parse, convert)
+            with self._open() as file, pa.csv.open_csv(file, options, parse, convert) as rows:
+                for batch in rows:
+                    n_rows += len(batch)
+                    yield batch
         except (pa.ArrowException, OSError, EOFError) as error:
             if "UTF8" in str(error):
                 raise BadText(
                     "is not UTF-8 text; save it as UTF-8: iconv -f latin1 -t utf-8 INPUT > OUTPUT"
                 ) from error
-            raise BadText(f"cannot be read as CSV ({error})") from error
-        self._check_quotes(table.num_rows)
-        return table
+            if "Empty CSV" not in str(error):  # a header alone, without a line break
+                raise BadText(f"cannot be read as CSV ({error})") from error
+        self._check_quotes(n_rows)
 
     def _check_quotes(self, n_rows: int) -> None:
         """Refuse a quotation mark that is not closed, and so joins rows to one.
@@ -111,12 +130,20 @@ class TextFile:
         with self._open() as file:
             blocks = iter(lambda: file.read(BLOCK_BYTES), b"")
             n_breaks = sum(max(block.count(b"\n"), block.count(b"\r")) for block in blocks)
-        if n_breaks <= self._n_before + 1 + n_rows:
-            return
+        if n_breaks > self._n_before + 1 + n_rows:
+            self.check_quotes()
+
+    def check_quotes(self) -> None:
+        """Read all of the file by the rules of quotation marks.
+
+        Raises
+        ------
+        BadText
+        """
         limit = csv.field_size_limit(sys.maxsize)
         try:
             with io.TextIOWrapper(self._open(), "utf-8", "replace", newline="") as text:
-                rows = csv.reader(text, strict=True)
+                rows = csv.reader(text, delimiter=self._separator, strict=True)
                 for _ in rows:
                     pass
         except csv.Error as error:
@@ -141,7 +168,8 @@ def guess_mistake(header: Sequence[str]) -> str:
     first = ",".join(header)
     for separator, name in SEPARATORS.items():
         if separator in first:
-            return f"is it separated by {name}? Separate the columns by commas"
+            remedy = ", or name the file .tsv" if separator == "\t" else ""
+            return f"is it separated by {name}? Separate the columns by commas{remedy}"
     if first.lstrip().startswith(("{", "[")):
         return "is it JSON? Save it as CSV or Parquet"
     if any(_is_number(cell) for cell in header):

@@ -111,3 +111,46 @@ def test_ids_that_read_as_missing_stay_and_are_counted(tmp_path: Path) -> None:
     assert set(logs.items) == {"nan", "x", "NA"}
     assert logs.report["rows_with_id_like_nan"] == 3
     assert "rows_with_id_like_nan" not in read_logs(write(ROWS, tmp_path, "parquet")).report
+
+
+def test_repeated_rows_are_summed_if_asked_for(tmp_path: Path) -> None:
+    logs = read_logs(write(ROWS, tmp_path, "csv"), sum_repeats=True)
+    assert logs.user_items.toarray().tolist() == [[2, 1, 0], [1, 0, 1], [0, 1, 0]]
+
+
+def test_minima_hold_for_what_is_left(tmp_path: Path) -> None:
+    """A chain in which each drop takes the next one below a minimum, and a block that stays."""
+    chain = [(f"u{n + step}", f"i{n}") for n in range(4) for step in (0, 1)]
+    block = [(user, item) for user in "xyz" for item in "abc"]
+    frame = pd.DataFrame([*chain, *block], columns=["user_id", "item_id"])
+    logs = read_logs(write(frame, tmp_path, "csv"), min_user_items=2, min_item_users=2)
+    assert (logs.users.tolist(), logs.items.tolist()) == (["x", "y", "z"], ["a", "b", "c"])
+    assert logs.report["filter_rounds"] == 3
+    dropped = ("dropped_item_with_few_users", "dropped_user_with_few_items")
+    assert [logs.report[name] for name in dropped] == [4, 4]
+    assert logs.known_items.size == 7
+
+
+def test_later_rows_are_left_out_of_earlier(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "user_id": ["u", "u", "v", "v", "w", "w"],
+            "item_id": ["a", "b", "a", "b", "a", "b"],
+            "when": [5, 10, 3, 4, 1, None],
+        }
+    )
+    logs = read_logs(write(frame, tmp_path, "csv"), time_column="when", later_share=0.4)
+    assert logs.earlier is not None
+    assert logs.report["later_than"] == 4
+    assert logs.report["dropped_no_time"] == 1
+    assert logs.user_items.toarray().tolist() == [[1, 1], [1, 1], [1, 0]]
+    assert logs.earlier.toarray().tolist() == [[0, 0], [1, 1], [1, 0]]
+
+
+def test_a_count_that_is_too_large_is_named_by_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.tables.batches.BATCH_ROWS", 4)
+    path = write(ROWS.assign(plays=[1.0] * 6 + [np.inf]), tmp_path, "parquet")
+    with pytest.raises(BadLogs, match="the column plays holds inf in row 7 "):
+        read_logs(path, count_column="plays")
