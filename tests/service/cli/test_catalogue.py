@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from models.catalogue import load
-from tests.bundles import write_bundle
+from models.bundle import read
+from models.catalogue import Track, journal, load
+from models.catalogue.journal import load_current
+from tests.bundles import SIZES, in_space, write_bundle
 from tests.service.cli.conftest import N_SONGS, Run
 
 
@@ -91,3 +95,117 @@ def test_a_file_is_not_compared_with_vectors_of_another_model(
     assert result.exit_code == 1
     assert other.digest[:12] in result.stderr
     assert load(catalogue).source.digest[:12] in result.stderr
+
+
+SPACE = "0123456789ab" + "0" * 52
+N_ITEMS, N_USERS = 7, 5
+
+
+def write_factors(folder: Path, space: str = SPACE) -> Path:
+    """What `tasteprint-train factorize` writes."""
+    rng = np.random.default_rng(5)
+    folder.mkdir()
+    (folder / "report.json").write_text(json.dumps({"space": space}))
+    for kind, count in (("item", N_ITEMS), ("user", N_USERS)):
+        factors = rng.normal(size=(count, SIZES["embedding"])).astype(np.float32)
+        np.save(folder / f"{kind}_factors.npy", factors)
+        lines = [f"{kind}_id", *(f"0{row}" for row in range(count))]
+        (folder / f"{kind}s.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def embedded(songs: Path, tmp_path: Path, run: Run) -> Path:
+    """The songs' table, by a model of a CF space."""
+    in_space(read(tmp_path / "models" / "levels"), SPACE)
+    path = tmp_path / "e.parquet"
+    assert run("embed", songs, "--out", path, "--precision", "float32").exit_code == 0
+    return path
+
+
+def test_a_catalogue_keeps_what_made_its_vectors(embedded: Path, tmp_path: Path, run: Run) -> None:
+    assert run("index", embedded, "--out", tmp_path / "c.parquet").exit_code == 0
+    source = load(tmp_path / "c.parquet").source
+    assert (source.precision, source.space, source.model) == ("float32", SPACE, "levels")
+
+
+def test_the_users_of_a_factorization_are_ranked(embedded: Path, tmp_path: Path, run: Run) -> None:
+    factors, out = write_factors(tmp_path / "factors"), tmp_path / "c.parquet"
+    made = run("index", embedded, "--users", factors, "--out", out)
+    assert made.exit_code == 0, made.output
+    assert f"{N_USERS} users" in made.stderr
+    result = run("listeners", "album 0/0", "--catalogue", out, "--json", "--limit", 3)
+    assert result.exit_code == 0, result.output
+    ranked = hits_of(result.stdout)
+    table = pq.read_table(embedded)
+    vector = np.array(table["embedding"][table["track_id"].index("album 0/0").as_py()].as_py())
+    scores = np.load(factors / "user_factors.npy") @ vector / np.linalg.norm(vector)
+    assert [user["user_id"] for user in ranked] == [f"0{row}" for row in np.argsort(-scores)[:3]]
+    assert [user["score"] for user in ranked] == pytest.approx(sorted(scores)[:-4:-1], abs=1e-6)
+
+
+def test_item_factors_are_a_catalogue_for_predictions(
+    embedded: Path, songs: Path, tmp_path: Path, run: Run
+) -> None:
+    """Only those that the metadata names; queries are centred by the mean of predictions."""
+    factors = write_factors(tmp_path / "factors")
+    names = tmp_path / "names.csv"
+    names.write_text("track_id,artist\nartist:00,A\nartist:02,B\nartist:06,C\n")
+    own = tmp_path / "models" / "levels" / "catalogue.parquet"
+    options = ("--metadata", names, "--prefix", "artist:", "--about", "drawn", "--out", own)
+    bare = run("index", factors, *options)
+    assert bare.exit_code == 1
+    assert "--queries" in bare.stderr
+    made = run("index", factors, "--queries", embedded, *options)
+    assert made.exit_code == 0, made.output
+    assert f"3 tracks; {N_ITEMS - 3} items without metadata left out" in made.stderr
+    catalogue, table = load(own), pq.read_table(embedded)
+    predicted = np.array(table["embedding"].to_pylist(), np.float32)
+    np.testing.assert_allclose(catalogue.query_mean, predicted.mean(0), rtol=1e-5)
+    kept = np.load(factors / "item_factors.npy")[[0, 2, 6]]
+    np.testing.assert_allclose(catalogue.mean, kept.mean(0), rtol=1e-5)
+    assert (catalogue.source.precision, catalogue.about) == (None, "drawn")
+    # It is in the model's folder, so it is the one that is asked by default.
+    hits = hits_of(run("similar", songs / "album 0" / "0.wav", "--json").stdout)
+    assert {hit["artist"] for hit in hits} == {"A", "B", "C"}
+
+
+def test_factors_of_another_space_are_refused_by_both_names(
+    embedded: Path, tmp_path: Path, run: Run
+) -> None:
+    other = write_factors(tmp_path / "factors", space="b" * 64)
+    names = tmp_path / "names.csv"
+    names.write_text("track_id,artist\n00,A\n")
+    for arguments in (
+        (embedded, "--users", other),
+        (other, "--queries", embedded, "--metadata", names),
+    ):
+        result = run("index", *arguments, "--out", tmp_path / "c.parquet")
+        assert result.exit_code == 1
+        assert "CF space bbbbbbbbbbbb" in result.stderr
+        assert f"CF space {SPACE[:12]}" in result.stderr
+    assert not (tmp_path / "c.parquet").exists()
+
+
+def test_without_users_or_a_catalogue_the_remedy_is_named(catalogue: Path, run: Run) -> None:
+    result = run("listeners", "album 0/0", "--catalogue", catalogue)
+    assert result.exit_code == 1
+    assert "--users" in result.stderr
+    result = run("similar", "album 0/0")
+    assert result.exit_code == 1
+    assert "--catalogue" in result.stderr
+
+
+def test_songs_that_were_put_over_http_are_found(catalogue: Path, run: Run) -> None:
+    known = load_current(catalogue)
+    vector = np.ones(SIZES["embedding"], np.float32)
+    track = Track("put", vector, artist="Somebody")
+    journal.put(known, catalogue, track, known.catalogue.source)
+    ids = {
+        hit["track_id"]
+        for hit in hits_of(run("similar", "album 0/0", "--catalogue", catalogue, "--json").stdout)
+    }
+    assert "put" in ids
+    made = run("index", catalogue.parent / "e.parquet", "--out", catalogue)
+    assert "journal stays" in made.stderr
+    assert load_current(catalogue).catalogue.find("put") is not None

@@ -1,0 +1,1 @@
+"""Benchmarks of the catalogue: hubs, the search, and embedding a folder of songs."""
