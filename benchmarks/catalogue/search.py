@@ -42,7 +42,8 @@ def measure(path: Path, n_queries: int) -> str:
     load_s, catalogue_mb = time.process_time() - began_s, resident_mb() - before_mb
     catalogue = known.catalogue
     rng = np.random.default_rng(1)
-    search_s, put_s = [], []
+    search_s: list[float] = []
+    put_s: list[float] = []
     for query in rng.normal(0.5, 1, (n_queries, DIM)).astype(np.float32):
         centred = catalogue.centre(query[None], SOURCE)
         began_s = time.process_time()
