@@ -102,7 +102,8 @@ class Settings(BaseSettings):
         default=None, description="File of further API keys, one per line."
     )
     guard_docs: bool = Field(
-        default=False, description="Require a key at `/`, `/docs` and `/openapi.json` too."
+        default=False,
+        description="Require a key at the pages `/` and `/docs` and at `/openapi.json` too.",
     )
     guard_metrics: bool = Field(default=True, description="Require a key at `/metrics` too.")
     allow_anyone: bool = Field(

@@ -9,7 +9,7 @@ import base64
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,22 +46,40 @@ class Browser:
     socket: ClientConnection
     events: list[dict[str, Any]] = field(default_factory=list)
     n_sent: int = 0
+    interceptions: dict[str, tuple[int, str, dict[str, str]]] = field(default_factory=dict)
 
     def send(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol; its result. Events that come meanwhile are kept."""
+        number = self._post(method, session, parameters)
+        end = time.monotonic() + DEADLINE_S
+        while True:
+            answer = json.loads(self.socket.recv(timeout=max(0.0, end - time.monotonic())))
+            if answer.get("id") == number:
+                assert "error" not in answer, f"{method}: {answer['error']}"
+                result: dict[str, Any] = answer["result"]
+                return result
+            self.events.append(answer)
+            if answer.get("method") == "Fetch.requestPaused":
+                self._answer_instead(answer["sessionId"], answer["params"]["requestId"])
+
+    def _post(self, method: str, session: str | None, parameters: dict[str, Any]) -> int:
         self.n_sent += 1
         message: dict[str, Any] = {"id": self.n_sent, "method": method, "params": parameters}
         if session:
             message["sessionId"] = session
         self.socket.send(json.dumps(message))
-        end = time.monotonic() + DEADLINE_S
-        while True:
-            answer = json.loads(self.socket.recv(timeout=max(0.0, end - time.monotonic())))
-            if answer.get("id") == self.n_sent:
-                assert "error" not in answer, f"{method}: {answer['error']}"
-                result: dict[str, Any] = answer["result"]
-                return result
-            self.events.append(answer)
+        return self.n_sent
+
+    def _answer_instead(self, session: str, request: str) -> None:
+        status, body, headers = self.interceptions[session]
+        listed = [{"name": name, "value": value} for name, value in headers.items()]
+        parameters = {
+            "requestId": request,
+            "responseCode": status,
+            "responseHeaders": listed,
+            "body": base64.b64encode(body.encode()).decode(),
+        }
+        self._post("Fetch.fulfillRequest", session, parameters)
 
     @contextmanager
     def tab(self, *, width: int = 1100, dark: bool = False, mobile: bool = False) -> Iterator[Tab]:
@@ -73,6 +91,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network", "DOM", "Accessibility"):
             tab.send(f"{domain}.enable")
         tab.resize(width, mobile=mobile)
+        tab.send("Emulation.setScrollbarsHidden", hidden=True)  # the picture is as wide as asked
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         tab.send("Emulation.setEmulatedMedia", features=[scheme])
         try:
@@ -95,7 +114,7 @@ class Tab:
     def events(self, method: str) -> list[dict[str, Any]]:
         """Parameters of the events of this tab with that name, the first one first."""
         found = (event for event in self.browser.events if event.get("sessionId") == self.session)
-        return [event["params"] for event in found if event["method"] == method]
+        return [event["params"] for event in found if event.get("method") == method]
 
     def copied(self) -> str:
         """The text in the clipboard."""
@@ -107,6 +126,16 @@ class Tab:
         self.send("Page.bringToFront")
         text: str = self.evaluate("navigator.clipboard.readText()")
         return text
+
+    def answer_instead(
+        self, pattern: str, status: int, body: str, headers: Mapping[str, str]
+    ) -> None:
+        """Answer requests to addresses of that pattern in the place of their server.
+
+        Every event is read while something else is sent, so poll the page.
+        """
+        self.browser.interceptions[self.session] = (status, body, dict(headers))
+        self.send("Fetch.enable", patterns=[{"urlPattern": pattern}])
 
     def resize(self, width: int, height: int = 900, *, mobile: bool = False) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}

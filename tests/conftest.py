@@ -12,6 +12,10 @@ from tests.running import Service, running
 from tests.sounds import FORMATS, golden, write
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", help="Folder to write the pictures of the page to.")
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Of `--numprocesses auto`: one more than cores, as some tests wait for a time to pass."""
     return len(os.sched_getaffinity(0)) + 1

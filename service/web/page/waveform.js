@@ -65,8 +65,10 @@ export class Waveform {
     this.patches.forEach(part => fill(part, "--patch"));
     context.fillStyle = colour("--wave");
     if (this.samples) {
-      peaks(this.samples, Math.round(width)).forEach(([low, high], column) => {
-        const top = (1 - high) * height / 2, bottom = (1 - low) * height / 2;
+      const columns = peaks(this.samples, Math.round(width));
+      const peak = Math.max(...columns.map(([low, high]) => Math.max(-low, high)), 1e-4);
+      columns.forEach(([low, high], column) => {  // a quiet song fills the height too
+        const top = (1 - high / peak) * height / 2, bottom = (1 - low / peak) * height / 2;
         context.fillRect(column, top, 1, Math.max(bottom - top, 1));
       });
     } else {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.bundle import read
-from models.catalogue import Catalogue
+from models.catalogue import Catalogue, save
 from service.catalogue.store import source_of
 from service.settings import MODELS_DIR
 from tests.browser import Browser, Tab, chromium
@@ -53,7 +53,7 @@ def write_catalogue(path: Path) -> None:
         "artist": [f"Artist {index % 7}" for index in range(N_SONGS)],
         "sha256": [hashlib.sha256(name.encode()).hexdigest() for name in ids],
     }
-    Catalogue.build(source_of(bundle), ids, vectors, texts).save(path)
+    save(Catalogue.build(source_of(bundle), ids, vectors, texts), path)
 
 
 @pytest.fixture(scope="session")

@@ -68,15 +68,18 @@ def test_the_nearest_songs_are_those_of_the_catalogue(tab: Tab, full_service: Se
         assert f"{hit['cosine']:.3f}" in line
 
 
-def test_without_a_catalogue_there_are_no_nearest_songs(tab: Tab, service: Service) -> None:
-    analyse(tab, service, CHORDS)
-    assert tab.is_shown("#vector")
-    assert not tab.is_shown("#neighbours")
-    assert not tab.is_shown("#problem")
-    asked = sum("/similar" in url for url in tab.requested())
-    tab.choose_file("#file", CHORDS)
-    wait_for_answer(tab)
-    assert sum("/similar" in url for url in tab.requested()) == asked  # once is enough
+def test_what_a_service_lacks_is_not_shown(tab: Tab, tmp_path: Path) -> None:
+    """No catalogue, and a model without a spectrogram: the rest is shown, and no problem."""
+    with running(tmp_path / "log", catalogue="none", **small_models(tmp_path)) as service:
+        analyse(tab, service, CHORDS)
+        assert tab.is_shown("#vector")
+        assert not any(map(tab.is_shown, ("#neighbours", "#seen", "#problem")))
+        asked = sum("/similar" in url for url in tab.requested())
+        assert asked == 1
+        tab.choose_file("#file", CHORDS)
+        tab.wait_for("document.getElementById('cache').textContent.startsWith('From the cache')")
+        wait_for_answer(tab)
+        assert sum("/similar" in url for url in tab.requested()) == asked  # once is enough
 
 
 def test_it_says_what_the_cache_said(tab: Tab, full_service: Service, tmp_path: Path) -> None:
