@@ -25,7 +25,7 @@ RUN pip --python /venv/bin/python install --no-cache-dir --requirement cuda.txt
 
 FROM dependencies AS application
 COPY . .
-RUN pip --python /venv/bin/python install --no-cache-dir --no-deps --prefix /application .
+RUN pip --python /venv/bin/python install --no-cache-dir --no-deps --prefix=/application .
 
 FROM python:${PYTHON}-slim AS runtime
 RUN useradd --no-create-home --shell /usr/sbin/nologin --uid 10001 tasteprint

@@ -17,7 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,11 @@ BEGIN, END = (
     "<!-- end of the drawn part -->",
 )
 LEADS_S = (0.15, 0.4, 1.2)
-WINDOWS = ("middle", "all")
-MODELS = {"cf-estimator": 120, "cf-estimator-large": 24}  # model -> number of recordings
+# Model -> window -> number of recordings of 30 s.
+MODELS = {
+    "cf-estimator": {"middle": 120, "all": 32},
+    "cf-estimator-large": {"middle": 16, "all": 16},
+}
 QUANTILES = (0.05, 0.5, 0.95)
 
 
@@ -47,12 +50,15 @@ def measure(data: Path) -> Figures:
     """Cosines of embeddings with and without silence before the song, and between songs."""
     recordings = one_recording_per_artist(data / "mood-recordings")
     originals = sorted((data / "originals").glob("*.mp3"))
-    found: Figures = {"originals": len(originals), "models": {}}
-    for model, count in MODELS.items():
-        chosen = [*recordings[:count], *originals]
-        with tempfile.TemporaryDirectory() as folder:
-            found["models"][model] = measure_model(model, chosen, originals, Path(folder))
-    return found
+    models: Figures = {}
+    for model, counts in MODELS.items():
+        models[model] = {}
+        for window, count in counts.items():
+            with tempfile.TemporaryDirectory() as folder:
+                songs = [*recordings[:count], *originals]
+                embedded = with_leads(model, window, songs, Path(folder))
+            models[model][window] = compared(embedded, {song.stem for song in originals})
+    return models
 
 
 def one_recording_per_artist(folder: Path) -> list[Path]:
@@ -63,31 +69,23 @@ def one_recording_per_artist(folder: Path) -> list[Path]:
     return [folder / "audio" / f"{first[artist]}.opus" for artist in sorted(first)]
 
 
-def measure_model(
-    model: str, songs: Sequence[Path], originals: Sequence[Path], folder: Path
-) -> Figures:
-    long = {song.stem for song in originals}
-    found: Figures = {"recordings": len(songs) - len(long), "lead_in": {}}
-    for window in WINDOWS:
-        plain = embed(model, window, with_lead(songs, 0, folder / "0"), folder)
-        if window == WINDOWS[0]:
-            found["between"] = between({name: plain[name] for name in plain if name not in long})
-        for lead_s in LEADS_S:
-            shifted = embed(model, window, with_lead(songs, lead_s, folder / str(lead_s)), folder)
-            for kind, names in (("30 s", plain.keys() - long), ("60 s", long)):
-                key = f"{window}, {lead_s:g} s, {kind}"
-                found["lead_in"][key] = compared(plain, shifted, sorted(names))
-    return found
+def with_leads(
+    model: str, window: str, songs: Sequence[Path], folder: Path
+) -> dict[float, Vectors]:
+    """Seconds of silence before the songs -> their embeddings."""
+    return {
+        lead_s: embed(model, window, with_lead(songs, lead_s, folder / f"{lead_s:g}"), folder)
+        for lead_s in (0, *LEADS_S)
+    }
 
 
 def with_lead(songs: Sequence[Path], lead_s: float, folder: Path) -> Path:
     """A folder of the songs as FLAC, behind that much silence."""
-    if not folder.exists():
-        folder.mkdir()
-        for song in songs:
-            sound, sample_rate = soundfile.read(song, dtype="int16", always_2d=True)
-            silence = np.zeros((round(lead_s * sample_rate), sound.shape[1]), np.int16)
-            soundfile.write(folder / f"{song.stem}.flac", np.vstack([silence, sound]), sample_rate)
+    folder.mkdir()
+    for song in songs:
+        sound, sample_rate = soundfile.read(song, dtype="int16", always_2d=True)
+        silence = np.zeros((round(lead_s * sample_rate), sound.shape[1]), np.int16)
+        soundfile.write(folder / f"{song.stem}.flac", np.vstack([silence, sound]), sample_rate)
     return folder
 
 
@@ -105,8 +103,17 @@ def as_vector(embedding: Any) -> NDArray[np.float32]:
     return np.asarray(embedding.as_py(), np.float32)
 
 
-def compared(plain: Vectors, shifted: Vectors, names: Sequence[str]) -> dict[str, float]:
-    """Cosine of each song to itself with silence before it: median and minimum."""
+def compared(embedded: Mapping[float, Vectors], long: Collection[str]) -> Figures:
+    """Cosine of each song to itself with silence before it, for both lengths of songs."""
+    plain = embedded[0]
+    found: Figures = {"between": between({name: plain[name] for name in plain.keys() - long})}
+    for kind, names in (("30 s", plain.keys() - long), ("60 s", plain.keys() & long)):
+        rows = {f"{lead_s:g}": summary(plain, embedded[lead_s], names) for lead_s in LEADS_S}
+        found[kind] = {"songs": len(names), "lead_in": rows}
+    return found
+
+
+def summary(plain: Vectors, shifted: Vectors, names: Collection[str]) -> dict[str, float]:
     cosines = [cosine(plain[name], shifted[name]) for name in names]
     return {"median": round(float(np.median(cosines)), 4), "min": round(min(cosines), 4)}
 
@@ -131,24 +138,25 @@ def lead_in_table(figures: Figures) -> str:
     """One row for each model, window and length; the median cosine, and the minimum."""
     heads = " | ".join(f"{lead_s:g} s of silence" for lead_s in LEADS_S)
     lines = [f"| model, window, songs | {heads} |", "|---|" + "---|" * len(LEADS_S)]
-    for model, of_model in figures["models"].items():
-        for window in WINDOWS:
-            for kind, count in (("30 s", of_model["recordings"]), ("60 s", figures["originals"])):
-                found = [of_model["lead_in"][f"{window}, {lead:g} s, {kind}"] for lead in LEADS_S]
-                cells = " | ".join(f"{row['median']:.3f} ({row['min']:.3f})" for row in found)
-                lines.append(f"| `{model}`, `{window}`, {count} of {kind} | {cells} |")
+    for model, windows in figures.items():
+        for window, kinds in windows.items():
+            for kind in ("30 s", "60 s"):
+                rows = kinds[kind]["lead_in"].values()
+                cells = " | ".join(f"{row['median']:.3f} ({row['min']:.3f})" for row in rows)
+                lines.append(
+                    f"| `{model}`, `{window}`, {kinds[kind]['songs']} of {kind} | {cells} |"
+                )
     return "\n".join(lines)
 
 
 def cosine_table(figures: Figures) -> str:
-    """Quantiles of the cosine between songs of different artists."""
-    lines = ["| cosine of two artists' songs | 5 % | median | 95 % |", "|---|---|---|---|"]
-    for model, of_model in figures["models"].items():
-        for kind in ("as predicted", "centred"):
-            cells = " | ".join(
-                f"{value:.2f}".replace("-", "−") for value in of_model["between"][kind]
-            )
-            lines.append(f"| `{model}`, {kind} | {cells} |")
+    """Quantiles of the cosine between songs of different artists, in the first model's space."""
+    model = next(iter(MODELS))
+    found = figures[model]["middle"]["between"]
+    lines = ["| cosine between songs of two artists | 5 % | median | 95 % |", "|---|---|---|---|"]
+    for kind in ("as predicted", "centred"):
+        cells = " | ".join(f"{value:.2f}".replace("-", "−") for value in found[kind])
+        lines.append(f"| {kind} | {cells} |")
     return "\n".join(lines)
 
 
