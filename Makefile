@@ -14,7 +14,7 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard redis nginx chromium page-pictures clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard image redis nginx chromium page-pictures clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
@@ -171,6 +171,11 @@ leaderboard: $(VENV)/all.done
 	$(TRAIN) leaderboard $(foreach task,$(BOARD),--task $(HEADS)/whole/$(task)) --recordings $(LINEAR)/whole/recordings \
 		--factors '$(LINEAR)/fold{fold}/factors' --split '$(LINEAR)/fold{fold}/split.csv' --logs $(LOGS) $(JOIN) \
 		--workers $(shell nproc) --out runs/leaderboard --page docs/leaderboard.md
+
+# The Dockerfile's steps, followed in fresh roots without a Docker engine, and the sizes of its layers: `TARGET=cuda` for GPUs.
+# Needs root and debootstrap.
+image: $(VENV)/all.done
+	$(BIN)/python -m tests.deployment.follow --base runs/image/debian --out runs/image $(addprefix --target ,$(TARGET))
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -144,7 +144,8 @@ class Composition:
         build = service["build"]
         build = {"context": build} if isinstance(build, str) else build
         assert build["context"] == "."
-        return read_dockerfile(ROOT / build.get("dockerfile", "Dockerfile"), root)
+        path = ROOT / build.get("dockerfile", "Dockerfile")
+        return read_dockerfile(path, root, build.get("target"))
 
     def _container(self, name: str, changes: Environment) -> Container:
         service, image = self._services[name], self._images[name]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from tests.deployment import dockerfile
 from tests.running import ROOT
 
 
@@ -34,39 +33,36 @@ class Image:
         return self.root / str(self.folder / path).lstrip("/")
 
 
-def read_dockerfile(path: Path, root: Path) -> Image:
-    """Read a Dockerfile whose context is the repository, and lay its files below `root`."""
-    image = Image(root)
-    text = re.sub(r"^\s*#.*\n", "", path.read_text(), flags=re.MULTILINE).replace("\\\n", " ")
-    for line in filter(None, map(str.strip, text.splitlines())):
-        word, _, rest = line.partition(" ")
-        _follow(image, word, rest.strip())
+def read_dockerfile(path: Path, root: Path, target: str | None = None) -> Image:
+    """Read a Dockerfile whose context is the repository, and lay its files below `root`.
+
+    The files of all stages that the target needs are laid in one root: what a stage installs is
+    this machine's, so there is nothing to copy from one to another.
+    """
+    file = dockerfile.read(path)
+    stated = file.image(target)
+    environment = {name: value for name, value in stated.env.items() if name != "PATH"}
+    image = Image(root, environment, command=stated.command(), health=stated.healthcheck)
+    image.port = int(stated.ports[0]) if stated.ports else None
+    for stage in file.needed(target):
+        image.folder = PurePosixPath(file.image(stage.base).workdir if stage.base in file else "/")
+        for instruction in stage.instructions:
+            _follow(image, instruction)
     return image
 
 
-def _follow(image: Image, word: str, rest: str) -> None:
-    if word == "WORKDIR":
-        image.folder = image.folder / rest
+def _follow(image: Image, instruction: dockerfile.Instruction) -> None:
+    if instruction.name == "WORKDIR":
+        image.folder = image.folder / instruction.value
         image.host_path("").mkdir(parents=True, exist_ok=True)
-    elif word == "ENV":
-        pairs = (pair.partition("=") for pair in shlex.split(rest))
-        image.environment |= {name: value for name, _, value in pairs}
-    elif word == "COPY":
-        *sources, target = shlex.split(rest)
+    elif instruction.name == "COPY" and "from" not in instruction.flags:
+        *sources, target = instruction.words()
         for source in sources:
             _copy(image, source, target)
-    elif word == "RUN":
-        for words in re.findall(r"pip install ([^&|;]*)", rest):
-            local = [word for word in words.split() if word.startswith((".", "/"))]
+    elif instruction.name == "RUN":
+        for words in re.findall(r"pip (?:--python \S+ )?install ([^&|;]*)", instruction.value):
+            local = [word for word in words.split() if word == "." or word.startswith(("./", "/"))]
             image.installed += [image.host_path(folder).resolve() for folder in local]
-    elif word == "EXPOSE":
-        image.port = int(rest)
-    elif word == "CMD":
-        image.command = json.loads(rest)
-    elif word == "HEALTHCHECK":
-        image.health = json.loads(rest.partition("CMD ")[2])
-    else:
-        assert word in {"FROM", "ARG", "USER", "VOLUME"}, f"{word}: not understood here"
 
 
 def _copy(image: Image, source: str, target: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 READ = {"ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL"}
-READ |= {"RUN", "USER", "WORKDIR"}
+READ |= {"RUN", "USER", "VOLUME", "WORKDIR"}
 # Of an image that does not state another one.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 FLAG = re.compile(r"--([a-z-]+)=(\S+)\s+")
@@ -91,6 +91,10 @@ class Dockerfile:
 
     stages: tuple[Stage, ...]
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a stage of that name; other bases are images of a registry."""
+        return any(stage.name == name for stage in self.stages)
+
     def stage(self, target: str | None = None) -> Stage:
         if target is None:
             return self.stages[-1]
@@ -111,8 +115,7 @@ class Dockerfile:
     def image(self, target: str | None = None) -> Image:
         """Configuration of the image of a stage, with what its bases among the stages state."""
         stage = self.stage(target)
-        names = {other.name for other in self.stages}
-        image = self.image(stage.base) if stage.base in names else Image(stage.base)
+        image = self.image(stage.base) if stage.base in self else Image(stage.base)
         for instruction in stage.instructions:
             image = configured(image, instruction)
         return image
