@@ -1,6 +1,6 @@
 """Blend of sound and plays: fold-in with the prediction as prior mean.
 
-The figures are of docs/recommender.md: chosen on held-out artists, judged on others.
+The figures are of examples/recommender/README.md: chosen on held-out artists, judged on others.
 """
 
 from __future__ import annotations

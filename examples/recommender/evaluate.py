@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from examples.recommender.evaluation import curve, mixed, picture
+from examples.recommender.evaluation import curve, mixed, picture, tables
 from examples.recommender.evaluation.folds import Fold, load_fold
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--prepared", type=Path, nargs="+", default=[ROOT / name for name in sets])
     logs = ROOT.parent / "shared/data/lastfm-hetrec2011/user_artists.csv"
     parser.add_argument("--logs", type=Path, default=logs)
+    parser.add_argument("--tables", action="store_true", help="print the tables of README.md")
     given = parser.parse_args()
     if given.runs:
         folds = [
@@ -102,7 +103,15 @@ def main() -> None:
             for n in range(N_FOLDS)
         ]
         RESULT.write_text(json.dumps(measure(folds), indent=1) + "\n")
-    PICTURE.write_text(picture.draw(json.loads(RESULT.read_text())))
+    figures = json.loads(RESULT.read_text())
+    PICTURE.write_text(picture.draw(figures))
+    if given.tables:
+        for rows in (
+            *(tables.curve_table(figures, name) for name in SETS),
+            tables.mixed_table(figures),
+            tables.length_table(figures),
+        ):
+            print("\n".join([*rows, ""]))
 
 
 if __name__ == "__main__":

@@ -81,8 +81,8 @@ def _measure_draw(
 
     found = {name: constant(auc(vectors)) for name, vectors in predicted.items()}
     found[CEILING] = constant(auc(factors.fold_in_item(factors.user_factors[order])[None]))
-    activity = np.asarray(fold.user_items.getnnz(1), np.float32)
-    found[POPULARITY] = constant(_user_auc(activity[None], judged, others))
+    activity = fold.n_artists[None].astype(np.float32)
+    found[POPULARITY] = constant(_user_auc(activity, judged, others))
     for method, vectors_of in _methods(factors, predicted[PREDICTION], parameters).items():
         by_seen = [auc(vectors_of(factors.user_factors[order[:n]])) for n in SEEN]
         found[method] = np.stack([np.broadcast_to(aucs, n_songs) for aucs in by_seen], 1)
