@@ -90,7 +90,8 @@ def recordings_of_held_out_artists(
     is_test = (split["part"] == "test") & split["track_id"].isin(audio)
     test = split[is_test & split["item_id"].isin(logs.items)].drop_duplicates("item_id")
     users = pd.Index(logs.users)
-    songs, listeners = {}, {}
+    songs: dict[str, bytes] = {}
+    listeners: dict[str, list[str]] = {}
     for track, item in test[["track_id", "item_id"]].itertuples(index=False):
         rows = logs.user_items[:, logs.items.get_loc(item)].nonzero()[0]
         known = [user for user in users[rows] if user in factors.users]
