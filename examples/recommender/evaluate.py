@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from examples.recommender.evaluation import curve, mixed, picture
+from examples.recommender.evaluation import curve, mixed, picture, tables
 from examples.recommender.evaluation.folds import Fold, load_fold
 
 ROOT = Path(__file__).parents[2]
@@ -27,16 +27,26 @@ SETS, N_FOLDS = ("recordings", "renderings"), 5
 
 def measure(folds: list[Fold]) -> dict[str, Any]:
     """Curve and mixed catalogue of each set; the blend of a fold is chosen on the other folds."""
-    measured = {
-        name: [curve.measure_songs(fold, fold.songs[name], n) for n, fold in enumerate(folds)]
-        for name in SETS
-    }
     # Uploads are recordings, and so the blend is chosen on them.
-    chosen_on = [values for values, _ in measured["recordings"]]
+    recordings = [
+        curve.measure_songs(fold, fold.songs["recordings"], n, curve.FAMILIES)
+        for n, fold in enumerate(folds)
+    ]
+    chosen_on = [values for values, _ in recordings]
     chosen = {
         family: [curve.choose(chosen_on, family, n) for n in range(len(folds))]
         for family in curve.FAMILIES
     }
+    renderings = [
+        curve.measure_songs(
+            fold,
+            fold.songs["renderings"],
+            n,
+            {family: (found[n],) for family, found in chosen.items()},
+        )
+        for n, fold in enumerate(folds)
+    ]
+    measured = {"recordings": recordings, "renderings": renderings}
     return {
         "seen": list(curve.SEEN),
         "chosen": chosen,
@@ -68,8 +78,8 @@ def _mixed(folds: list[Fold], name: str) -> dict[str, Any]:
     rules = {rule: [mixed.judge(some, *rule) for some in catalogues] for rule in mixed.RULES}
     aucs = np.mean([some.user_auc for some in catalogues], 0)
     return {
-        "n_new": round(float(np.mean([some.new.shape[1] for some in catalogues])), 1),
-        "n_old": round(float(np.mean([some.old.shape[1] for some in catalogues])), 1),
+        "n_new": round(float(np.mean([some.n_new for some in catalogues])), 1),
+        "n_old": round(float(np.mean([some.n_old for some in catalogues])), 1),
         "user_auc_of_fold_and_mapped": np.round(aucs, 4).tolist(),
         "rules": [mixed.summarize(rule, values, groups) for rule, values in rules.items()],
     }
@@ -85,6 +95,7 @@ def main() -> None:
     parser.add_argument("--prepared", type=Path, nargs="+", default=[ROOT / name for name in sets])
     logs = ROOT.parent / "shared/data/lastfm-hetrec2011/user_artists.csv"
     parser.add_argument("--logs", type=Path, default=logs)
+    parser.add_argument("--tables", action="store_true", help="print the tables of README.md")
     given = parser.parse_args()
     if given.runs:
         folds = [
@@ -92,7 +103,15 @@ def main() -> None:
             for n in range(N_FOLDS)
         ]
         RESULT.write_text(json.dumps(measure(folds), indent=1) + "\n")
-    PICTURE.write_text(picture.draw(json.loads(RESULT.read_text())))
+    figures = json.loads(RESULT.read_text())
+    PICTURE.write_text(picture.draw(figures))
+    if given.tables:
+        for rows in (
+            *(tables.curve_table(figures, name) for name in SETS),
+            tables.mixed_table(figures),
+            tables.length_table(figures),
+        ):
+            print("\n".join([*rows, ""]))
 
 
 if __name__ == "__main__":

@@ -55,16 +55,18 @@ class Factors:
         try:
             report = json.loads((folder / "report.json").read_text())
             items, users = _read_ids(folder / "items.csv"), _read_ids(folder / "users.csv")
-            vectors = [np.load(folder / f"{name}_factors.npy") for name in ("item", "user")]
+            item_factors = np.load(folder / "item_factors.npy")
+            user_factors = np.load(folder / "user_factors.npy")
             settings = report["settings"]
             found = cls(
                 items,
                 users,
-                *vectors,
+                item_factors,
+                user_factors,
                 basis=np.load(folder / "basis.npy"),
                 regularization=settings["regularization"],
                 alpha=settings["alpha"],
-                space=digest_of(items, *vectors),
+                space=digest_of(items, item_factors, user_factors),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadFactors(folder, f"{type(error).__name__}: {error}") from error

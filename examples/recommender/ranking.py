@@ -7,15 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from examples.recommender.blend import Blend, blend, unit
 from examples.recommender.errors import OtherSpace, Unknown
 from examples.recommender.factors import Factors, Vectors
+from examples.recommender.slots import PLACES_PER_SLOT, TRIED_OUT, best, fill_slots
 from examples.recommender.store import Play, Song, Store
 
-# One of ten places is for a song to try out, or it would be ranked once it is known, and known once
-# it is ranked. From so many listeners on sound adds nothing, and a song competes by its score.
-PLACES_PER_SLOT, TRIED_OUT = 10, 20
 ANEW = "PUT its audio again, with the service on the encoder of this factorisation"
 
 
@@ -51,6 +50,15 @@ class Place:
     sound: float
 
 
+@dataclass(frozen=True)
+class Songs:
+    """New songs: their blends, (n_songs, dim), and which of them are tried out."""
+
+    tracks: list[str]
+    vectors: Vectors
+    is_on_trial: NDArray[np.bool_]
+
+
 class Recommender:
     """Ranks items of the factorisation, and new songs that are in the same space."""
 
@@ -64,6 +72,7 @@ class Recommender:
         self.stale = {song.track_id: song for song in songs if song.space != factors.space}
         self._songs = {song.track_id: song for song in songs if song.space == factors.space}
         self._blends = {track: self._blend(song) for track, song in self._songs.items()}
+        self._songs_matrix: Songs | None = None
 
     def put_song(self, song: Song) -> None:
         """Add a song, or replace it; it can be recommended at once.
@@ -82,6 +91,7 @@ class Recommender:
             if song.track_id not in self._items:
                 self._songs[song.track_id] = song
                 self._blends[song.track_id] = self._blend(song)
+                self._songs_matrix = None
 
     def add_plays(self, plays: Sequence[Play]) -> list[str]:
         """Store plays and move the songs that they concern; the tracks without a vector."""
@@ -93,6 +103,7 @@ class Recommender:
                 moved |= set(self.store.played(user))
             for track in moved & self._songs.keys():
                 self._blends[track] = self._blend(self._songs[track])
+            self._songs_matrix = None
             return sorted(moved - self._items.keys() - self._songs.keys())
 
     def recommend(self, user: str, limit: int) -> list[Ranked]:
@@ -184,23 +195,29 @@ class Recommender:
         return self.factors.fold_in_user(columns, vectors.reshape(-1, len(self.factors.basis)))
 
     def _rank(self, user: Vectors, played: Iterable[str], limit: int) -> list[Ranked]:
-        done = set(played)
-        items, songs = self.factors.items, [track for track in self._songs if track not in done]
-        vectors = np.array([self._blends[track].vector for track in songs], np.float32)
-        vectors = vectors.reshape(-1, len(user))
-        scores = np.concatenate([self.factors.item_factors @ user, vectors @ user])
-        best = (-scores).argsort(kind="stable")
-        names = [*items, *songs]
-        ranked = [row for row in best[: limit + len(done)] if names[row] not in done]
+        songs = self._matrix()
+        names = [*self.factors.items, *songs.tracks]
+        scores = np.concatenate([self.factors.item_factors @ user, songs.vectors @ user])
+        rows = {name: row for row, name in enumerate(songs.tracks, len(self._items))} | self._items
+        done = {rows[track] for track in played if track in rows}
+        ranked = [row for row in best(scores, limit + len(done)) if row not in done]
         # By direction alone: every song on trial has the same chance, played or not.
-        trial = [row for row, track in enumerate(songs) if self._is_on_trial(track)]
-        directions = unit(vectors[trial]) @ user
-        order = [len(items) + trial[row] for row in (-directions).argsort(kind="stable")]
-        chosen = fill_slots(ranked, order, limit // PLACES_PER_SLOT, limit)
-        return [Ranked(names[row], float(scores[row]), bool(row >= len(items))) for row in chosen]
+        directions = np.where(songs.is_on_trial, unit(songs.vectors) @ user, -np.inf)
+        nearest = [row for row in best(directions, limit + len(done)) if songs.is_on_trial[row]]
+        trial = [len(self._items) + row for row in nearest]
+        trial = [row for row in trial if row not in done]
+        chosen = fill_slots(ranked, trial, limit // PLACES_PER_SLOT, limit)
+        return [Ranked(names[row], float(scores[row]), row >= len(self._items)) for row in chosen]
 
-    def _is_on_trial(self, track: str) -> bool:
-        return len(self.store.listeners(track)) < TRIED_OUT
+    def _matrix(self) -> Songs:
+        """The songs as a matrix, made again after a change."""
+        if self._songs_matrix is None:
+            blends = list(self._blends.values())
+            vectors = np.array([known.vector for known in blends], np.float32)
+            is_on_trial = np.array([known.n_listeners < TRIED_OUT for known in blends], bool)
+            vectors = vectors.reshape(-1, len(self.factors.basis))
+            self._songs_matrix = Songs(list(self._blends), vectors, is_on_trial)
+        return self._songs_matrix
 
     def _vector(self, track: str) -> Vectors:
         if track in self._songs:
@@ -220,22 +237,3 @@ class Recommender:
         if unknown:
             remedy = "PUT the audio of new songs to /tracks; items are those of the factorisation"
             raise Unknown("the tracks or artists", unknown, remedy)
-
-
-def fill_slots(
-    ranked: Sequence[int], candidates: Sequence[int], n_slots: int, limit: int
-) -> list[int]:
-    """The first of `ranked`, with candidates in the last places if fewer than `n_slots` are there.
-
-    Parameters
-    ----------
-    ranked, candidates : best first
-    """
-    top = list(ranked[:limit])
-    among = set(candidates)
-    missing = max(0, n_slots - sum(row in among for row in top))
-    extra = [row for row in candidates if row not in top][:missing]
-    n_dropped = max(0, len(top) + len(extra) - limit)
-    others = [row for row in top if row not in among]
-    dropped = set(others[len(others) - n_dropped :])
-    return [row for row in top if row not in dropped] + extra

@@ -1,6 +1,7 @@
 """docker-compose.yml end to end, as processes: a new song finds its listeners, whatever is killed.
 
-The scenario runs on a planted world; with the folds of `make linear` it runs on real songs too.
+The scenario runs on a planted world; with a fold of `make linear` also on recordings of artists
+that neither its encoder nor its factorisation knows.
 """
 
 from __future__ import annotations
@@ -10,114 +11,93 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
 
 from tests.compose import Composition, composed, interpolate
+from tests.examples.scenario import Scenario
 from tests.examples.world import World
 from tests.running import DEADLINE_S, ROOT
+from training.cf.als import Factorization
+from training.cf.logs import read_logs
+from training.estimator.artist_split import load_split
 
-LIMIT = 10
+FOLD = ROOT / "runs/linear/fold0"
+DATA = ROOT.parent / "shared/data"
+N_SONGS, MIN_LISTENERS = 12, 20
 
 
-@pytest.fixture(scope="module")
-def composition(
-    world: World, factors_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Composition]:
-    """All that `docker compose up` starts, with the planted world in place of the shipped one."""
+@contextmanager
+def composition_of(
+    folder: Path, models: Path, model: str, factors: Path
+) -> Iterator[tuple[Composition, httpx.Client]]:
+    """All that `docker compose up` starts, with other models and factors than the shipped ones."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is not installed: apt-get install redis-server")
-    folder = tmp_path_factory.mktemp("compose")
-    world.write_encoder(folder / "models")
     changes = {
         "service": {
-            "TASTEPRINT_MODELS_DIR": str(folder / "models"),
-            "TASTEPRINT_DEFAULT_MODEL": "planted",
+            "TASTEPRINT_MODELS_DIR": str(models),
+            "TASTEPRINT_DEFAULT_MODEL": model,
             "TASTEPRINT_DECODE_WORKERS": "1",
         },
-        "recommender": {"RECOMMENDER_FACTORS": str(factors_folder)},
+        "recommender": {"RECOMMENDER_FACTORS": str(factors)},
     }
     with composed(folder, changes) as composition:
-        yield composition
-
-
-@pytest.fixture
-def http(composition: Composition) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=composition["recommender"].url, timeout=DEADLINE_S) as http:
-        yield http
-
-
-def put(http: httpx.Client, world: World, folder: Path, artist: int) -> None:
-    audio = world.song(folder / f"{artist}.wav", artist)
-    answer = http.put(f"/tracks/song-{artist}", content=audio)
-    assert answer.status_code == 200, answer.text
-
-
-def shown(http: httpx.Client, user: str) -> set[str]:
-    answer = http.get(f"/recommend/{user}", params={"limit": LIMIT}).json()
-    return {track["track_id"] for track in answer["recommendations"]}
-
-
-def share_shown(http: httpx.Client, users: list[str], track: str) -> float:
-    """Share of the users who have the track among their first ten."""
-    return sum(track in shown(http, user) for user in users) / len(users)
-
-
-def restart(composition: Composition, name: str) -> None:
-    composition[name].start()
-    composition[name].wait_until_healthy()
+        url = composition["recommender"].url
+        with httpx.Client(base_url=url, timeout=DEADLINE_S) as http:
+            yield composition, http
 
 
 def test_a_new_song_finds_its_listeners_whatever_is_killed(
-    composition: Composition, http: httpx.Client, world: World, tmp_path: Path
+    world: World, factors_folder: Path, tmp_path: Path
 ) -> None:
-    songs = world.held_out
-    everybody = [f"user-{number}" for number in range(len(world.listens))]
-    for artist in songs[:6]:
-        put(http, world, tmp_path, artist)
-
-    composition["redis"].kill()  # only a cache
-    for artist in songs[6:]:
-        put(http, world, tmp_path, artist)
-    restart(composition, "redis")
-
-    # At once, before any play: its listeners see a song more often than the others do.
-    own, others = [], []
-    for artist in songs:
-        listeners = set(world.listeners(artist))
-        own.append(share_shown(http, sorted(listeners), f"song-{artist}"))
-        strangers = [user for user in everybody[::4] if user not in listeners]
-        others.append(share_shown(http, strangers, f"song-{artist}"))
-    chance = 1 / len(songs)  # one place, twelve songs
-    assert sum(own) / len(own) > 2 * chance
-    assert sum(own) / len(own) > 2 * sum(others) / len(others)
-
-    # Without the service all but a new song goes on, and plays move a song.
-    composition["service"].kill()
-    artist = min(songs, key=lambda artist: own[songs.index(artist)])
-    track, listeners = f"song-{artist}", world.listeners(artist)
-    seen, rest = listeners[: len(listeners) // 2], listeners[len(listeners) // 2 :]
-    before = http.get(f"/audience/{track}", params={"limit": 240}).json()["users"]
-    plays = [{"user": user, "track": track} for user in seen]
-    assert http.post("/plays", json={"plays": plays}).status_code == 200
-    after = http.get(f"/audience/{track}", params={"limit": 240}).json()["users"]
-    assert mean_rank(after, rest) < mean_rank(before, rest)
-    assert http.get(f"/tracks/{track}").json()["sound"] < 0.9
-    restart(composition, "service")
-
-    # Killed between two requests, the recommender has lost nothing.
-    composition["recommender"].kill()
-    restart(composition, "recommender")
-    assert http.get(f"/audience/{track}", params={"limit": 240}).json()["users"] == after
-    assert http.get(f"/tracks/{track}").json()["n_listeners"] == len(seen)
-    put(http, world, tmp_path, songs[0])
+    world.write_encoder(tmp_path / "models")
+    artists = {f"song-{artist}": artist for artist in world.held_out}
+    songs = {
+        track: world.song(tmp_path / f"{track}.wav", artist) for track, artist in artists.items()
+    }
+    listeners = {track: world.listeners(artist) for track, artist in artists.items()}
+    users = list(world.factorization.users)
+    with composition_of(tmp_path, tmp_path / "models", "planted", factors_folder) as started:
+        Scenario(*started, songs, listeners, users).run()
 
 
-def mean_rank(audience: list[dict[str, object]], users: list[str]) -> float:
-    ranks = {str(entry["user"]): rank for rank, entry in enumerate(audience)}
-    return sum(ranks[user] for user in users) / len(users)
+@pytest.mark.skipif(
+    not (FOLD / "cf-estimator").exists() or not DATA.exists(),
+    reason="needs runs/linear/fold0 of `make linear`, and ../shared/data",
+)
+def test_recordings_of_held_out_artists_find_their_listeners(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/cf-estimator").symlink_to((FOLD / "cf-estimator").resolve())
+    factors = Factorization.load(FOLD / "factors")
+    songs, listeners = recordings_of_held_out_artists(factors)
+    users = list(factors.users)
+    with composition_of(tmp_path, tmp_path / "models", "cf-estimator", FOLD / "factors") as started:
+        Scenario(*started, songs, listeners, users).run()
+
+
+def recordings_of_held_out_artists(
+    factors: Factorization,
+) -> tuple[dict[str, bytes], dict[str, list[str]]]:
+    """One recording of each of some artists of the fold's test part, and the artists' listeners."""
+    split = load_split(FOLD / "split.csv")
+    logs = read_logs(DATA / "lastfm-hetrec2011/user_artists.csv", item_column="artist_id")
+    audio = {path.stem: path for path in (DATA / "mood-recordings/audio").iterdir()}
+    is_test = (split["part"] == "test") & split["track_id"].isin(audio)
+    test = split[is_test & split["item_id"].isin(logs.items)].drop_duplicates("item_id")
+    users = pd.Index(logs.users)
+    songs: dict[str, bytes] = {}
+    listeners: dict[str, list[str]] = {}
+    for track, item in test[["track_id", "item_id"]].itertuples(index=False):
+        rows = logs.user_items[:, logs.items.get_loc(item)].nonzero()[0]
+        known = [user for user in users[rows] if user in factors.users]
+        if len(known) >= MIN_LISTENERS and len(songs) < N_SONGS:
+            songs[track], listeners[track] = audio[track].read_bytes(), known
+    return songs, listeners
 
 
 def test_values_are_interpolated_as_compose_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +127,6 @@ def test_the_image_holds_every_import_of_the_recommender() -> None:
     for path in (ROOT / "examples/recommender").glob("*.py"):
         if path.name == "evaluate.py":  # measures with the training code, from the repository
             continue
-        found = re.findall(r"^(?:from|import) ([a-z_]+)", path.read_text(), re.MULTILINE)
+        found = re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
         known = {*names, *sys.stdlib_module_names, "examples", "tasteprint_client"}
         assert set(found) <= known, path

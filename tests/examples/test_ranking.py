@@ -13,7 +13,8 @@ import pytest
 
 from examples.recommender.errors import DatabaseInUse, OtherSpace, Unknown
 from examples.recommender.factors import Factors, Vectors
-from examples.recommender.ranking import TRIED_OUT, Recommender, fill_slots
+from examples.recommender.ranking import Recommender
+from examples.recommender.slots import TRIED_OUT, best, fill_slots
 from examples.recommender.store import Play, Song, Store
 from tests.examples.world import World
 from tests.running import ROOT
@@ -245,6 +246,12 @@ def test_slots_are_the_last_places() -> None:
     assert fill_slots([1, 8, 3, 4], [9, 8], 2, 3) == [1, 8, 9]
     assert fill_slots([1, 2, 3], [], 2, 3) == [1, 2, 3]
     assert fill_slots([1], [8, 9], 1, 3) == [1, 8]
+
+
+def test_of_equal_scores_the_first_is_the_best() -> None:
+    scores = np.array([1, 3, 2, 3, 2, 3, 0], np.float32)
+    for limit in range(1, 9):
+        assert best(scores, limit) == [1, 3, 5, 2, 4, 0, 6][:limit]
 
 
 def test_a_killed_writer_loses_nothing_that_it_had_stored(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -96,7 +97,7 @@ class World:
 def _graph_bytes(heard: NDArray[np.float32]) -> bytes:
     """waveform -> mean absolute value of each sixth (features) -> · heard (embedding)."""
     n = AUDIO.input_samples // N_GENRES
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "start": np.array([0], np.int64),
         "end": np.array([n * N_GENRES], np.int64),
         "axis": np.array([1], np.int64),
@@ -123,5 +124,5 @@ def _graph_bytes(heard: NDArray[np.float32]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _value(name: str, size: int) -> object:
+def _value(name: str, size: int) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])

@@ -7,13 +7,14 @@ judged against the users who do not listen, always the same ones, so that points
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.recommender.blend import blend, unit
+from examples.recommender.blend import blend, prior_mean, unit
 from examples.recommender.evaluation.folds import MEAN, PREDICTION, RIDGE, Fold, Songs
 from examples.recommender.factors import Factors, Vectors
 
@@ -26,11 +27,18 @@ PRECISIONS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8)
 N_0 = (1.0, 2.0, 3.0, 5.0, 8.0)
 FOLD_IN, CEILING, POPULARITY = "fold-in", "ceiling", "popularity"
 BLEND, WEIGHTED = "blend (prior mean)", "blend (n/(n + n0))"
-FAMILIES = {BLEND: PRECISIONS, WEIGHTED: N_0}
+Parameters = dict[str, tuple[float, ...]]
+FAMILIES: Parameters = {BLEND: PRECISIONS, WEIGHTED: N_0}
 
 
-def measure_songs(fold: Fold, songs: Songs, seed: int) -> tuple[dict[Any, Values], Values]:
+def measure_songs(
+    fold: Fold, songs: Songs, seed: int, parameters: Parameters
+) -> tuple[dict[Any, Values], Values]:
     """User AUC of each song with enough listeners, by method and listeners seen.
+
+    Parameters
+    ----------
+    parameters : of each family of blends
 
     Returns
     -------
@@ -47,7 +55,7 @@ def measure_songs(fold: Fold, songs: Songs, seed: int) -> tuple[dict[Any, Values
         draws = []
         for draw in range(N_DRAWS):
             order = np.random.default_rng([seed, artist, draw]).permutation(listeners)
-            draws.append(_measure_draw(fold, predicted, order, ~listens))
+            draws.append(_measure_draw(fold, predicted, order, ~listens, parameters))
         for method in draws[0]:
             found.setdefault(method, []).append(np.mean([aucs[method] for aucs in draws], 0))
         artists += [artist] * len(own)
@@ -55,7 +63,11 @@ def measure_songs(fold: Fold, songs: Songs, seed: int) -> tuple[dict[Any, Values
 
 
 def _measure_draw(
-    fold: Fold, predicted: dict[str, Vectors], order: NDArray[np.int64], others: NDArray[np.bool_]
+    fold: Fold,
+    predicted: dict[str, Vectors],
+    order: NDArray[np.int64],
+    others: NDArray[np.bool_],
+    parameters: Parameters,
 ) -> dict[Any, Values]:
     """User AUC of an artist's songs, (n_songs, len(SEEN)), for one order of its listeners."""
     factors, judged = fold.factors, order[SEEN[-1] :]
@@ -69,33 +81,37 @@ def _measure_draw(
 
     found = {name: constant(auc(vectors)) for name, vectors in predicted.items()}
     found[CEILING] = constant(auc(factors.fold_in_item(factors.user_factors[order])[None]))
-    activity = np.asarray(fold.user_items.getnnz(1), np.float32)
-    found[POPULARITY] = constant(_user_auc(activity[None], judged, others))
-    for method, vectors_of in _methods(factors, predicted[PREDICTION]).items():
+    activity = fold.n_artists[None].astype(np.float32)
+    found[POPULARITY] = constant(_user_auc(activity, judged, others))
+    for method, vectors_of in _methods(factors, predicted[PREDICTION], parameters).items():
         by_seen = [auc(vectors_of(factors.user_factors[order[:n]])) for n in SEEN]
         found[method] = np.stack([np.broadcast_to(aucs, n_songs) for aucs in by_seen], 1)
     return found
 
 
-def _methods(factors: Factors, predicted: Vectors) -> dict[Any, Callable[[Vectors], Vectors]]:
+def _methods(
+    factors: Factors, predicted: Vectors, parameters: Parameters
+) -> dict[Any, Callable[[Vectors], Vectors]]:
     """Methods that see listeners: their factors, (n, dim) → vectors of the songs."""
     methods: dict[Any, Callable[[Vectors], Vectors]] = {
         FOLD_IN: lambda listeners: factors.fold_in_item(listeners)[None]
     }
-    for precision in PRECISIONS:
-        methods[BLEND, precision] = lambda listeners, precision=precision: np.stack(
-            [blend(factors, song, listeners, precision).vector for song in predicted]
-        )
-    for n_0 in N_0:
-        methods[WEIGHTED, n_0] = lambda listeners, n_0=n_0: _weigh(
-            predicted, factors.fold_in_item(listeners)[None], len(listeners), n_0
-        )
+    for precision in parameters[BLEND]:
+        methods[BLEND, precision] = partial(_blend, factors, predicted, precision)
+    for n_0 in parameters[WEIGHTED]:
+        methods[WEIGHTED, n_0] = partial(_weigh, factors, predicted, n_0)
     return methods
 
 
-def _weigh(predicted: Vectors, folded_in: Vectors, n_seen: int, n_0: float) -> Vectors:
-    share = n_seen / (n_seen + n_0)
-    return np.asarray(share * unit(folded_in) + (1 - share) * predicted, np.float32)
+def _blend(factors: Factors, predicted: Vectors, precision: float, listeners: Vectors) -> Vectors:
+    means = prior_mean(factors, predicted)
+    return np.stack([factors.fold_in_item(listeners, mean, precision) for mean in means])
+
+
+def _weigh(factors: Factors, predicted: Vectors, n_0: float, listeners: Vectors) -> Vectors:
+    share = len(listeners) / (len(listeners) + n_0)
+    folded_in = unit(factors.fold_in_item(listeners)[None])
+    return np.asarray(share * folded_in + (1 - share) * predicted, np.float32)
 
 
 def _user_auc(
@@ -131,7 +147,8 @@ def summarize(values: dict[str, Values], groups: NDArray[np.int64]) -> dict[str,
 
     def interval(mean: Values, resampled: Values) -> list[list[float]]:
         low, high = np.percentile(resampled, [2.5, 97.5], 0)
-        return np.round([mean, low, high], 4).T.tolist()
+        rows: list[list[float]] = np.round([mean, low, high], 4).T.tolist()
+        return rows
 
     curve = {name: interval(values[name].mean(0), means[name]) for name in values}
     pairs = [(BLEND, FOLD_IN), (BLEND, PREDICTION), (BLEND, WEIGHTED), (PREDICTION, RIDGE)]
@@ -167,7 +184,8 @@ def _resample(songs: Values, groups: NDArray[np.int64], draws: NDArray[np.int64]
 def _crossing(fold_in: Values, prediction: Values) -> float:
     """Listeners at which the fold-in is as good as sound, interpolated; 20 if it never is."""
     sound = float(prediction[0])  # the same for any number of listeners
-    points = list(zip(SEEN, fold_in.tolist(), strict=True))
+    values: list[float] = fold_in.tolist()
+    points = list(zip(SEEN, values, strict=True))
     for (n, value), (next_n, next_value) in pairwise(points):
         if next_value >= sound:
             return n + (next_n - n) * (sound - value) / (next_value - value)

@@ -46,10 +46,13 @@ class Fold:
     Attributes
     ----------
     user_items : CSR, (n_users, n_items), in the order of the factors: who listens to the others
+    n_artists : (n_users,), of each user, the held-out ones too: HetRec has the first 50 of each,
+        and so a user who lacks some of them here listens to a held-out one
     """
 
     factors: Factors
     user_items: sparse.csr_matrix
+    n_artists: NDArray[np.int64]
     songs: dict[str, Songs]
 
 
@@ -96,4 +99,6 @@ def load_fold(folder: Path, bundle: str, prepared: list[Path], logs: Path) -> Fo
         )
     rows = all_logs.users.get_indexer(factorization.users)
     columns = all_logs.items.get_indexer(factorization.items)
-    return Fold(Factors.load(folder / "factors"), all_logs.user_items[rows][:, columns], songs)
+    user_items = all_logs.user_items[rows]
+    factors = Factors.load(folder / "factors")
+    return Fold(factors, user_items[:, columns], user_items.getnnz(1), songs)

@@ -17,7 +17,7 @@ from scipy import sparse
 from examples.recommender.blend import unit
 from examples.recommender.evaluation.folds import PREDICTION, Fold
 from examples.recommender.factors import Vectors
-from examples.recommender.ranking import fill_slots
+from examples.recommender.slots import fill_slots
 
 K = 10
 KEPT = 0.8
@@ -33,18 +33,26 @@ RULES = (
 
 @dataclass(frozen=True)
 class Mixed:
-    """Scores of one fold's catalogue.
+    """The best of one fold's catalogue for each user, (n_users, K), best first.
 
     Attributes
     ----------
-    old, new : scores, (n_users, n_items) and (n_users, n_new); items a user has are -inf
-    likes_old, likes_new : bool, what is judged
+    old, new : scores of items that the user does not have, and of new songs of unit length
+    likes_old, likes_new : bool, whether the user likes them: what is judged
+    n_liked_old, n_liked_new : of all, (n_users,)
+    n_new, n_old : songs and items in the catalogue
+    length_quantiles : of item factors
+    user_auc : of the predictions in the fold's space, and taken over into the new one
     """
 
     old: Vectors
     new: Vectors
     likes_old: NDArray[np.bool_]
     likes_new: NDArray[np.bool_]
+    n_liked_old: NDArray[np.int64]
+    n_liked_new: NDArray[np.int64]
+    n_old: int
+    n_new: int
     length_quantiles: dict[float, float]
     user_auc: tuple[float, float]
 
@@ -77,19 +85,32 @@ def mix(fold: Fold, set_name: str, seed: int) -> Mixed:
     old = other.user_factors @ other.item_factors.T
     old[seen.toarray() > 0] = -np.inf
     norms = np.linalg.norm(other.item_factors, axis=1)
+    listens = songs.listens[songs.artist_index]
+    likes_old, likes_new = part(~kept).toarray() > 0, songs.listens.T
+    best_old, best_new = _best(old), _best(other.user_factors @ predicted[one].T)
     return Mixed(
-        old,
-        other.user_factors @ predicted[one].T,
-        part(~kept).toarray() > 0,
-        songs.listens.T,
+        best_old[0],
+        best_new[0],
+        np.take_along_axis(likes_old, best_old[1], 1),
+        np.take_along_axis(likes_new, best_new[1], 1),
+        likes_old.sum(1),
+        likes_new.sum(1),
+        old.shape[1],
+        len(one),
         {quantile: float(np.quantile(norms, quantile)) for quantile, _ in RULES if quantile},
         (
-            _mean_auc(
-                songs.predicted[PREDICTION], factors.user_factors, songs.listens[songs.artist_index]
-            ),
-            _mean_auc(predicted, other.user_factors, songs.listens[songs.artist_index]),
+            _mean_auc(songs.predicted[PREDICTION], factors.user_factors, listens),
+            _mean_auc(predicted, other.user_factors, listens),
         ),
     )
+
+
+def _best(scores: Vectors) -> tuple[Vectors, NDArray[np.int64]]:
+    """The K best scores of each row, best first, and their columns."""
+    some = np.argpartition(-scores, K, axis=1)[:, :K]
+    order = (-np.take_along_axis(scores, some, 1)).argsort(1, kind="stable")
+    columns = np.take_along_axis(some, order, 1)
+    return np.take_along_axis(scores, columns, 1), columns
 
 
 def judge(mixed: Mixed, quantile: float | None, slots: int) -> dict[str, NDArray[np.float64]]:
@@ -100,32 +121,31 @@ def judge(mixed: Mixed, quantile: float | None, slots: int) -> dict[str, NDArray
     `ndcg_old`, `ndcg_loss`: of the held-out entries of old items, and less than without new songs;
     `recall_new`: of the new songs that a user would like; `share_new`: of the ten places.
     """
-    n_old = mixed.old.shape[1]
     length = mixed.length_quantiles[quantile] if quantile else 0.0
-    alone = (-mixed.old).argsort(1, kind="stable")[:, :K]
+    # The K best old ones are numbered 0 to K - 1, the new ones from K on.
     both = np.concatenate([mixed.old, mixed.new * np.float32(length)], 1)
+    alone = np.tile(np.arange(K), (len(both), 1))
     best = (-both).argsort(1, kind="stable")[:, :K] if length else alone
-    try_out = (-mixed.new).argsort(1, kind="stable")[:, :K] + n_old
-    ranked = np.array(
-        [fill_slots(list(row), list(new), slots, K) for row, new in zip(best, try_out, strict=True)]
-    )
-    likes = np.concatenate([mixed.likes_old, np.zeros_like(mixed.likes_new)], 1)
-    likes_new = np.concatenate([np.zeros_like(mixed.likes_old), mixed.likes_new], 1)
-    ndcg = _ndcg(likes, ranked)
-    n_liked = mixed.likes_new.sum(1)
-    found = np.take_along_axis(likes_new, ranked, 1).sum(1)
+    new = range(K, 2 * K)
+    ranked = np.array([fill_slots(row.tolist(), new, slots, K) for row in best])
+    nothing = np.zeros_like(mixed.likes_old)
+    likes = np.concatenate([mixed.likes_old, nothing], 1)
+    ndcg = _ndcg(likes, ranked, mixed.n_liked_old)
+    found = np.take_along_axis(np.concatenate([nothing, mixed.likes_new], 1), ranked, 1).sum(1)
+    n_liked = mixed.n_liked_new
     return {
         "ndcg_old": ndcg,
-        "ndcg_loss": _ndcg(likes, alone) - ndcg,
+        "ndcg_loss": _ndcg(likes, alone, mixed.n_liked_old) - ndcg,
         "recall_new": np.where(n_liked > 0, found / np.maximum(n_liked, 1), np.nan),
-        "share_new": (ranked >= n_old).mean(1),
+        "share_new": (ranked >= K).mean(1),
     }
 
 
-def _ndcg(likes: NDArray[np.bool_], ranked: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ndcg(
+    likes: NDArray[np.bool_], ranked: NDArray[np.int64], n_liked: NDArray[np.int64]
+) -> NDArray[np.float64]:
     discount = 1 / np.log2(np.arange(2, K + 2))
     gains = (np.take_along_axis(likes, ranked, 1) * discount).sum(1)
-    n_liked = likes.sum(1)
     ideal = np.cumsum(discount)[np.clip(n_liked, 1, K) - 1]
     return np.where(n_liked > 0, gains / ideal, np.nan)
 

@@ -9,7 +9,7 @@ from docs.figures.new_song import DARK, GREY, LIGHT, ORANGE, _text
 from examples.recommender.evaluation.curve import BLEND, CEILING, FOLD_IN
 from examples.recommender.evaluation.folds import MEAN, PREDICTION, RIDGE
 
-WIDTH, HEIGHT = 830, 372
+WIDTH, HEIGHT = 830, 392
 LEFTS, TOP, PLOT_WIDTH, PLOT_HEIGHT = (62, 470), 66, 330, 236
 LOW, HIGH = 0.5, 1.0
 BLUE = "#1d4ed8"
@@ -21,7 +21,7 @@ LINES = {
     RIDGE: ("ridge on mel statistics", "#fdba74", "2 3"),
     MEAN: ("mean vector: neither", "#d6d3d1", "2 3"),
 }
-TITLES = {"recordings": "Recordings", "renderings": "Renderings of MIDI"}
+TITLES = {"recordings": "Recordings", "renderings": "Renderings"}
 
 
 def draw(figures: dict[str, Any]) -> str:
