@@ -14,12 +14,12 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard redis nginx clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard redis nginx java clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
 
-test: $(VENV)/all.done redis nginx
+test: $(VENV)/all.done redis nginx java
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -196,6 +196,13 @@ nginx:
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light; } \
 	|| echo "Tests behind nginx are skipped: sudo apt-get install nginx-light"
+
+# Java for the tests of Spark, which are skipped without it.
+java:
+	@command -v java >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless; } \
+	|| echo "Tests of Spark are skipped: sudo apt-get install default-jre-headless"
 
 clean:
 	rm -rf $(VENV) .venv-bench runs build *.egg-info
