@@ -14,12 +14,12 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard image redis nginx chromium page-pictures clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard image redis nginx chromium java page-pictures clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
 
-test: $(VENV)/all.done redis nginx chromium
+test: $(VENV)/all.done redis nginx chromium java
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -209,11 +209,18 @@ chromium:
 	@command -v chromium >/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } \
-	|| { echo "The tests need chromium: sudo apt-get install chromium"; exit 1; }
+	|| echo "Tests of the page are skipped: sudo apt-get install chromium"
 
 # The pictures of the page in the README and docs, by the tests that look at it.
 page-pictures: $(VENV)/all.done chromium
 	$(BIN)/pytest tests/service/page/test_pictures.py --pictures docs/figures
+
+# Java for the tests of Spark, which are skipped without it.
+java:
+	@command -v java >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends default-jre-headless; } \
+	|| echo "Tests of Spark are skipped: sudo apt-get install default-jre-headless"
 
 clean:
 	rm -rf $(VENV) .venv-bench runs build *.egg-info

@@ -115,6 +115,23 @@ class NothingToFactorize(TrainingError):
     """Raised if the logs are too few for factors, or their counts too large."""
 
 
+class BadEngine(TrainingError):
+    """Raised if an engine cannot factorise by these settings, or on this machine."""
+
+    def __init__(self, engine: str, reason: str, remedy: str) -> None:
+        super().__init__(f"--engine {engine} {reason}; {remedy}")
+
+
+class NothingToSearch(TrainingError):
+    """Raised if no user has entries on both sides of a hold-out."""
+
+    def __init__(self, n_users: int, n_entries: int) -> None:
+        super().__init__(
+            f"of {n_users} users and {n_entries} entries, none has both entries to fit on and "
+            "entries held out, and a search needs some; give more rows, or no --search"
+        )
+
+
 class TooFewEntries(TrainingError):
     """Raised if no user of the logs has enough items for some to be held out."""
 

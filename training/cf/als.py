@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from implicit.cpu.als import AlternatingLeastSquares
-from implicit.evaluation import ranking_metrics_at_k, train_test_split
-from implicit.recommender_base import ModelFitError
 from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from training.cf.engines import fit_factors
 from training.cf.logs import Logs
-from training.cf.settings import AlsSettings
+from training.cf.models import Factors, model_of
+from training.cf.ranking import hold_out, rank_held_out
+from training.cf.settings import AlsSettings, Engine, SparkOptions
 from training.cf.space import digest_of
 from training.errors import MissingInput, MixedFactors, NothingToFactorize
 
-Factors = NDArray[np.float32]
+K = 10
 # Of the users' factors in a dimension, as a share of the largest.
 MIN_VARIANCE = 1e-6
 
@@ -106,11 +105,12 @@ class Factorization:
         ----------
         item_users : CSR, shape (n_items, n_users), columns in the order of the user factors
         """
-        model = new_model(self.settings)
         basis = np.eye(self.item_factors.shape[1]) if self.basis is None else self.basis
         # In the basis of ALS, where its penalty on the length of a factor holds.
-        model.user_factors = (self.user_factors @ basis).astype(np.float32)
-        model.item_factors = np.zeros((item_users.shape[0], len(basis)), np.float32)
+        users = (self.user_factors @ basis).astype(np.float32)
+        model = model_of(
+            self.settings, users, np.zeros((item_users.shape[0], len(basis)), np.float32)
+        )
         factors = model.recalculate_item(np.arange(item_users.shape[0]), item_users)
         return np.asarray(factors @ basis, np.float32)
 
@@ -123,27 +123,16 @@ def _read_index(path: Path) -> pd.Index:
     return pd.Index(pd.read_csv(path, dtype=str, keep_default_na=False).iloc[:, 0])
 
 
-def new_model(settings: AlsSettings) -> AlternatingLeastSquares:
-    """An unfitted `implicit` model with these settings."""
-    with threadpool_limits(1, "blas"):  # implicit warns where BLAS has more threads
-        return AlternatingLeastSquares(
-            factors=settings.factors,
-            regularization=settings.regularization,
-            alpha=settings.alpha,
-            iterations=settings.iterations,
-            random_state=settings.seed,
-            num_threads=os.cpu_count() or 1,
-        )
-
-
 def factorize(
     logs: Logs,
     settings: AlsSettings,
     *,
     check: bool = True,
+    engine: Engine = Engine.IMPLICIT,
+    spark: SparkOptions | None = None,
     on_iteration: Callable[[], None] = lambda: None,
 ) -> Factorization:
-    """Factorise the logs; deterministic for the same logs and seed.
+    """Factorise the logs; by `implicit` deterministic for the same logs and seed.
 
     ALS determines its factors up to an invertible matrix: items times the matrix and users divided
     by it have the same scores. The matrix is chosen so that the users' factors are uncorrelated and
@@ -152,13 +141,14 @@ def factorize(
 
     Parameters
     ----------
-    check : also fit on four fifths of the entries and rank the others, as a sanity check
+    check : also fit without held-out entries and rank those, as a sanity check
     on_iteration : called after each of the `settings.iterations` (twice as many with `check`)
 
     Raises
     ------
     NothingToFactorize
         If there are fewer than two users or items, or the factors overflow.
+    BadEngine, MissingTool
     """
     n_users, n_items = logs.user_items.shape
     if min(n_users, n_items) < 2:
@@ -166,26 +156,38 @@ def factorize(
             f"the logs have {n_users} users and {n_items} items after filtering, and two of each "
             "are the minimum; give more rows, or lower the minima and the held-out share"
         )
+    fit = partial(
+        fit_factors, settings=settings, engine=engine, spark=spark, on_iteration=on_iteration
+    )
+    report: dict[str, Any] = logs.report | {"engine": engine.value}
     # implicit has threads of its own; BLAS threads would only compete with them.
     with threadpool_limits(1, "blas"):
-        report = dict(logs.report)
         if check:
-            report |= _ranking_check(logs.user_items, settings, on_iteration)
-        model = fit_model(logs.user_items, settings, on_iteration)
-    basis = _whitening(model.user_factors)
-    item_factors = (model.item_factors @ basis).astype(np.float32)
-    spectrum = np.linalg.svd(model.user_factors, compute_uv=False).astype(np.float64) ** 2
+            report |= _check_ranking(fit, logs, settings)
+        user_factors, item_factors = fit(logs.user_items)
+    basis = _whitening(user_factors)
+    item_factors = (item_factors @ basis).astype(np.float32)
+    spectrum = np.linalg.svd(user_factors, compute_uv=False).astype(np.float64) ** 2
     report["effective_dimensions"] = float(spectrum.sum() ** 2 / (spectrum**2).sum())
     report["mean_item_norm"] = float(np.linalg.norm(item_factors, axis=1).mean())
     return Factorization(
         item_factors,
-        (model.user_factors @ np.linalg.inv(basis)).astype(np.float32),
+        (user_factors @ np.linalg.inv(basis)).astype(np.float32),
         logs.items,
         logs.users,
         settings,
         report,
         basis,
     )
+
+
+def _check_ranking(
+    fit: Callable[[sparse.csr_matrix], tuple[Factors, Factors]], logs: Logs, settings: AlsSettings
+) -> dict[str, float]:
+    training, held_out = hold_out(logs, settings.seed)
+    model = model_of(settings, *fit(training))
+    found = rank_held_out(model, training, held_out, [K], settings.seed)
+    return {f"held_out_{name}": value for name, value in sorted(found.items())}
 
 
 def _whitening(user_factors: Factors) -> NDArray[np.float64]:
@@ -196,42 +198,3 @@ def _whitening(user_factors: Factors) -> NDArray[np.float64]:
     variances, axes = np.linalg.eigh(np.cov(np.asarray(user_factors, np.float64), rowvar=False))
     roots = np.sqrt(np.maximum(variances, MIN_VARIANCE * variances.max()))
     return np.asarray(axes * roots @ axes.T)
-
-
-def fit_model(
-    user_items: sparse.csr_matrix,
-    settings: AlsSettings,
-    on_iteration: Callable[[], None] = lambda: None,
-) -> AlternatingLeastSquares:
-    """A fitted `implicit` model.
-
-    Raises
-    ------
-    NothingToFactorize
-        If the factors overflow.
-    """
-    model = new_model(settings)
-
-    def after_iteration(iteration: int, elapsed: float, loss: float | None) -> None:
-        on_iteration()
-
-    try:
-        model.fit(user_items, show_progress=False, callback=after_iteration)
-    except ModelFitError as error:
-        raise NothingToFactorize(
-            f"the factors are not finite, with counts up to {user_items.max():g}; scale the counts "
-            "down, or leave --count-column out"
-        ) from error
-    return model
-
-
-def _ranking_check(
-    user_items: sparse.csr_matrix, settings: AlsSettings, on_iteration: Callable[[], None]
-) -> dict[str, float]:
-    train, held_out = train_test_split(user_items, 0.8, random_state=settings.seed)
-    model = fit_model(train, settings, on_iteration)
-    try:
-        metrics = ranking_metrics_at_k(model, train, held_out, K=10, show_progress=False)
-    except ZeroDivisionError:  # of a handful of rows, no user has some on both sides
-        return {}
-    return {f"held_out_{name}_at_10": float(metrics[name]) for name in ("precision", "ndcg")}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge
@@ -27,3 +29,52 @@ class AlsSettings:
     ] = 10.0
     iterations: Annotated[int, Doc("Sweeps over users and items.")] = 15
     seed: Annotated[int, Doc("Random seed; the same seed gives the same result.")] = 0
+    weighted_regularization: Annotated[
+        bool,
+        Doc(
+            "Multiply the penalty of a user or item by the number of its entries; a good penalty "
+            "is then about 0.3, whatever the size of the logs."
+        ),
+    ] = False
+
+
+class Engine(StrEnum):
+    """What solves the least squares."""
+
+    IMPLICIT = "implicit"
+    IMPLICIT_GPU = "implicit-gpu"
+    SPARK = "spark"
+
+
+@dataclass(frozen=True)
+class SparkOptions:
+    """Where Spark runs.
+
+    Attributes
+    ----------
+    master : as Spark names it; empty: what spark-defaults.conf or spark-submit sets
+    folder : that every executor reaches, for entries and checkpoints; None: a temporary one, which
+        does for `local`
+    conf : properties of the session
+    """
+
+    master: str = "local[*]"
+    folder: Path | None = None
+    conf: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SearchGrid:
+    """Values of a search, each with each: the hyperparameters of `AlsSettings` by their names."""
+
+    regularization: tuple[float, ...]
+    alpha: tuple[float, ...] = (2.0, 10.0, 40.0)
+    iterations: tuple[int, ...] = (5, 10, 15)
+
+    @property
+    def n_combinations(self) -> int:
+        return len(self.regularization) * len(self.alpha) * len(self.iterations)
+
+
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)
+PENALTIES_PER_ENTRY = (0.01, 0.03, 0.1, 0.3, 1.0)

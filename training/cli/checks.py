@@ -29,6 +29,7 @@ from training.errors import (
 from training.fitting.settings import KIND
 from training.networks.registry import DEFAULT_ENCODER, find_entry
 from training.probes.settings import match_sources
+from training.tables.sources import is_pattern
 from training.transfer.settings import BASELINES, METHODS
 
 NO_FILE = "No such file or directory"
@@ -140,10 +141,17 @@ def check_split(file: Path | None) -> Path | None:
 
 
 def check_logs(file: Path) -> Path:
-    """A file, or a folder of Parquet, which is read by its files."""
-    if not file.exists():
+    """A file, or a folder or pattern, which is read by its files."""
+    if not is_pattern(file) and not file.exists():
         raise BadLogs(file, "no such file")
     return file
+
+
+def check_properties(stated: list[str]) -> list[str]:
+    for text in stated:
+        if not text.partition("=")[2]:
+            raise typer.BadParameter(f"{text!r} is no property such as spark.driver.memory=8g")
+    return stated
 
 
 def check_manifest(file: Path) -> Path:
@@ -360,6 +368,17 @@ def parse_numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no list of numbers such as 0,1,2") from error
+
+
+def parse_values(text: str | None) -> tuple[float, ...]:
+    """Positive numbers separated by commas; none of None."""
+    try:
+        values = tuple(float(part) for part in (text or "").split(",") if part.strip())
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no list of numbers such as 1,10,40") from error
+    if any(value <= 0 for value in values):
+        raise typer.BadParameter(f"{text!r} holds a number that is not above 0")
+    return values
 
 
 def _require(folder: Path, file: str, command: str) -> Path:

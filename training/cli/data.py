@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from training.cf.settings import AlsSettings
+from training.cf.settings import (
+    PENALTIES,
+    PENALTIES_PER_ENTRY,
+    AlsSettings,
+    Engine,
+    SearchGrid,
+    SparkOptions,
+)
 from training.cli import checks
 from training.cli.options import (
     WORKERS,
@@ -16,10 +24,17 @@ from training.cli.options import (
     CountColumn,
     ItemColumn,
     LogsFile,
+    MinItemUsers,
+    MinUserItems,
     Out,
     PatchCount,
     PatchSeconds,
     PreparedDirs,
+    SparkConf,
+    SparkFolder,
+    SparkMaster,
+    SumRepeats,
+    TimeColumn,
     UserColumn,
     Workers,
     with_settings,
@@ -30,6 +45,7 @@ from training.networks.registry import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from models.card import AudioInput
+    from training.cf.logs import Logs
 
 app = typer.Typer()
 
@@ -199,23 +215,53 @@ def factorize(
     user_column: UserColumn = "user_id",
     item_column: ItemColumn = "item_id",
     count_column: CountColumn = None,
+    time_column: TimeColumn = None,
+    sum_repeats: SumRepeats = False,
     split: Annotated[
         Path | None,
         typer.Option(help="File of `split`: exclude its test items.", callback=checks.check_split),
     ] = None,
-    min_user_items: Annotated[int, typer.Option(help="Drop users with fewer items.")] = 1,
-    min_item_users: Annotated[int, typer.Option(help="Drop items with fewer users.")] = 1,
+    min_user_items: MinUserItems = 1,
+    min_item_users: MinItemUsers = 1,
+    engine: Annotated[
+        Engine, typer.Option(help="What factorises; spark needs pyspark, Java and a cluster.")
+    ] = Engine.IMPLICIT,
+    spark_master: SparkMaster = "local[*]",
+    spark_folder: SparkFolder = None,
+    spark_conf: SparkConf = [],  # noqa: B006
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search",
+            help="First choose penalty, alpha and iterations by nDCG@10 of held-out entries; "
+            "writes search.csv and search.svg; resumable.",
+        ),
+    ] = False,
+    search_regularization: Annotated[
+        str | None, typer.Option(help="Penalties to search, separated by commas.")
+    ] = None,
+    search_alpha: Annotated[str | None, typer.Option(help="Values of alpha to search.")] = None,
+    search_iterations: Annotated[
+        str | None, typer.Option(help="Numbers of iterations to search.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option(help="Fit a second time without held-out entries, and rank those.")
+    ] = True,
 ) -> None:
     """Factorise listening logs by alternating least squares into item and user factors.
 
     Prints the report and `space`, a digest of the factors: `evaluate`, `export` and the service
     refuse to mix vectors of different spaces.
     """
+    values = (search_regularization, search_alpha, search_iterations)
+    grid = _grid_of(settings, *map(checks.parse_values, values))
     from training.cf import als as stage
     from training.cf.logs import read_logs
     from training.estimator.artist_split import load_split
     from training.estimator.fitted_logs import read_fitted_logs
 
+    conf = dict(text.partition("=")[::2] for text in spark_conf)
+    spark = SparkOptions(spark_master, spark_folder, conf)
     parts = load_split(split) if split else None
     with console.status(f"reading {logs}"):
         table, accounts = read_fitted_logs(
@@ -224,6 +270,8 @@ def factorize(
                 user_column=user_column,
                 item_column=item_column,
                 count_column=count_column,
+                time_column=time_column,
+                sum_repeats=sum_repeats,
                 exclude_items=excluded,
                 min_user_items=min_user_items,
                 min_item_users=min_item_users,
@@ -233,10 +281,63 @@ def factorize(
         )
     for account in accounts:
         print_account(account)
+    if search:
+        settings = _search(table, settings, grid, out, engine, spark)
     with progress() as bar:
         # Twice: the factors are fitted once more without held-out entries, as a check.
-        task = bar.add_task("factorize", total=2 * settings.iterations)
-        result = stage.factorize(table, settings, on_iteration=lambda: bar.advance(task))
+        task = bar.add_task("factorize", total=(1 + check) * settings.iterations)
+        result = stage.factorize(
+            table,
+            settings,
+            check=check,
+            engine=engine,
+            spark=spark,
+            on_iteration=lambda: bar.advance(task),
+        )
     result.report["accounts"] = [account.to_json() for account in accounts]
     result.save(out)
     console.print_json(data=result.report | {"space": result.space})
+
+
+def _grid_of(
+    settings: AlsSettings,
+    penalties: tuple[float, ...],
+    alphas: tuple[float, ...],
+    iterations: tuple[float, ...],
+) -> SearchGrid:
+    """The values that are given, and defaults for the others."""
+    weighted = settings.weighted_regularization
+    grid = SearchGrid(penalties or (PENALTIES_PER_ENTRY if weighted else PENALTIES))
+    return replace(
+        grid,
+        alpha=alphas or grid.alpha,
+        iterations=tuple(map(int, iterations)) or grid.iterations,
+    )
+
+
+def _search(
+    logs: Logs,
+    settings: AlsSettings,
+    grid: SearchGrid,
+    out: Path,
+    engine: Engine,
+    spark: SparkOptions,
+) -> AlsSettings:
+    from training.cf.search import FIGURE, SEARCH, search
+
+    with progress() as bar:
+        task = bar.add_task("search", total=grid.n_combinations)
+        found = search(
+            logs,
+            settings,
+            grid,
+            out,
+            engine=engine,
+            spark=spark,
+            on_fit=lambda record: bar.advance(task),
+        )
+    chosen = f"regularization {found.regularization:g}, alpha {found.alpha:g}"
+    console.print(
+        f"best nDCG@10: {chosen}, {found.iterations} iterations ({SEARCH} and {FIGURE} in {out})"
+    )
+    return found

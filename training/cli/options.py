@@ -100,13 +100,56 @@ DataFile = Annotated[
 LogsFile = Annotated[
     Path,
     typer.Option(
-        "--logs", help="CSV or Parquet, one row per user and item.", callback=checks.check_logs
+        "--logs",
+        help="CSV, TSV or Parquet, one row per user and item, or one per play: a file, a folder, "
+        "or a pattern in quotes, such as 'plays/*.csv.gz'.",
+        callback=checks.check_logs,
     ),
 ]
 UserColumn = Annotated[str, typer.Option(help="Column of the user id.")]
 ItemColumn = Annotated[str, typer.Option(help="Column of the item id, the same in logs and audio.")]
 CountColumn = Annotated[
     str | None, typer.Option(help="Column of play counts; default: each row counts as one play.")
+]
+TimeColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of times, numbers or dates: the latest fifth of the rows is held out to rank, "
+        "in place of a fifth by chance.",
+    ),
+]
+SumRepeats = Annotated[
+    bool,
+    typer.Option(
+        "--sum-repeats", help="Without --count-column, an entry is the number of its rows, not 1."
+    ),
+]
+MinUserItems = Annotated[
+    int, typer.Option("--min-items", "--min-user-items", help="Drop users with fewer items.")
+]
+MinItemUsers = Annotated[
+    int,
+    typer.Option(
+        "--min-users",
+        "--min-item-users",
+        help="Drop items with fewer users; in turns with --min-items, until both hold.",
+    ),
+]
+SparkMaster = Annotated[
+    str,
+    typer.Option(help="Where Spark runs; empty: as spark-defaults.conf or spark-submit says."),
+]
+SparkFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder that all of Spark's machines reach; default: a temporary one."),
+]
+SparkConf = Annotated[
+    list[str],
+    typer.Option(
+        help="Property of the Spark session, as spark.driver.memory=8g; may be given more than "
+        "once.",
+        callback=checks.check_properties,
+    ),
 ]
 CardVersion = Annotated[str, typer.Option(help="Version of the model.")]
 OnDemand = Annotated[

@@ -13,6 +13,8 @@ from training.cli.options import (
     CountColumn,
     ItemColumn,
     LogsFile,
+    MinItemUsers,
+    MinUserItems,
     Out,
     PreparedDirs,
     Resume,
@@ -42,8 +44,8 @@ def users(
         Path | None,
         typer.Option(help="File of `split`: exclude its test items.", callback=checks.check_split),
     ] = None,
-    min_user_items: Annotated[int, typer.Option(help="Drop users with fewer items.")] = 1,
-    min_item_users: Annotated[int, typer.Option(help="Drop items with fewer users.")] = 1,
+    min_user_items: MinUserItems = 1,
+    min_item_users: MinItemUsers = 1,
     resume: Resume = True,
 ) -> None:
     """Train a network that makes vectors of users from their histories (YoutubeDNN).

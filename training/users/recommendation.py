@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from training.cf.als import fit_model
+from training.cf.models import fit_model
+from training.cf.ranking import measure_hits
 from training.cf.settings import AlsSettings
 from training.users.held_out import HeldOutEntries
 from training.users.network import UserTower
@@ -43,20 +44,7 @@ def measure(score: ScoreItems, entries: HeldOutEntries) -> dict[str, Values]:
         top = np.take_along_axis(top, best_first, 1)
         relevant = entries.test[rows].toarray()[:, order] > 0
         hits[start : start + len(rows)] = np.take_along_axis(relevant, top, 1)
-    return _measures(hits, np.diff(entries.test.indptr)[users])
-
-
-def _measures(hits: NDArray[np.bool_], n_relevant: NDArray[np.int64]) -> dict[str, Values]:
-    """Measures of rankings, best first, shape (n_users, n_top)."""
-    discount = 1 / np.log2(np.arange(2, hits.shape[1] + 2))
-    ideal = np.cumsum(discount)
-    found: dict[str, Values] = {}
-    for k in KS:
-        top, gains = hits[:, :k], discount[:k]
-        n_ideal = np.minimum(n_relevant, len(gains))
-        found[f"recall_at_{k}"] = top.sum(1) / n_relevant
-        found[f"ndcg_at_{k}"] = (top * gains).sum(1) / ideal[n_ideal - 1]
-    return found
+    return measure_hits(hits, np.diff(entries.test.indptr)[users], KS)
 
 
 def by_popularity(entries: HeldOutEntries) -> ScoreItems:

@@ -12,8 +12,9 @@ import pytest
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from training.cf.als import Factorization, factorize, new_model
+from training.cf.als import Factorization, factorize
 from training.cf.logs import Logs
+from training.cf.models import new_model
 from training.cf.settings import AlsSettings
 from training.errors import MissingInput, MixedFactors
 

@@ -153,5 +153,5 @@ def test_times_are_numbers_or_dates(tmp_path: Path, times: pa.Array, expected: l
 
 def test_a_column_without_any_time_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("user_id,item_id,t\nu,i,monday\n")
-    with pytest.raises(BadLogs, match="the column t holds 'monday', which is no time"):
+    with pytest.raises(BadLogs, match=r"the column t holds 'monday', which is no time"):
         read_logs(tmp_path / "a.csv", time_column="t")
