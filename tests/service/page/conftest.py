@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ CHORDS = ROOT / "examples" / "chords.mp3"
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if shutil.which("chromium") is None:
+        pytest.skip("needs chromium: sudo apt-get install chromium")
     with chromium(tmp_path_factory.mktemp("chromium")) as browser:
         yield browser
 
