@@ -26,7 +26,7 @@ from benchmarks.limit import Embedder
 from models.audio_names import list_audio
 from models.malloc import keep_freed_memory
 from service.cli.local import digest_of
-from service.settings import cores
+from service.cores import cores
 
 embedder: Embedder | None = None
 

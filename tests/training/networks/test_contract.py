@@ -125,7 +125,7 @@ def test_every_weight_learns(case: Case) -> None:
     network = build(case.name).train()
     windows = make_noise(network)
     encoded = network(network.make_front_end()(windows[:, : network.audio.patch_samples]))
-    encoded.embedding.square().sum().backward()  # type: ignore[no-untyped-call]
+    encoded.embedding.square().sum().backward()
     for name, weight in network.named_parameters():
         assert weight.grad is not None, name
         assert weight.grad.isfinite().all(), name
