@@ -55,8 +55,13 @@ def read(bundle: Bundle) -> Spectrogram | None:
         return None
     try:
         spectrogram = Spectrogram.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise _bad(bundle, f"{DESCRIPTION} cannot be read: {error}") from error
+    except OSError as error:
+        raise _bad(bundle, f"{DESCRIPTION} cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its beginning"
+        reason = f"{DESCRIPTION} breaks the schema at {where}: {first['msg']}"
+        raise _bad(bundle, reason) from error
     if spectrogram.reference != bundle.card.graph().sha256:
         raise _bad(bundle, f"{GRAPH} was cut from another graph")
     return spectrogram

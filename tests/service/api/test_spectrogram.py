@@ -15,7 +15,7 @@ from models.bundle import read
 from models.spectrogram import DESCRIPTION
 from models.spectrogram import read as read_spectrogram
 from service.settings import MODELS_DIR
-from tests.bundles import small_models
+from tests.bundles import small_models, write_bundle
 from tests.running import Service, running
 from tests.service.test_bad_input import assert_problem
 from tests.sounds import golden, write
@@ -79,8 +79,12 @@ def test_it_is_of_one_window(service: Service, short_clip: Path) -> None:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A model without a spectrogram, and one, `broken`, with a bad description."""
     folder = tmp_path_factory.mktemp("small")
-    with running(folder / "log", **small_models(folder)) as service:
+    settings = small_models(folder)
+    broken = write_bundle(folder / "models", "broken")
+    (broken.folder / DESCRIPTION).write_text('{"sha256": "none"}')
+    with running(folder / "log", **settings) as service:
         yield service
 
 
@@ -89,3 +93,11 @@ def test_a_model_without_one_says_so(small: Service, short_clip: Path) -> None:
     assert_problem(response, 404, "no-spectrogram")
     assert response.json()["value"] == "levels"
     assert_problem(small.post("/spectrogram", short_clip, model="other"), 404, "unknown-model")
+
+
+def test_a_bad_description_costs_the_picture_alone(small: Service, short_clip: Path) -> None:
+    response = small.post("/spectrogram", short_clip, model="broken")
+    assert_problem(response, 404, "no-spectrogram")
+    assert "breaks the schema at sha256" in response.json()["detail"]
+    assert "tasteprint-train spectrogram" in response.json()["remedy"]
+    assert len(small.embedding(short_clip, model="broken")["embedding"]) > 0
