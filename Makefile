@@ -14,7 +14,7 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard image redis nginx chromium java page-pictures clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard docs image redis nginx chromium java page-pictures clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
@@ -171,6 +171,10 @@ leaderboard: $(VENV)/all.done
 	$(TRAIN) leaderboard $(foreach task,$(BOARD),--task $(HEADS)/whole/$(task)) --recordings $(LINEAR)/whole/recordings \
 		--factors '$(LINEAR)/fold{fold}/factors' --split '$(LINEAR)/fold{fold}/split.csv' --logs $(LOGS) $(JOIN) \
 		--workers $(shell nproc) --out runs/leaderboard --page docs/leaderboard.md
+
+# The documentation as a site in build/docs/html; a warning, a dead link or a file of another host fails it.
+docs: $(VENV)/all.done
+	$(BIN)/python -m docs.site --out build/docs
 
 # The Dockerfile's steps, followed in fresh roots without a Docker engine, and the sizes of its layers: `TARGET=cuda` for GPUs.
 # Needs root and debootstrap.

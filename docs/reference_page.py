@@ -18,8 +18,9 @@ MODELS = Path(__file__).parents[1] / "models"
 SMALL_MODEL = "cf-estimator-paper"
 PREFACE = """# Reference of the routes
 
-Made from the OpenAPI document of the service, which a running service has at `/openapi.json`, and which
-is [beside this page](openapi.json) for generators of clients. Examples with full answers: [HTTP API](api.md).
+Made from the OpenAPI document, which a running service answers at `/openapi.json`, and which is
+[beside this page](openapi.json) for generators of clients. Examples with full answers:
+[HTTP API](api.md).
 """
 
 
@@ -79,7 +80,8 @@ def _body(kind: str, schema: Json) -> str:
 def _schema(name: str, schema: Json) -> Iterator[str]:
     yield f"### {name}\n"
     # What docstrings say below their first paragraph is for readers of the code.
-    yield f"{_text(schema.get('description', '').split('Attributes\n---')[0])}\n"
+    summary = schema.get("description", "").partition("Attributes\n---")[0]
+    yield f"{_text(summary)}\n"
     required = schema.get("required", [])
     if properties := schema.get("properties"):
         rows = (

@@ -29,7 +29,11 @@ from training.leaderboard.figures import Figures
 from training.leaderboard.picture import draw as draw_leaderboard
 
 README = (ROOT / "README.md").read_text()
-PAGES = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "client/README.md")
+PAGES = {
+    path: path.read_text()
+    for path in [*(ROOT / name for name in OUTSIDE), *(ROOT / "docs").glob("*.md")]
+}
 URL = "http://127.0.0.1:8000"
 MAX_LINES = 200
 # Float32 answers differ in the last digits between CPUs; MusiCNN's power passes float16, where a
@@ -134,7 +138,7 @@ def test_the_problems_are_the_ones_shown(in_float32: Service) -> None:
         assert response.status_code == shown["status"]
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/api.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/api.md", "docs/index.md"])
 def test_python_snippets_run_as_pasted(in_float32: Service, name: str) -> None:
     snippets = code_blocks(PAGES[ROOT / name], "python")
     assert snippets
@@ -146,6 +150,15 @@ def test_python_snippets_run_as_pasted(in_float32: Service, name: str) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout
+
+
+def test_the_commands_of_getting_started_are_answered(in_float32: Service) -> None:
+    commands = [line for line in shell_lines(page("index.md")) if line.startswith("curl")]
+    assert len(commands) == 3
+    for command in commands:
+        found = re.fullmatch(rf"curl -F file=@(\S+) {re.escape(URL)}(/\S+)", command)
+        assert found, command
+        assert in_float32.answer(found[2], ROOT / found[1])["audio"]["codec"] == "mp3"
 
 
 def test_the_batch_command_answers_a_line_for_each_file(in_float32: Service) -> None:
@@ -268,9 +281,14 @@ def test_links_and_anchors_resolve(path: Path) -> None:
         assert not anchor or anchor in anchors(PAGES[file]), link
 
 
-def test_every_docs_page_is_linked_from_the_readme() -> None:
-    for path in PAGES:
-        assert path.name == "README.md" or f"](docs/{path.name})" in README, path
+def test_every_page_is_linked_from_the_readme_or_the_front_page_of_the_site() -> None:
+    fronts = (ROOT / "README.md", ROOT / "docs" / "index.md")
+    linked = {
+        (front.parent / link.partition("#")[0]).resolve()
+        for front in fronts
+        for link in re.findall(r"\]\((?!http)([^)\s]+)\)", PAGES[front])
+    }
+    assert PAGES.keys() - {*fronts} <= linked
 
 
 def test_make_targets_named_exist() -> None:
