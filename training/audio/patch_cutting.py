@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from models.audio.spans import patch_starts
 from models.card import AudioInput
-from training.audio.windows import Prepared, Windows
+from training.audio.shards import Windows
+from training.audio.windows import Prepared
 
 
 class CutPatches:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from models.card import AudioInput
 from training.audio.patch_cutting import cut_patches
-from training.audio.windows import Prepared, Windows
+from training.audio.shards import JoinedWindows
+from training.audio.windows import Prepared
 from training.errors import OtherSets
 
 SET = "set"
@@ -34,28 +34,6 @@ class ClipFolder:
     def rows(self) -> NDArray[np.int64]:
         """Row of each track's window in `prepared.windows`, shape (n_tracks,)."""
         return np.asarray(self.prepared.tracks["row"], np.int64)
-
-
-class JoinedWindows:
-    """Arrays of windows as one array, without a copy: int16, shape (n_rows, n_samples)."""
-
-    def __init__(self, arrays: Sequence[Windows]) -> None:
-        self.arrays = arrays
-        self.starts = np.cumsum([0, *map(len, arrays)])
-        self.shape = int(self.starts[-1]), arrays[0].shape[1]
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> NDArray[np.int16]:
-        """One row, shape (n_samples,), or the rows of an array of indices, (n, n_samples)."""
-        if np.ndim(rows):
-            joined = np.empty((len(rows), self.shape[1]), np.int16)
-            for index, row in enumerate(rows):
-                joined[index] = self[row]
-            return joined
-        array = int(np.searchsorted(self.starts, rows, side="right")) - 1
-        return self.arrays[array][int(rows - self.starts[array])]
 
 
 def load_sets(folders: Sequence[Path]) -> Prepared:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,26 +23,29 @@ from models.card import AudioInput
 from models.errors import AudioError
 from training.audio.audio_files import list_audio
 from training.audio.manifest import MANIFEST, read_ids
+from training.audio.processes import map_in_processes
+from training.audio.shards import Windows, create_windows, mark_changed, open_windows
 from training.errors import MissingInput, OtherManifest
 
-WINDOWS, LOG, SOURCE = "windows.npy", "log.jsonl", "source.json"
+LOG, SOURCE = "log.jsonl", "source.json"
 FULL_SCALE = 32767
 # Changes with the places of patches in audio shorter than the window: windows prepared by another
 # rule are not gone on with.
 PATCH_RULE = 2
 NO_FILE = "there is no such file"
+CRASHED = "the decoder ended its process"
+# Of fewer tracks, starting processes takes longer than it saves.
+MIN_FOR_PROCESSES = 200
 FILE_STATE = ("file_bytes", "file_changed_ns")
 
 
-class Windows(Protocol):
-    """Windows, int16, shape (n_rows, input_samples): a memory-mapped array, or several as one."""
+@dataclass(frozen=True)
+class _Job:
+    """A track to decode into a row of the windows."""
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: Any) -> NDArray[np.int16]: ...
+    row: int
+    track_id: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Prepared:
     @classmethod
     def load(cls, folder: Path) -> Prepared:
         try:
-            windows = np.load(folder / WINDOWS, mmap_mode="r")
+            windows = open_windows(folder)
             tracks = read_ids(folder / "tracks.csv")
             source = json.loads((folder / SOURCE).read_text())
             audio = AudioInput.model_validate(source["audio"])
@@ -76,17 +81,28 @@ class Prepared:
 
 
 def prepare(
-    manifest: pd.DataFrame, out: Path, audio: AudioInput, *, workers: int = 2
+    manifest: pd.DataFrame,
+    out: Path,
+    audio: AudioInput,
+    *,
+    workers: int = 2,
+    verify: bool = False,
 ) -> Generator[dict[str, Any]]:
     """Decode the middle window of each track, or its patches; tracks of an earlier run are skipped.
 
-    Tracks that were refused, and those whose file is another one since, are decoded again.
+    Tracks that were refused, and those whose file is another one since, are decoded again. Many
+    tracks are decoded by processes, and a file that ends its process is refused.
+
+    Parameters
+    ----------
+    verify : also decode again what is not as it was written, by checksums
 
     Yields
     ------
     One record per track as it completes: `track_id`, `row`, and either `reason` (of a refusal)
-    or `duration_s`, `codec`, `cut`, `padded` and `notes` (on the file's length). `log.jsonl` holds
-    all records; `tracks.csv` and `refused.csv` are written at the end.
+    or `duration_s`, `codec`, `cut`, `padded`, `notes` (on the file's length) and `crc32` (of the
+    window's bytes). `log.jsonl` holds all records; `tracks.csv` and `refused.csv` are written at
+    the end.
 
     Raises
     ------
@@ -94,34 +110,76 @@ def prepare(
         If `out` holds windows of another manifest.
     """
     out.mkdir(parents=True, exist_ok=True)
-    windows, done = _open(manifest, out, audio)
-
-    def work(row: int, track_id: str, path: str) -> dict[str, Any]:
-        state = _state_of(path)  # before reading: a file that changes meanwhile is read again
-        return {"track_id": track_id, "row": row} | _read_into(windows[row], path, audio) | state
-
-    todo = list(manifest.reset_index(drop=True)[["track_id", "path"]].itertuples())
-    done = {track: done[track] for _, track, path in todo if _is_done(done.get(track), path)}
+    done = _open(manifest, out, audio)
+    jobs = [_Job(*row) for row in manifest.reset_index()[["track_id", "path"]].itertuples()]
+    is_whole = _check_windows(out) if verify else (lambda record: True)
+    done = {
+        job.track_id: done[job.track_id]
+        for job in jobs
+        if _is_done(done.get(job.track_id), job.path) and is_whole(done[job.track_id])
+    }
     yield from done.values()
-    pool, has_changed = ThreadPoolExecutor(workers), False
+    has_changed = False
+    records = _decode([job for job in jobs if job.track_id not in done], out, audio, workers)
     try:
-        jobs = [
-            pool.submit(work, row, track, path) for row, track, path in todo if track not in done
-        ]
-        with (out / LOG).open("a") as log:
-            for job in as_completed(jobs):
-                record = job.result()
+        with (out / LOG).open("a") as log, closing(records):
+            for record in records:
                 log.write(json.dumps(record) + "\n")
                 log.flush()
                 done[record["track_id"]] = record
                 has_changed |= "reason" not in record
                 yield record
     finally:  # interrupted: the next run decodes the remaining tracks
-        pool.shutdown(cancel_futures=True)
-        windows.flush()
-        if has_changed:  # what was computed of these windows before is out of date
-            os.utime(out / WINDOWS)
+        if has_changed:
+            mark_changed(out)
     _write_tables(manifest, pd.DataFrame(list(done.values())), out)
+
+
+def _decode(
+    jobs: Sequence[_Job], out: Path, audio: AudioInput, workers: int
+) -> Generator[dict[str, Any]]:
+    if len(jobs) >= MIN_FOR_PROCESSES:
+        work = partial(_decode_in_worker, out, audio)
+        yield from map_in_processes(work, jobs, workers, _refuse_crash)
+        return
+    windows, pool = open_windows(out, "r+"), ThreadPoolExecutor(workers)
+    try:
+        todo = [pool.submit(_decode_into, windows, audio, [job]) for job in jobs]
+        for done in as_completed(todo):
+            yield from done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode_in_worker(out: Path, audio: AudioInput, jobs: Sequence[_Job]) -> list[dict[str, Any]]:
+    return _decode_into(_open_once(out), audio, jobs)
+
+
+def _decode_into(windows: Windows, audio: AudioInput, jobs: Sequence[_Job]) -> list[dict[str, Any]]:
+    records = []
+    for job in jobs:
+        state = _state_of(job.path)  # before reading: a file that changes meanwhile is read again
+        found = _read_into(windows[job.row], job.path, audio)
+        records.append({"track_id": job.track_id, "row": job.row} | found | state)
+    return records
+
+
+@cache
+def _open_once(out: Path) -> Windows:
+    """In each worker process, which lives for one run, the windows of the run's folder."""
+    return open_windows(out, "r+")
+
+
+def _refuse_crash(job: _Job) -> dict[str, Any]:
+    return {"track_id": job.track_id, "row": job.row, "reason": CRASHED} | _state_of(job.path)
+
+
+def _check_windows(out: Path) -> Callable[[dict[str, Any]], bool]:
+    """Whether a record's window has the bytes that were written; true of older records."""
+    windows = open_windows(out)
+    return lambda record: (
+        record.get("crc32") in (None, zlib.crc32(windows[record["row"]].tobytes()))
+    )
 
 
 def _state_of(path: str) -> dict[str, Any]:
@@ -157,6 +215,7 @@ def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str
         return {"reason": f"the decoder failed: {type(error).__name__}: {error}"}
     row[:] = np.rint(windows.samples[0] * FULL_SCALE).astype(np.int16)
     return {
+        "crc32": zlib.crc32(row.tobytes()),
         "duration_s": round(windows.info.duration_s, 3),
         "codec": windows.info.codec,
         "cut": windows.info.duration_s > audio.window_s,
@@ -181,26 +240,20 @@ def read_middle_windows(files: Iterable[Path], audio: AudioInput) -> Iterator[ND
             continue
 
 
-def _open(
-    manifest: pd.DataFrame, out: Path, audio: AudioInput
-) -> tuple[np.memmap[Any, np.dtype[np.int16]], dict[str, dict[str, Any]]]:
-    """The array to fill, and the records of an earlier run by track id."""
+def _open(manifest: pd.DataFrame, out: Path, audio: AudioInput) -> dict[str, dict[str, Any]]:
+    """The records of an earlier run by track id; without one, creates the array to fill."""
     listing = "\n".join(manifest["track_id"])
     source: dict[str, Any] = {
         "manifest_sha256": hashlib.sha256(listing.encode()).hexdigest(),
         "audio": audio.model_dump(mode="json"),
     }
-    shape = (len(manifest), audio.input_samples)
     if (out / SOURCE).exists():
         if json.loads((out / SOURCE).read_text()) != source:
             raise OtherManifest(out)
-        records = _read_log(out / LOG)
-        return np.lib.format.open_memmap(out / WINDOWS, "r+"), {
-            record["track_id"]: record for record in records
-        }
-    windows = np.lib.format.open_memmap(out / WINDOWS, "w+", np.int16, shape)
+        return {record["track_id"]: record for record in _read_log(out / LOG)}
+    create_windows(out, (len(manifest), audio.input_samples))
     (out / SOURCE).write_text(json.dumps(source, indent=2) + "\n")
-    return windows, {}
+    return {}
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
@@ -217,7 +270,7 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
 def _write_tables(manifest: pd.DataFrame, records: pd.DataFrame, out: Path) -> None:
     if "reason" not in records:
         records["reason"] = np.nan
-    hidden = ["reason", *(name for name in FILE_STATE if name in records)]
+    hidden = ["reason", *(name for name in (*FILE_STATE, "crc32") if name in records)]
     kept = records[records["reason"].isna()].drop(columns=hidden)
     # Columns of the manifest that are named like one of these keep their values under that name.
     named = manifest.drop(columns="path").merge(kept, on="track_id", suffixes=("_in_manifest", ""))

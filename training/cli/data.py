@@ -126,6 +126,12 @@ def prepare(
     patches: PatchCount = 0,
     patch_s: PatchSeconds = 0.0,
     workers: Workers = WORKERS,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Also decode again the windows that are not as they were written."
+        ),
+    ] = False,
 ) -> None:
     """Decode the middle of every track to memory-mapped windows, or to patches; resumable.
 
@@ -149,7 +155,7 @@ def prepare(
     reasons: dict[str, str] = {}
     noted = 0
     with progress() as bar:
-        records = stage.prepare(table, out, heard, workers=workers)
+        records = stage.prepare(table, out, heard, workers=workers, verify=verify)
         for record in bar.track(records, total=len(table), description="prepare"):
             if "reason" in record:
                 reasons[record["track_id"]] = record["reason"]

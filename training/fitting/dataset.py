@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from training.audio.windows import Windows
+from training.audio.shards import Windows
 from training.fitting.sampling import EpochSampler
 from training.fitting.settings import FitSettings
 

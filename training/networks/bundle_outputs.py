@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from models.atomic_write import write_atomically
 from models.bundle import Bundle, verify_session
 from models.card import AudioInput
-from training.audio.windows import WINDOWS, Prepared
+from training.audio.shards import windows_changed_ns
+from training.audio.windows import Prepared
 from training.networks.inference import Forward, Track, onnx_forward, run_over_rows
 
 Outputs = dict[str, NDArray[np.float32]]
@@ -85,12 +86,6 @@ def is_current(path: Path, data: Decoded) -> bool:
         return False
     known = np.load(path)
     return "rows" in known and np.array_equal(known["rows"], data.rows)
-
-
-def windows_changed_ns(folder: Path) -> int:
-    """When windows of a prepared folder were last decoded; 0 without any."""
-    path = folder / WINDOWS
-    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def save_outputs(path: Path, data: Decoded, outputs: Outputs) -> None:

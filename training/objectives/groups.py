@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from training.audio.windows import Windows
+from training.audio.shards import Windows
 from training.fitting.dataset import AudioDataset, Loader
 from training.fitting.sampling import NumberedSampler
 from training.objectives.settings import GroupSettings
