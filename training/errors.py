@@ -433,6 +433,23 @@ class NoSegments(TrainingError):
         )
 
 
+class OtherPatches(TrainingError):
+    """Raised if encoders whose patches are joined one by one hear different patches."""
+
+    def __init__(self, counts: Sequence[int]) -> None:
+        super().__init__(
+            f"the joined encoders hear {' and '.join(map(str, counts))} patches of a window, and "
+            "are joined patch by patch; give encoders of patches of one length"
+        )
+
+
+class BadColumns(TrainingError):
+    """Raised if the columns of a paper's table cannot stand beside each other."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the columns of the table: {reason}")
+
+
 class OtherClips(TrainingError):
     """Raised if two similarity runs divide the clips in other ways."""
 

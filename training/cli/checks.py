@@ -28,6 +28,7 @@ from training.errors import (
 )
 from training.fitting.settings import KIND
 from training.networks.registry import DEFAULT_ENCODER, find_entry
+from training.papers.settings import TABLES
 from training.probes.settings import match_sources
 from training.tables.sources import is_pattern
 from training.transfer.settings import BASELINES, METHODS
@@ -279,6 +280,13 @@ def check_width(encoder: str, width: int) -> int:
 
 def check_widths(encoder: str, widths: list[int]) -> list[int]:
     return [check_width(encoder, width) for width in widths]
+
+
+def check_table(name: str) -> str:
+    """A table of `training.papers`."""
+    if name not in TABLES:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(TABLES)}")
+    return name
 
 
 def check_variant(variant: str) -> str:

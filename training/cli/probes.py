@@ -1,4 +1,4 @@
-"""Commands that fit heads on an encoder's outputs: scikit-learn probes, and calibrated tags."""
+"""Commands that fit models on encoders' outputs: probes, calibrated tags, tables of papers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from training.cli.options import (
     DEFAULT_TEACHER,
     BundleDir,
     CardVersion,
+    FactorsDir,
     OnDemand,
+    Out,
     Seed,
     TaskDir,
     with_settings,
 )
-from training.cli.output import console, print_bundle, print_parity
+from training.cli.output import console, print_bundle, print_parity, progress
+from training.papers.settings import TABLES
 from training.probes.settings import ProbeSettings, check_settings
 
 if TYPE_CHECKING:
@@ -111,6 +114,87 @@ def calibrate_tags(
     print_parity(errors, "numpy")
     console.print_json(data=written.card.provenance.metrics)
     print_bundle(written)
+
+
+@app.command("paper-table")
+def paper_table(
+    table: Annotated[
+        str,
+        typer.Option(
+            help=f"Which table: one of {', '.join(TABLES)}, paper and table in one.",
+            callback=checks.check_table,
+        ),
+    ],
+    task: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder of `dataset`, of whole windows; may be given more than once.",
+            callback=checks.check_tasks,
+        ),
+    ],
+    out: Out,
+    column: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=FOLDER:OUTPUT of a bundle, or of a run of `similarity`, `tagging` or "
+            "`preference`; FOLDER:OUTPUT+FOLDER:OUTPUT joins two; {fold} stands for the held-out "
+            "fold. May be given more than once."
+        ),
+    ] = [],  # noqa: B006
+    direct: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of `compare`: its networks of `base`, trained on the tasks directly, are "
+            "the first column."
+        ),
+    ] = None,
+    folds: Annotated[
+        str, typer.Option(help="Folds to hold out in turn, as 0,1,2; default: all.")
+    ] = "",
+) -> None:
+    """Classify tasks by encoders' outputs in the form of a paper's table, by its classifier."""
+    chosen_folds = checks.parse_numbers(folds)
+    from training.papers import table as stage
+    from training.papers.columns import Column
+
+    with progress() as bar:
+        text = stage.run(
+            table,
+            [Column.parse(text) for text in column],
+            task,
+            out,
+            folds=chosen_folds,
+            direct=direct,
+            track=lambda label, items: bar.track(items, description=label),
+            tell=lambda text: console.print(text, highlight=False, markup=False),
+        )
+    console.print(text, markup=False, soft_wrap=True)
+
+
+@app.command()
+def taggrams(
+    identities: Annotated[
+        Path, typer.Option(help="Folder of GTZAN's identities and published taggrams.")
+    ],
+    factors: FactorsDir,
+    out: Out,
+    deals: Annotated[
+        int, typer.Option(help="Deals of the factors to other artists, as a control.", min=0)
+    ] = 5,
+) -> None:
+    """Tell GTZAN's genres by published tags, with and without the factors of the artists."""
+    from training.cf.als import Factorization
+    from training.datasets.published.gtzan_identities import read_taggrams
+    from training.papers import taggrams as stage
+
+    table = stage.run(
+        read_taggrams(identities),
+        Factorization.load(factors),
+        out,
+        n_deals=deals,
+        tell=lambda text: console.print(text, highlight=False, markup=False),
+    )
+    console.print(table, markup=False, soft_wrap=True)
 
 
 def _print_fold(run: Result) -> None:
