@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 
 from models.audio.window_choice import Samples, WindowChoice
 from models.audio.windows import read_windows
@@ -59,6 +61,23 @@ def windows(
     paths = (clips["flac"], short, loud, quiet)
     return {
         audio: np.concatenate([read_windows(path, audio, WindowChoice()).samples for path in paths])
+        for audio in {model.card.audio for model in models.values()}
+    }
+
+
+@pytest.fixture(scope="module")
+def copies(
+    models: dict[str, Model], clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[AudioInput, Samples]:
+    """By audio input, shape (2, input_samples): of a file at 44.1 kHz, and of its 16 kHz copy."""
+    sound, rate = soundfile.read(clips["flac"], dtype="float32")
+    copy = soxr.resample(sound, rate, 16_000)
+    path = write(tmp_path_factory.mktemp("copies") / "copy.flac", copy, 16_000)
+    assert rate == 44_100
+    return {
+        audio: np.concatenate(
+            [read_windows(file, audio, WindowChoice()).samples for file in (clips["flac"], path)]
+        )
         for audio in {model.card.audio for model in models.values()}
     }
 
@@ -118,6 +137,28 @@ def test_every_answer_means_what_its_card_says(
         assert outputs["probabilities"].max() <= 1
         if not card.multilabel:
             np.testing.assert_allclose(outputs["probabilities"].sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_silence_has_a_finite_answer(name: str, models: dict[str, Model]) -> None:
+    """Silence between patches reaches a model, though audio of silence alone is refused."""
+    model = models[name]
+    silence = np.zeros((1, model.card.audio.input_samples), np.float32)
+    for values in answers(model, models, silence).values():
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_file_and_its_copy_at_16_khz_agree(
+    name: str, models: dict[str, Model], copies: dict[AudioInput, Samples]
+) -> None:
+    """What a user uploads at 44.1 kHz, and the copy that a model was trained on."""
+    model = models[name]
+    outputs = answers(model, models, copies[model.card.audio])
+    for output in ("embedding", "features"):
+        file, copy = outputs[output].astype(np.float64)
+        cosine = file @ copy / np.linalg.norm(file) / np.linalg.norm(copy)
+        assert cosine >= 0.99, output
 
 
 @pytest.mark.parametrize("name", SHIPPED)

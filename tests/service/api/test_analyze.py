@@ -7,10 +7,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import onnxruntime as ort
 import pytest
 
-from models.audio.windows import Windows
+from models.audio.window_choice import WindowChoice
+from models.audio.windows import Windows, read_windows
 from service.pipeline.pipeline import Pipeline
+from tests.bundles import AUDIO, write_bundle
 from tests.running import running
 from tests.service.tasks import Counted, counted, write_models
 from tests.service.test_bad_input import assert_problem
@@ -214,3 +217,31 @@ def test_audio_that_no_model_can_use_is_a_problem(tmp_path: Path, folder: Path, 
         assert_problem(service.post("/analyze", b"words " * 100), 415, "not-audio")
         assert service.open_files() <= files
         assert service.held_bytes() == 0
+
+
+def test_models_of_two_sample_rates_answer_to_one_upload(tmp_path: Path) -> None:
+    """Each hears the file at its own rate, as training decodes it."""
+    rates = {"of-16000": 16_000, "of-22050": 22_050}
+    audios = {
+        name: AUDIO.model_copy(update={"sample_rate": rate, "window_s": 4.0})
+        for name, rate in rates.items()
+    }
+    bundles = {
+        name: write_bundle(tmp_path / "models", name, audio=audio) for name, audio in audios.items()
+    }
+    clip = write(tmp_path / "clip.wav", golden(6.0, 44_100, 2, seed=7), 44_100)
+
+    async def scenario() -> dict[str, Any]:
+        async with counted(tmp_path / "models", default_model="of-16000") as service:
+            whole = await service.answer("/analyze", clip, vectors=True)
+            assert sum(service.decodings.values()) == 2
+            return whole
+
+    whole = asyncio.run(scenario())
+    assert list(whole["models"]) == list(rates)
+    for name, bundle in bundles.items():
+        heard = read_windows(clip, audios[name], WindowChoice()).samples
+        assert heard.shape == (1, 4 * rates[name])
+        session = ort.InferenceSession(bundle.graph_bytes(bundle.card.graph()))
+        (expected,) = session.run(["embedding"], {"waveform": heard})
+        assert whole["models"][name]["embedding"] == pytest.approx(expected[0].tolist(), abs=1e-5)
