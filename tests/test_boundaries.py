@@ -59,7 +59,7 @@ ORDER = {
         export
         quantization transfer pretrained similarity
         linear probes tagging preference
-        leaderboard
+        leaderboard mine
         cli
         __main__
         """,
