@@ -15,8 +15,8 @@ from training.cf.logs import Logs
 from training.datasets.folds import N_FOLDS, assign_folds
 from training.errors import TooFewArtists
 from training.estimator.clips import align_factors
-from training.evaluation.baselines import predict_by_ridge
-from training.evaluation.names import CEILING, MEAN, MEL, NETWORK, ridge_on
+from training.evaluation.baselines import predict_by_ridge, shuffle_items
+from training.evaluation.names import CEILING, MEAN, MEL, NETWORK, SHUFFLED, ridge_on
 from training.evaluation.ranking_metrics import (
     HeldOut,
     clip_measures,
@@ -180,7 +180,8 @@ def score(
 ) -> dict[str, NDArray[np.generic]]:
     """`clip/<method>/<measure>` and `user/<method>/<measure>` → values."""
     found: dict[str, NDArray[np.generic]] = {}
-    every = {**predicted, CEILING: data.folded_in[data.item_index]}
+    shuffled = shuffle_items(predicted[NETWORK], data.item_index)
+    every = {SHUFFLED: shuffled, **predicted, CEILING: data.folded_in[data.item_index]}
     for method, vectors in every.items():
         for measure, values in clip_measures(vectors, data, factors).items():
             found[f"clip/{method}/{measure}"] = values

@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import NothingToEvaluate
-from training.evaluation.names import CEILING, MEAN, MEL, NETWORK, ridge_on
+from training.evaluation.names import CEILING, MEAN, MEL, NETWORK, SHUFFLED, ridge_on
 from training.evaluation.ranking_metrics import bootstrap_over_groups
 from training.evaluation.report import write_measures
 
 GROUP = "songs"
-METHODS = (MEAN, ridge_on(MEL), NETWORK, CEILING)
+METHODS = (SHUFFLED, MEAN, ridge_on(MEL), NETWORK, CEILING)
+# What knows nothing of a song: the same vector for all, and the vectors of other songs. The mean of
+# the fitted songs can be worse than guessing for the others, so that it alone is no bar.
+NOTHING = (MEAN, SHUFFLED)
 # A mean with the low and the high end of its 95 % interval.
 Interval = tuple[float, float, float]
 Values = NDArray[np.generic]
@@ -29,21 +32,22 @@ class Verdict:
     Attributes
     ----------
     user_auc : method → interval
-    gain : over the mean vector, paired
+    gains : over each of `NOTHING`, paired
     n_songs, n_artists : that were judged
     has_artists : whether songs were held out by artist; else each song by itself
     """
 
     user_auc: dict[str, Interval]
-    gain: Interval
+    gains: dict[str, Interval]
     n_songs: int
     n_artists: int
     has_artists: bool
 
     @property
     def is_better(self) -> bool:
-        """Whether the gain over the mean vector is above 0, over its whole interval."""
-        return self.gain[1] > 0
+        """Whether both gains are above 0, and the model above guessing, over whole intervals."""
+        lowest = [low for _, low, _ in self.gains.values()]
+        return min(lowest) > 0 and self.user_auc[NETWORK][1] > 0.5
 
     def describe(self) -> str:
         """The summary in words."""
@@ -57,10 +61,11 @@ class Verdict:
 
     def refuse(self) -> str:
         """Why the model is not worth serving."""
-        gain, low, high = self.gain
+        (mean, low, high), (own, least, most) = (self.gains[name] for name in NOTHING)
         return (
-            f"{self.describe()}: the sound adds {gain:+.3f} ({low:+.3f} to {high:+.3f}) to the "
-            "mean vector, which may be nothing"
+            f"{self.describe()}: the model is no better than one that knows nothing of the sound; "
+            f"it adds {mean:+.3f} ({low:+.3f} to {high:+.3f}) to the mean vector, and "
+            f"{own:+.3f} ({least:+.3f} to {most:+.3f}) to the vectors of other songs"
         )
 
 
@@ -85,11 +90,15 @@ def pool(
             method, measure = rest
             values = _join(folds, key)
             methods[method][measure] = list(bootstrap_over_groups(values, groups[kind]))
-    gain = _join(folds, f"clip/{NETWORK}/user_auc") - _join(folds, f"clip/{MEAN}/user_auc")
+    own = _join(folds, f"clip/{NETWORK}/user_auc")
+    gains = {
+        name: bootstrap_over_groups(own - _join(folds, f"clip/{name}/user_auc"), groups["clip"])
+        for name in NOTHING
+    }
     verdict = Verdict(
         {method: tuple(methods[method]["user_auc"]) for method in METHODS},
-        bootstrap_over_groups(gain, groups["clip"]),
-        len(gain),
+        gains,
+        len(own),
         int(groups["clip"].max()) + 1,
         has_artists,
     )
@@ -98,7 +107,9 @@ def pool(
         "n_items": sum(int(fold["n_items"]) for fold in folds),
         "n_artists": verdict.n_artists,
         "methods": methods,
-        "differences": {f"{NETWORK} − {MEAN}": {"user_auc": list(verdict.gain)}},
+        "differences": {
+            f"{NETWORK} − {name}": {"user_auc": list(gain)} for name, gain in gains.items()
+        },
     }
     stated = {"min_listeners": min_listeners, "encoders": [], "n_folds": len(folds)}
     write_measures(out, stated | {"groups": {GROUP: group}})

@@ -61,7 +61,7 @@ for name in get_command(app).commands:
 """
     output, heavy = run(code, tmp_path)
     assert heavy == set()
-    assert output.count("Usage:") == 29
+    assert output.count("Usage:") == 30
 
 
 def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:

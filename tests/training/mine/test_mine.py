@@ -160,7 +160,8 @@ def test_what_is_no_better_than_the_mean_vector_is_refused(tmp_path: Path) -> No
     result = start(made)
     assert result.exit_code == 3
     text = " ".join(result.output.split())
-    assert "to the mean vector, which may be nothing; nothing was exported." in text
+    assert "the model is no better than one that knows nothing of the sound; it adds" in text
+    assert "nothing was exported." in text
     assert "--anyway" in text
     assert not (made.folder / "models").exists()
     assert "not exported" in (made.folder / "work" / "report.md").read_text()
