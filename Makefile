@@ -14,7 +14,7 @@ FOLD ?= 0
 SHARED := runs/model
 RUN ?= $(SHARED)/fold$(FOLD)-width$(WIDTH)
 
-.PHONY: serve test train-install format bench fuzz fuzz-upload model musicnn linear heads transfer leaderboard docs image redis nginx chromium java page-pictures clean
+.PHONY: serve test train-install format bench fuzz fuzz-upload model network musicnn linear heads transfer leaderboard docs image redis nginx chromium java page-pictures clean
 
 serve: $(VENV)/serve.done
 	@$(BIN)/tasteprint-serve
@@ -109,9 +109,17 @@ linear: $(VENV)/all.done
 		$(QUANTIZE) --bundle models/$(NAME) --precision $$precision; done
 	$(if $(LARGE),,$(TRAIN) spectrogram --bundle models/$(NAME))
 
-# The paper's network on the same clips, its features also on MusiCNN's; `make linear` first, which prepares them.
-MODEL ?= models/cf-estimator-paper
+# A model of your songs and plays, models/MODEL; by default of the shared recordings.
+SONGS ?= $(DATA)/mood-recordings/audio
+PLAYS ?= $(LOGS)
+CATALOGUE ?= $(if $(filter $(DATA)/%,$(SONGS)),$(DATA)/mood-recordings/tracks.csv)
+MODEL ?= mine
 model: $(VENV)/all.done
+	$(TRAIN) mine --songs $(SONGS) --plays $(PLAYS) $(if $(CATALOGUE),--catalogue $(CATALOGUE)) --name $(MODEL) $(MINE)
+
+# The paper's network on the same clips, its features also on MusiCNN's; `make linear` first, which prepares them.
+NETWORK ?= models/cf-estimator-paper
+network: $(VENV)/all.done
 	$(TRAIN) estimator $(call AS_SETS,whole) --balance --factors $(LINEAR)/fold$(FOLD)/factors \
 		--split $(LINEAR)/fold$(FOLD)/split.csv --out $(RUN)/estimator --width $(WIDTH) --crop-s 7.5 --max-epochs 0 \
 		--max-steps 1500 --validation-steps 100 --patience 8 --cosine-schedule --precision bf16-mixed \
@@ -120,7 +128,7 @@ model: $(VENV)/all.done
 	$(TRAIN) evaluate --run $(RUN)/estimator $(call AS_SETS,whole) --factors $(LINEAR)/fold$(FOLD)/factors \
 		--logs $(LOGS) $(JOIN) --out $(RUN)/evaluation
 	$(TRAIN) export --run $(RUN)/estimator --prepared $(LINEAR)/whole/recordings --factors $(LINEAR)/fold$(FOLD)/factors \
-		--evaluation $(RUN)/evaluation --data training/linear_data.json --on-demand --out $(MODEL)
+		--evaluation $(RUN)/evaluation --data training/linear_data.json --on-demand --out $(NETWORK)
 
 # The shipped heads: `make musicnn` first. Whole windows are for the baseline on mel statistics and for probes on
 # cf-estimator-paper, patches for probes on musicnn-msd. An hour on two cores.
@@ -146,7 +154,7 @@ heads: $(VENV)/all.done
 COMMA := ,
 
 # Small tasks by the transfer methods. First `make linear NAME=cf-linear`, whose encoder of each fold teaches, and
-# `make model MODEL=$(SHARED)/fold0/cf-estimator-paper FOLD=0`, and so on for the other folds, for `init`. Hours on two
+# `make network NETWORK=$(SHARED)/fold0/cf-estimator-paper FOLD=0`, and so on for the other folds, for `init`. Hours on two
 # cores; resumable.
 TASKS := emotify-genre:emotify gtzan-mini:gtzan-mini mood-quadrant:mood-recordings mood-cluster:mood-recordings esc10:esc10
 COMPARED := runs/compare

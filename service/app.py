@@ -60,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     models = load_models(settings)
     catalogue = CatalogueStore(settings, models.bundles)
     pipeline = Pipeline(settings, models, metrics)
+    pipeline.reloader.prepare = catalogue.prepare
     metrics.watch(QueueGauges(pipeline, metrics.running))
     probe = ReadinessProbe(pipeline)
 

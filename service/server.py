@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -25,7 +26,8 @@ class Server(uvicorn.Server):
     """uvicorn server with a graceful shutdown: on a signal it finishes the requests in progress.
 
     Until they have ended it keeps listening and answers new requests with 503 and Retry-After,
-    since a closed port would look like a crash. `/readyz` returns 503.
+    since a closed port would look like a crash. `/readyz` returns 503. On SIGHUP it takes bundles
+    that were replaced.
     """
 
     def __init__(
@@ -52,6 +54,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self.started:
+            reload = self._pipeline.reloader.request
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         if self.started and sockets:
             announce(self._banner(sockets[0], self._pipeline), self._pipeline.settings)
 

@@ -59,7 +59,7 @@ ORDER = {
         export
         quantization transfer pretrained similarity
         linear probes tagging preference
-        leaderboard papers
+        leaderboard papers mine
         cli
         __main__
         """,

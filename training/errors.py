@@ -697,6 +697,62 @@ class BadPrecision(TrainingError):
         super().__init__(f"{reason}; nothing was written")
 
 
+class UnknownColumn(TrainingError):
+    """Raised if no column of a table has a usual name for what is needed, or two have one."""
+
+    def __init__(
+        self, path: Path, role: str, option: str, found: Sequence[str], fitting: Sequence[str]
+    ) -> None:
+        names = ", ".join(map(repr, fitting))
+        reason = f"could each hold the {role}: {names}" if fitting else f"no column is the {role}"
+        super().__init__(
+            f"{path}: {reason}; name it with {option}. The columns are "
+            f"{', '.join(map(repr, found))}"
+        )
+
+
+class NothingInCommon(TrainingError):
+    """Raised if no song with audio was played by anyone."""
+
+    def __init__(self, counts: str, song: str, item: str) -> None:
+        super().__init__(
+            f"{counts}: no id is both a song's, such as {song!r}, and one of the plays, such as "
+            f"{item!r}; name the files by the ids of the plays, or give --catalogue a table with "
+            "both"
+        )
+
+
+class NotBetter(TrainingError):
+    """Raised if a model ranks users no better than what knows nothing of the sound."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(
+            f"{words}; nothing was exported. Give more songs, artists or plays, or export it all "
+            "the same with --anyway"
+        )
+
+
+class TooLittleRoom(TrainingError):
+    """Raised if a folder's disk has no room for what is going to be written."""
+
+    def __init__(self, folder: Path, needed_bytes: int, free_bytes: int) -> None:
+        super().__init__(
+            f"{folder}: {needed_bytes / 1e9:.1f} GB are needed for the decoded songs, and "
+            f"{free_bytes / 1e9:.1f} GB are free; make room, or name a folder on another disk with "
+            "--work"
+        )
+
+
+class NothingToUpdate(TrainingError):
+    """Raised if there is no earlier model of `mine` that could be updated."""
+
+    def __init__(self, bundle: Path) -> None:
+        super().__init__(
+            f"{bundle} holds no model of `tasteprint-train mine`, which --update refits; run it "
+            "without --update first"
+        )
+
+
 class NothingToEvaluate(TrainingError):
     """Raised if no held-out item has enough listeners."""
 

@@ -131,6 +131,30 @@ class CatalogueStore:
         if self.catalogue is not None and not self.is_writable:
             raise CatalogueReadOnly("the catalogue of this service is read-only")
 
+    async def prepare(self, bundles: Mapping[str, Bundle]) -> Callable[[], None]:
+        """Read the catalogue as it is now, for bundles that are going to be in use.
+
+        Returns
+        -------
+        What takes it into use, when those bundles are; nothing where it fits none of them.
+        """
+        path = self._path
+        if path is None:
+            return lambda: None
+        try:
+            versions = journal.versions_of(path)
+            snapshot = await asyncio.to_thread(journal.load_current, path)
+            find_encoder(snapshot.catalogue.source, bundles)
+        except (BadCatalogue, OSError) as error:
+            log.error("the catalogue stays as it was: %s", error)
+            return lambda: None
+
+        def use() -> None:
+            self._seen = versions
+            self._use(snapshot)
+
+        return use
+
     async def put(self, track: Track, source: CatalogueSource) -> bool:
         """Put a song, on the disk; whether it took the place of another one of its id.
 

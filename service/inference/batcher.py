@@ -69,7 +69,7 @@ class Batcher:
         listener: EventListener = NO_LISTENER,
         is_only_window: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._model = model
+        self.model = self._model = model
         self._listener = listener
         self._is_only_window = is_only_window
         self._timeout_s = timeout_s

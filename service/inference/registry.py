@@ -42,7 +42,7 @@ class ModelRegistry:
     bundles: dict[str, Bundle]
     loaded: dict[str, Model]
     refused: dict[str, str]
-    default_names: frozenset[str]
+    default_names: set[str]
     loader: ModelLoader
 
     @property
@@ -129,7 +129,7 @@ class ModelRegistry:
 
     def find_encoder(self, bundle: Bundle) -> Bundle | None:
         """The encoder of a head, if its bundle can be requested."""
-        return _find_encoder(bundle, self.usable)
+        return find_encoder(bundle, self.usable)
 
     def refuse(self, name: str, error: TasteprintError) -> None:
         """Refuse a bundle from now on."""
@@ -166,22 +166,18 @@ def load_models(settings: Settings, names: Collection[str] | None = None) -> Mod
     CannotStart
         If no bundle can be used, or a GPU is required and not used.
     """
-    bundles, refused = _read_all(settings.models_dir)
-    default_names = frozenset(
+    bundles, refused = read_all(settings.models_dir)
+    default_names = {
         name
         for name, bundle in bundles.items()
-        if (
-            bundle.card.default or name == settings.default_model
-            if names is None
-            else name in names
-        )
-    )
+        if (is_default(bundle, settings) if names is None else name in names)
+    }
     first = _needed_at_start(bundles, default_names)
     # Without any default bundle on another one, since the split is measured once.
     loader = ModelLoader.measure(first or bundles.values(), settings)
     loaded: dict[str, Model] = {}
     for bundle in first:
-        name, encoder = bundle.card.name, _find_encoder(bundle, bundles.values())
+        name, encoder = bundle.card.name, find_encoder(bundle, bundles.values())
         try:
             loaded[name] = loader.load(bundle, loaded.get(encoder.card.name) if encoder else None)
         except TasteprintError as error:
@@ -193,7 +189,12 @@ def load_models(settings: Settings, names: Collection[str] | None = None) -> Mod
     )
 
 
-def _read_all(models_dir: Path) -> tuple[dict[str, Bundle], dict[str, str]]:
+def is_default(bundle: Bundle, settings: Settings) -> bool:
+    """Whether a bundle is loaded at the start."""
+    return bundle.card.default or bundle.card.name == settings.default_model
+
+
+def read_all(models_dir: Path) -> tuple[dict[str, Bundle], dict[str, str]]:
     """Every bundle by name, and the reasons of those that cannot be read."""
     bundles: dict[str, Bundle] = {}
     refused: dict[str, str] = {}
@@ -223,15 +224,15 @@ def _refuse(error: TasteprintError) -> str:
     return str(error)
 
 
-def _needed_at_start(bundles: dict[str, Bundle], default_names: frozenset[str]) -> list[Bundle]:
+def _needed_at_start(bundles: dict[str, Bundle], default_names: Collection[str]) -> list[Bundle]:
     """The default bundles and the encoders of their heads; heads last, as they need those."""
     defaults = [bundle for name, bundle in bundles.items() if name in default_names]
-    encoders = [_find_encoder(bundle, bundles.values()) for bundle in defaults]
+    encoders = [find_encoder(bundle, bundles.values()) for bundle in defaults]
     needed = {bundle.card.name: bundle for bundle in (*defaults, *encoders) if bundle is not None}
     return sorted(needed.values(), key=lambda bundle: bundle.card.head is not None)
 
 
-def _find_encoder(bundle: Bundle, bundles: Iterable[Bundle]) -> Bundle | None:
+def find_encoder(bundle: Bundle, bundles: Iterable[Bundle]) -> Bundle | None:
     """The encoder of a head among the bundles; None for a bundle that is no head."""
     head = bundle.card.head
     if head is None:

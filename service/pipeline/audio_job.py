@@ -59,12 +59,19 @@ class ModelOutputs:
 
 @dataclass(frozen=True)
 class PipelineComponents:
-    """The components that every job of a service uses."""
+    """The components that every job of a service uses.
+
+    Attributes
+    ----------
+    batchers : of the models in use, by name
+    batcher_of : a model's batcher, also of a version that was replaced while a request ran
+    """
 
     admission: Admission
     cache: Cache
     decoders: DecodePool
     batchers: Mapping[str, Batcher]
+    batcher_of: Callable[[Model], Batcher]
 
 
 class AudioJob:
@@ -87,7 +94,7 @@ class AudioJob:
         self._window, self._choice = window, choice
         self._components = components
         self._answers: SingleFlight[str, ModelAnswer] = SingleFlight()
-        # Models whose answers are computed with the levels, since a request wants them.
+        # Identities of models that are computed with the levels, since a request wants them.
         self._with_levels: set[str] = set()
         self._outputs: SingleFlight[tuple[str, int], ModelOutputs] = SingleFlight(
             keep=2 * len(components.batchers)
@@ -114,7 +121,7 @@ class AudioJob:
         self._on_close.callback(callback)
 
     def is_computing(self, model: Model) -> bool:
-        return self._answers.is_running(model.card.name)
+        return self._answers.is_running(model.identity)
 
     @property
     def n_computing(self) -> int:
@@ -141,7 +148,7 @@ class AudioJob:
 
     async def _answer_model(self, model: Model, model_request: ModelRequest) -> ModelAnswer:
         if model_request.levels:
-            self._with_levels.add(model.card.name)
+            self._with_levels.add(model.identity)
         while True:
             try:
                 answer = await self._compute_once(model, model_request.timer)
@@ -156,7 +163,7 @@ class AudioJob:
     async def _compute_once(self, model: Model, timer: StageTimer) -> ModelAnswer:
         """The answer of the running computation, else of a new one."""
         is_shared = self.is_computing(model)
-        answer = self._answers.call(model.card.name, self._compute, model, timer)
+        answer = self._answers.call(model.identity, self._compute, model, timer)
         if not is_shared:
             return await answer
         with timer.stage("shared"):
@@ -212,7 +219,7 @@ class AudioJob:
         vectors = {
             name: np.array(known.outputs[name], np.float32) for name in model.encoder_outputs
         }
-        row = await self._components.batchers[model.card.name].run(model.head_input(vectors))
+        row = await self._components.batcher_of(model).run(model.head_input(vectors))
         _time_inference([row], timer)
         outputs = known.outputs | {name: _mean([row], name) for name in model.output_names}
         kept = {name: outputs[name] for name in sorted(REQUIRED_OUTPUTS[model.card.kind])}
@@ -225,7 +232,7 @@ class AudioJob:
         _time_inference(outputs.rows, timer)
         info = outputs.windows.info
         names = sorted(REQUIRED_OUTPUTS[model.card.kind])
-        if model.card.name in self._with_levels:
+        if model.identity in self._with_levels:
             names += model.level_names
         return CachedAnswer(
             outputs={name: _mean(outputs.rows, name) for name in names},
@@ -256,10 +263,10 @@ class AudioJob:
 
     async def _run_once(self, model: Model, first: int) -> ModelOutputs:
         """The outputs for `WINDOWS_AT_A_TIME` windows from position `first` on."""
-        return await self._outputs.call((model.card.name, first), self._run, model, first)
+        return await self._outputs.call((model.identity, first), self._run, model, first)
 
     async def _run(self, model: Model, first: int) -> ModelOutputs:
-        batcher = self._components.batchers[model.card.name]
+        batcher = self._components.batcher_of(model)
         if model.encoder is None:
             windows = await self._decode_once(model.card.audio, first)
             return ModelOutputs.of(

@@ -83,6 +83,8 @@ class LazyLoader:
         except BundleError as error:
             self._models.refuse(name, error)
             raise refusal(name, self._models.refused[name]) from error
+        if self._models.bundles.get(name) is not bundle:  # it was replaced while it was loaded
+            return model
         self._models.loaded[name] = model
         self._on_loaded(model)
         log.info("loaded %s in %.1f s", name, time.perf_counter() - started_s)

@@ -35,6 +35,7 @@ from service.pipeline.audio_job import AudioJob, PipelineComponents
 from service.pipeline.cancellation import run_until_disconnect
 from service.pipeline.lazy_loader import LazyLoader
 from service.pipeline.model_request import ModelAnswer, ModelRequest, ModelResult
+from service.pipeline.reloader import Reloader
 from service.settings import Settings
 from service.transport.single_upload import receive_upload
 from service.transport.upload import AudioSource, UploadBudget
@@ -58,14 +59,18 @@ class Pipeline:
     ) -> None:
         self.settings = settings
         self.models = models
-        # None where the bundle was refused: the service starts anyway.
-        self._default_encoder = models.loaded.get(settings.default_model)
         self._listener = listener
         self.upload_budget = UploadBudget(settings.max_held_bytes)
         self.cache = open_cache(settings, listener)
         self.admission = Admission(settings.max_in_flight)
         self.decoders = DecodePool(settings, listener)
         self.batchers: dict[str, Batcher] = {}
+        self.reloader = Reloader(
+            models, settings, self._start_batcher, self._retire_batcher, self.batchers
+        )
+        # Batchers of replaced models that requests may still have, by the model's identity.
+        self._retired: dict[str, Batcher] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
         self._lazy_loader = LazyLoader(models, self._start_batcher, settings.deadline_s)
         self.jobs: dict[str, AudioJob] = {}
         self.requests = 0
@@ -77,16 +82,45 @@ class Pipeline:
         await self.decoders.start()
 
     def _start_batcher(self, model: Model) -> None:
-        name, timeout_s = model.card.name, self.settings.infer_timeout_s
-        self.batchers[name] = Batcher(
-            model, timeout_s, self._listener, lambda: self.admission.in_flight <= 1
-        )
-        self._listener.model_loaded(name)
+        self.batchers[model.card.name] = self._new_batcher(model)
+        self._listener.model_loaded(model.card.name)
+
+    def _new_batcher(self, model: Model) -> Batcher:
+        timeout_s = self.settings.infer_timeout_s
+        return Batcher(model, timeout_s, self._listener, lambda: self.admission.in_flight <= 1)
+
+    def batcher_of(self, model: Model) -> Batcher:
+        """The batcher of a model; a request may still have a model that was replaced."""
+        batcher = self.batchers.get(model.card.name)
+        if batcher is not None and batcher.model.identity == model.identity:
+            return batcher
+        if model.identity not in self._retired:
+            self._retire_batcher(self._new_batcher(model))
+        return self._retired[model.identity]
+
+    def _retire_batcher(self, batcher: Batcher) -> None:
+        """Close a batcher when the requests that may have its model have met their deadline."""
+        identity = batcher.model.identity
+        self._retired[identity] = batcher
+        task = asyncio.create_task(self._close_later(identity, batcher))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _close_later(self, identity: str, batcher: Batcher) -> None:
+        await asyncio.sleep(self.settings.deadline_s)
+        while batcher.waiting or batcher.running:
+            await asyncio.sleep(self.settings.infer_timeout_s)
+        if self._retired.get(identity) is batcher:
+            del self._retired[identity]
+        await batcher.close()
 
     async def close(self) -> None:
+        await self.reloader.close()
         await self._lazy_loader.close()
         await asyncio.gather(*[job.close() for job in self.jobs.values()])
-        for batcher in self.batchers.values():
+        for task in self._retiring:
+            task.cancel()
+        for batcher in (*self.batchers.values(), *self._retired.values()):
             await batcher.close()
         await self.decoders.close()
         await self.cache.close()
@@ -108,8 +142,9 @@ class Pipeline:
         """
         if space is not None:
             self.models.check_space(name or self.settings.default_model, space)
-        if name is None and self._default_encoder is not None:
-            return self._default_encoder
+        default = self.models.loaded.get(self.settings.default_model)
+        if name is None and default is not None:  # it is missing where it was refused
+            return default
         return await self.load(self.models.find(name or self.settings.default_model))
 
     async def load(self, bundle: Bundle) -> Model:
@@ -254,7 +289,9 @@ class Pipeline:
 
     def components(self) -> PipelineComponents:
         """The components that a job uses."""
-        return PipelineComponents(self.admission, self.cache, self.decoders, self.batchers)
+        return PipelineComponents(
+            self.admission, self.cache, self.decoders, self.batchers, self.batcher_of
+        )
 
 
 def pipeline_of(request: Request) -> Pipeline:

@@ -20,6 +20,7 @@ HEAVY = ("torch", "torchaudio", "lightning", "implicit", "sklearn", "onnxruntime
         ("training.users.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.tagging.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.preference.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
+        ("training.mine.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.leaderboard.settings", (*HEAVY, "numpy", "pandas", "pydantic")),
         ("training.leaderboard.page", (*HEAVY, "pandas")),
         ("training.cf.settings", (*HEAVY, "numpy", "pandas", "pydantic")),

@@ -64,13 +64,14 @@ class AudioFiles:
     Parameters
     ----------
     folder : searched itself, and below where it has no file of a name
+    files : those of the folder
     """
 
     def __init__(self, folder: Path, files: Iterable[Path]) -> None:
-        self.folder = folder
+        self.folder, self.files = folder, list(files)
         self._direct: dict[str, list[Path]] = {}
         self._below: dict[str, list[Path]] = {}
-        for file in files:
+        for file in self.files:
             relative = file.relative_to(folder)
             if file.parent == folder:
                 names = self._direct
@@ -99,15 +100,19 @@ class AudioFiles:
         ------
         Ambiguous
         """
+        files = self.find_all(name)
+        if len(files) > 1:
+            shown = " and ".join(str(file.relative_to(self.folder)) for file in files[:2])
+            more = f" and {len(files) - 2} more" if len(files) > 2 else ""
+            raise Ambiguous(f"{name!r} is {shown}{more}")
+        return files[0] if files else None
+
+    def find_all(self, name: str) -> list[Path]:
+        """The audio files of that name; those below the folder if the folder itself has none."""
         for names in (self._direct, self._below):
-            files = list(dict.fromkeys(names.get(normalize(name), ())))
-            if len(files) > 1:
-                shown = " and ".join(str(file.relative_to(self.folder)) for file in files[:2])
-                more = f" and {len(files) - 2} more" if len(files) > 2 else ""
-                raise Ambiguous(f"{name!r} is {shown}{more}")
-            if files:
-                return files[0]
-        return None
+            if files := list(dict.fromkeys(names.get(normalize(name), ()))):
+                return files
+        return []
 
 
 class PathFinder:

@@ -21,6 +21,7 @@ from training.errors import (
     BadLogs,
     BadManifest,
     BadPrecision,
+    BadTable,
     MissingAudio,
     MissingInput,
     MissingMidi,
@@ -30,7 +31,7 @@ from training.fitting.settings import KIND
 from training.networks.registry import DEFAULT_ENCODER, find_entry
 from training.papers.settings import TABLES
 from training.probes.settings import match_sources
-from training.tables.sources import is_pattern
+from training.tables.sources import is_pattern, list_tables
 from training.transfer.settings import BASELINES, METHODS
 
 NO_FILE = "No such file or directory"
@@ -153,6 +154,27 @@ def check_properties(stated: list[str]) -> list[str]:
         if not text.partition("=")[2]:
             raise typer.BadParameter(f"{text!r} is no property such as spark.driver.memory=8g")
     return stated
+
+
+def check_plays(paths: list[Path]) -> list[Path]:
+    list_tables(paths)
+    return paths
+
+
+def check_songs(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise BadTable(folder, "there is no such folder; give --songs the folder of the songs")
+    return folder
+
+
+def check_optional_table(file: Path | None) -> Path | None:
+    if file is not None and not file.exists():
+        raise BadTable(file, "no such file")
+    return file
+
+
+def check_optional_data(file: Path | None) -> Path | None:
+    return file and check_data(file)
 
 
 def check_manifest(file: Path) -> Path:

@@ -82,11 +82,18 @@ def render(
 def prepare(
     manifest: Annotated[
         Path,
-        typer.Option(help="CSV or Parquet, one row per track.", callback=checks.check_manifest),
+        typer.Option(
+            "--manifest",
+            "--catalogue",
+            help="CSV or Parquet, one row per track.",
+            callback=checks.check_manifest,
+        ),
     ],
     audio: Annotated[
         Path,
         typer.Option(
+            "--audio",
+            "--songs",
             help="Folder of the files; <track id>.*, also in subfolders, or column `path`.",
             callback=checks.check_audio_folder,
         ),

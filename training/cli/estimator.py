@@ -120,7 +120,9 @@ def estimator(
 def evaluate(
     prepared: Annotated[list[Path], typer.Option(help=PREPARED)],
     factors: Annotated[Path, typer.Option(help="Folder of `factorize`.")],
-    logs: Annotated[Path, typer.Option(help="CSV or Parquet, one row per user and item.")],
+    logs: Annotated[
+        Path, typer.Option("--logs", "--plays", help="CSV or Parquet, one row per user and item.")
+    ],
     out: Out,
     run: Annotated[Path | None, typer.Option(help="Folder of `estimator`, to be judged.")] = None,
     bundle: Annotated[

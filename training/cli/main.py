@@ -17,6 +17,7 @@ from training.cli import (
     transfer,
     users,
 )
+from training.cli.mine import command as mine
 from training.cli.output import print_error
 from training.errors import TrainingError
 
@@ -26,7 +27,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="""Train encoders that predict collaborative-filtering embeddings, and models on top.
 
-    In this order: [bold]prepare[/] the audio, [bold]split[/] it by artist, [bold]factorize[/] the
+    [bold]mine[/] makes a served model of songs and plays, in one command. Its stages, for those who
+    want them: [bold]prepare[/] the audio, [bold]split[/] it by artist, [bold]factorize[/] the
     logs without the held-out artists, train the [bold]estimator[/], [bold]evaluate[/] it on the
     held-out artists, [bold]export[/] it as a bundle that the service serves. `make model` runs
     all of these on the data that the shipped model was trained on.
@@ -43,6 +45,7 @@ app = typer.Typer(
     """,
 )
 for stage in (
+    mine,
     data,
     estimator,
     linear,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import os
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, fields
@@ -15,9 +16,33 @@ from annotated_types import Ge, Le
 from typing_extensions import Doc
 
 from training.cli import checks
+from training.mine.settings import MINE_SOURCE
 
 WORKERS = os.cpu_count() or 2
-DEFAULT_TEACHER = Path("models/cf-estimator")
+MODELS = Path("models")
+SHIPPED_TEACHER = MODELS / "cf-estimator"
+
+
+def default_teacher() -> Path:
+    """The model that `mine` made last; without one, the shipped encoder."""
+    made = [card for card in MODELS.glob("*/card.json") if is_mined(card)]
+    newest = max(made, key=lambda card: card.stat().st_mtime_ns, default=None)
+    return newest.parent if newest else SHIPPED_TEACHER
+
+
+def is_mined(card: Path) -> bool:
+    try:
+        provenance = json.loads(card.read_bytes())["provenance"]
+        return MINE_SOURCE in provenance["hyperparameters"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+# Of the options that a teacher is given by.
+TEACHER_DEFAULT: dict[str, Any] = {
+    "default_factory": default_teacher,
+    "show_default": f"the model that `mine` made last, else {SHIPPED_TEACHER}",
+}
 
 Out = Annotated[Path, typer.Option(help="Folder to write into.")]
 PreparedDir = Annotated[
@@ -81,6 +106,7 @@ Teacher = Annotated[
     typer.Option(
         help="Bundle of the teacher, an encoder; {fold} in the path stands for the held-out fold.",
         callback=checks.check_bundle_of_folds,
+        **TEACHER_DEFAULT,
     ),
 ]
 BundleDir = Annotated[
@@ -101,6 +127,7 @@ LogsFile = Annotated[
     Path,
     typer.Option(
         "--logs",
+        "--plays",
         help="CSV, TSV or Parquet, one row per user and item, or one per play: a file, a folder, "
         "or a pattern in quotes, such as 'plays/*.csv.gz'.",
         callback=checks.check_logs,

@@ -9,7 +9,7 @@ import typer
 
 from training.cli import checks
 from training.cli.options import (
-    DEFAULT_TEACHER,
+    TEACHER_DEFAULT,
     BundleDir,
     CardVersion,
     FactorsDir,
@@ -17,6 +17,7 @@ from training.cli.options import (
     Out,
     Seed,
     TaskDir,
+    default_teacher,
     with_settings,
 )
 from training.cli.output import console, print_bundle, print_parity, progress
@@ -58,8 +59,9 @@ def probe(
         typer.Option(
             help="Bundle of any encoder; of several, by repeating the option, one is chosen.",
             callback=checks.check_bundles,
+            **TEACHER_DEFAULT | {"default_factory": lambda: [default_teacher()]},
         ),
-    ] = [DEFAULT_TEACHER],  # noqa: B006
+    ],
     baseline_task: BaselineTask = None,
     on_demand: OnDemand = False,
     card_version: CardVersion = "1.0.0",

@@ -10,7 +10,7 @@ import typer
 
 from training.cli import checks
 from training.cli.options import (
-    DEFAULT_TEACHER,
+    TEACHER_DEFAULT,
     BundleDir,
     CardVersion,
     OnDemand,
@@ -100,7 +100,7 @@ def transfer(
     task: TaskDir,
     out: Out,
     settings: TransferSettings,
-    teacher: Teacher = DEFAULT_TEACHER,
+    teacher: Teacher,
     teacher_task: TeacherTask = None,
     init: Start = None,
     pool: Pools = [],  # noqa: B006
@@ -165,7 +165,7 @@ def compare(
     ],
     out: Out,
     settings: TransferSettings,
-    teacher: Teacher = DEFAULT_TEACHER,
+    teacher: Teacher,
     teacher_task: Annotated[
         list[Path],
         typer.Option(
@@ -243,8 +243,13 @@ def ship(
     results: ResultsDir,
     out: BundleDir,
     teacher: Annotated[
-        Path, typer.Option(help="Bundle of the teacher, an encoder.", callback=checks.check_bundle)
-    ] = DEFAULT_TEACHER,
+        Path,
+        typer.Option(
+            help="Bundle of the teacher, an encoder.",
+            callback=checks.check_bundle,
+            **TEACHER_DEFAULT,
+        ),
+    ],
     teacher_task: TeacherTask = None,
     init: Annotated[
         Path | None,

@@ -19,6 +19,8 @@ from training.errors import OtherUsers
 
 Vectors = NDArray[np.float32]
 N_BOOTSTRAP = 2000
+# Scores of clips for users that are ranked at a time, 80 MB.
+MAX_SCORES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,24 @@ def clip_measures(
     target = data.folded_in[data.item_index]
     norms = np.linalg.norm(predicted, axis=1) * np.linalg.norm(target, axis=1)
     cosine = (predicted * target).sum(1) / np.maximum(norms, 1e-12)
-    scores = predicted @ factors.user_factors.T  # (n_clips, n_users)
+    auc = np.empty(len(predicted))
+    step = max(1, MAX_SCORES // len(factors.user_factors))
+    for start in range(0, len(predicted), step):
+        some = slice(start, start + step)
+        scores = predicted[some] @ factors.user_factors.T  # (n_clips, n_users)
+        auc[some] = _user_auc(scores, data.item_users[data.item_index[some]].toarray() > 0)
+    return {"cosine": cosine.astype(np.float64), "user_auc": auc}
+
+
+def _user_auc(scores: Vectors, listens: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Share of pairs of a listener and another user that are in order, (n_clips,)."""
     ranks = rankdata(scores, axis=1)
-    listens = data.item_users[data.item_index].toarray() > 0
     n_listeners = listens.sum(1)
     n_others = listens.shape[1] - n_listeners
     rank_sum = (ranks * listens).sum(1)  # the Mann-Whitney U statistic, over the number of pairs
-    auc = (rank_sum - n_listeners * (n_listeners + 1) / 2) / (n_listeners * n_others)
-    return {"cosine": cosine.astype(np.float64), "user_auc": auc}
+    n_pairs = n_listeners * n_others
+    found = (rank_sum - n_listeners * (n_listeners + 1) / 2) / np.maximum(n_pairs, 1)
+    return np.where(n_pairs > 0, found, 0.5)  # an item that everyone has tells nothing
 
 
 def users_of(data: HeldOut) -> NDArray[np.bool_]:

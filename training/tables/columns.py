@@ -51,11 +51,11 @@ def _describe_spelling(absent: Sequence[str], found: Sequence[str]) -> str:
 
 def spelled_otherwise(names: Sequence[str], found: Sequence[str]) -> dict[str, str]:
     """The names that are not found → the one that differs in case, spaces or punctuation alone."""
-    known = {_spell(name): name for name in found}
-    return {name: known[_spell(name)] for name in names if _spell(name) in known.keys() - {""}}
+    known = {spell(name): name for name in found}
+    return {name: known[spell(name)] for name in names if spell(name) in known.keys() - {""}}
 
 
-def _spell(name: str) -> str:
+def spell(name: str) -> str:
     """A name without case, spaces and punctuation: `User ID` is `user_id`."""
     bare = unicodedata.normalize("NFKC", name).casefold()
     return "".join(char for char in bare if char.isalnum())

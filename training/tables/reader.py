@@ -21,6 +21,18 @@ from training.tables.sources import is_parquet, list_tables
 from training.tables.text_file import guess_mistake
 
 
+def read_names(paths: Path | Sequence[Path]) -> list[str]:
+    """Names of the columns of a table; of one over several files, those of the first.
+
+    Raises
+    ------
+    BadTable
+    """
+    path = list_tables(paths)[0]
+    with naming(path):
+        return list(pq.read_schema(path).names) if is_parquet(path) else open_text(path).header
+
+
 def read_text(
     path: Path,
     required: Sequence[str] = (),

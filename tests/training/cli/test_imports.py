@@ -61,7 +61,7 @@ for name in get_command(app).commands:
 """
     output, heavy = run(code, tmp_path)
     assert heavy == set()
-    assert output.count("Usage:") == 28
+    assert output.count("Usage:") == 30
 
 
 def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -91,6 +91,8 @@ def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
         (1, ["dataset", "gtzan", "--data", "no", "--out", "x"], "there is no folder no"),
         (1, ["dataset", "gtzan", "--data", ".", "--out", "x", "--teacher", "no"], "bundle no: no"),
         (1, ["prepare", "--encoder", "vgg"], "there is no encoder 'vgg'"),
+        (1, ["mine", "--songs", "no", "--plays", "no"], "no: there is no such folder; give --son"),
+        (1, ["mine", "--songs", ".", "--plays", "no"], "no: no such file"),
         (1, ["dataset", "custom", "--data", ".", "--labels", "no", "--out", "x"], "cannot be read"),
     ]
     task = ["--task", "task", "--teacher", "bundle", "--out", "x"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +16,8 @@ from typer.testing import CliRunner
 from typing_extensions import Doc
 
 from training.cli.main import app
-from training.cli.options import WORKERS, with_settings
+from training.cli.options import WORKERS, default_teacher, with_settings
+from training.mine.settings import MINE_SOURCE
 
 OPTIONS = Path(__file__).with_name("options.txt")
 
@@ -22,7 +25,9 @@ OPTIONS = Path(__file__).with_name("options.txt")
 def describe(command: str, parameter: Any) -> str:
     names = "/".join([*parameter.opts, *parameter.secondary_opts])
     default = "required" if parameter.required else parameter.default
-    if names == "--workers" and command in ("dataset", "prepare", "render"):
+    if callable(default):
+        default = parameter.show_default
+    if names == "--workers" and command in ("dataset", "mine", "prepare", "render"):
         assert default == WORKERS
         default = "cpu count"
     if isinstance(default, list):
@@ -99,3 +104,26 @@ def test_metadata_that_no_option_can_express_is_refused() -> None:
 
     with pytest.raises(TypeError, match="rate: 'a comment' cannot be made into an option"):
         with_settings(Odd)
+
+
+def write_card(models: Path, name: str, facts: dict[str, Any]) -> Path:
+    (models / name).mkdir(parents=True)
+    card = models / name / "card.json"
+    card.write_text(json.dumps({"provenance": {"hyperparameters": facts}}))
+    return card
+
+
+def test_the_teacher_is_the_model_that_mine_made_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_teacher() == Path("models/cf-estimator")
+    write_card(Path("models"), "cf-estimator", {"alpha": 1})
+    (Path("models") / "damaged").mkdir()
+    (Path("models") / "damaged" / "card.json").write_text("{")
+    assert default_teacher() == Path("models/cf-estimator")
+    first, second = (write_card(Path("models"), name, {MINE_SOURCE: "features"}) for name in "zy")
+    os.utime(first, ns=(1, 1))
+    assert default_teacher() == Path("models/y")
+    os.utime(second, ns=(0, 0))
+    assert default_teacher() == Path("models/z")

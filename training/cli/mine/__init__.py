@@ -1,0 +1,1 @@
+"""Command `mine`: from songs and plays to a served model."""
