@@ -167,7 +167,8 @@ def factorize(
         user_factors, item_factors = fit(logs.user_items)
     basis = _whitening(user_factors)
     item_factors = (item_factors @ basis).astype(np.float32)
-    spectrum = np.linalg.svd(user_factors, compute_uv=False).astype(np.float64) ** 2
+    # Squares of the singular values, without a decomposition of all users' factors.
+    spectrum = np.linalg.eigvalsh(user_factors.T.astype(np.float64) @ user_factors)
     report["effective_dimensions"] = float(spectrum.sum() ** 2 / (spectrum**2).sum())
     report["mean_item_norm"] = float(np.linalg.norm(item_factors, axis=1).mean())
     return Factorization(

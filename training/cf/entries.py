@@ -53,7 +53,7 @@ class Entries:
         """
         for name, file in self._files.items():
             try:
-                file.write(memoryview(np.ascontiguousarray(columns[name])).cast("B"))
+                file.write(np.ascontiguousarray(columns[name]).data)
                 file.flush()
             except OSError as error:
                 written = sum(part.tell() for part in self._files.values())
@@ -69,16 +69,17 @@ class Entries:
         for start in range(0, self.n_rows, BLOCK_ROWS):
             n_rows = min(BLOCK_ROWS, self.n_rows - start)
             yield (
-                self._read("users", np.int32, n_rows),
-                self._read("items", np.int32, n_rows),
-                self._read("counts", np.float64, n_rows) if self.has_counts else None,
-                self._read("times", np.float64, n_rows) if self.has_times else None,
+                np.frombuffer(self._read("users", 4 * n_rows), np.int32),
+                np.frombuffer(self._read("items", 4 * n_rows), np.int32),
+                self._read_values("counts", n_rows) if self.has_counts else None,
+                self._read_values("times", n_rows) if self.has_times else None,
             )
 
-    def _read(self, name: str, kind: DTypeLike, n_rows: int) -> NDArray[np.generic]:
-        file = self._files[name]
-        content = file.read(n_rows * np.dtype(kind).itemsize)
-        return np.frombuffer(content, kind)
+    def _read(self, name: str, n_bytes: int) -> bytes:
+        return self._files[name].read(n_bytes)
+
+    def _read_values(self, name: str, n_rows: int) -> Values:
+        return np.frombuffer(self._read(name, 8 * n_rows), np.float64)
 
     def close(self) -> None:
         self._opened.close()

@@ -82,7 +82,8 @@ class LogRows:
         if not names:
             return np.zeros(len(self.items), bool)
         wanted = pa.array({bare_id(name) for name in names}, pa.string())
-        return pc.is_in(bare_ids(self.items), wanted).to_numpy(zero_copy_only=False)
+        is_named = pc.is_in(bare_ids(self.items), wanted)
+        return np.asarray(is_named.to_numpy(zero_copy_only=False))
 
     def quantile_of_times(self, share: float) -> float:
         """The time up to which this share of the rows is, of a sample that is spread evenly."""

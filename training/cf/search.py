@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -66,8 +66,12 @@ def search(
     with (out / RECORDS).open("a") as log:
         for found in records:
             on_fit(found)
-        for todo in _list_todo(grid, records):
-            for record in _fit(training, held_out, replace(settings, **todo), grid, engine, spark):
+        done = {_name(record) for record in records}
+        for penalty, alpha in _list_todo(grid, done):
+            chosen = replace(settings, regularization=penalty, alpha=alpha)
+            for record in _fit(training, held_out, chosen, grid, engine, spark):
+                if _name(record) in done:
+                    continue
                 log.write(json.dumps({"identity": identity} | record) + "\n")
                 log.flush()
                 records.append(record)
@@ -84,11 +88,16 @@ def search(
     )
 
 
-def _list_todo(grid: SearchGrid, records: list[Record]) -> list[dict[str, float]]:
-    """Combinations of penalty and alpha of which not all numbers of iterations are there."""
-    done = {(row["regularization"], row["alpha"], row["iterations"]) for row in records}
+def _name(record: Record) -> tuple[float, float, int]:
+    return record["regularization"], record["alpha"], record["iterations"]
+
+
+def _list_todo(
+    grid: SearchGrid, done: Collection[tuple[float, float, int]]
+) -> list[tuple[float, float]]:
+    """Combinations of penalty and alpha of which not all numbers of iterations are done."""
     return [
-        {"regularization": penalty, "alpha": alpha}
+        (penalty, alpha)
         for penalty, alpha in product(grid.regularization, grid.alpha)
         if any((penalty, alpha, number) not in done for number in grid.iterations)
     ]

@@ -39,7 +39,7 @@ def test_a_search_goes_on_after_its_last_whole_record(
 ) -> None:
     whole = search(plant(), SETTINGS, GRID, tmp_path)
     lines = (tmp_path / RECORDS).read_text().splitlines(keepends=True)
-    (tmp_path / RECORDS).write_text("".join(lines[:2]) + lines[2][:20])
+    (tmp_path / RECORDS).write_text("".join(lines[:3]) + lines[3][:20])
     fitted: list[float] = []
     from training.cf import search as module
 
