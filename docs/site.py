@@ -26,6 +26,7 @@ CONFIG = ROOT / "mkdocs.yml"
 # Pages that are not in docs/, and their names in the site.
 ELSEWHERE = {
     "client/README.md": "client.md",
+    "examples/recommender/README.md": "recommender.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }

@@ -29,7 +29,8 @@ from training.leaderboard.figures import Figures
 from training.leaderboard.picture import draw as draw_leaderboard
 
 README = (ROOT / "README.md").read_text()
-OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "client/README.md")
+FRONT = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+OUTSIDE = [*FRONT, "client/README.md", "examples/recommender/README.md"]
 PAGES = {
     path: path.read_text()
     for path in [*(ROOT / name for name in OUTSIDE), *(ROOT / "docs").glob("*.md")]

@@ -39,10 +39,7 @@ BEGIN, END = (
 )
 LEADS_S = (0.15, 0.4, 1.2)
 # Model -> window -> number of recordings of 30 s.
-MODELS = {
-    "cf-estimator": {"middle": 120, "all": 32},
-    "cf-estimator-large": {"middle": 16, "all": 16},
-}
+MODELS = {"cf-estimator": {"middle": 120, "all": 32}}
 QUANTILES = (0.05, 0.5, 0.95)
 
 
@@ -165,7 +162,7 @@ def page(figures: Figures) -> str:
     text = PAGE.read_text()
     for name, table in (("lead-in", lead_in_table(figures)), ("cosines", cosine_table(figures))):
         begin = BEGIN.format(name)
-        drawn = f"{begin}\n{table}\n{END}"
+        drawn = f"{begin}\n\n{table}\n\n{END}"
         text = re.sub(re.escape(begin) + ".*?" + re.escape(END), lambda _: drawn, text, flags=re.S)  # noqa: B023
     return text
 

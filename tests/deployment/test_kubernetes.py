@@ -16,13 +16,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from examples.recommender.settings import Settings as RecommenderSettings
 from service.api import operations
 from service.settings import Settings, from_environment
 from tests.deployment.dockerfile import read
 from tests.running import ROOT, running
 
 OVERLAYS = ROOT / "deploy" / "kubernetes" / "overlays"
-NAMES = ("cpu", "gpu", "redis")
+NAMES = ("cpu", "gpu", "redis", "recommender")
 # The first version with the action `sleep` of preStop in its schema, and the newest one there is.
 VERSIONS = ("1.30", kubernetes_validate.latest_version())
 SERVICE = "tasteprint"
@@ -113,7 +114,7 @@ def test_variables_are_settings_of_the_service(name: str, settings: Settings) ->
     assert settings.host == "0.0.0.0"
     assert pod(name)["enableServiceLinks"] is False  # else the cluster adds TASTEPRINT_PORT=tcp://…
     assert settings.require_gpu is (name == "gpu")
-    assert (settings.redis_url is not None) is (name == "redis")
+    assert (settings.redis_url is not None) is (name in {"redis", "recommender"})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,6 +178,27 @@ def test_only_the_service_reaches_redis() -> None:
     (port,) = service["spec"]["ports"]
     assert url == f"redis://{service['metadata']['name']}:{port['port']}/0"
     assert "tasteprint-redis" not in {manifest["metadata"]["name"] for manifest in overlay("cpu")}
+
+
+def test_the_recommender_finds_the_service_and_keeps_its_songs() -> None:
+    deployment = find("recommender", "Deployment", "tasteprint-recommender")
+    (own,) = deployment["spec"]["template"]["spec"]["containers"]
+    image = read(ROOT / "examples" / "recommender" / "Dockerfile").image()
+    variables = image.env | {variable["name"]: variable.get("value") for variable in own["env"]}
+    given = {name for name in variables if name.startswith("RECOMMENDER_")}
+    assert given <= {f"RECOMMENDER_{name.upper()}" for name in RecommenderSettings.model_fields}
+    service = find("recommender", "Service")
+    (port,) = service["spec"]["ports"]
+    url = f"http://{service['metadata']['name']}:{port['port']}"
+    assert variables["RECOMMENDER_SERVICE_URL"] == url
+    (listens,) = own["ports"]
+    assert image.ports == (str(listens["containerPort"]),)
+    mounts = {mount["name"]: mount["mountPath"] for mount in own["volumeMounts"]}
+    assert str(Path(variables["RECOMMENDER_DATABASE"]).parent) == mounts["data"]
+    # SQLite has one process.
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"]["type"] == "Recreate"
+    assert own["readinessProbe"]["httpGet"]["path"] in " ".join(image.healthcheck)
 
 
 def test_the_service_runs_with_the_variables_of_the_cpu_overlay(tmp_path: Path) -> None:
