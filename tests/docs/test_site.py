@@ -83,12 +83,15 @@ def test_a_link_to_no_anchor_fails_the_build(root: Path, link: str, succeeds: bo
         site.build(root / "pages", root / "html")
 
 
-def test_links_out_of_docs_lead_to_pages_of_the_site_or_to_copies(tmp_path: Path) -> None:
+def test_links_out_of_docs_lead_to_pages_of_the_site_or_to_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = {"client/README.md": "client.md", "CONTRIBUTING.md": "contributing.md"}
+    monkeypatch.setattr(site, "ELSEWHERE", elsewhere)
     root, pages = tmp_path / "root", tmp_path / "pages"
     for name in ("docs/part", "client", "data"):
         (root / name).mkdir(parents=True)
     pages.mkdir()
-    (root / "CHANGELOG.md").write_text("# Changes\n")
     (root / "CONTRIBUTING.md").write_text("See [one](docs/one.md).")
     (root / "client/README.md").write_text("Up: [one](../docs/one.md#top), [front](../README.md)")
     (root / "data/x.json").write_text("{}")
