@@ -185,8 +185,9 @@ docs: $(VENV)/all.done
 	$(BIN)/python -m docs.site --out build/docs
 
 # The Dockerfile's steps, followed in fresh roots without a Docker engine, and the sizes of its layers: `TARGET=cuda` for GPUs.
-# Needs root and debootstrap.
+# Needs root.
 image: $(VENV)/all.done
+	@command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends debootstrap; }
 	$(BIN)/python -m tests.deployment.follow --base runs/image/debian --out runs/image $(addprefix --target ,$(TARGET))
 
 $(BIN)/python:
