@@ -18,7 +18,7 @@ class AlsSettings:
     Confidence is alpha · count if the user has the item, else 1. Alpha 10 ranked held-out entries
     of the shipped model's logs best (nDCG@10 0.251 with a penalty of 40, 0.242 with one of 1). Both
     were chosen on the logs alone, without any audio. The penalty is on a sum over the entries of a
-    user or item, so the best one grows with the logs: the default is for small ones, `make model`
+    user or item, so the best one grows with the logs: the default is for small ones, `make linear`
     sets 40. Too large a penalty empties dimensions: see `effective_dimensions` in the report.
     """
 

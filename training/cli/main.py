@@ -30,8 +30,8 @@ app = typer.Typer(
     [bold]mine[/] makes a served model of songs and plays, in one command. Its stages, for those who
     want them: [bold]prepare[/] the audio, [bold]split[/] it by artist, [bold]factorize[/] the
     logs without the held-out artists, train the [bold]estimator[/], [bold]evaluate[/] it on the
-    held-out artists, [bold]export[/] it as a bundle that the service serves. `make model` runs
-    all of these on the data that the shipped model was trained on.
+    held-out artists, [bold]export[/] it as a bundle that the service serves. `make network` runs
+    all of these for the paper's network.
 
     Or export published weights: [bold]musicnn[/], a tagger that has heard recordings; a
     [bold]linear-estimator[/] predicts the item factors from its outputs, fitted in seconds.
