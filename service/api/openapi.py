@@ -70,7 +70,7 @@ SIMILAR_UPLOAD: Kinds = (*FILE, NoCatalogue)
 SIMILAR_SEEDS: Kinds = (*QUERY, QueryTooLong, UnknownModel, NoCatalogue, UnknownTrack, *LOADING)
 LISTENERS_UPLOAD: Kinds = (*SIMILAR_UPLOAD, NoUserFactors)
 LISTENERS_SEEDS: Kinds = (*SIMILAR_SEEDS, NoUserFactors)
-PUT_TRACK: Kinds = (*SIMILAR_UPLOAD, CatalogueReadOnly, OtherPrecision)
+PUT_TRACK: Kinds = (QueryTooLong, *SIMILAR_UPLOAD, CatalogueReadOnly, OtherPrecision)
 DELETE_TRACK: Kinds = (
     *QUERY,
     NoCatalogue,
@@ -227,6 +227,7 @@ PUT_TRACK_PROBLEMS = FILE_PROBLEMS | problems(
     s403=READ_ONLY,
     s404="The service has no catalogue.",
     s409="The catalogue has vectors of another precision than the one that the service runs.",
+    s414="Title and artist are longer than an address holds.",
 )
 DELETE_TRACK_PROBLEMS = problems(
     DELETE_TRACK,

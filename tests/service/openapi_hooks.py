@@ -31,7 +31,7 @@ def is_meant_well(case: schemathesis.Case[Any]) -> bool:
 @schemathesis.hook
 def before_call(context: HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Put audio in the place of made-up bytes, and a seed where neither of two kinds is given."""
-    if case.path == "/similar" and case.method.upper() == "GET":
+    if case.path in ("/similar", "/listeners") and case.method.upper() == "GET":
         query = case.query or {}
         if is_meant_well(case) and not (query.get("track_id") or query.get("sha256")):
             case.query = {**query, "track_id": ["a track"]}

@@ -246,7 +246,8 @@ def test_a_request_with_levels_computes_anew_where_the_running_answer_is_without
             await storing.wait()
             rich = asyncio.create_task(service.answer("/embed", clip, levels=True))
             (job,) = service.pipeline.jobs.values()
-            while job._answers._running["levels"].callers < 2:
+            (running,) = job._answers._running.values()
+            while running.callers < 2:
                 await asyncio.sleep(0)
             gate.set()
             assert "levels" not in await plain
