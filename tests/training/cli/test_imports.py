@@ -63,7 +63,7 @@ for name in get_command(app).commands:
 """
     output, heavy = run(code, tmp_path)
     assert heavy == set()
-    assert output.count("Usage:") == 1 + len(get_command(app).commands)
+    assert output.count("Usage:") == 1 + len(get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def test_an_argument_error_imports_nothing_heavy(tmp_path: Path) -> None:
