@@ -1,0 +1,50 @@
+"""The tables of the leaderboard's page are those of the measured files beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.running import ROOT
+
+DOCS = ROOT / "docs"
+PAGE = (DOCS / "leaderboard.md").read_text()
+
+
+def read_measures(name: str) -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads((DOCS / "leaderboard" / name).read_text())
+    return content
+
+
+def row_of(section: str, first: str) -> str:
+    """The row of a section's table whose first cell this is."""
+    lines = PAGE.split(f"### {section}")[1].split("\n#")[0].splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| {first} |")]
+    return row
+
+
+@pytest.mark.parametrize("tested", ["artist", "album", "track"])
+def test_table_of_concepts_is_what_was_measured(tested: str) -> None:
+    content = read_measures("concepts.json")
+    row = row_of("Which concept is learnt?", tested)
+    counts = content["tested"][tested]
+    assert row.startswith(f"| {tested} | {counts['n_anchors']} | {counts['n_artists']} |")
+    cells = [cell.split(" [")[0].strip() for cell in row.split("|")[4:8]]
+    learnt = [content["measures"][name][tested] for name in content["concepts"]]
+    assert cells == [f"{mean:.3f} ({low:.3f}–{high:.3f})" for mean, low, high in learnt]
+
+
+@pytest.mark.parametrize(
+    ("method", "title"),
+    [("popularity", "popularity"), ("als", "ALS"), ("youtube-dnn", "YoutubeDNN")],
+)
+def test_table_of_user_vectors_is_what_was_measured(method: str, title: str) -> None:
+    measures = read_measures("users.json")["measures"]
+    found = [
+        measures[f"{method}: {name}"] for name in ("recall_at_10", "ndcg_at_10", "recall_at_100")
+    ]
+    cells = [cell.strip() for cell in row_of("User vectors", title).split("|")[2:5]]
+    assert cells == [f"{one['mean']:.3f} ({one['low']:.3f}–{one['high']:.3f})" for one in found]
