@@ -75,6 +75,7 @@ export class Waveform {
       context.fillRect(0, height / 2, width, 1);
     }
     this.#drawEdges(context, x, height);
+    this.canvas.classList.toggle("decoded", this.samples !== null);
     this.canvas.setAttribute("aria-label", this.#description());
   }
 

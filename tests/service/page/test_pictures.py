@@ -22,6 +22,7 @@ Look = Callable[[Tab, Service, Path], None]
 
 def upload(tab: Tab, service: Service, song: Path) -> None:
     analyse(tab, service, song)
+    tab.wait_for("document.getElementById('waveform').classList.contains('decoded')")
 
 
 def error(tab: Tab, service: Service, song: Path) -> None:
