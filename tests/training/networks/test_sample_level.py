@@ -43,7 +43,7 @@ def network(segments: Tensor) -> SampleLevelCNN:
     torch.manual_seed(0)
     network = SampleLevelCNN(WIDTH, 2 * WIDTH).train()
     for part in network.modules():
-        if isinstance(part, nn.BatchNorm1d):
+        if isinstance(part, nn.BatchNorm2d):
             nn.init.uniform_(part.weight, 0.5, 1.5)
             nn.init.uniform_(part.bias, -0.5, 0.5)
             part.momentum = 1.0
@@ -53,7 +53,7 @@ def network(segments: Tensor) -> SampleLevelCNN:
 
 
 def hidden_layers(network: SampleLevelCNN, waveform: Tensor) -> list[Tensor]:
-    """What each hidden layer gives for waveforms, by hooks."""
+    """What each hidden layer gives for waveforms, each (B, F, T), by hooks."""
     found: list[Tensor] = []
     hooks = [
         layer.register_forward_hook(lambda module, inputs, output: found.append(output))
@@ -63,16 +63,16 @@ def hidden_layers(network: SampleLevelCNN, waveform: Tensor) -> list[Tensor]:
         network(waveform)
     for hook in hooks:
         hook.remove()
-    return found
+    return [layer.squeeze(2) for layer in found]
 
 
 def test_the_hidden_layers_are_the_published_ones(segments: Tensor) -> None:
     network = SampleLevelCNN().eval()
     found = hidden_layers(network, segments[:1])
     assert [tuple(layer.shape[1:]) for layer in found] == list(HIDDEN)
-    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv1d)]
-    assert [part.kernel_size for part in convolutions] == [(3,)] * 10 + [(1,)]
-    assert [part.stride for part in convolutions] == [(3,)] + [(1,)] * 10
+    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
+    assert [part.kernel_size for part in convolutions] == [(1, 3)] * 10 + [(1, 1)]
+    assert [part.stride for part in convolutions] == [(1, 3)] + [(1, 1)] * 10
     assert (network.embedding_dim, network.features_dim) == (256, 256)
     assert network.levels == {"levels": 768}
 
