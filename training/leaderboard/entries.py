@@ -64,6 +64,13 @@ class Part(BaseModel):
             return None
         return Path(of_fold.replace(FOLD, str(fold)))
 
+    def lacks_fold(self, task: str, fold: int) -> bool:
+        """Whether the task asks for bundles of folds, and none was trained for this fold."""
+        stated = self.bundle_of_fold
+        if task not in self.heard or stated is None:
+            return False
+        return not (Path(stated.replace(FOLD, str(fold))) / "card.json").is_file()
+
 
 class Entry(BaseModel):
     """A named input of probes; the parts are concatenated.
@@ -94,6 +101,9 @@ class Entry(BaseModel):
 
     def has_heard(self, task: str) -> bool:
         return any(task in part.heard for part in self.parts)
+
+    def lacks_fold(self, task: str, fold: int) -> bool:
+        return any(part.lacks_fold(task, fold) for part in self.parts)
 
     def missing(self) -> Path | None:
         """The first bundle that is not there; of bundles of folds, the first fold's is asked."""

@@ -37,6 +37,7 @@ class EntryFigures(BaseModel):
     Attributes
     ----------
     dim : of its vectors
+    folds : of the tasks that it was judged on some folds of, which folds those are
     heard : tasks that are left out, as its weights have heard them
     untrained : see `Entry`
     """
@@ -46,6 +47,7 @@ class EntryFigures(BaseModel):
     name: str
     dim: int
     scores: dict[str, Scores]
+    folds: dict[str, tuple[int, ...]] = {}
     heard: tuple[str, ...] = ()
     untrained: str | None = None
     note: str = ""
@@ -137,10 +139,19 @@ def _describe_entry(
         for task in tasks
     }
     judged = {name: found for name, found in scores.items() if found}
+    folds = {
+        task.name: tuple(sorted({cell.fold for cell in cells if cell.task == task.name}))
+        for task in tasks
+    }
     return EntryFigures(
         name=entry.name,
         dim=cells[0].dim,
         scores=judged,
+        folds={
+            task.name: folds[task.name]
+            for task in tasks
+            if task.name in judged and len(folds[task.name]) < task.n_folds
+        },
         heard=tuple(
             task.name for task in tasks if task.name not in judged and entry.has_heard(task.name)
         ),

@@ -81,7 +81,8 @@ def plan(
     Parameters
     ----------
     folds : to judge; empty for all
-    tell : called once for each entry and task that its weights have heard, which is left out
+    tell : called once for each entry and task that is left out, as its weights have heard it, or
+        is judged on some of the folds, as encoders were trained for no others
 
     Raises
     ------
@@ -92,7 +93,10 @@ def plan(
         for entry in entries:
             for source in sources:
                 task = source.load()
-                chosen = [fold for fold in range(task.n_folds) if not folds or fold in folds]
+                wanted = [fold for fold in range(task.n_folds) if not folds or fold in folds]
+                chosen = _trained_folds(entry, task, wanted)
+                if len(chosen) < len(wanted) and seed == seeds[0]:
+                    tell(f"{entry.name} on {task.name}: encoders of folds {chosen} only")
                 found = {fold: find_inputs(entry, task, fold) for fold in chosen}
                 if any(inputs is None for inputs in found.values()):
                     if seed == seeds[0]:
@@ -105,6 +109,13 @@ def plan(
                     if not _is_done(cell, found[cell.fold], task, out)
                 ]
     return jobs
+
+
+def _trained_folds(entry: Entry, task: JudgedTask, folds: Sequence[int]) -> list[int]:
+    """The folds that the entry can be judged on; all, if it needs no encoders of folds."""
+    if not task.is_dealt:
+        return list(folds)
+    return [fold for fold in folds if not entry.lacks_fold(task.name, fold)]
 
 
 def _is_done(cell: Cell, inputs: Sequence[Input] | None, task: JudgedTask, out: Path) -> bool:

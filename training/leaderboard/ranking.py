@@ -55,8 +55,8 @@ def mean_ranks(figures: Figures) -> dict[str, MeanOverTasks]:
 def mean_gain(figures: Figures, entry: EntryFigures, other: EntryFigures) -> MeanOverTasks | None:
     """Mean difference of two entries in points, over the tasks that both have been judged on.
 
-    The difference on a task is that of the means over its folds, times 100: points of accuracy, of
-    explained variance, of user AUC.
+    The difference on a task is that of the means over the folds that both have been judged on,
+    times 100: points of accuracy, of explained variance, of user AUC.
     """
     differences = task_differences(figures, entry, other)
     if not differences:
@@ -67,13 +67,21 @@ def mean_gain(figures: Figures, entry: EntryFigures, other: EntryFigures) -> Mea
 def task_differences(
     figures: Figures, entry: EntryFigures, other: EntryFigures
 ) -> dict[str, float]:
-    """Difference in points on each task that both have been judged on."""
+    """Difference in points on each task that both have been judged on, over the same folds."""
     differences = {}
     for task in figures.tasks:
-        pair = fold_scores(entry, task), fold_scores(other, task)
-        if pair[0] and pair[1]:
-            differences[task.name] = 100 * float(np.mean(pair[0]) - np.mean(pair[1]))
+        scores, others = _by_fold(entry, task), _by_fold(other, task)
+        pairs = [(scores[fold], others[fold]) for fold in scores if fold in others]
+        if pairs:
+            differences[task.name] = 100 * float(np.mean([one - two for one, two in pairs]))
     return differences
+
+
+def _by_fold(entry: EntryFigures, task: TaskFigures) -> dict[int, float]:
+    """Fold → score by the task's first metric."""
+    scores = entry.scores.get(task.name, {}).get(task.metrics[0], [])
+    folds = entry.folds.get(task.name, range(task.n_folds))
+    return dict(zip(folds, scores, strict=bool(scores)))
 
 
 def find_entry(figures: Figures, name: str | None) -> EntryFigures | None:

@@ -220,6 +220,25 @@ def test_a_heard_task_is_judged_by_encoders_of_folds_where_its_folds_are_the_dea
     assert results["trained", LOUDNESS, 0].dim == 2  # of the shipped one
 
 
+def test_of_a_heard_task_only_folds_with_an_encoder_are_judged_and_the_others_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    for fold in (0, 3):
+        shutil.copytree(folder / "folds" / str(fold), tmp_path / "folds" / str(fold))
+    part = Part(
+        bundle=str(folder / "models" / "quarters"),
+        bundle_of_fold=str(tmp_path / "folds" / "{fold}" / "quarters"),
+        heard=(QUARTER,),
+    )
+    told: list[str] = []
+    entry = Entry(name="mine", parts=(part,))
+    sources = source_of(folder, "quarter", "pitch")
+    jobs = plan([entry], sources, tmp_path / "out", tell=told.append)
+    folds = [(job.cell.task, job.cell.fold) for job in jobs]
+    assert folds == [(QUARTER, 0), (QUARTER, 3), *((PITCH, fold) for fold in range(5))]
+    assert told == [f"mine on {QUARTER}: encoders of folds [0, 3] only"]
+
+
 def test_a_card_that_names_the_data_of_the_task_is_refused_unless_it_is_stated(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -21,7 +21,13 @@ GEMS = TaskFigures(name="gems", metrics=("r2",), n_folds=2, n_tracks=8)
 def entry(name: str, genre: list[float], gems: list[float]) -> EntryFigures:
     scores = {"genre": {"accuracy": genre}, "gems": {"r2": gems}}
     judged = {task: found for task, found in scores.items() if any(found.values())}
-    return EntryFigures(name=name, dim=4, scores=judged)
+    folds = {
+        task: tuple(range(2 - len(values), 2))  # of one fold, the last one
+        for task, found in judged.items()
+        for values in found.values()
+        if len(values) < 2
+    }
+    return EntryFigures(name=name, dim=4, scores=judged, folds=folds)
 
 
 def make_figures(*entries: EntryFigures) -> Figures:
@@ -83,8 +89,15 @@ def test_the_gain_is_the_mean_difference_in_points_over_common_tasks() -> None:
     assert gain.n_tasks == 1
 
 
+def test_an_entry_with_some_folds_is_compared_on_these_folds() -> None:
+    stopped, mel = entry("stopped", [0.9], []), entry("mel", [0.4, 0.6], [0.1, 0.1])
+    gain = mean_gain(make_figures(stopped, mel), stopped, mel)
+    assert gain
+    assert gain.value == pytest.approx(30)  # 0.9 against 0.6 in the last fold
+    assert gain.n_tasks == 1
+
+
 def test_there_is_no_gain_without_a_common_task() -> None:
-    stopped = entry("stopped", [0.9], [])
-    genre_alone = entry("mel", [0.4, 0.6], [])
-    figures = make_figures(stopped, genre_alone)
-    assert mean_gain(figures, stopped, genre_alone) is None
+    gems_alone, genre_alone = entry("tagger", [], [0.9, 0.9]), entry("mel", [0.4, 0.6], [])
+    figures = make_figures(gems_alone, genre_alone)
+    assert mean_gain(figures, gems_alone, genre_alone) is None
