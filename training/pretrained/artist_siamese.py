@@ -142,7 +142,9 @@ def copy_weights(network: SiameseCNN, weights: Weights) -> None:
 def _copy(target: torch.Tensor, key: str, weights: Weights) -> None:
     if key not in weights:
         raise BadCheckpoint(f"the file has no weight {key}")
-    values = weights[key].T  # kernels: (T, C, F) -> (F, C, T)
+    values = weights[key].T
+    if values.ndim == 3:
+        values = values[:, :, None]  # kernels: (T, C, F) -> (F, C, 1, T)
     if values.shape != tuple(target.shape):
         raise BadCheckpoint(
             f"the weight {key} has the shape {weights[key].shape}, which does not fit a weight of "

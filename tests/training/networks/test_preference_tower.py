@@ -35,11 +35,11 @@ def noise() -> Tensor:
 
 def test_the_layers_are_the_published_ones() -> None:
     network = PreferenceTower(256, DIM)
-    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv1d)]
+    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv2d)]
     assert [part.out_channels for part in convolutions] == [128, 256, 256, 256, 256]
-    assert [part.kernel_size[0] for part in convolutions] == [4, 4, 4, 2, 1]
+    assert [part.kernel_size[1] for part in convolutions] == [4, 4, 4, 2, 1]
     assert convolutions[0].in_channels == 128
-    assert not any(isinstance(part, nn.BatchNorm1d) for part in network.modules())
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in network.modules())
     assert network.embed.weight.shape == (DIM, 256)
     assert PreferenceTower.audio == SiameseCNN.audio
 

@@ -57,7 +57,7 @@ def blocks_of(network: SiameseCNN) -> list[ConvBlock]:
 def randomise(network: Encoder) -> Encoder:
     """Batch norms with statistics, weights and biases of their own."""
     for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):
+        if isinstance(module, torch.nn.BatchNorm2d):
             assert module.running_mean is not None
             assert module.running_var is not None
             torch.nn.init.uniform_(module.running_mean, -0.5, 0.5)
@@ -131,7 +131,7 @@ def test_weights_are_initialised_by_he_uniform() -> None:
     for block in blocks_of(SiameseCNN(128, 256)):
         weight, bias = block.convolve.weight.detach(), block.convolve.bias
         assert bias is not None
-        fan_in = weight.shape[1] * weight.shape[2]
+        fan_in = weight.shape[1] * weight.shape[3]
         assert float(weight.abs().max()) == pytest.approx((6 / fan_in) ** 0.5, rel=0.01)
         assert not bias.any()
 

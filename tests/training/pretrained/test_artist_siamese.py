@@ -39,7 +39,7 @@ def keras_weights(network: SiameseCNN) -> Weights:
     for number, block in enumerate(blocks_of(network), 1):
         convolve, norm = block.convolve, block.norm
         values = {
-            f"conv1d_{number}/kernel": convolve.weight.permute(2, 1, 0),
+            f"conv1d_{number}/kernel": convolve.weight.squeeze(2).permute(2, 1, 0),
             f"conv1d_{number}/bias": required(convolve.bias),
             f"batch_normalization_{number}/gamma": norm.weight,
             f"batch_normalization_{number}/beta": norm.bias,
