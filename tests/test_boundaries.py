@@ -52,8 +52,8 @@ ORDER = {
         audio cf
         networks datasets
         fitting
-        objectives
         estimator
+        objectives
         evaluation
         users
         export

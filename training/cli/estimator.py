@@ -42,11 +42,11 @@ from training.estimator.settings import EstimatorSettings
 from training.quantization.settings import QuantizeSettings
 
 app = typer.Typer()
-# Kind of a run, see `training.fitting.settings.KIND` → module that exports it.
-EXPORTERS = {
-    "similarity": "training.similarity.export",
-    "tagging": "training.tagging.export",
-    "preference": "training.preference.export",
+# Kind of a run, see `training.fitting.settings.KIND` → module that describes it for the card.
+CARDS = {
+    "similarity": "training.similarity.card",
+    "tagging": "training.tagging.card",
+    "preference": "training.preference.card",
 }
 PREPARED = (
     "Folder of `prepare`; given once for each set, and for each audio input that an encoder needs: "
@@ -240,11 +240,13 @@ def export(
     """Export a trained encoder as a bundle, after a parity check with torch on real clips."""
     kind = checks.kind_of_run(run)
     stated: dict[str, Any] = {"default": not on_demand, "card_version": card_version}
-    if kind in EXPORTERS:
+    if kind in CARDS:
         if factors is not None:
             raise typer.BadParameter(f"not used by a run of `{kind}`", param_hint="--factors")
-        export_run = import_module(EXPORTERS[kind]).export_run
-        written, errors = export_run(run, prepared, out, data, evaluation, **stated)
+        from training.export.groups import export_group_run
+
+        described = import_module(CARDS[kind]).describe_run(run, evaluation)
+        written, errors = export_group_run(described, prepared, out, data, **stated)
     elif kind == "users":
         reason = "is a run of `users`, which trains no encoder; give it to `preference --users`"
         raise typer.BadParameter(f"{run} {reason}", param_hint="--run")

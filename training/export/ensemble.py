@@ -247,7 +247,11 @@ def _make_provenance(members: Sequence[Member]) -> Provenance:
         ),
         seed=0,
         hyperparameters=facts,
-        metrics={},
+        metrics={
+            f"{card.name}: {name}": value
+            for card in cards
+            for name, value in card.provenance.metrics.items()
+        },
         split="; ".join(f"{card.name}: {card.provenance.split}" for card in cards),
     )
 

@@ -95,6 +95,18 @@ def export_group_run(
     )
 
 
+def refuse_evaluation(evaluation: Path | None, command: str) -> None:
+    """Refuse a folder of an evaluation for a run that is judged by probes alone.
+
+    Raises
+    ------
+    BadExport
+    """
+    if evaluation is not None:
+        reason = f"is not of a run of `{command}`; leave it out"
+        raise BadExport(f"--evaluation {evaluation}", reason)
+
+
 def describe_parts(clips: pd.DataFrame) -> str:
     """Number of clips and artists of each part, in alphabetical order."""
     return ", ".join(

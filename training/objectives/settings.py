@@ -72,3 +72,19 @@ class GroupSettings(FitSettings):
     def __post_init__(self) -> None:
         if self.plateau_patience >= self.patience:
             raise BadPlateau(self.plateau_patience, self.patience)
+
+
+@dataclass(frozen=True)
+class SegmentSettings(GroupSettings):
+    """`GroupSettings`, with the defaults of the codes that compare segments of 3 s."""
+
+    patience: Annotated[
+        int, Doc("Validations without a lower validation loss before stopping."), Ge(1)
+    ] = 20
+    crop_s: Annotated[float, Doc("Length of the random segments in seconds.")] = 3.0
+    optimizer: Annotated[
+        Optimizer, Doc("Adam, or stochastic gradient descent with Nesterov's momentum of 0.9.")
+    ] = "sgd"
+    rate_decay: Annotated[
+        float, Doc("Decay of the learning rate: it is divided by 1 + decay · steps."), Ge(0)
+    ] = 1e-6

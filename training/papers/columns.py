@@ -22,9 +22,9 @@ from training.fitting.trainer import BEST
 from training.networks.base import Encoder, even_patches
 from training.networks.bundle_outputs import Decoded, is_current, save_outputs
 from training.networks.inference import Track, run_over_rows
+from training.objectives.clips import TRAIN
 from training.objectives.run import load_clips
 from training.preference.train import load_network as load_preference
-from training.similarity.clips import TRAIN
 from training.similarity.train import load_network as load_similarity
 from training.tagging.train import load_network as load_tagging
 

@@ -12,32 +12,22 @@ from typing import Annotated
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from training.objectives.settings import GroupSettings, Optimizer
+from training.objectives.settings import SegmentSettings
 
 
 @dataclass(frozen=True)
-class PreferenceSettings(GroupSettings):
-    """`GroupSettings`, and the margin. The loss is a sum over the pairs of a batch."""
+class PreferenceSettings(SegmentSettings):
+    """`SegmentSettings`, and the margin. The loss is a sum over the pairs of a batch."""
 
     batch_size: Annotated[int, Doc("Pairs per step and device."), Ge(1)] = 10
     learning_rate: Annotated[float, Doc("Initial learning rate."), Ge(0)] = 0.2
     max_epochs: Annotated[int, Doc("Maximum number of epochs; 0: no limit."), Ge(0)] = 500
-    patience: Annotated[
-        int, Doc("Validations without a lower validation loss before stopping."), Ge(1)
-    ] = 20
-    crop_s: Annotated[float, Doc("Length of the random segments in seconds.")] = 3.0
     encoder: Annotated[str, Doc("Network architecture, a name in the registry of encoders.")] = (
         "preference-tower"
     )
     width: Annotated[
         int, Doc("Channels; preference-tower: filters of the later layers."), Ge(1)
     ] = 256
-    optimizer: Annotated[
-        Optimizer, Doc("Adam, or stochastic gradient descent with Nesterov's momentum of 0.9.")
-    ] = "sgd"
-    rate_decay: Annotated[
-        float, Doc("Decay of the learning rate: it is divided by 1 + decay · steps."), Ge(0)
-    ] = 1e-6
     validation_draws: Annotated[
         int, Doc("Pairs that a validation draws of each clip, always the same ones."), Ge(1)
     ] = 4

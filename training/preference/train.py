@@ -23,12 +23,12 @@ from training.estimator.artist_split import PARTS, items_of
 from training.estimator.space import SPACE
 from training.networks.base import Encoder
 from training.objectives import module
+from training.objectives.clips import divide_clips
+from training.objectives.division import Division
 from training.objectives.run import check_windows, fit_groups
 from training.preference.objective import PreferenceHinge
 from training.preference.pairs import PreferenceDraws, find_listeners
 from training.preference.settings import PreferenceSettings
-from training.similarity.clips import divide_clips
-from training.similarity.division import Division
 from training.users.vectors import VECTORS, UserVectors
 
 COMMAND = "preference"

@@ -19,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.errors import NoAnchors, TooFewNegatives
+from training.objectives.clips import TEST, TRAIN, VALIDATION
 from training.objectives.groups import Group, GroupDraws, JoinedDraws
-from training.similarity.clips import TEST, TRAIN, VALIDATION
 
 UNKNOWN = -1
 
@@ -31,7 +31,7 @@ class ConceptKeys:
     Parameters
     ----------
     name : artist, album or track
-    clips : with `artist`, `album` and `song`, of `training.similarity.clips`
+    clips : with `artist`, `album` and `song`, of `training.objectives.clips`
     within_artist : negatives are by the anchor's artist
     """
 
@@ -78,7 +78,7 @@ class ConceptDraws(GroupDraws):
 
     Parameters
     ----------
-    clips, by_song : see `training.similarity.clips.divide_clips`
+    clips, by_song : see `training.objectives.clips.divide_clips`
     part : of the anchors
     within_artist : negatives are by the anchor's artist, and anchors without so many are left out;
         where songs are divided, negatives of the test are of the validation part as well, since

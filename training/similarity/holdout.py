@@ -29,11 +29,11 @@ from training.evaluation.sets import EvaluationSets
 from training.export.reload import load_network_from_bundle
 from training.networks.base import Encoder, even_patches
 from training.networks.inference import Track, run_over_rows
+from training.objectives.clips import TEST
+from training.objectives.division import Division
 from training.objectives.module import make_network
 from training.objectives.run import load_clips
-from training.similarity.clips import TEST
 from training.similarity.concepts import ConceptDraws
-from training.similarity.division import Division
 from training.similarity.settings import CONCEPTS
 from training.similarity.train import load_network
 

@@ -12,8 +12,8 @@ import pandas as pd
 from training.errors import MissingInput
 from training.evaluation.sets import EvaluationSets
 from training.networks.inference import Track
+from training.objectives.clips import TEST
 from training.similarity import holdout
-from training.similarity.clips import TEST
 from training.similarity.concepts import ConceptDraws, positive_part
 
 MEASURES, TABLE = "measures.json", "report.md"

@@ -11,15 +11,15 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from training.objectives.settings import GroupSettings, Optimizer
+from training.objectives.settings import SegmentSettings
 
 Concept = Literal["artist", "album", "track", "joint"]
 CONCEPTS = ("artist", "album", "track")
 
 
 @dataclass(frozen=True)
-class SimilaritySettings(GroupSettings):
-    """`GroupSettings`, the concept that is learnt, its negatives and margins.
+class SimilaritySettings(SegmentSettings):
+    """`SegmentSettings`, the concept that is learnt, its negatives and margins.
 
     The loss is a sum over negatives and the groups of a batch, so the best learning rate falls as
     the batch grows.
@@ -28,22 +28,12 @@ class SimilaritySettings(GroupSettings):
     batch_size: Annotated[int, Doc("Groups per step and device."), Ge(1)] = 15
     learning_rate: Annotated[float, Doc("Initial learning rate."), Ge(0)] = 0.1
     max_epochs: Annotated[int, Doc("Maximum number of epochs; 0: no limit."), Ge(0)] = 1000
-    patience: Annotated[
-        int, Doc("Validations without a lower validation loss before stopping."), Ge(1)
-    ] = 20
-    crop_s: Annotated[float, Doc("Length of the random segments in seconds.")] = 3.0
     encoder: Annotated[str, Doc("Network architecture, a name in the registry of encoders.")] = (
         "siamese"
     )
     width: Annotated[
         int, Doc("Channels; siamese: filters of the first layers, half of the features."), Ge(1)
     ] = 256
-    optimizer: Annotated[
-        Optimizer, Doc("Adam, or stochastic gradient descent with Nesterov's momentum of 0.9.")
-    ] = "sgd"
-    rate_decay: Annotated[
-        float, Doc("Decay of the learning rate: it is divided by 1 + decay · steps."), Ge(0)
-    ] = 1e-6
     kernel_l2: Annotated[
         float, Doc("Penalty on kernels, added to the loss: this times their sum of squares."), Ge(0)
     ] = 1e-5

@@ -15,10 +15,10 @@ from training.audio.windows import Prepared
 from training.errors import SharedArtist
 from training.networks.base import Encoder
 from training.objectives import module
+from training.objectives.clips import TRAIN, VALIDATION, divide_clips, limit_artists
+from training.objectives.division import Division, find_shared_artist
 from training.objectives.run import check_windows, fit_groups
-from training.similarity.clips import TRAIN, VALIDATION, divide_clips, limit_artists
 from training.similarity.concepts import draw_concepts
-from training.similarity.division import Division, find_shared_artist
 from training.similarity.objective import ConceptHinge
 from training.similarity.settings import SimilaritySettings
 
@@ -45,7 +45,7 @@ def train(
     ----------
     prepared : one set, or several as `training.audio.prepared_sets.load_sets` joins them; whole
         windows, of which segments are drawn from anywhere
-    split, by_song : how the clips are divided, see `training.similarity.clips`
+    split, by_song : how the clips are divided, see `training.objectives.clips`
     tell : called with a line about the clips that are left out, and one about the parts
 
     Raises

@@ -19,9 +19,9 @@ from training.errors import NoLabelledClips
 from training.estimator.artist_split import PARTS
 from training.networks.base import Encoder
 from training.objectives import module
+from training.objectives.clips import divide_clips
+from training.objectives.division import Division
 from training.objectives.run import check_windows, fit_groups
-from training.similarity.clips import divide_clips
-from training.similarity.division import Division
 from training.tagging.labels import LabelDraws, ReadLabels
 from training.tagging.objective import TagLoss
 from training.tagging.settings import TaggingSettings

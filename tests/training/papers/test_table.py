@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from tests.training.similarity.clips import make_tones
+from tests.training.objectives.clips import make_tones
 from tests.training.tasks import make_task
 from training.audio.manifest import read_ids
 from training.cli.main import app

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.training.similarity.clips import make_table
+from tests.training.objectives.clips import make_table
 from training.datasets.artist_key import artist_key
 from training.errors import NoAnchors, TooFewNegatives
-from training.similarity.clips import TEST, TRAIN, VALIDATION, divide_clips, limit_artists
+from training.objectives.clips import TEST, TRAIN, VALIDATION, divide_clips, limit_artists
 from training.similarity.concepts import ConceptDraws, draw_concepts
 from training.similarity.settings import CONCEPTS
 

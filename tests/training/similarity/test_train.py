@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.training.similarity.clips import make_table, make_tones
+from tests.training.objectives.clips import make_table, make_tones
 from training.errors import (
     BadCrop,
     MissingInput,
@@ -24,10 +24,10 @@ from training.errors import (
 )
 from training.networks.cf_estimator import CFEstimator
 from training.networks.siamese import SiameseCNN
+from training.objectives.clips import TEST, divide_clips, limit_artists
+from training.objectives.division import Division
 from training.objectives.run import load_clips
-from training.similarity.clips import TEST, divide_clips, limit_artists
 from training.similarity.concepts import ConceptDraws
-from training.similarity.division import Division
 from training.similarity.holdout import (
     Learner,
     Vectors,

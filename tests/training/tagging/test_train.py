@@ -12,7 +12,7 @@ import torch
 
 from tests.training.estimator.sets import is_quiet, make_set
 from tests.training.networks.tiny_encoder import NAME, TinyEncoder
-from tests.training.similarity.clips import make_tones
+from tests.training.objectives.clips import make_tones
 from training.audio.manifest import load_manifest
 from training.audio.windows import Prepared
 from training.errors import BadCrop, MissingInput, NoLabelledClips, OtherRun, TooFewLabels

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from training.datasets.artist_key import artist_key
+from training.objectives.clips import TEST, TRAIN
 from training.objectives.run import load_clips
-from training.similarity.clips import TEST, TRAIN
 
 DIVISION = "division.json"
 

@@ -1,18 +1,16 @@
-"""Export of an encoder that has learnt artist, album or track: a run -> a bundle."""
+"""Card of an encoder that has learnt artist, album or track."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from models.bundle import Bundle
 from models.card import Scalar
 from training.errors import BadExport
-from training.export.groups import GroupRun, describe_parts, export_group_run
+from training.export.groups import GroupRun, describe_parts
+from training.objectives.division import Division
 from training.objectives.run import load_clips
-from training.similarity.division import Division
 from training.similarity.report import read_measures
 from training.similarity.settings import SimilaritySettings
 from training.similarity.train import load_network
@@ -20,30 +18,19 @@ from training.similarity.train import load_network
 TASK = "music-similarity"
 
 
-def export_run(
-    run: Path,
-    prepared_dir: Path,
-    out: Path,
-    data: Path,
-    evaluation: Path | None,
-    *,
-    default: bool = True,
-    card_version: str = "1.0.0",
-) -> tuple[Bundle, Mapping[str, float]]:
-    """Export the best checkpoint of a run, with the parity check on clips that it has not heard.
+def describe_run(run: Path, evaluation: Path | None) -> GroupRun:
+    """The network of a run, and what its card says.
 
     Parameters
     ----------
-    data : JSON, a list of {name, use, licence}: the training data
     evaluation : folder of `tasteprint-train similarity-report`, for the card's metrics
-    default : whether the service loads the bundle at the start
 
     Raises
     ------
-    ParityFailed, BundleError, MissingInput, BadExport
+    MissingInput, UnknownEncoder, BadExport
     """
     (network, settings), clips = load_network(run), load_clips(run)
-    found = GroupRun(
+    return GroupRun(
         network,
         settings,
         clips,
@@ -54,9 +41,6 @@ def export_run(
         if network.embedding_dim == network.features_dim
         else "compared by its cosine",
         metrics=_read_metrics(evaluation, run.name) if evaluation else {},
-    )
-    return export_group_run(
-        found, prepared_dir, out, data, default=default, card_version=card_version
     )
 
 

@@ -1,33 +1,21 @@
-"""Export of an encoder that has learnt users' preference: a run -> a bundle."""
+"""Card of an encoder that has learnt users' preference."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from models.bundle import Bundle
-from training.errors import BadExport
 from training.estimator.space import read_space
-from training.export.groups import GroupRun, describe_parts, export_group_run
+from training.export.groups import GroupRun, describe_parts, refuse_evaluation
 from training.fitting.curves import best_measures
+from training.objectives.division import Division
 from training.objectives.run import load_clips
-from training.preference.train import load_network, read_fitted
-from training.similarity.division import Division
+from training.preference.train import COMMAND, load_network, read_fitted
 
 TASK = "user-preference"
 
 
-def export_run(
-    run: Path,
-    prepared_dir: Path,
-    out: Path,
-    data: Path,
-    evaluation: Path | None,
-    *,
-    default: bool = True,
-    card_version: str = "1.0.0",
-) -> tuple[Bundle, Mapping[str, float]]:
-    """Export the best checkpoint of a run, whose embedding lives in the space of its users.
+def describe_run(run: Path, evaluation: Path | None) -> GroupRun:
+    """The network of a run, whose embedding lives in the space of its users, and its card.
 
     Parameters
     ----------
@@ -35,14 +23,12 @@ def export_run(
 
     Raises
     ------
-    ParityFailed, BundleError, MissingInput, BadExport
+    MissingInput, UnknownEncoder, BadExport
     """
-    if evaluation:
-        reason = "is not of a run of `preference`; leave it out"
-        raise BadExport(f"--evaluation {evaluation}", reason)
+    refuse_evaluation(evaluation, COMMAND)
     network, settings = load_network(run)
     clips = load_clips(run)
-    found = GroupRun(
+    return GroupRun(
         network,
         settings,
         clips,
@@ -54,9 +40,6 @@ def export_run(
         embedding="near the vectors of users who like the clip, by its cosine",
         metrics=best_measures(run),
         space=read_space(run),
-    )
-    return export_group_run(
-        found, prepared_dir, out, data, default=default, card_version=card_version
     )
 
 
