@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from statistics import mean, pstdev
 from typing import Any
 
 import pytest
@@ -32,9 +33,20 @@ def test_table_of_concepts_is_what_was_measured(tested: str) -> None:
     row = row_of("Which concept is learnt?", tested)
     counts = content["tested"][tested]
     assert row.startswith(f"| {tested} | {counts['n_anchors']} | {counts['n_artists']} |")
-    cells = [cell.split(" [")[0].strip() for cell in row.split("|")[4:8]]
+    cells = [cell.split(" [")[0].strip() for cell in row.split("|")[4:9]]
     learnt = [content["measures"][name][tested] for name in content["concepts"]]
-    assert cells == [f"{mean:.3f} ({low:.3f}–{high:.3f})" for mean, low, high in learnt]
+    assert cells == [f"{middle:.3f} ({low:.3f}–{high:.3f})" for middle, low, high in learnt]
+
+
+@pytest.mark.parametrize("task", ["emotify-genre", "mood-quadrant", "mood-cluster"])
+def test_table_of_transfer_is_what_was_measured(task: str) -> None:
+    content = read_measures("concept-transfer.json")["tasks"][task]
+    cells = [cell.strip() for cell in row_of("Transfer of artist", task).split("|")[3:10]]
+    accuracy = content["accuracy"]
+    of_fold = [accuracy[name][0] for name in ("artist", "album", "track", "joint", "published")]
+    published = accuracy["published"]
+    pooled = f"{mean(published):.3f} ± {pstdev(published):.3f}"
+    assert cells == [*(f"{value:.3f}" for value in (content["largest_class"], *of_fold)), pooled]
 
 
 @pytest.mark.parametrize(
