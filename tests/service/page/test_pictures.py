@@ -49,10 +49,11 @@ def reference(tab: Tab, service: Service, song: Path) -> None:
 
 DESKTOP_PX, PHONE_PX = 1280, 390
 Look = Callable[[Tab, Service, Path], None]
+LOOKS: tuple[Look, ...] = (upload, error, full)
 # Name → what is looked at, width in px, dark mode.
 PICTURES: dict[str, tuple[Look, int, bool]] = {
     f"page-{look.__name__}-{width}{'-dark' if dark else ''}": (look, width, dark)
-    for look in (upload, error, full)
+    for look in LOOKS
     for width in (DESKTOP_PX, PHONE_PX)
     for dark in (False, True)
 } | {"page-swagger-ui": (reference, DESKTOP_PX, False)}
