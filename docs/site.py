@@ -23,6 +23,7 @@ from docs import reference_page, site_links
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "mkdocs.yml"
+ICON = ROOT / "service" / "web" / "page" / "icon.svg"
 # Pages that are not in docs/, and their names in the site.
 ELSEWHERE = {
     "client/README.md": "client.md",
@@ -89,9 +90,10 @@ def copy(target: Path, folder: Path, root: Path) -> str:
     return name.as_posix()
 
 
-def add_reference(folder: Path) -> None:
-    """Add the page of the routes and the OpenAPI document that it is made from."""
+def add_generated(folder: Path) -> None:
+    """Add the page of the routes, the OpenAPI document that it is made from, and the icon."""
     api = reference_page.document()
+    shutil.copyfile(ICON, folder / ICON.name)
     (folder / "reference.md").write_text(reference_page.page(api))
     (folder / "openapi.json").write_text(json.dumps(api, indent=1) + "\n")
 
@@ -121,7 +123,7 @@ def main() -> None:
     shutil.rmtree(out, ignore_errors=True)
     source.mkdir(parents=True)
     gather(source)
-    add_reference(source)
+    add_generated(source)
     build(source, html)
     if wrong := site_links.check(html):
         sys.exit("\n".join(wrong))

@@ -36,7 +36,7 @@ class Admission:
         limit = self._limit_of(n_windows)
         if self.in_flight + min(n_windows, limit) > limit:
             raise Busy(
-                f"{self.in_flight} windows are in flight, the limit is {limit}",
+                f"the number of windows in flight is {self.in_flight}, the limit is {limit}",
                 value=self.in_flight,
                 limit=limit,
             )

@@ -35,8 +35,13 @@ class Container:
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The started command; ended by SIGTERM, and then it must exit with 0."""
-        with system_mounts(self.root), read_only(self.root), self.output.open("wb") as output:
+        """The started command; ended by SIGTERM, which must not be an error."""
+        writable = {"/tmp": "1777"} | dict.fromkeys(self.image.volumes, "0777")
+        with (
+            system_mounts(self.root),
+            read_only(self.root, writable),
+            self.output.open("wb") as output,
+        ):
             process = subprocess.Popen(
                 chrooted(self.root, self.image, self.image.command()),
                 env=self.image.env | dict(self.env),
@@ -48,7 +53,8 @@ class Container:
             finally:
                 process.send_signal(signal.SIGTERM)
                 status = exit_status(process, self.output)
-            assert status == 0, self.output.read_text()
+            # uvicorn raises the signal again when it has shut down, as a shell expects it.
+            assert status in (0, -signal.SIGTERM), self.output.read_text()
 
     def is_healthy(self) -> bool:
         """Run the image's HEALTHCHECK once."""
@@ -68,16 +74,19 @@ class Container:
 
 
 @contextmanager
-def read_only(root: Path) -> Iterator[None]:
-    """The root is written to by nobody, but for a tmpfs at /tmp."""
-    place = within(root, "/tmp")
-    place.mkdir(exist_ok=True)
+def read_only(root: Path, writable: Mapping[str, str]) -> Iterator[None]:
+    """The root is written to by nobody, but for a tmpfs at each path, of that mode."""
+    places = {within(root, path): mode for path, mode in writable.items()}
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "-o", "remount,ro", root], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", place], check=True)
+    for place, mode in places.items():
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode={mode}", "tmpfs", place], check=True)
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
+        for place in places:
+            subprocess.run(["umount", "--lazy", place], check=True)
         subprocess.run(["mount", "-o", "remount,rw", root], check=True)
 
 
@@ -86,6 +95,12 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def routes(port: int) -> list[str]:
+    """Paths of the OpenAPI document of a container."""
+    response = httpx.get(f"http://127.0.0.1:{port}/openapi.json", timeout=60)
+    return list(response.json()["paths"])
 
 
 def embed(port: int, audio: bytes) -> dict[str, dict[str, str]]:

@@ -79,6 +79,7 @@ class Image:
     healthcheck: list[str] = field(default_factory=list)
     healthcheck_flags: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
         """What a container runs."""
@@ -237,6 +238,8 @@ def configured(image: Image, instruction: Instruction) -> Image:
             return replace(image, cmd=instruction.command())
         case "EXPOSE":
             return replace(image, ports=(*image.ports, *instruction.words()))
+        case "VOLUME":
+            return replace(image, volumes=(*image.volumes, *instruction.words()))
         case "HEALTHCHECK":
             words = instruction.value.removeprefix("CMD").strip()
             check = replace(instruction, value=words).command() if words != "NONE" else []

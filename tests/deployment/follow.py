@@ -4,9 +4,9 @@
 
 Every stage that the target needs gets a root: an overlay on the root of the stage it is from. RUN
 is run in it by chroot, COPY honours .dockerignore. At the end the image's command is started as
-the image's user, with a root that is read-only but for /tmp, its HEALTHCHECK is run until it
-succeeds, a song is embedded, and the command is ended by SIGTERM. Sizes are those of what each
-step added.
+the image's user, with a root that is read-only but for /tmp and volumes, its HEALTHCHECK is run
+until it succeeds, a song is embedded where the image does so, and the command is ended by SIGTERM.
+Sizes are those of what each step added.
 
 In place of the images of a registry stands `--base`, by default made by debootstrap: Debian with
 its own python3. What differs from a Docker engine: that base, the host's network, and no limits.
@@ -22,7 +22,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.deployment.container import Container, embed, free_port
+from tests.deployment.container import Container, embed, free_port, routes
 from tests.deployment.dockerfile import Dockerfile, read
 from tests.deployment.roots import Roots, size_bytes
 from tests.running import ROOT
@@ -46,8 +46,11 @@ def make_base(base: Path) -> None:
     base.mkdir(parents=True, exist_ok=True)
     packages = "--include=ca-certificates,python3,python3-pip,python3-venv"
     subprocess.run(["debootstrap", "--variant=minbase", packages, "trixie", base], check=True)
-    # Images of Python have `python` too, which Debian has in a package of its own.
+    # Images of Python have `python` too, which Debian has in a package of its own, and a pip that
+    # installs without a virtual environment.
     (base / "usr" / "local" / "bin" / "python").symlink_to("/usr/bin/python3")
+    for marker in (base / "usr" / "lib").glob("python3*/EXTERNALLY-MANAGED"):
+        marker.unlink()
 
 
 def added_bytes(roots: Roots, file: Dockerfile, target: str | None) -> dict[str, int]:
@@ -61,16 +64,21 @@ def added_bytes(roots: Roots, file: Dockerfile, target: str | None) -> dict[str,
 
 
 def run(roots: Roots, file: Dockerfile, target: str | None) -> dict[str, object]:
-    """Start the target's image, and ask it for an embedding."""
+    """Start the target's image, and ask it for an embedding, if it has that route."""
     image, port = file.image(target), free_port()
     name = file.stage(target).name
-    settings = {"TASTEPRINT_ALLOW_ANYONE": "true", "TASTEPRINT_PORT": str(port)}
+    (variable,) = [key for key in image.env if key.endswith("_PORT")]
+    settings = {variable: str(port)}
+    if variable.startswith("TASTEPRINT_"):
+        settings["TASTEPRINT_ALLOW_ANYONE"] = "true"
     container = Container(roots.root(name), image, roots.folder / f"{name}.log", settings)
     with container.running() as process:
         healthy_s = container.wait_until_healthy(process, START_S)
-        answer = embed(port, (ROOT / "examples" / "chords.mp3").read_bytes())
-    model = answer["model"]
-    return {"user": image.user, "healthy_s": round(healthy_s, 1), "answered_by": model["name"]}
+        figures: dict[str, object] = {"user": image.user, "healthy_s": round(healthy_s, 1)}
+        if "/embed" in (served := routes(port)):
+            answer = embed(port, (ROOT / "examples" / "chords.mp3").read_bytes())
+            return figures | {"answered_by": answer["model"]["name"]}
+        return figures | {"routes": served}
 
 
 def main() -> None:
@@ -94,6 +102,7 @@ def main() -> None:
     name = file.stage(options.target).name
     added = added_bytes(roots, file, options.target)
     figures = {
+        "file": str(options.file),
         "target": name,
         "base_bytes": size_bytes(base),
         "added_bytes": added,

@@ -99,7 +99,7 @@ class Roots:
         for source in sources:
             path = within(origin, source)
             if path.is_dir():
-                copy_tree(path, to, ignored)
+                copy_tree(path, to, ignored, path.relative_to(origin))
             else:
                 place = to / path.name if target.endswith("/") or to.is_dir() else to
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -170,14 +170,22 @@ def same_depth(path: str, pattern: str) -> bool:
     return path.count("/") == pattern.count("/") and fnmatch.fnmatch(path, pattern)
 
 
-def copy_tree(source: Path, target: Path, ignored: Sequence[str] = ()) -> None:
-    """Copy what is in a folder, with links as links and files that are there replaced."""
+def copy_tree(
+    source: Path, target: Path, ignored: Sequence[str] = (), in_context: Path = Path()
+) -> None:
+    """Copy what is in a folder, with links as links and files that are there replaced.
+
+    Parameters
+    ----------
+    ignored : patterns of .dockerignore, which are of paths below the context
+    in_context : path of the source below the context
+    """
     target.mkdir(parents=True, exist_ok=True)
     for folder, names, files in os.walk(source):
         below = Path(folder).relative_to(source)
         links = [name for name in names if (Path(folder) / name).is_symlink()]
         for name in [*files, *links]:
-            if is_ignored(str(below / name), ignored):
+            if is_ignored(str(in_context / below / name), ignored):
                 continue
             place = target / below / name
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.container import can_mount
-from tests.deployment.roots import is_ignored
+from tests.deployment.roots import copy_tree, is_ignored
 from tests.running import ROOT
 
 TEXT = """\
@@ -115,3 +115,15 @@ def test_a_step_that_fails_ends_the_following(context: Path, tmp_path: Path) -> 
 def test_what_dockerignore_leaves_out_is_not_sent(name: str, ignored: bool) -> None:
     patterns = ("*", "!README.md", "!models", "**/__pycache__")
     assert is_ignored(name, patterns) is ignored
+
+
+def test_patterns_of_dockerignore_are_of_paths_below_the_context(tmp_path: Path) -> None:
+    """For `COPY client /x`, where all but `client` is ignored."""
+    (tmp_path / "context/client/package").mkdir(parents=True)
+    (tmp_path / "context/client/package/code.py").touch()
+    (tmp_path / "context/client/secret").touch()
+    patterns = ("*", "!client", "client/secret")
+    client = tmp_path / "context/client"
+    copy_tree(client, tmp_path / "x", patterns, client.relative_to(tmp_path / "context"))
+    found = [path.relative_to(tmp_path / "x") for path in (tmp_path / "x").rglob("*")]
+    assert sorted(map(str, found)) == ["package", "package/code.py"]

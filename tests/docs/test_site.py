@@ -22,7 +22,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("site")
     (out / "pages").mkdir()
     site.gather(out / "pages")
-    site.add_reference(out / "pages")
+    site.add_generated(out / "pages")
     site.build(out / "pages", out / "html")
     return out / "html"
 

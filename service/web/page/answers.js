@@ -35,7 +35,7 @@ function taskCard(name, answer) {
 
 function labelTables({ labels, multilabel, groups }) {
   const row = ({ label, probability }) => [words(label), probability, percent(probability)];
-  const caption = multilabel ? "Each on its own: several may hold" : "One of these";
+  const caption = multilabel ? "Probability of each: several may apply" : "Probabilities: one of these applies";
   const parts = [barTable(caption, labels.slice(0, SHOWN_LABELS).map(row))];
   if (labels.length > SHOWN_LABELS) {
     parts.push(element("details", {},
@@ -44,7 +44,7 @@ function labelTables({ labels, multilabel, groups }) {
   }
   if (groups) {
     const rows = Object.entries(groups).map(([name, share]) => [words(name), share, percent(share)]);
-    parts.push(barTable("Sums of labels", rows));
+    parts.push(barTable("Added up over labels", rows));
   }
   return parts;
 }
@@ -70,9 +70,9 @@ export class EmbeddingBars {
 
   show(name, { embedding, model }) {
     this.vector = embedding;
-    const space = model.space ? `, CF space ${model.space.slice(0, 12)}…` : "";
+    const space = model.space ? `, CF space ${model.space.slice(0, 12)}` : "";
     const text = `${embedding.length} dimensions by ${name} ${model.version}, ${model.precision}${space}. `
-      + "Compare it by its cosine with vectors of the same space alone.";
+      + "Compare it by cosine, and only with vectors of the same space.";
     byId("embedding-text").textContent = text;
     this.canvas.setAttribute("aria-label", `Embedding as bars: ${text}`);
     this.draw();
@@ -93,14 +93,16 @@ export class EmbeddingBars {
 
 export function showHits({ hits, catalogue }) {
   const row = hit => element("tr", {},
-    element("td", { textContent: hit.rank }),
+    element("td", { className: "rank", textContent: hit.rank }),
     element("th", { scope: "row", textContent: songName(hit) }),
     bar(Math.max(hit.cosine, 0)),
     element("td", { className: "number", textContent: hit.cosine.toFixed(3) }),
     element("td", { className: "number", textContent: hit.percentile.toFixed(1) }));
-  const head = ["rank", "song", "", "cosine", "percentile"].map((name, index) =>
-    element("th", { scope: "col", textContent: name, className: index > 2 ? "number" : "" }));
-  const caption = `Of ${catalogue.tracks} tracks, by ${catalogue.model}`;
+  const column = (name, className = "") => element("th", { scope: "col", textContent: name, className });
+  const noBars = element("td");
+  noBars.setAttribute("aria-hidden", "true");
+  const head = [column("#", "rank"), column("song"), noBars, column("cosine", "number"), column("percentile", "number")];
+  const caption = `Of ${catalogue.tracks} tracks, by ${catalogue.model}. Percentile: share of them that are less similar`;
   byId("hits").replaceChildren(element("table", {}, element("caption", { textContent: caption }),
     element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...hits.map(row))));
 }

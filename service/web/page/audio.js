@@ -45,16 +45,19 @@ export function recordingObstacle() {
 
 /** Record the microphone until `stop` is called, or for a minute.
  *
- * The microphone is given back when the recording ends.
+ * `onLevel(peak, seconds)` is called at each picture of the screen; the peak is 0 to 1. The microphone is given back when
+ * the recording ends.
  */
-export async function startRecording() {
+export async function startRecording(onLevel) {
   const stream = await navigator.mediaDevices.getUserMedia({
     // Processing for telephone calls would change what is heard.
     audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
   });
   const recorder = new MediaRecorder(stream), parts = [];
+  const stopLevel = watchLevel(stream, onLevel);
   recorder.addEventListener("dataavailable", event => parts.push(event.data));
   const file = new Promise(resolve => recorder.addEventListener("stop", () => {
+    stopLevel();
     stream.getTracks().forEach(track => track.stop());
     const type = recorder.mimeType.split(";")[0] || "audio/webm";
     const suffix = type.split("/")[1].replace("mp4", "m4a");
@@ -64,4 +67,23 @@ export async function startRecording() {
   recorder.start();
   setTimeout(stop, MAX_RECORDING_MS);
   return { file, stop };
+}
+
+/** Call `onLevel` with the peak of the last samples and the seconds since the start; stopped by the function returned. */
+function watchLevel(stream, onLevel) {
+  const context = new AudioContext(), analyser = context.createAnalyser();
+  context.createMediaStreamSource(stream).connect(analyser);
+  const samples = new Float32Array(analyser.fftSize), started_ms = performance.now();
+  let isRunning = true;
+  const look = () => {
+    if (!isRunning) return;
+    analyser.getFloatTimeDomainData(samples);
+    onLevel(Math.min(1, Math.max(...samples.map(Math.abs))), (performance.now() - started_ms) / 1000);
+    requestAnimationFrame(look);
+  };
+  look();
+  return () => {
+    isRunning = false;
+    context.close();
+  };
 }

@@ -8,6 +8,8 @@ export function element(tag, properties = {}, ...children) {
   return node;
 }
 
+export const LABEL_FONT = "12px system-ui, sans-serif";
+
 /** A canvas at the resolution of the screen: its context, in CSS pixels, and its size. */
 export function prepareCanvas(canvas) {
   const { width, height } = canvas.getBoundingClientRect();

@@ -31,7 +31,15 @@ function chosenWindow() {
   return choice.value === "offset" ? slider.value : choice.value;
 }
 
-async function takeFile(file) {
+/** Mark that an answer is awaited. Not the live region itself: a screen reader holds back what is busy. */
+function setBusy(isBusy) {
+  if (isBusy) byId("results").setAttribute("aria-busy", "true");
+  else byId("results").removeAttribute("aria-busy");
+  byId("status").classList.toggle("busy", isBusy);
+}
+
+/** `isMade` where the file was made on this page, and is on no disk. */
+async function takeFile(file, isMade = false) {
   clearProblem();
   const limit = state.limits?.upload_bytes;
   if (limit && file.size > limit) {  // before it is sent: the service would answer the same
@@ -44,6 +52,7 @@ async function takeFile(file) {
   choice.value = "middle";
   waveform.clear();
   playable(file);
+  byId("save-hint").hidden = !isMade;
   const drawing = decodeForDrawing(file).then(decoded => {
     if (state.file !== file) return;
     state.isDrawn = decoded !== null;
@@ -58,6 +67,7 @@ function playable(file) {
   if (state.address) URL.revokeObjectURL(state.address);
   state.address = URL.createObjectURL(file);
   byId("player").src = state.address;
+  Object.assign(byId("save"), { href: state.address, download: file.name });
 }
 
 /** Ask for the analysis of the chosen window, and then for what stands on it. */
@@ -66,8 +76,8 @@ async function ask() {
   if (!file) return;
   state.running?.abort();
   const running = state.running = new AbortController();
-  say(`Sending ${file.name} (${megabytes(file.size)}) …`);
-  document.body.setAttribute("aria-busy", "true");
+  say(`Sending ${file.name} (${megabytes(file.size)}) and waiting for the answer …`);
+  setBusy(true);
   try {
     const started_ms = performance.now();
     const response = await postFile("analyze", { window: window_, features: false }, file, running.signal);
@@ -82,9 +92,9 @@ async function ask() {
     if (error.name === "AbortError") return;
     say("");
     askForKey(error);
-    showProblem(error, ask);
+    showProblem(error, { retry: ask, fileName: file.name });
   } finally {
-    if (state.running === running) document.body.removeAttribute("aria-busy");
+    if (state.running === running) setBusy(false);
   }
 }
 
@@ -155,7 +165,7 @@ async function askSpectrogram(window_, running) {
     const response = await postFile("spectrogram", query, state.file, running.signal);
     const picture = await readSpectrogram(response);
     section.hidden = false;
-    spectrogram.show(picture);
+    spectrogram.show(picture, window_ === "all" ? "The middle of the song: " : "");
   } catch (error) {
     if (error.name === "AbortError") throw error;
     state.taskEncoder = null;
@@ -206,6 +216,7 @@ byId("key-form").addEventListener("submit", event => {
   readLimits();
   ask();
 });
+byId("player").addEventListener("timeupdate", event => waveform.playAt(event.target.currentTime));
 byId("copy-embedding").addEventListener("click", event =>
   copyText(JSON.stringify(state.encoder[1].embedding), event.target));
 byId("copy-curl").addEventListener("click", event => copyText(byId("curl").textContent, event.target));

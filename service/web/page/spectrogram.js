@@ -1,10 +1,10 @@
 // The log-mel spectrogram that the network takes as its input, patch beside patch.
 
-import { byId, clock, colour, keepDrawn } from "./dom.js";
+import { byId, clock, colour, keepDrawn, LABEL_FONT, prepareCanvas } from "./dom.js";
 
 // Stops of a sequential colour map from dark to light: lightness rises with the value.
 const STOPS = [[8, 8, 30], [64, 17, 105], [137, 36, 116], [209, 66, 88], [248, 138, 70], [253, 236, 165]];
-const GAP_PX = 6;
+const GAP_PX = 6, AXIS_PX = 22;
 
 function colourOf(share) {
   const place = Math.min(Math.max(share, 0), 1) * (STOPS.length - 1);
@@ -39,10 +39,12 @@ export class Spectrogram {
   constructor(canvas) {
     this.canvas = canvas;
     this.patches = [];
+    this.times = { starts_s: [], seconds: 0 };
     keepDrawn(canvas, () => this.draw());
   }
 
-  show({ shape, values, used, model }) {
+  /** `place` is a start of the text below the picture. */
+  show({ shape, values, used, model }, place = "") {
     const [nPatches, nFrames, nBands] = shape, size = nFrames * nBands;
     let low = Infinity, high = -Infinity;
     for (const value of values) {
@@ -51,34 +53,41 @@ export class Spectrogram {
     }
     this.patches = Array.from({ length: nPatches }, (_, patch) =>
       paint(values.subarray(patch * size, (patch + 1) * size), nFrames, nBands, low, high));
-    const text = describe({ nPatches, nFrames, nBands, low, high, model }, used);
+    this.times = timesOf(used, nPatches);
+    const text = place + describe({ nPatches, nFrames, nBands, low, high, model }, this.times);
     byId("spectrogram-text").textContent = text;
     this.canvas.setAttribute("aria-label", `Mel spectrogram. ${text}`);
     this.draw();
   }
 
   draw() {
-    const { width, height } = this.canvas.getBoundingClientRect();
-    const scale = window.devicePixelRatio || 1;
-    this.canvas.width = Math.max(1, Math.round(width * scale));
-    this.canvas.height = Math.max(1, Math.round(height * scale));
+    const { context, width, height: wholeHeight } = prepareCanvas(this.canvas);
     if (!this.patches.length) return;
-    const context = this.canvas.getContext("2d"), gap = GAP_PX * scale;
-    context.fillStyle = colour("--card");
-    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    const height = wholeHeight - AXIS_PX;
+    const patchWidth = (width - GAP_PX * (this.patches.length - 1)) / this.patches.length;
     context.imageSmoothingEnabled = false;
-    const patchWidth = (this.canvas.width - gap * (this.patches.length - 1)) / this.patches.length;
-    this.patches.forEach((patch, index) =>
-      context.drawImage(patch, index * (patchWidth + gap), 0, patchWidth, this.canvas.height));
+    context.font = LABEL_FONT;
+    context.fillStyle = colour("--soft");
+    this.patches.forEach((patch, index) => {
+      const left = index * (patchWidth + GAP_PX), start_s = this.times.starts_s[index];
+      context.drawImage(patch, left, 0, patchWidth, height);
+      const texts = [`${clock(start_s)} – ${clock(start_s + this.times.seconds)}`, clock(start_s)];
+      const text = texts.find(shown => context.measureText(shown).width <= patchWidth);
+      if (text) context.fillText(text, left, height + 16);
+    });
   }
 }
 
-function describe({ nPatches, nFrames, nBands, low, high, model }, used) {
+/** Where the patches start in the song, and how long one is. */
+function timesOf(used, nPatches) {
   const seconds = used.patches ? used.patches.seconds : used.seconds / nPatches;
   const offsets_s = used.patches?.starts ?? Array.from({ length: nPatches }, (_, index) => index * seconds);
-  const where = offsets_s.map(offset_s => clock(used.starts[0] + offset_s)).join(", ");
+  return { starts_s: offsets_s.map(offset_s => used.starts[0] + offset_s), seconds };
+}
+
+function describe({ nPatches, nFrames, nBands, low, high, model }, { starts_s, seconds }) {
   const what = nPatches === 1 ? "one part" : `${nPatches} parts`;
-  return `The input of ${model}: ${what} of ${seconds} s, from ${where}; ${nFrames} frames by `
-    + `${nBands} mel bands, low ones at the bottom; dark ${low.toFixed(2)} to light ${high.toFixed(2)}. `
-    + "The numbers are those of the graph itself.";
+  return `The input of ${model}: ${what} of ${seconds} s, from ${starts_s.map(clock).join(", ")}; ${nFrames} frames by `
+    + `${nBands} mel bands, low frequencies at the bottom; from ${low.toFixed(2)} (dark) to ${high.toFixed(2)} (light), `
+    + "as computed by the network's own graph.";
 }

@@ -1,7 +1,10 @@
 // Waveform with the analysed windows, one of which can be dragged.
 
 import { peaks } from "./audio.js";
-import { byId, clock, colour, keepDrawn, prepareCanvas } from "./dom.js";
+import { byId, clock, colour, keepDrawn, LABEL_FONT, prepareCanvas } from "./dom.js";
+
+const AXIS_PX = 22, MIN_TICK_PX = 64;
+const TICKS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600];
 
 /** The waveform of a song.
  *
@@ -20,6 +23,8 @@ export class Waveform {
 
   clear() {
     this.samples = null;
+    this.columns = [];
+    this.playhead_s = 0;
     this.duration_s = 0;
     this.windows = [];  // [{start_s, seconds}]
     this.patches = [];
@@ -53,8 +58,15 @@ export class Waveform {
     this.draw();
   }
 
+  /** Mark the place that is played. */
+  playAt(seconds) {
+    this.playhead_s = seconds;
+    this.draw();
+  }
+
   draw() {
-    const { context, width, height } = prepareCanvas(this.canvas);
+    const { context, width, height: wholeHeight } = prepareCanvas(this.canvas);
+    const height = wholeHeight - AXIS_PX;
     const x = seconds => this.duration_s ? seconds / this.duration_s * width : 0;
     const fill = ({ start_s, seconds }, name) => {
       context.fillStyle = colour(name);
@@ -65,9 +77,9 @@ export class Waveform {
     this.patches.forEach(part => fill(part, "--patch"));
     context.fillStyle = colour("--wave");
     if (this.samples) {
-      const columns = peaks(this.samples, Math.round(width));
-      const peak = Math.max(...columns.map(([low, high]) => Math.max(-low, high)), 1e-4);
-      columns.forEach(([low, high], column) => {  // a quiet song fills the height too
+      if (this.columns.length !== Math.round(width)) this.columns = peaks(this.samples, Math.round(width));
+      const peak = Math.max(...this.columns.map(([low, high]) => Math.max(-low, high)), 1e-4);
+      this.columns.forEach(([low, high], column) => {  // a quiet song fills the height too
         const top = (1 - high / peak) * height / 2, bottom = (1 - low / peak) * height / 2;
         context.fillRect(column, top, 1, Math.max(bottom - top, 1));
       });
@@ -75,15 +87,35 @@ export class Waveform {
       context.fillRect(0, height / 2, width, 1);
     }
     this.#drawEdges(context, x, height);
+    this.#drawAxis(context, x, { width, height });
+    if (this.playhead_s > 0) {
+      context.fillStyle = colour("--text");
+      context.fillRect(Math.min(x(this.playhead_s), width - 2), 0, 2, height);
+    }
     this.canvas.classList.toggle("decoded", this.samples !== null);
     this.canvas.setAttribute("aria-label", this.#description());
   }
 
   #drawEdges(context, x, height) {
-    if (!this.canMove || this.windows.length !== 1) return;
-    const { start_s, seconds } = this.windows[0];
     context.fillStyle = colour("--accent");
+    if (this.windows.length > 1) {  // which may overlap, and touch each other
+      for (const { start_s } of this.windows) context.fillRect(x(start_s), 0, 1, height);
+      return;
+    }
+    if (!this.canMove) return;
+    const { start_s, seconds } = this.windows[0];
     for (const edge of [x(start_s), x(start_s + seconds) - 3]) context.fillRect(edge, 0, 3, height);
+  }
+
+  #drawAxis(context, x, { width, height }) {
+    const step_s = TICKS_S.find(seconds => x(seconds) >= MIN_TICK_PX) ?? TICKS_S.at(-1);
+    context.font = LABEL_FONT;
+    context.fillStyle = colour("--soft");
+    for (let index = 0; index * step_s <= this.duration_s; index++) {
+      const at = x(index * step_s), text = clock(index * step_s);
+      context.fillRect(Math.min(at, width - 1), height, 1, 5);
+      if (at + context.measureText(text).width + 4 <= width) context.fillText(text, at + 4, height + 15);
+    }
   }
 
   #description() {

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -15,7 +20,8 @@ from models.catalogue import Catalogue, save
 from service.catalogue.store import source_of
 from service.settings import MODELS_DIR
 from tests.browser import Browser, Tab, chromium
-from tests.running import ROOT, Service, running
+from tests.bundles import small_models
+from tests.running import ROOT, Service, running, wait_until
 from tests.sounds import golden, write
 
 N_SONGS = 40
@@ -78,6 +84,29 @@ def analyse(tab: Tab, service: Service, path: Path) -> None:
 
 def wait_for_answer(tab: Tab) -> None:
     tab.wait_for(
-        "document.body.getAttribute('aria-busy') === null"
+        "document.getElementById('results').getAttribute('aria-busy') === null"
         " && document.getElementById('status').textContent.startsWith('Analysed')"
     )
+
+
+@contextmanager
+def crowded(folder: Path) -> Iterator[tuple[Service, int]]:
+    """A service that is full: the one window that it takes at a time waits for a stopped decoder.
+
+    Yields the service and the decoder's process id, by which SIGCONT makes room.
+    """
+    patient = dict.fromkeys(("decode_timeout_s", "deadline_s", "shutdown_s"), 3600)
+    settings = {**small_models(folder), **patient, "max_in_flight": 1}
+    first = write(folder / "first.wav", golden(2.0, 16_000, 1, seed=60), 16_000)
+    with running(folder / "log", **settings) as service, ThreadPoolExecutor(1) as client:
+        (decoder,) = service.decoders()
+        os.kill(decoder, signal.SIGSTOP)
+        files = {"file": ("first.wav", first.read_bytes())}
+        answer = client.submit(httpx.post, service.url + "/embed", files=files, timeout=None)
+        try:
+            wait_until(lambda: service.metric("tasteprint_windows_in_work 1.0"), "it is full")
+            yield service, decoder
+        finally:
+            with suppress(ProcessLookupError):  # of a service that ended meanwhile
+                os.kill(decoder, signal.SIGCONT)
+            assert answer.result().status_code == 200

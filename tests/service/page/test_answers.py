@@ -202,7 +202,7 @@ def test_names_of_files_are_text(tab: Tab, full_service: Service, tmp_path: Path
     write(tmp_path / "plain.wav", golden(3.0, 16_000, 1), 16_000).rename(named)
     analyse(tab, full_service, named)
     assert "<img src=x" in tab.text("#file-facts")
-    assert tab.evaluate("document.querySelectorAll('img').length") == 0
+    assert tab.evaluate("document.querySelectorAll('main img').length") == 0
 
 
 def test_behind_keys_the_page_asks_for_one(tab: Tab, tmp_path: Path) -> None:

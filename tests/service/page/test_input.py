@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import Tab
-from tests.running import Service
+from tests.running import Service, wait_until
 from tests.service.page.conftest import CHORDS, analyse, wait_for_answer
 
 
@@ -46,6 +46,45 @@ def test_a_recording_is_analysed(tab: Tab, full_service: Service) -> None:
     assert facts.startswith("recording.webm · opus · 0:0"), facts
     assert tab.text("#record") == "Record"
     assert tab.is_shown("#tasks .card")
+    assert tab.is_shown("#save-hint")  # since the commands below name a file
+
+
+def test_while_it_records_the_time_and_the_level_are_shown(tab: Tab, full_service: Service) -> None:
+    tab.open(full_service.url + "/")
+    assert not tab.is_shown("#level")
+    tab.click("#record")
+    tab.wait_for("document.getElementById('recorded').textContent === '0:01'")
+    tab.wait_for("parseFloat(document.getElementById('level-bar').style.width) > 10")  # a beep
+    tab.click("#record")
+    wait_for_answer(tab)
+    assert not tab.is_shown("#level")
+
+
+def test_the_example_is_analysed_and_can_be_saved(
+    tab: Tab, full_service: Service, tmp_path: Path
+) -> None:
+    tab.open(full_service.url + "/")
+    tab.click("#example")
+    wait_for_answer(tab)
+    assert tab.text("#file-facts").startswith("example.wav · pcm_16 · 0:40 · 22050 Hz · mono")
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    tab.browser.send("Browser.setDownloadBehavior", browserContextId=tab.context, **behaviour)
+    tab.click("#save")
+    saved = tmp_path / "example.wav"
+    wait_until(saved.exists, "the example is saved")
+    digest = hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert digest[:12] in tab.text("#file-facts")
+    tab.choose_file("#file", CHORDS)
+    tab.wait_for("document.getElementById('file-facts').textContent.startsWith('chords')")
+    assert not tab.is_shown("#save-hint")
+
+
+def test_where_the_browser_gives_no_microphone_it_says_why(tab: Tab, full_service: Service) -> None:
+    script = "Object.defineProperty(window, 'isSecureContext', {value: false})"
+    tab.send("Page.addScriptToEvaluateOnNewDocument", source=script)  # as at an http:// address
+    tab.open(full_service.url + "/")
+    assert tab.evaluate("document.getElementById('record').disabled")
+    assert "https:// and localhost" in tab.text("#record-hint")
 
 
 def test_without_a_microphone_it_says_what_to_do(tab: Tab, full_service: Service) -> None:

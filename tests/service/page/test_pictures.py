@@ -1,11 +1,12 @@
-"""Pictures of the page: desktop and phone, light and dark, an upload, an error, Swagger UI.
+"""Pictures of the page: an upload, an error and a full service.
 
-`--pictures docs/figures` (`make page-pictures`) writes those of the docs.
+All on a desktop and on a phone, light and dark. `--pictures docs/figures` (`make page-pictures`)
+writes those of the docs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,18 @@ from PIL import Image
 
 from tests.browser import Browser, Tab
 from tests.running import Service
-from tests.service.page.conftest import analyse
+from tests.service.page.conftest import CHORDS, analyse, crowded
 from tests.sounds import golden, write
-
-Look = Callable[[Tab, Service, Path], None]
 
 
 def upload(tab: Tab, service: Service, song: Path) -> None:
+    """Look at the answers to a song."""
     analyse(tab, service, song)
     tab.wait_for("document.getElementById('waveform').classList.contains('decoded')")
 
 
 def error(tab: Tab, service: Service, song: Path) -> None:
+    """Look at the refusal of a file that is no audio."""
     words = song.with_name("words.mp3")
     words.write_text("These are words.\n" * 100)
     tab.open(service.url + "/")
@@ -33,23 +34,36 @@ def error(tab: Tab, service: Service, song: Path) -> None:
     tab.wait_for("!document.getElementById('problem').hidden")
 
 
+def full(tab: Tab, service: Service, song: Path) -> None:
+    """Look at the refusal of a service that takes nothing more at present."""
+    tab.open(service.url + "/")
+    tab.choose_file("#file", CHORDS)
+    tab.wait_for("document.querySelector('#problem button')")
+    assert "Too busy" in tab.text("#problem")
+
+
 def reference(tab: Tab, service: Service, song: Path) -> None:
     tab.open(service.url + "/docs")
     tab.wait_for("document.querySelectorAll('.opblock').length > 10")
 
 
+DESKTOP_PX, PHONE_PX = 1280, 390
+Look = Callable[[Tab, Service, Path], None]
+LOOKS: tuple[Look, ...] = (upload, error, full)
 # Name → what is looked at, width in px, dark mode.
 PICTURES: dict[str, tuple[Look, int, bool]] = {
-    "page-desktop": (upload, 1000, False),
-    "page-desktop-dark": (upload, 1000, True),
-    "page-phone": (upload, 390, False),
-    "page-phone-dark": (upload, 390, True),
-    "page-error": (error, 1000, False),
-    "page-error-phone": (error, 390, True),
-    "page-swagger-ui": (reference, 1000, False),
+    f"page-{look.__name__}-{width}{'-dark' if dark else ''}": (look, width, dark)
+    for look in LOOKS
+    for width in (DESKTOP_PX, PHONE_PX)
+    for dark in (False, True)
+} | {"page-swagger-ui": (reference, DESKTOP_PX, False)}
+# Picture → its name in the docs and the height in px of the part that they show.
+IN_DOCS = {
+    "page-upload-1280": ("page-desktop", 1560),
+    "page-upload-390-dark": ("page-phone-dark", 1560),
+    "page-error-1280": ("page-error", 690),
+    "page-full-1280": ("page-full", 760),
 }
-# Height in px of the part that the docs show; the other pictures show the same in other colours.
-IN_DOCS = {"page-desktop": 1420, "page-phone-dark": 1420, "page-error": 650}
 COLOURS = 128
 
 
@@ -62,10 +76,17 @@ def plain_song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("pictures") / "song.mp3", sound)
 
 
+@pytest.fixture(scope="module")
+def crowded_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with crowded(tmp_path_factory.mktemp("crowded")) as (service, _):
+        yield service
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_page_looks_as_it_should(
     browser: Browser,
     full_service: Service,
+    crowded_service: Service,
     plain_song: Path,
     tmp_path: Path,
     pytestconfig: pytest.Config,
@@ -73,10 +94,10 @@ def test_the_page_looks_as_it_should(
 ) -> None:
     look, width, dark = PICTURES[name]
     with browser.tab(width=width, dark=dark, mobile=width < 500) as tab:
-        look(tab, full_service, plain_song)
+        look(tab, crowded_service if look is full else full_service, plain_song)
         tab.wait_for("document.getAnimations().length === 0")
         path = tmp_path / f"{name}.png"
-        tab.screenshot(path)
+        tab.screenshot(path, whole=look is not reference)  # which is 12,000 px high
         assert tab.complaints() == []
     picture = Image.open(path).convert("RGB")
     pixels = np.asarray(picture)  # (height, width, 3)
@@ -85,5 +106,6 @@ def test_the_page_looks_as_it_should(
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
     folder = pytestconfig.getoption("--pictures")
     if folder and name in IN_DOCS:
-        shown = picture.crop((0, 0, width, min(IN_DOCS[name], picture.height)))
-        shown.quantize(COLOURS).save(Path(folder, path.name), optimize=True)
+        title, height = IN_DOCS[name]
+        shown = picture.crop((0, 0, width, min(height, picture.height)))
+        shown.quantize(COLOURS).save(Path(folder, f"{title}.png"), optimize=True)

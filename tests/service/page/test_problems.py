@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
-
-import pytest
 
 from tests.browser import Tab
 from tests.bundles import small_models
-from tests.running import Service, running
-from tests.service.page.conftest import CHORDS, analyse, wait_for_answer
+from tests.running import Service, running, wait_until
+from tests.service.page.conftest import CHORDS, analyse, crowded, wait_for_answer
 from tests.sounds import golden, write
 
 
 def shown_problem(tab: Tab) -> str:
     tab.wait_for("!document.getElementById('problem').hidden")
-    return tab.text("#problem")
+    # Without the style, which begins lines with capitals.
+    text: str = tab.evaluate("document.getElementById('problem').textContent")
+    return text
 
 
 def test_a_file_that_is_no_audio(tab: Tab, full_service: Service, tmp_path: Path) -> None:
@@ -107,22 +109,66 @@ def test_the_problem_of_one_model_is_in_its_card(tab: Tab, full_service: Service
     assert any(card.startswith("Mood") and "%" in card for card in cards)
 
 
-@pytest.mark.parametrize(
-    ("status", "answer"),
-    [(429, {"title": "Too busy", "status": 429, "detail": "later"}), (502, None)],
-)
-def test_a_busy_service_and_a_proxy_have_their_words(
-    tab: Tab, full_service: Service, status: int, answer: dict[str, object] | None
+def test_a_full_service_is_asked_again_by_a_button(tab: Tab, tmp_path: Path) -> None:
+    with crowded(tmp_path) as (service, decoder):
+        tab.open(service.url + "/")
+        tab.choose_file("#file", CHORDS)
+        shown = shown_problem(tab)
+        problem = service.post("/analyze", CHORDS).json()
+        assert problem["type"] == "urn:tasteprint:busy"
+        for name in ("title", "type", "status", "value", "limit"):
+            assert str(problem[name]) in shown, name
+        assert "chords.mp3" in shown
+        assert tab.text("#problem button") == "Try again (the service asks to wait 1 s)"
+        os.kill(decoder, signal.SIGCONT)
+        wait_until(lambda: service.metric("tasteprint_windows_in_work 0.0"), "there is room")
+        tab.press("Tab")  # from the problem, which has the focus, to its button
+        tab.press("Enter")
+        wait_for_answer(tab)
+        assert not tab.is_shown("#problem")
+        assert tab.focused() == "status"
+
+
+def test_a_service_that_shuts_down_says_when_to_try_again(tab: Tab, tmp_path: Path) -> None:
+    with crowded(tmp_path) as (service, decoder):
+        tab.open(service.url + "/")
+        tab.wait_for("document.getElementById('limit').textContent")
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(service.is_stopping, "new work is refused")
+        tab.choose_file("#file", CHORDS)
+        shown = shown_problem(tab)
+        assert "The service is stopping" in shown
+        assert "503" in shown
+        assert "wait 2 s" in tab.text("#problem button")
+        os.kill(decoder, signal.SIGCONT)
+        assert service.wait() == 0
+
+
+def test_a_song_with_too_many_windows_is_refused_and_the_answer_before_stays(
+    tab: Tab, tmp_path: Path
+) -> None:
+    with running(tmp_path / "log", **small_models(tmp_path), max_windows=2) as service:
+        analyse(tab, service, CHORDS)
+        tab.evaluate("document.getElementById('window-choice').value = 'all'")
+        tab.evaluate("document.getElementById('window-choice').dispatchEvent(new Event('change'))")
+        shown = shown_problem(tab)
+        problem = service.post("/analyze", CHORDS, window="all").json()
+        assert problem["type"] == "urn:tasteprint:audio-too-long"
+        for name in ("title", "remedy", "value", "limit"):
+            assert str(problem[name]) in shown, name
+        assert tab.is_shown("#vector")
+        # Another attempt would be refused too.
+        assert tab.evaluate("document.querySelectorAll('#problem button').length") == 0
+
+
+def test_an_error_of_a_proxy_is_said_to_be_none_of_the_service(
+    tab: Tab, full_service: Service
 ) -> None:
     """Answered in the place of the service, by the browser's own interception."""
     tab.open(full_service.url + "/")
-    body = json.dumps(answer) if answer else "<html>Bad gateway</html>"
-    tab.answer_instead("*/analyze*", status, body, {"Retry-After": "7"} if answer else {})
+    tab.answer_instead("*/analyze*", 502, "<html>Bad gateway</html>", {})
     tab.choose_file("#file", CHORDS)
     shown = shown_problem(tab)
-    if answer:
-        assert "Too busy" in shown
-        assert "wait 7 s" in shown
-    else:
-        assert "Error 502" in shown
-        assert "proxy" in shown
+    assert "Error 502" in shown
+    assert "proxy" in shown
+    assert "Try again" in shown
