@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_rows_are_those_of_the_pipeline(bundle: Bundle, tmp_path: Path, window: 
 
 def as_lists(row: Row) -> Row:
     """The row with its vectors as the table has them."""
-    vectors = {
+    vectors: dict[str, Any] = {
         name: None if values is None else np.asarray(values, np.float32).tolist()
         for name, values in (("embedding", row.embedding), ("features", row.features))
     }
