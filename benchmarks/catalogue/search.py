@@ -56,10 +56,11 @@ def measure(path: Path, n_queries: int) -> str:
         began_s = time.process_time()
         known, _ = journal.put(known, path, Track(f"new {len(put_s)}", query), SOURCE)
         put_s.append(time.process_time() - began_s)
+    after_mb = resident_mb() - before_mb
     return (
         f"{len(known.catalogue)} tracks, one core, CPU time: search {median_ms(search_s):.1f} ms "
         f"(median of {n_queries}), put {median_ms(put_s):.1f} ms, read in {load_s:.2f} s; "
-        f"memory of the catalogue {catalogue_mb:.0f} MB, and {resident_mb() - before_mb:.0f} MB after the queries"
+        f"memory of the catalogue {catalogue_mb:.0f} MB, and {after_mb:.0f} MB after the queries"
     )
 
 
