@@ -81,9 +81,7 @@ def embed(
         PrecisionChoice,
         typer.Option(help="Of the graph; auto: the fastest, chosen once and kept with the file."),
     ] = "auto",
-    workers: Annotated[
-        int, typer.Option(help="Decoder processes; 0: one for each core.", min=0)
-    ] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.", min=0)] = 0,
     url: Url = None,
     api_key_file: ApiKeyFile = None,
     retry_failed: Annotated[
