@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Callable
+from typing import Any
 
 # Parameters of `mallopt` (glibc's malloc.h).
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
@@ -27,13 +29,22 @@ def keep_freed_memory(
     max_block_bytes : largest block that is kept once freed; None keeps blocks of every size
     max_free_bytes : freed memory kept at the top of the heap; None keeps all of it
     """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:  # another C library, such as musl
+    mallopt = _function_of_glibc("mallopt")
+    if mallopt is None:
         return
     if max_block_bytes is None:
         mallopt(M_MMAP_MAX, 0)
     else:
         mallopt(M_MMAP_THRESHOLD, max_block_bytes)
     mallopt(M_TRIM_THRESHOLD, -1 if max_free_bytes is None else max_free_bytes)
+
+
+def release_freed_memory() -> None:
+    """Return freed memory to the system, after work that took far more than what follows it."""
+    if malloc_trim := _function_of_glibc("malloc_trim"):
+        malloc_trim(0)
+
+
+def _function_of_glibc(name: str) -> Callable[..., Any] | None:
+    """None where the C library is another one, such as musl."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

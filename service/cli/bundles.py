@@ -95,6 +95,9 @@ def find_bundle(name: str, models_dir: Path | None) -> Bundle:
     if not folder.is_dir():
         names = ", ".join(path.name for path in bundle_folders(folder.parent))
         raise BundleError(
-            f"there is no bundle {name!r} in {folder.parent}", value=name, limit=names
+            f"there is no bundle {name!r} in {folder.parent}",
+            value=name,
+            limit=names,
+            remedy="give one of these names",
         )
     return read(folder)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from starlette.routing import BaseRoute, Route, compile_path
+from starlette.routing import BaseRoute, Route
 from starlette.types import Scope
 
 from service.observability.context import RequestContext
@@ -58,8 +58,8 @@ class RequestRecorder:
 
     def _route_of(self, scope: Scope) -> str:
         """The template of the route, such as `/models/{name}`: a bounded number of labels."""
-        path: str | None = getattr(scope.get("route"), "path", None)
-        return path or self._templates.match(scope["path"])
+        template: str | None = getattr(scope.get("route"), "path_format", None)
+        return template or self._templates.match(scope["path"])
 
 
 def _fields(scope: Scope, context: RequestContext, route: str, ended_s: float) -> dict[str, Any]:
@@ -83,8 +83,9 @@ class RouteTemplates:
     """Finds the route template of a path if Starlette found no route, as for a wrong method."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        paths = dict.fromkeys(route.path for route in routes if isinstance(route, Route))
-        self._patterns = {path: compile_path(path)[0] for path in paths}
+        found = [route for route in routes if isinstance(route, Route)]
+        # As in the documentation: `{track_id}`, where the path has `{track_id:path}`.
+        self._patterns = {route.path_format: route.path_regex for route in found}
 
     def match(self, path: str) -> str:
         matches = (template for template, pattern in self._patterns.items() if pattern.match(path))

@@ -15,6 +15,8 @@ from models.catalogue import (
     Catalogue,
     CatalogueSource,
     Filters,
+    Track,
+    file,
     load,
     save,
     unit,
@@ -156,6 +158,27 @@ def test_a_catalogue_is_read_as_it_was_written(catalogue: Catalogue, tmp_path: P
     assert read.search(query, Filters()) == catalogue.search(query, Filters())
     assert read.find("t7") == 7
     assert read.find("nonesuch") is None
+
+
+@pytest.mark.parametrize("read_rows", [1, 7, N_TRACKS, N_TRACKS + 20])
+def test_however_many_rows_are_read_at_a_time_songs_and_users_are_those_written(
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_rows: int
+) -> None:
+    factors = np.random.default_rng(4).normal(size=(50, DIM)).astype(np.float32)
+    users = make_users([f"u{row}" for row in range(50)], factors)
+    written = catalogue.with_users(users).put(Track("new", vectors_of(2)[0])).delete("t3")
+    save(written, tmp_path / "c.parquet")
+    monkeypatch.setattr(file, "READ_ROWS", read_rows)
+    read, expected = load(tmp_path / "c.parquet"), written.compact()
+    np.testing.assert_array_equal(read.vectors, expected.vectors)
+    np.testing.assert_array_equal(read.lengths, expected.lengths)
+    np.testing.assert_array_equal(read.predicted, expected.predicted)
+    assert {name: column.to_pylist() for name, column in read.columns.items()} == {
+        name: column.to_pylist() for name, column in expected.columns.items()
+    }
+    assert read.users
+    assert read.users.ids.equals(users.ids)
+    np.testing.assert_array_equal(read.users.factors, factors)
 
 
 def test_vectors_of_another_space_are_refused_by_both_names(catalogue: Catalogue) -> None:

@@ -18,6 +18,7 @@ from models.catalogue.users import make_users
 from tests.bundles import in_space, small_models
 from tests.client.either import Either
 from tests.running import Service, running, wait_until
+from tests.service.scrapes import scrape
 from tests.service.test_bad_input import assert_problem
 from tests.sounds import golden, write
 
@@ -269,3 +270,10 @@ def test_the_clients_name_a_catalogue_that_is_read_only(
         ):
             with pytest.raises(ReadOnly, match="TASTEPRINT_CATALOGUE_WRITABLE"):
                 ask(call)
+
+
+def test_all_ids_have_one_label_in_the_metrics(service: Service, songs: list[Path]) -> None:
+    for track_id in ("a", "album/b"):
+        assert put(service, track_id, songs[0]).status_code in {200, 201}
+    routes = {labels["route"] for labels in scrape(service).labels("tasteprint_requests_total")}
+    assert {route for route in routes if "catalogue" in route} == {"/catalogue/{track_id}"}

@@ -13,7 +13,8 @@ import pytest
 from models.bundle import read
 from models.catalogue import Track, journal, load
 from models.catalogue.journal import load_current
-from tests.bundles import SIZES, in_space, write_bundle
+from tests.bundles import SIZES, graph_bytes, in_space, write_bundle
+from tests.convolutions import add_precision
 from tests.service.cli.conftest import N_SONGS, Run
 
 
@@ -127,6 +128,25 @@ def test_a_catalogue_keeps_what_made_its_vectors(embedded: Path, tmp_path: Path,
     assert run("index", embedded, "--out", tmp_path / "c.parquet").exit_code == 0
     source = load(tmp_path / "c.parquet").source
     assert (source.precision, source.space, source.model) == ("float32", SPACE, "levels")
+
+
+def test_a_file_is_embedded_in_the_precision_of_the_catalogue(
+    songs: Path, tmp_path: Path, run: Run
+) -> None:
+    add_precision(read(tmp_path / "models" / "levels"), "int8", graph_bytes(root="Identity"), 1.0)
+    cosines = {}
+    for precision in ("int8", "float32"):
+        table, out = tmp_path / f"{precision}.e.parquet", tmp_path / f"{precision}.parquet"
+        assert run("embed", songs, "--out", table, "--precision", precision).exit_code == 0
+        assert run("index", table, "--out", out).exit_code == 0
+        for seed in ("album 0/0", songs / "album 0" / "0.wav"):
+            answer = run("similar", seed, "--catalogue", out, "--json")
+            assert answer.exit_code == 0, answer.output
+            cosines[precision, str(seed)] = [hit["cosine"] for hit in hits_of(answer.stdout)]
+        by_id, by_file = (found for (name, _), found in cosines.items() if name == precision)
+        assert by_file == pytest.approx(by_id, abs=1e-6)
+    int8, float32 = cosines["int8", "album 0/0"], cosines["float32", "album 0/0"]
+    assert int8 != pytest.approx(float32, abs=1e-4)
 
 
 def test_the_users_of_a_factorization_are_ranked(embedded: Path, tmp_path: Path, run: Run) -> None:

@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.bundles import small_models, write_bundle
+from models.bundle import read
+from tests.bundles import graph_bytes, small_models, write_bundle
+from tests.convolutions import add_precision
 from tests.running import ROOT, Service, running
 from tests.service.cli.conftest import N_SONGS, Run
 
@@ -131,6 +133,39 @@ def test_vectors_of_two_models_are_not_mixed(songs: Path, tmp_path: Path, run: R
         assert result.exit_code == 1
         assert "another --out" in result.stderr.replace("\n", "")
     assert out.read_bytes() == content
+
+
+@pytest.mark.parametrize("was_killed", [False, True], ids=["finished", "killed"])
+def test_a_run_takes_the_precision_that_its_file_began_with(
+    songs: Path, tmp_path: Path, run: Run, *, was_killed: bool
+) -> None:
+    """`auto` alone chooses float32: the other graph states no agreement with it."""
+    bundle = read(tmp_path / "models" / "levels")
+    add_precision(bundle, "int8", graph_bytes(root="Identity"), None)
+    folder, out = tmp_path / "songs", tmp_path / "out.parquet"
+    shutil.copytree(songs / "album 0", folder / "album 0")
+    assert run("embed", folder, "--out", out, "--precision", "int8").exit_code == 0
+    if was_killed:  # before its parts were merged
+        parts = tmp_path / "out.parquet.parts"
+        parts.mkdir()
+        out.rename(parts / "000000.parquet")
+    shutil.copytree(songs / "album 1", folder / "album 1")
+    refused = run("embed", folder, "--out", out, "--precision", "float32")
+    assert refused.exit_code == 1
+    text = refused.stderr.replace("\n", "")
+    assert "levels 1.0.0" in text
+    assert ", int8" in text
+    assert ", float32" in text
+    result = run("embed", folder, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["embedded"] == N_SONGS / 2
+    assert json.loads(pq.read_schema(out).metadata[b"tasteprint"])["precision"] == "int8"
+    whole = tmp_path / "whole.parquet"
+    assert run("embed", songs, "--out", whole, "--precision", "int8").exit_code == 0
+    vectors = [
+        {key: row["embedding"] for key, row in rows_of(path).items()} for path in (out, whole)
+    ]
+    assert vectors[0] == vectors[1]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def test_a_card_is_shown_as_json(run: Run) -> None:
     unknown = run("models", "show", "nonesuch")
     assert unknown.exit_code == 1
     assert "nonesuch" in unknown.stderr
+    assert "give one of these names (allowed: levels)" in unknown.stderr.replace("\n", " ")
 
 
 def test_a_bundle_that_was_changed_is_found(run: Run, tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_what_is_answered_before_its_route_counts_for_it_all_the_same(tmp_path: 
         "/embed/batch": ("/embed/batch", "no-key"),
         "/models/any?" + "x" * 5000: ("/models/{name}", "query-too-long"),
         "/models/any/more": ("unmatched", "no-key"),
+        "/catalogue/album/song": ("/catalogue/{track_id}", "no-key"),
     }
 
     async def ask() -> None:
