@@ -19,10 +19,11 @@ from models.catalogue.journal import load_current
 from models.catalogue.users import Users, make_users
 from service.catalogue.choice import find_catalogue
 from service.cli.errors import BadArgument
-from service.cli.local import LocalEngine
+from service.cli.processes.engine import open_engine
 from service.cli.settings import local_settings
 from service.cli.songs import Song
 from service.cli.table import OK, Source, source_of
+from service.cores import cores
 
 NAMES = ("title", "artist")
 
@@ -325,8 +326,9 @@ async def _resolve(
 async def _embed(songs: Sequence[Song], catalogue: Catalogue) -> tuple[list[Any], CatalogueSource]:
     """Rows of songs, embedded in the catalogue's precision where one is stated."""
     source = catalogue.source
-    settings = local_settings(source.model, source.precision or "auto", 0)
-    engine = await LocalEngine.open(settings, "middle", features=False)
+    workers = min(len(songs), cores())
+    settings = local_settings(source.model, source.precision or "auto", workers)
+    engine = await open_engine(settings, "middle", features=False)
     try:
         rows = [await engine.embed(song) for song in songs]
     finally:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from models.audio.window_choice import WindowChoice
+from models.bundle import Bundle
 from models.errors import TasteprintError
-from service.cli.bundles import find_bundle
-from service.cli.errors import BadArgument
 from service.cli.problems import UNREADABLE
 from service.cli.songs import Song
 from service.cli.table import OK, Row, Source
@@ -49,39 +48,28 @@ class LocalEngine:
         self, pipeline: Pipeline, model: Model, window: WindowChoice, *, features: bool
     ) -> None:
         self._pipeline, self._model, self._window = pipeline, model, window
-        card = model.card
-        self.source = Source(
-            model=card.name,
-            version=card.version,
-            digest=model.bundle.digest,
-            precision=model.precision,
-            space=card.space,
-            window=window.text,
-            embedding=card.output_shape("embedding")[0],
-            features=card.output_shape("features")[0] if features else 0,
-        )
+        self.source = source_of(model.bundle, model.precision, window, features=features)
         # One song in each decoder, and one that waits for it.
         self.concurrency = 2 * pipeline.settings.decode_workers
 
     @classmethod
-    async def open(cls, settings: Settings, window: str, *, features: bool) -> Self:
-        """Load the model of `settings.default_model`, and start the decoders.
+    async def open(
+        cls, bundle: Bundle, settings: Settings, window: WindowChoice, *, features: bool
+    ) -> Self:
+        """Load the model of a bundle, and start the decoders.
 
         Raises
         ------
         TasteprintError
         """
-        choice = WindowChoice.parse(window)
-        name = settings.default_model
-        if (kind := find_bundle(name, settings.models_dir).card.kind) != "encoder":
-            raise BadArgument(f"{name} is a {kind}, and no encoder", value=name, limit="encoder")
+        name = bundle.card.name
         models = load_models(settings, {name})
         model = models.loaded.get(name)
         if model is None:
             raise refusal(name, models.refused[name])
         pipeline = Pipeline(settings, models)
         await pipeline.start()
-        return cls(pipeline, model, choice, features=features)
+        return cls(pipeline, model, window, features=features)
 
     async def embed(self, song: Song) -> Row:
         try:
@@ -114,6 +102,21 @@ class LocalEngine:
 async def await_work(work: Coroutine[Any, Any, Any]) -> Any:
     """No client may disconnect, and decoding and inference have limits of their own."""
     return await work
+
+
+def source_of(bundle: Bundle, precision: str, window: WindowChoice, *, features: bool) -> Source:
+    """What makes the vectors of a run."""
+    card = bundle.card
+    return Source(
+        model=card.name,
+        version=card.version,
+        digest=bundle.digest,
+        precision=precision,
+        space=card.space,
+        window=window.text,
+        embedding=card.output_shape("embedding")[0],
+        features=card.output_shape("features")[0] if features else 0,
+    )
 
 
 def digest_of(path: Path) -> str:

@@ -148,11 +148,11 @@ async def _embed(
 
         engine = await RemoteEngine.open(url, api_key, model, window, features=features)
     else:
-        from service.cli.local import LocalEngine
+        from service.cli.processes.engine import open_engine
         from service.cli.settings import local_settings
 
         settings = local_settings(model, precision, workers)
-        engine = await LocalEngine.open(settings, window, features=features)
+        engine = await open_engine(settings, window, features=features)
     try:
         check_source(table, engine.source)
         missing = choose_missing(songs, table, retry_failed=retry_failed, summary=summary)

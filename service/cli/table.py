@@ -2,19 +2,25 @@
 
 A run that is killed goes on from its parts. The same songs and model give the same file to the last
 byte, whenever the run was stopped.
+
+Columns are made of buffers, and files read by `ParquetFile`: `pyarrow.array` and `read_table`
+import pandas wherever it is installed, which takes half a second.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pyarrow.lib import StringBuilder
 
 from models.atomic_write import write_atomically
 from service.cli.errors import BadArgument
@@ -60,8 +66,8 @@ class Row:
     sha256: str = ""
     duration_s: float | None = None
     codec: str | None = None
-    embedding: Sequence[float] | None = None
-    features: Sequence[float] | None = None
+    embedding: Sequence[float] | NDArray[np.float32] | None = None
+    features: Sequence[float] | NDArray[np.float32] | None = None
 
 
 def schema_of(source: Source) -> pa.Schema:
@@ -136,45 +142,87 @@ class EmbeddingTable:
         names = ["track_id", "path", "size", "mtime_ns", "status"]
         known: dict[str, tuple[str, int, int, str]] = {}
         for file in self.files:
-            columns = [column.to_pylist() for column in pq.read_table(file, columns=names).columns]
+            columns = [column.to_pylist() for column in _read(file, columns=names).columns]
             for track_id, *row in zip(*columns, strict=True):
                 known[track_id] = tuple(row)
         return known
 
-    def write_part(self, rows: Iterable[Row], source: Source) -> None:
+    def write_part(self, rows: Sequence[Row], source: Source) -> None:
         """Write rows to a part file of their own."""
         self._parts.mkdir(parents=True, exist_ok=True)
         numbers = [int(part.stem) for part in self._parts.glob("*.parquet")]
         name = f"{max(numbers, default=-1) + 1:06}.parquet"
-        table = pa.Table.from_pylist([_as_dict(row, source) for row in rows], schema_of(source))
-        _write(table, self._parts / name)
+        _write(table_of(rows, source), self._parts / name)
 
     def merge(self) -> None:
         """Replace file and parts by one file, sorted by track id; the latest row counts."""
         if not self._parts.exists():
             return
-        table = pa.concat_tables([pq.read_table(file) for file in self.files])
+        table = pa.concat_tables([_read(file) for file in self.files])
         last = {track_id: row for row, track_id in enumerate(table["track_id"].to_pylist())}
-        _write(table.take([last[track_id] for track_id in sorted(last)]), self.path)
+        rows = np.array([last[track_id] for track_id in sorted(last)], np.int64)
+        _write(table.take(_numbers(rows)), self.path)
         shutil.rmtree(self._parts)
 
 
-def _as_dict(row: Row, source: Source) -> dict[str, Any]:
-    song = row.song
-    return {
-        "track_id": song.track_id,
-        "path": str(song.path),
-        "sha256": row.sha256 or None,
-        "size": song.size,
-        "mtime_ns": song.mtime_ns,
-        "duration_s": row.duration_s,
-        "codec": row.codec,
-        "window": source.window,
-        "embedding": row.embedding,
-        "features": row.features,
-        "status": row.status,
-        "detail": row.detail or None,
+def table_of(rows: Sequence[Row], source: Source) -> pa.Table:
+    """The rows as a table of `schema_of(source)`."""
+    songs = [row.song for row in rows]
+    durations_s = [row.duration_s for row in rows]
+    columns = {
+        "track_id": _texts([song.track_id for song in songs]),
+        "path": _texts([str(song.path) for song in songs]),
+        "sha256": _texts([row.sha256 or None for row in rows]),
+        "size": _numbers(np.array([song.size for song in songs], np.int64)),
+        "mtime_ns": _numbers(np.array([song.mtime_ns for song in songs], np.int64)),
+        "duration_s": _numbers(
+            np.array([duration_s or 0.0 for duration_s in durations_s]),
+            [duration_s is not None for duration_s in durations_s],
+        ),
+        "codec": _texts([row.codec for row in rows]),
+        "window": _texts([source.window] * len(rows)),
+        "embedding": _vectors([row.embedding for row in rows], source.embedding),
+        "features": _vectors([row.features for row in rows], source.features),
+        "status": _texts([row.status for row in rows]),
+        "detail": _texts([row.detail or None for row in rows]),
     }
+    schema = schema_of(source)
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _texts(values: Sequence[str | None]) -> pa.Array:
+    builder = StringBuilder()
+    builder.append_values(values)
+    return builder.finish()
+
+
+def _numbers(values: NDArray[Any], is_known: Sequence[bool] | None = None) -> pa.Array:
+    """A column of a NumPy array, (n,); null where a value is not known."""
+    buffers = [_bits(is_known), pa.py_buffer(values)]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
+
+
+def _vectors(vectors: Sequence[Sequence[float] | NDArray[np.float32] | None], dim: int) -> pa.Array:
+    """A column of lists of `dim` float32; null where there is no vector."""
+    values = np.zeros((len(vectors), dim), np.float32)
+    for value, vector in zip(values, vectors, strict=True):
+        if vector is not None:
+            value[:] = vector
+    return pa.Array.from_buffers(
+        pa.list_(pa.float32(), dim),
+        len(vectors),
+        [_bits([vector is not None for vector in vectors])],
+        children=[_numbers(values.reshape(-1))],
+    )
+
+
+def _bits(is_known: Sequence[bool] | None) -> pa.Buffer | None:
+    """Validity bitmap of a column."""
+    return None if is_known is None else pa.py_buffer(np.packbits(is_known, bitorder="little"))
+
+
+def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
+    return pq.ParquetFile(path).read(columns=columns)
 
 
 def _write(table: pa.Table, path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from models.audio.windows import Windows
@@ -27,13 +28,22 @@ log = logging.getLogger("tasteprint")
 class DecodePool:
     """`decode_workers` processes, each with one request at a time; a process that ends is replaced.
 
+    Parameters
+    ----------
+    start_worker : starts a process; by default one that decodes and does nothing else
+
     Attributes
     ----------
     waiting : requests that wait for an idle worker
     """
 
-    def __init__(self, settings: Settings, listener: EventListener = NO_LISTENER) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        listener: EventListener = NO_LISTENER,
+        start_worker: Callable[[Settings], Awaitable[DecoderWorker]] = DecoderWorker.start,
+    ) -> None:
+        self._settings, self._start_worker = settings, start_worker
         self._listener = listener
         # Last in, first out: the memory of the worker that was used last is warm.
         self._idle: asyncio.LifoQueue[DecoderWorker] = asyncio.LifoQueue()
@@ -50,10 +60,18 @@ class DecodePool:
         """
         count = self._settings.decode_workers
         async with asyncio.TaskGroup() as group:
-            starts = [group.create_task(DecoderWorker.start(self._settings)) for _ in range(count)]
+            starts = [group.create_task(self._start()) for _ in range(count)]
         workers = [start.result() for start in starts]
         self._supervisors = [asyncio.create_task(self._supervise(worker)) for worker in workers]
         await asyncio.sleep(0)  # lets each supervisor put its worker into the queue
+
+    @property
+    def running(self) -> int:
+        """Number of requests that a worker has."""
+        return len(self._running)
+
+    async def _start(self) -> DecoderWorker:
+        return await self._start_worker(self._settings)
 
     async def _supervise(self, worker: DecoderWorker) -> None:
         """Offer a worker, wait until its process exits, start another one; runs until cancelled."""
@@ -70,7 +88,7 @@ class DecodePool:
     async def _start_another(self) -> DecoderWorker:
         while True:
             try:
-                return await DecoderWorker.start(self._settings)
+                return await self._start()
             except (DecoderLost, OSError) as error:
                 log.error("%s; trying again", error)
                 await asyncio.sleep(RETRY_S)

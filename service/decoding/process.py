@@ -13,14 +13,15 @@ from __future__ import annotations
 import math
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from io import FileIO
 from pathlib import Path
 
 import numpy as np
 
-from models.audio.window_choice import WindowChoice
-from models.audio.windows import Windows, decode_windows, open_audio
+from models.audio.window_choice import Samples, WindowChoice
+from models.audio.windows import decode_windows, open_audio
 from models.errors import CorruptAudio, TasteprintError
 from models.malloc import keep_freed_memory
 from service.decoding import sandbox
@@ -33,15 +34,31 @@ from service.decoding.messages import (
 )
 from service.errors import DecoderOutOfMemory
 
+Compute = Callable[[Samples], Samples]
 # Frames that the MP3 reader prepends to an excerpt of a file.
 MAX_PREFIX_BYTES = 64 << 10
 
 
 def main() -> None:
-    """Run requests until stdin closes, which also happens when the service dies."""
-    memory_bytes, timeout_s, required = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "1"
+    memory_bytes, timeout_s, required = read_arguments()
     sandbox.limit_process(memory_bytes)
     keep_freed_memory()
+    serve(lambda samples: samples, timeout_s, required=required)
+
+
+def read_arguments() -> tuple[int, float, bool]:
+    """MEMORY_BYTES, TIMEOUT_S and REQUIRE_SANDBOX."""
+    return int(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "1"
+
+
+def serve(compute: Compute, timeout_s: float, *, required: bool) -> None:
+    """Run requests until stdin closes, which also happens when the service dies.
+
+    Parameters
+    ----------
+    compute : what is written of the samples: (n_windows, input_samples) -> (n_windows, n)
+    required : whether the process ends without a system call filter
+    """
     _send_line(READY)
     samples: FileIO | None = None
     for line in sys.stdin.buffer:
@@ -53,7 +70,8 @@ def main() -> None:
         if samples is None:  # the filter forbids opening any file for writing later
             samples = FileIO(request.samples, "r+")
             sandbox.install_filter(required=required)
-        _send_line(run_request(request, samples, timeout_s).model_dump_json().encode())
+        response = run_request(request, samples, timeout_s, compute)
+        _send_line(response.model_dump_json().encode())
         signal.alarm(0)
 
 
@@ -71,7 +89,9 @@ def _send_line(line: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def run_request(request: DecodeRequest, samples: FileIO, timeout_s: float) -> Message:
+def run_request(
+    request: DecodeRequest, samples: FileIO, timeout_s: float, compute: Compute
+) -> Message:
     """Decode one file; any error becomes a `DecodeError`, since the process must survive it."""
     try:
         choice = WindowChoice.parse(request.window)
@@ -81,7 +101,7 @@ def run_request(request: DecodeRequest, samples: FileIO, timeout_s: float) -> Me
             windows = decode_windows(
                 reader, request.audio, choice, max_windows=request.max_windows, part=part
             )
-        _write_samples(windows, samples)
+        _write_rows(compute(windows.samples), samples)
     except TasteprintError as error:
         return DecodeError.from_error(error)
     except MemoryError:
@@ -102,9 +122,9 @@ def run_request(request: DecodeRequest, samples: FileIO, timeout_s: float) -> Me
     )
 
 
-def _write_samples(windows: Windows, file: FileIO) -> None:
+def _write_rows(rows: Samples, file: FileIO) -> None:
     file.seek(0)
-    view = windows.samples.reshape(-1).view(np.uint8).data
+    view = rows.reshape(-1).view(np.uint8).data
     while view:
         view = view[file.write(view) :]
 

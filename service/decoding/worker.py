@@ -8,7 +8,9 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,7 @@ import numpy.typing as npt
 import models
 from models import errors as audio_errors
 from models.audio.windows import AudioInfo, Windows
-from models.errors import AudioError, CorruptAudio
+from models.errors import AudioError, CorruptAudio, TasteprintError
 from service import errors
 from service.decoding.memfd import SampleMemfd
 from service.decoding.messages import (
@@ -50,9 +52,14 @@ class DecoderWorker:
 
     Attributes
     ----------
+    module : is run as the process
+    stated_errors : that the process may state; any other one is taken for `CorruptAudio`
     is_killed : whether `kill` was called
     samples_path : the file that the process writes samples to
     """
+
+    module: ClassVar[str] = "service.decoding.process"
+    stated_errors: ClassVar[tuple[type[TasteprintError], ...]] = (AudioError,)
 
     def __init__(self, process: Process, timeout_s: float) -> None:
         assert process.stdin is not None
@@ -65,14 +72,18 @@ class DecoderWorker:
         self.samples_path = self._samples.path
 
     @classmethod
-    async def start(cls, settings: Settings) -> DecoderWorker:
+    async def start(cls, settings: Settings, *arguments: str) -> Self:
         """Start a process and wait until it takes requests.
+
+        Parameters
+        ----------
+        arguments : of the process, after those that every one has
 
         Raises
         ------
         DecoderLost
         """
-        worker = cls(await _launch(settings), settings.decode_timeout_s)
+        worker = cls(await _launch(cls.module, settings, arguments), settings.decode_timeout_s)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 started = await worker._stdout.readline() == READY + b"\n"
@@ -123,7 +134,7 @@ class DecoderWorker:
         except BaseException:
             await self.kill()  # else its late response would be taken for the next request's
             raise
-        raise _to_error(response)
+        raise self._to_error(response)
 
     async def _request(self, request: DecodeRequest) -> DecodeResponse | DecodeError:
         try:
@@ -149,7 +160,7 @@ class DecoderWorker:
         )
 
     async def _collect(self, response: DecodeResponse, request: DecodeRequest) -> Windows:
-        shape = (len(response.starts_s), request.audio.input_samples)
+        shape = (len(response.starts_s), self._row_size(request))
         # A process that parses hostile files is not trusted.
         if shape[0] > request.count or response.n_chosen > request.max_windows:
             raise DecoderLost(
@@ -180,6 +191,20 @@ class DecoderWorker:
             response.is_moved,
         )
 
+    def _row_size(self, request: DecodeRequest) -> int:
+        """Number of floats that the process writes for each window."""
+        return request.audio.input_samples
+
+    def _to_error(self, response: DecodeError) -> TasteprintError:
+        """The error that the process states, looked up by class name."""
+        name = response.error
+        kind = getattr(audio_errors, name, None) or getattr(errors, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, self.stated_errors)):
+            kind = CorruptAudio
+        return kind(
+            response.detail, value=response.value, limit=response.limit, remedy=response.remedy
+        )
+
     async def _take(self, size: int) -> npt.NDArray[np.uint8]:
         if size <= MAX_BLOCKING_BYTES:
             return self._samples.take(size)
@@ -200,15 +225,15 @@ class DecoderWorker:
             self._samples.close()
 
 
-async def _launch(settings: Settings) -> Process:
+async def _launch(module: str, settings: Settings, more: Sequence[str]) -> Process:
     limits = (
         settings.decode_memory_bytes,
         settings.decode_timeout_s,
         int(settings.require_sandbox),
     )
-    arguments = [str(limit) for limit in limits]
+    arguments = [*(str(limit) for limit in limits), *more]
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.decoding.process", *arguments),
+        *(sys.executable, "-m", module, *arguments),
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,  # libmpg123 prints its warnings about a file
@@ -227,12 +252,3 @@ def _environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("TASTEPRINT_")}
     path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
     return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
-
-def _to_error(response: DecodeError) -> AudioError:
-    """The error that the process states, looked up by class name; only audio errors are allowed."""
-    name = response.error
-    kind = getattr(audio_errors, name, None) or getattr(errors, name, None)
-    if not (isinstance(kind, type) and issubclass(kind, AudioError)):
-        kind = CorruptAudio
-    return kind(response.detail, value=response.value, limit=response.limit, remedy=response.remedy)

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.audio.signal.levels import silent_error
 from models.audio.spans import patch_starts
-from models.audio.window_choice import WindowChoice
+from models.audio.window_choice import Samples, WindowChoice
 from models.audio.windows import Windows
 from models.card import REQUIRED_OUTPUTS, AudioInput
 from models.errors import TasteprintError
@@ -334,6 +334,11 @@ def _time_inference(rows: list[WindowResult], timer: StageTimer) -> None:
 
 def _mean(rows: list[WindowResult], output: str) -> Vector:
     """Mean over windows as numbers that parse to the same float32: (n, dim) -> (dim,)."""
-    vector = np.stack([row.outputs[output] for row in rows]).mean(0)
     # The shortest decimal of each float32, half as long as that of its float64.
-    return [float(str(value)) for value in vector]
+    return [float(str(value)) for value in mean_of([row.outputs[output] for row in rows])]
+
+
+def mean_of(rows: Sequence[Samples]) -> Samples:
+    """Mean of an output over windows: (n, dim) -> (dim,)."""
+    mean: Samples = np.stack(rows).mean(0)
+    return mean
