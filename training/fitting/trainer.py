@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 
 from models.malloc import keep_freed_memory
-from training.audio.windows import FULL_SCALE
+from training.audio.decoding import FULL_SCALE
 from training.errors import NoScheduleLength, OtherRun
 from training.fitting.dataset import AudioDataset, Loader
 from training.fitting.sampling import NumberedSampler
