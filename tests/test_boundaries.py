@@ -59,7 +59,7 @@ ORDER = {
         export
         quantization transfer pretrained similarity
         linear probes tagging preference
-        leaderboard papers mine
+        leaderboard papers mine runs
         cli
         __main__
         """,
