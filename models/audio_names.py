@@ -8,7 +8,11 @@ macOS writes accents apart from their letters (NFD).
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=PurePath)
 
 # What audio files end in, also those that are not read: they are the song all the same.
 AUDIO_NAMES = """
@@ -27,16 +31,13 @@ OTHER_NAMES = """
 SUFFIXES, NOT_AUDIO = frozenset(AUDIO_NAMES.split()), frozenset(OTHER_NAMES.split())
 
 
-def may_be_audio(path: Path) -> bool:
+def may_be_audio(path: PurePath) -> bool:
     """Whether a file's name does not say that it is something else; hidden files do."""
     return path.suffix.lower() not in NOT_AUDIO and not path.name.startswith(".")
 
 
 def list_audio(folder: Path) -> list[Path]:
-    """Files at any depth that may be audio, sorted; nothing in hidden folders.
-
-    A file of an unknown kind beside audio of the same name is not the song.
-    """
+    """Files at any depth that may be audio, sorted; nothing in hidden folders."""
     found = [
         file
         for file in sorted(folder.rglob("*"))
@@ -44,11 +45,16 @@ def list_audio(folder: Path) -> list[Path]:
         and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]
-    songs = {_key(file) for file in found if file.suffix.lower() in SUFFIXES}
-    return [file for file in found if file.suffix.lower() in SUFFIXES or _key(file) not in songs]
+    return choose_songs(found)
 
 
-def _key(file: Path) -> str:
+def choose_songs(files: Sequence[Name]) -> list[Name]:
+    """Those that are songs: a file of an unknown kind beside audio of the same name is not."""
+    songs = {_key(file) for file in files if file.suffix.lower() in SUFFIXES}
+    return [file for file in files if file.suffix.lower() in SUFFIXES or _key(file) not in songs]
+
+
+def _key(file: PurePath) -> str:
     return normalize(str(file.with_suffix("")))
 
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
 ORDER = {
     "models": """
         errors atomic_write malloc similarity audio_names
-        card
+        card spark
         audio bundle catalogue
         spectrogram
         """,
@@ -59,7 +59,7 @@ ORDER = {
         export
         quantization transfer pretrained similarity
         linear probes tagging preference
-        leaderboard papers mine
+        leaderboard papers mine runs
         cli
         __main__
         """,
@@ -227,9 +227,10 @@ def test_nothing_that_serves_names_a_training_library(program: str) -> None:
 
 
 def declared() -> set[str]:
-    """Modules of the distributions that pyproject.toml installs for the service and its traces."""
+    """Modules of the distributions that pyproject.toml installs for the service, traces, Spark."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = project["dependencies"] + project["optional-dependencies"]["otel"]
+    extras = project["optional-dependencies"]
+    lines = project["dependencies"] + extras["otel"] + extras["spark"]
     names = (re.split(r"[^\w-]", line)[0].replace("-", "_") for line in lines)
     return {module for name in names for module in MODULES.get(name, {name})}
 

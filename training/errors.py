@@ -771,3 +771,14 @@ class MissingMidi(TrainingError):
             f"{source} is neither a folder of .mid files with names of their own nor an archive of "
             f"them: {reason}"
         )
+
+
+class LossNotFinite(TrainingError):
+    """Raised if a loss is NaN or infinite: the weights are of no use from there on."""
+
+    def __init__(self, part: str, loss: float, step: int, run: Path) -> None:
+        super().__init__(
+            f"the {part} loss is {loss} at step {step}; the checkpoints in {run} are of the "
+            "validations before. Lower --learning-rate, or try --precision 32-true where it is "
+            "another, in another --out"
+        )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
-from rich.markup import escape
 
 from models.errors import TasteprintError
 from service.cli.output import (
@@ -20,6 +19,7 @@ from service.cli.output import (
     fail,
     make_progress,
     say,
+    show_failure,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Models: list, show, verify.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+
+
+def _check_properties(properties: list[str]) -> list[str]:
+    wrong = next((text for text in properties if not text.partition("=")[2]), None)
+    if wrong is not None:
+        raise typer.BadParameter(f"{wrong!r} is no name=value")
+    return properties
 
 
 def _check_window(window: str) -> str:
@@ -72,7 +79,11 @@ PrecisionChoice = Literal["auto", "float32", "int8", "float16"]
 def embed(
     files: Files,
     out: Annotated[
-        Path, typer.Option(help="Parquet file; a run that was stopped goes on with it.")
+        str,
+        typer.Option(
+            help="Parquet file; a run that was stopped goes on with it. With --engine spark also a "
+            "folder, as a URI such as hdfs://host/embeddings."
+        ),
     ],
     model: Annotated[str | None, typer.Option(help="Encoder; default: cf-estimator.")] = None,
     window: Window = "middle",
@@ -84,6 +95,25 @@ def embed(
     workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.", min=0)] = 0,
     url: Url = None,
     api_key_file: ApiKeyFile = None,
+    engine: Annotated[
+        Literal["local", "spark"],
+        typer.Option(
+            help="spark: tasks of Spark embed, and paths may be URIs that Hadoop reads; needs "
+            "pyspark and Java."
+        ),
+    ] = "local",
+    spark_master: Annotated[
+        str,
+        typer.Option(help="Where Spark runs; empty: as spark-defaults.conf or spark-submit says."),
+    ] = "local[*]",
+    spark_conf: Annotated[
+        list[str],
+        typer.Option(
+            help="Property of the Spark session, as spark.driver.memory=8g; may be given more than "
+            "once.",
+            callback=_check_properties,
+        ),
+    ] = [],  # noqa: B006
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try files again that failed in earlier runs.")
     ] = False,
@@ -100,7 +130,15 @@ def embed(
     from service.cli.table import EmbeddingTable
 
     try:
-        table = EmbeddingTable(out)
+        if engine == "spark":
+            if url or workers:
+                raise typer.BadParameter("--url and --workers are not for --engine spark")
+            conf = dict(text.partition("=")[::2] for text in spark_conf)
+            from service.cli.spark.view import embed_on_spark
+
+            asked = (files, out, model, window, features, precision, retry_failed)
+            _finish(embed_on_spark(*asked, spark_master, conf), out, as_json=as_json)
+        table = EmbeddingTable(Path(out))
         known = table.find_source()
         songs = list_songs(files, sys.stdin)
         summary = asyncio.run(
@@ -161,11 +199,7 @@ async def _embed(
             def show(row: Row) -> None:
                 bar.advance(task)
                 if row.status != "ok":
-                    bar.console.print(
-                        f"[red]failed[/] {escape(str(row.song.path))}: {escape(row.detail)}",
-                        highlight=False,
-                        soft_wrap=True,
-                    )
+                    show_failure(bar, row.song.address, row.detail)
 
             await scan(missing, engine, table, summary, show)
     finally:
@@ -173,10 +207,10 @@ async def _embed(
     return summary
 
 
-def _finish(summary: Summary, out: Path, *, as_json: bool) -> NoReturn:
+def _finish(summary: Summary, out: str, *, as_json: bool) -> NoReturn:
     """Say what was done, and end with the status that fits."""
     if as_json:
-        print(json.dumps(asdict(summary) | {"out": str(out)}))
+        print(json.dumps(asdict(summary) | {"out": out}))
     rate = summary.embedded / summary.seconds if summary.seconds else 0.0
     say(f"{out}: {summary.embedded} embedded ({rate:.1f} a second), {summary.known} known before")
     for problem, count in sorted(summary.problems.items()):

@@ -44,6 +44,13 @@ def make_progress() -> Progress:
     )
 
 
+def show_failure(bar: Progress, path: str, detail: str) -> None:
+    """A line of a song that has no vector, above the progress bar."""
+    bar.console.print(
+        f"[red]failed[/] {escape(path)}: {escape(detail)}", highlight=False, soft_wrap=True
+    )
+
+
 def fail(error: Exception) -> NoReturn:
     """Print an error in one line, with its remedy, and exit with status 1."""
     text = str(error)

@@ -8,6 +8,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
+from typing import Protocol
 
 from service.cli.engine import Engine
 from service.cli.errors import BadArgument
@@ -38,15 +40,26 @@ class Summary:
     interrupted: bool = False
     problems: dict[str, int] = field(default_factory=dict)
 
-    def count(self, row: Row) -> None:
-        if row.status == OK:
+    def count(self, status: str) -> None:
+        if status == OK:
             self.embedded += 1
         else:
             self.failed += 1
-            self.problems[row.status] = self.problems.get(row.status, 0) + 1
+            self.problems[status] = self.problems.get(status, 0) + 1
 
 
-def check_source(table: EmbeddingTable, source: Source) -> None:
+class Rows(Protocol):
+    """Rows of earlier runs."""
+
+    @property
+    def path(self) -> Path | str: ...
+
+    def find_source(self) -> Source | None: ...
+
+    def read_known(self) -> dict[str, tuple[str, int, int, str]]: ...
+
+
+def check_source(table: Rows, source: Source) -> None:
     """Refuse to add rows to a table of another source.
 
     Raises
@@ -68,14 +81,14 @@ def check_source(table: EmbeddingTable, source: Source) -> None:
 
 
 def choose_missing(
-    songs: Iterable[Song], table: EmbeddingTable, *, retry_failed: bool, summary: Summary
+    songs: Iterable[Song], table: Rows, *, retry_failed: bool, summary: Summary
 ) -> list[Song]:
     """Songs without a final row in the table: new, changed, or failed for a passing reason."""
     known, lasting = table.read_known(), lasting_problems()
     missing = []
     for song in songs:
         path, size, mtime_ns, status = known.get(song.track_id, ("", 0, 0, ""))
-        is_same = (path, size, mtime_ns) == (str(song.path), song.size, song.mtime_ns)
+        is_same = (path, size, mtime_ns) == (song.address, song.size, song.mtime_ns)
         is_final = status == OK or (status in lasting and not retry_failed)
         if is_same and is_final:
             summary.known += 1
@@ -103,7 +116,7 @@ async def scan(
     interrupted = _catch_interrupts()
     try:
         async for row in _embed_all(songs, engine, interrupted):
-            summary.count(row)
+            summary.count(row.status)
             show(row)
             rows.append(row)
             if len(rows) >= PART_ROWS or time.monotonic() - last_s > PART_S:

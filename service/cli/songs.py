@@ -24,12 +24,19 @@ class Song:
         given itself, its name
     path : absolute
     size, mtime_ns : bytes, and nanoseconds since 1970; 0 of a file that is missing
+    uri : of a file that Hadoop reads; empty for one of this machine
     """
 
     track_id: str
     path: Path
     size: int
     mtime_ns: int
+    uri: str = ""
+
+    @property
+    def address(self) -> str:
+        """The URI, or the path of a file of this machine."""
+        return self.uri or str(self.path)
 
     @classmethod
     def of(cls, path: Path, track_id: str) -> Song:
@@ -52,14 +59,25 @@ def list_songs(given: Sequence[str], lines: Iterable[str]) -> list[Song]:
     BadArgument
         If a path does not exist, there is no song, or two songs have one track id.
     """
-    found = {song.path: song for song in _find_all(given, lines)}
-    songs = sorted(found.values(), key=lambda song: song.track_id)
+    return sort_songs(_find_all(given, lines), given)
+
+
+def sort_songs(found: Iterable[Song], given: Sequence[str]) -> list[Song]:
+    """Songs by track id, each once.
+
+    Raises
+    ------
+    BadArgument
+        If there is no song, or two have one track id.
+    """
+    by_address = {song.address: song for song in found}
+    songs = sorted(by_address.values(), key=lambda song: song.track_id)
     if not songs:
         raise BadArgument("there is no audio file in " + ", ".join(given), value=", ".join(given))
     for first, second in itertools.pairwise(songs):
         if first.track_id == second.track_id:
             raise BadArgument(
-                f"{first.path} and {second.path} both have the track id {first.track_id!r}",
+                f"{first.address} and {second.address} both have the track id {first.track_id!r}",
                 value=first.track_id,
                 remedy="rename one of them, or give them in runs of their own",
             )

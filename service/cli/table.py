@@ -86,8 +86,13 @@ def schema_of(source: Source) -> pa.Schema:
     if source.features:
         columns.append(("features", pa.list_(pa.float32(), source.features)))
     columns += [("status", pa.string()), ("detail", pa.string())]
-    stated = {"schema": SCHEMA_VERSION} | asdict(source)
-    return pa.schema(columns, metadata={METADATA: json.dumps(stated, sort_keys=True).encode()})
+    stated = json.dumps(describe_source(source), sort_keys=True)
+    return pa.schema(columns, metadata={METADATA: stated.encode()})
+
+
+def describe_source(source: Source) -> dict[str, Any]:
+    """What a file states of its rows."""
+    return {"schema": SCHEMA_VERSION} | asdict(source)
 
 
 def source_of(path: Path) -> Source:
@@ -149,10 +154,14 @@ class EmbeddingTable:
 
     def write_part(self, rows: Sequence[Row], source: Source) -> None:
         """Write rows to a part file of their own."""
+        self.write_table(table_of(rows, source))
+
+    def write_table(self, table: pa.Table) -> None:
+        """Write rows of `schema_of` to a part file of their own."""
         self._parts.mkdir(parents=True, exist_ok=True)
         numbers = [int(part.stem) for part in self._parts.glob("*.parquet")]
         name = f"{max(numbers, default=-1) + 1:06}.parquet"
-        _write(table_of(rows, source), self._parts / name)
+        _write(table, self._parts / name)
 
     def merge(self) -> None:
         """Replace file and parts by one file, sorted by track id; the latest row counts."""
@@ -171,7 +180,7 @@ def table_of(rows: Sequence[Row], source: Source) -> pa.Table:
     durations_s = [row.duration_s for row in rows]
     columns = {
         "track_id": _texts([song.track_id for song in songs]),
-        "path": _texts([str(song.path) for song in songs]),
+        "path": _texts([song.address for song in songs]),
         "sha256": _texts([row.sha256 or None for row in rows]),
         "size": _numbers(np.array([song.size for song in songs], np.int64)),
         "mtime_ns": _numbers(np.array([song.mtime_ns for song in songs], np.int64)),

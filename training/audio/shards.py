@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,38 @@ class JoinedWindows:
         return self.arrays[array][int(rows - self.starts[array])]
 
 
+class WindowFiles:
+    """The files of the windows of a folder, written by rows; by several processes at once too.
+
+    Not memory-mapped: where the disk is full, that ends the process, and this is an error.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._paths = list_shards(folder)
+        arrays = [np.load(path, mmap_mode="r") for path in self._paths]
+        self._starts = np.cumsum([0, *map(len, arrays)])
+        self._offsets = [int(array.offset) for array in arrays]
+        self._files = [path.open("r+b", buffering=0) for path in self._paths]
+
+    def write(self, row: int, window: NDArray[np.int16]) -> None:
+        """Write a window, shape (n_samples,).
+
+        Raises
+        ------
+        OSError
+            With the name of the file: no space is left on the disk, for example.
+        """
+        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
+        place = self._offsets[shard] + window.nbytes * int(row - self._starts[shard])
+        content, fileno = memoryview(window.tobytes()), self._files[shard].fileno()
+        try:
+            while content:
+                n_written = os.pwrite(fileno, content, place)
+                content, place = content[n_written:], place + n_written
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._paths[shard])) from error
+
+
 def create_windows(folder: Path, shape: tuple[int, int]) -> None:
     """Create the files, empty: they take room on the disk as rows are written."""
     n_rows = max(1, SHARD_BYTES // (2 * shape[1]))
@@ -63,7 +95,7 @@ def create_windows(folder: Path, shape: tuple[int, int]) -> None:
         np.lib.format.open_memmap(folder / name, "w+", np.int16, (of_shard, shape[1]))
 
 
-def open_windows(folder: Path, mode: Literal["r", "r+"] = "r") -> Windows:
+def open_windows(folder: Path) -> Windows:
     """The windows of a folder, memory-mapped.
 
     Raises
@@ -72,7 +104,7 @@ def open_windows(folder: Path, mode: Literal["r", "r+"] = "r") -> Windows:
         If there are none, or a shard is missing.
     """
     paths = list_shards(folder)
-    arrays = [np.load(path, mmap_mode=mode) for path in paths]
+    arrays = [np.load(path, mmap_mode="r") for path in paths]
     return arrays[0] if len(arrays) == 1 else JoinedWindows(arrays)
 
 
@@ -100,9 +132,5 @@ def windows_changed_ns(folder: Path) -> int:
 
 
 def mark_changed(folder: Path) -> None:
-    """Write what is in memory; what was computed of the windows before is out of date then."""
-    paths = list_shards(folder)
-    for path in paths:
-        array: np.memmap[Any, np.dtype[np.int16]] = np.load(path, mmap_mode="r+")
-        array.flush()
-    os.utime(paths[-1])
+    """What was computed of the windows before is out of date from now on."""
+    os.utime(list_shards(folder)[-1])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +21,21 @@ from models.audio.window_choice import WindowChoice
 from models.audio.windows import read_windows
 from models.card import AudioInput
 from models.errors import AudioError
+from models.spark import SparkOptions
 from training.audio.audio_files import list_audio
+from training.audio.decoding import FULL_SCALE, Job, decode_job, decode_jobs, refuse_crash, state_of
 from training.audio.manifest import MANIFEST, read_ids
 from training.audio.processes import map_in_processes
-from training.audio.shards import Windows, create_windows, mark_changed, open_windows
+from training.audio.shards import WindowFiles, Windows, create_windows, mark_changed, open_windows
 from training.errors import MissingInput, OtherManifest
 
 LOG, SOURCE = "log.jsonl", "source.json"
-FULL_SCALE = 32767
 # Changes with the places of patches in audio shorter than the window: windows prepared by another
 # rule are not gone on with.
 PATCH_RULE = 2
-NO_FILE = "there is no such file"
-CRASHED = "the decoder ended its process"
 # Of fewer tracks, starting processes takes longer than it saves.
 MIN_FOR_PROCESSES = 200
 FILE_STATE = ("file_bytes", "file_changed_ns")
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A track to decode into a row of the windows."""
-
-    row: int
-    track_id: str
-    path: str
 
 
 @dataclass(frozen=True)
@@ -87,6 +77,7 @@ def prepare(
     *,
     workers: int = 2,
     verify: bool = False,
+    spark: SparkOptions | None = None,
 ) -> Generator[dict[str, Any]]:
     """Decode the middle window of each track, or its patches; tracks of an earlier run are skipped.
 
@@ -96,6 +87,8 @@ def prepare(
     Parameters
     ----------
     verify : also decode again what is not as it was written, by checksums
+    spark : where Spark decodes, in place of processes on this machine; all of its machines reach
+        `out` and the files by the same paths
 
     Yields
     ------
@@ -108,10 +101,13 @@ def prepare(
     ------
     OtherManifest
         If `out` holds windows of another manifest.
+    MissingSpark
+    OSError
+        If a window cannot be written; the records so far are kept.
     """
     out.mkdir(parents=True, exist_ok=True)
     done = _open(manifest, out, audio)
-    jobs = [_Job(*row) for row in manifest.reset_index()[["track_id", "path"]].itertuples()]
+    jobs = [Job(*row) for row in manifest.reset_index()[["track_id", "path"]].itertuples()]
     is_whole = _check_windows(out) if verify else (lambda record: True)
     done = {
         job.track_id: done[job.track_id]
@@ -120,7 +116,10 @@ def prepare(
     }
     yield from done.values()
     has_changed = False
-    records = _decode([job for job in jobs if job.track_id not in done], out, audio, workers)
+    todo = [job for job in jobs if job.track_id not in done]
+    records = (
+        _decode(todo, out, audio, workers) if spark is None else _on_spark(spark, todo, out, audio)
+    )
     try:
         with (out / LOG).open("a") as log, closing(records):
             for record in records:
@@ -136,42 +135,27 @@ def prepare(
 
 
 def _decode(
-    jobs: Sequence[_Job], out: Path, audio: AudioInput, workers: int
+    jobs: Sequence[Job], out: Path, audio: AudioInput, workers: int
 ) -> Generator[dict[str, Any]]:
     if len(jobs) >= MIN_FOR_PROCESSES:
-        work = partial(_decode_in_worker, out, audio)
-        yield from map_in_processes(work, jobs, workers, _refuse_crash)
+        work = partial(decode_jobs, out, audio)
+        yield from map_in_processes(work, jobs, workers, refuse_crash)
         return
-    windows, pool = open_windows(out, "r+"), ThreadPoolExecutor(workers)
+    files, pool = WindowFiles(out), ThreadPoolExecutor(workers)
     try:
-        todo = [pool.submit(_decode_into, windows, audio, [job]) for job in jobs]
+        todo = [pool.submit(decode_job, files, audio, job) for job in jobs]
         for done in as_completed(todo):
-            yield from done.result()
+            yield done.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _decode_in_worker(out: Path, audio: AudioInput, jobs: Sequence[_Job]) -> list[dict[str, Any]]:
-    return _decode_into(_open_once(out), audio, jobs)
+def _on_spark(
+    spark: SparkOptions, jobs: Sequence[Job], out: Path, audio: AudioInput
+) -> Generator[dict[str, Any]]:
+    from training.audio.spark_decoding import decode_on_spark
 
-
-def _decode_into(windows: Windows, audio: AudioInput, jobs: Sequence[_Job]) -> list[dict[str, Any]]:
-    records = []
-    for job in jobs:
-        state = _state_of(job.path)  # before reading: a file that changes meanwhile is read again
-        found = _read_into(windows[job.row], job.path, audio)
-        records.append({"track_id": job.track_id, "row": job.row} | found | state)
-    return records
-
-
-@cache
-def _open_once(out: Path) -> Windows:
-    """In each worker process, which lives for one run, the windows of the run's folder."""
-    return open_windows(out, "r+")
-
-
-def _refuse_crash(job: _Job) -> dict[str, Any]:
-    return {"track_id": job.track_id, "row": job.row, "reason": CRASHED} | _state_of(job.path)
+    yield from decode_on_spark(spark, jobs, out.resolve(), audio)
 
 
 def _check_windows(out: Path) -> Callable[[dict[str, Any]], bool]:
@@ -182,17 +166,6 @@ def _check_windows(out: Path) -> Callable[[dict[str, Any]], bool]:
     )
 
 
-def _state_of(path: str) -> dict[str, Any]:
-    """Size and time of change of a file, by which another one is known; empty without a file."""
-    try:
-        found = Path(path).stat() if path else None
-    except OSError:
-        found = None
-    if found is None:
-        return {}
-    return {"file_bytes": found.st_size, "file_changed_ns": found.st_mtime_ns}
-
-
 def _is_done(record: dict[str, Any] | None, path: str) -> bool:
     """Whether a track was decoded from the file that it has now.
 
@@ -201,27 +174,7 @@ def _is_done(record: dict[str, Any] | None, path: str) -> bool:
     if record is None or "reason" in record:
         return False
     known = {name: record[name] for name in FILE_STATE if name in record}
-    return not known or _state_of(path) in ({}, known)
-
-
-def _read_into(row: NDArray[np.int16], path: str, audio: AudioInput) -> dict[str, Any]:
-    if not path or not Path(path).is_file():
-        return {"reason": NO_FILE}
-    try:
-        windows = read_windows(Path(path), audio, WindowChoice())
-    except AudioError as error:
-        return {"reason": str(error)}
-    except Exception as error:  # an unforeseen decoder error must not end the run
-        return {"reason": f"the decoder failed: {type(error).__name__}: {error}"}
-    row[:] = np.rint(windows.samples[0] * FULL_SCALE).astype(np.int16)
-    return {
-        "crc32": zlib.crc32(row.tobytes()),
-        "duration_s": round(windows.info.duration_s, 3),
-        "codec": windows.info.codec,
-        "cut": windows.info.duration_s > audio.window_s,
-        "padded": windows.info.duration_s < audio.window_s,
-        "notes": "; ".join(windows.info.notes),
-    }
+    return not known or state_of(path) in ({}, known)
 
 
 def shuffle_files(folders: Sequence[Path], seed: int) -> list[Path]:

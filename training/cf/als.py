@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from models.spark import SparkOptions
 from training.cf.engines import fit_factors
 from training.cf.logs import Logs
 from training.cf.models import Factors, model_of
 from training.cf.ranking import hold_out, rank_held_out
-from training.cf.settings import AlsSettings, Engine, SparkOptions
+from training.cf.settings import AlsSettings, Engine
 from training.cf.space import digest_of
 from training.errors import MissingInput, MixedFactors, NothingToFactorize
 
@@ -148,7 +149,7 @@ def factorize(
     ------
     NothingToFactorize
         If there are fewer than two users or items, or the factors overflow.
-    BadEngine, MissingTool
+    BadEngine, MissingSpark
     """
     n_users, n_items = logs.user_items.shape
     if min(n_users, n_items) < 2:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
+from models.spark import SparkOptions
 from training.cf.models import Factors, fit_model
-from training.cf.settings import AlsSettings, Engine, SparkOptions
+from training.cf.settings import AlsSettings, Engine
 from training.errors import BadEngine
 
 
@@ -27,7 +28,7 @@ def fit_factors(
 
     Raises
     ------
-    BadEngine, MissingTool, NothingToFactorize
+    BadEngine, MissingSpark, NothingToFactorize
     """
     if engine is Engine.SPARK:
         from training.cf.spark_als import fit_on_spark

@@ -21,11 +21,12 @@ from matplotlib.axes import Axes
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from models.spark import SparkOptions
 from training.cf.engines import fit_factors
 from training.cf.logs import Logs
 from training.cf.models import fit_model, model_of
 from training.cf.ranking import hold_out, rank_held_out
-from training.cf.settings import AlsSettings, Engine, SearchGrid, SparkOptions
+from training.cf.settings import AlsSettings, Engine, SearchGrid
 from training.errors import NothingToSearch, OtherRun
 
 SEARCH, FIGURE, RECORDS = "search.csv", "search.svg", "search.jsonl"

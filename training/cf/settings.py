@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge
@@ -44,23 +43,6 @@ class Engine(StrEnum):
     IMPLICIT = "implicit"
     IMPLICIT_GPU = "implicit-gpu"
     SPARK = "spark"
-
-
-@dataclass(frozen=True)
-class SparkOptions:
-    """Where Spark runs.
-
-    Attributes
-    ----------
-    master : as Spark names it; empty: what spark-defaults.conf or spark-submit sets
-    folder : that every executor reaches, for entries and checkpoints; None: a temporary one, which
-        does for `local`
-    conf : properties of the session
-    """
-
-    master: str = "local[*]"
-    folder: Path | None = None
-    conf: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

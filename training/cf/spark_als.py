@@ -6,26 +6,24 @@ alpha · count − 1, and its alpha 1. Spark multiplies the penalty by the numbe
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import sparse
 
+from models.spark import SparkOptions, open_session
 from training.cf.models import Factors
-from training.cf.settings import AlsSettings, Engine, SparkOptions
-from training.errors import BadEngine, MissingTool
+from training.cf.settings import AlsSettings, Engine
+from training.errors import BadEngine
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
 # Of a task: of many more, one has no room in an executor's memory.
 BLOCK_ENTRIES = 10_000_000
@@ -42,10 +40,11 @@ def fit_on_spark(
     ------
     BadEngine
         Of a constant penalty, or a confidence of 1 or less.
-    MissingTool
+    MissingSpark
     """
     _check(user_items, settings)
-    with _folder(options) as folder, open_session(options) as session:
+    name = "tasteprint-train factorize"
+    with _folder(options) as folder, open_session(name, options) as session:
         entries = folder / "entries"
         _write_entries(user_items, settings.alpha, entries)
         session.sparkContext.setCheckpointDir(str(folder / "checkpoints"))
@@ -95,49 +94,6 @@ def _folder(options: SparkOptions) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tasteprint-als-", dir=parent) as name:
         yield Path(name)
-
-
-@contextmanager
-def open_session(options: SparkOptions) -> Iterator[SparkSession]:
-    """A Spark session; one that runs already is used, and goes on running."""
-    check_spark(options.master)
-    from pyspark.sql import SparkSession
-
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        yield running
-        return
-    builder: Any = SparkSession.builder.appName("tasteprint-train factorize")
-    if options.master:
-        builder = builder.master(options.master)
-    for name, value in ({"spark.ui.enabled": "false"} | options.conf).items():
-        builder = builder.config(name, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    try:
-        yield session
-    finally:
-        session.stop()
-
-
-def check_spark(master: str) -> None:
-    """Refuse to begin without pyspark, or without Java, which the driver runs on.
-
-    Raises
-    ------
-    MissingTool
-    """
-    if importlib.util.find_spec("pyspark") is None:
-        raise MissingTool("pyspark", "pip install 'tasteprint[train,spark]'")
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
-    if java is None:
-        where = f"JAVA_HOME is {home}" if home else "there is no `java` on the PATH"
-        raise MissingTool(
-            "Java",
-            f"Spark runs on it, version 17 or later, and {where}: sudo apt-get install "
-            "default-jre-headless",
-        )
 
 
 def _write_entries(user_items: sparse.csr_matrix, alpha: float, folder: Path) -> None:

@@ -142,11 +142,12 @@ def check_split(file: Path | None) -> Path | None:
     return file
 
 
-def check_logs(file: Path) -> Path:
-    """A file, or a folder or pattern, which is read by its files."""
-    if not is_pattern(file) and not file.exists():
-        raise BadLogs(file, "no such file")
-    return file
+def check_logs(paths: list[Path]) -> list[Path]:
+    """Files, or folders or patterns, which are read by their files."""
+    for path in paths:
+        if not is_pattern(path) and not path.exists():
+            raise BadLogs(path, "no such file")
+    return paths
 
 
 def check_properties(stated: list[str]) -> list[str]:
@@ -389,7 +390,7 @@ def check_listeners(
         if value is not None and option != "--logs" and "{fold}" not in str(value):
             raise typer.BadParameter(f"{value} has no {{fold}}", param_hint=option)
     if logs is not None:
-        check_logs(logs)
+        check_logs([logs])
 
 
 def parse_numbers(text: str) -> list[int]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
 
+from models.spark import SparkOptions
 from training.cf.settings import (
     PENALTIES,
     PENALTIES_PER_ENTRY,
     AlsSettings,
     Engine,
     SearchGrid,
-    SparkOptions,
 )
 from training.cli import checks
 from training.cli.options import (
@@ -23,7 +23,7 @@ from training.cli.options import (
     AllowMissing,
     CountColumn,
     ItemColumn,
-    LogsFile,
+    LogsFiles,
     MinItemUsers,
     MinUserItems,
     Out,
@@ -139,6 +139,15 @@ def prepare(
             "--verify", help="Also decode again the windows that are not as they were written."
         ),
     ] = False,
+    engine: Annotated[
+        Literal["local", "spark"],
+        typer.Option(
+            help="spark: tasks of Spark decode, on machines that reach --out and the files by the "
+            "same paths; needs pyspark and Java."
+        ),
+    ] = "local",
+    spark_master: SparkMaster = "local[*]",
+    spark_conf: SparkConf = [],  # noqa: B006
 ) -> None:
     """Decode the middle of every track to memory-mapped windows, or to patches; resumable.
 
@@ -161,8 +170,9 @@ def prepare(
     )
     reasons: dict[str, str] = {}
     noted = 0
+    spark = SparkOptions(spark_master, conf=_properties(spark_conf)) if engine == "spark" else None
     with progress() as bar:
-        records = stage.prepare(table, out, heard, workers=workers, verify=verify)
+        records = stage.prepare(table, out, heard, workers=workers, verify=verify, spark=spark)
         for record in bar.track(records, total=len(table), description="prepare"):
             if "reason" in record:
                 reasons[record["track_id"]] = record["reason"]
@@ -176,6 +186,10 @@ def prepare(
     )
     if noted:
         console.print(f"{noted} files state another length than they have (tracks.csv, notes)")
+
+
+def _properties(texts: list[str]) -> dict[str, str]:
+    return dict(text.partition("=")[::2] for text in texts)
 
 
 def _audio_of(bundle: Path | None, encoder: str, patches: int, patch_s: float) -> AudioInput:
@@ -221,7 +235,7 @@ def split(
 @app.command()
 @with_settings(AlsSettings)
 def factorize(
-    logs: LogsFile,
+    logs: LogsFiles,
     out: Out,
     settings: AlsSettings,
     allow_missing: AllowMissing = False,
@@ -273,10 +287,9 @@ def factorize(
     from training.estimator.artist_split import load_split
     from training.estimator.fitted_logs import read_fitted_logs
 
-    conf = dict(text.partition("=")[::2] for text in spark_conf)
-    spark = SparkOptions(spark_master, spark_folder, conf)
+    spark = SparkOptions(spark_master, spark_folder, _properties(spark_conf))
     parts = load_split(split) if split else None
-    with console.status(f"reading {logs}"):
+    with console.status(f"reading {', '.join(map(str, logs))}"):
         table, accounts = read_fitted_logs(
             lambda excluded: read_logs(
                 logs,

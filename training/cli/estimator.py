@@ -48,6 +48,10 @@ CARDS = {
     "tagging": "training.tagging.card",
     "preference": "training.preference.card",
 }
+LOGS = (
+    "CSV, TSV or Parquet, one row per user and item: a file, a folder, or a pattern in quotes. "
+    "May be given more than once."
+)
 PREPARED = (
     "Folder of `prepare`; given once for each set, and for each audio input that an encoder needs: "
     "folders of one name are one set."
@@ -120,9 +124,7 @@ def estimator(
 def evaluate(
     prepared: Annotated[list[Path], typer.Option(help=PREPARED)],
     factors: Annotated[Path, typer.Option(help="Folder of `factorize`.")],
-    logs: Annotated[
-        Path, typer.Option("--logs", "--plays", help="CSV or Parquet, one row per user and item.")
-    ],
+    logs: Annotated[list[Path], typer.Option("--logs", "--plays", help=LOGS)],
     out: Out,
     run: Annotated[Path | None, typer.Option(help="Folder of `estimator`, to be judged.")] = None,
     bundle: Annotated[

@@ -16,7 +16,7 @@ from training.cli.options import (
     DataFile,
     FactorsDir,
     ItemColumn,
-    LogsFile,
+    LogsFiles,
     OnDemand,
     PatchCount,
     PatchSeconds,
@@ -35,7 +35,7 @@ app = typer.Typer()
 def linear_estimator(
     prepared: PreparedDirs,
     factors: FactorsDir,
-    logs: LogsFile,
+    logs: LogsFiles,
     out: BundleDir,
     data: DataFile,
     settings: LinearSettings,

@@ -19,6 +19,7 @@ from training.cli import (
 )
 from training.cli.mine import command as mine
 from training.cli.output import print_error
+from training.cli.runs import command as runs
 from training.errors import TrainingError
 
 app = typer.Typer(
@@ -41,7 +42,7 @@ app = typer.Typer(
 
     Transfer learning with few labels: read a [bold]dataset[/], [bold]compare[/] transfer methods,
     and [bold]ship[/] one of them as a bundle; or fit a [bold]probe[/]. The [bold]leaderboard[/]
-    judges all encoders on all tasks.
+    judges all encoders on all tasks. [bold]runs[/] lists and compares what all of these have left.
     """,
 )
 for stage in (
@@ -56,6 +57,7 @@ for stage in (
     transfer,
     probes,
     leaderboard,
+    runs,
 ):
     app.add_typer(stage.app)
 

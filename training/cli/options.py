@@ -123,13 +123,13 @@ DataFile = Annotated[
         callback=checks.check_data,
     ),
 ]
-LogsFile = Annotated[
-    Path,
+LogsFiles = Annotated[
+    list[Path],
     typer.Option(
         "--logs",
         "--plays",
         help="CSV, TSV or Parquet, one row per user and item, or one per play: a file, a folder, "
-        "or a pattern in quotes, such as 'plays/*.csv.gz'.",
+        "or a pattern in quotes, such as 'plays/*.csv.gz'. May be given more than once.",
         callback=checks.check_logs,
     ),
 ]

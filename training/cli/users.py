@@ -12,7 +12,7 @@ from training.cli.options import (
     AllowMissing,
     CountColumn,
     ItemColumn,
-    LogsFile,
+    LogsFiles,
     MinItemUsers,
     MinUserItems,
     Out,
@@ -33,7 +33,7 @@ NOT_OPTIONS = ("crop_s", "cosine_schedule", "precision", "devices", "validation_
 @app.command()
 @with_settings(UserSettings, exclude=NOT_OPTIONS)
 def users(
-    logs: LogsFile,
+    logs: LogsFiles,
     out: Out,
     settings: UserSettings,
     allow_missing: AllowMissing = False,
@@ -106,7 +106,7 @@ def users_summary(
 @with_settings(PreferenceSettings, exclude={"embedding_dim"})
 def preference(
     prepared: PreparedDirs,
-    logs: LogsFile,
+    logs: LogsFiles,
     users: Annotated[
         Path,
         typer.Option(

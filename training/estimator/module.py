@@ -139,7 +139,7 @@ class EstimatorModule(AudioModule):
         return inputs
 
     def _log_epoch(self, name: str, loss: Tensor, batch_size: int) -> None:
-        self.log(name, loss, on_step=False, on_epoch=True, batch_size=batch_size)
+        self.log(name, loss, on_step=False, on_epoch=True, batch_size=batch_size, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         self.validation_sums = torch.zeros(len(self.set_names), 3, device=self.device)

@@ -36,8 +36,10 @@ from training.estimator.space import SPACE
 from training.estimator.teacher import Teacher
 from training.fitting.dataset import Loader, make_loader
 from training.fitting.fine_tuning import copy_weights
+from training.fitting.run_pictures import draw_run
 from training.fitting.sampling import EpochSampler
-from training.fitting.trainer import BEST, SETTINGS, fit, seed_and_silence
+from training.fitting.settings import SETTINGS
+from training.fitting.trainer import BEST, fit, seed_and_silence
 from training.networks.base import Encoder
 from training.networks.registry import encoder_class
 
@@ -61,7 +63,8 @@ def train(
     """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
     `out` receives the split, the CF space of the factors, records of teacher and initial weights,
-    accounts of the joins, and what `training.fitting.trainer.fit` writes.
+    accounts of the joins, what `training.fitting.trainer.fit` writes, and pictures of the losses
+    and of the validation clips.
 
     Parameters
     ----------
@@ -102,16 +105,18 @@ def train(
     validation = choose_clips(tracks, split, "validation", factors, settings.targets)
     weights = training.balanced_weights if settings.balance else np.ones(len(training))
     taught = [teacher.targets(training.tracks["track_id"], weights)] if teacher else []
-    return fit(
-        _make_module(
-            settings,
-            init,
-            embedding_dim=factors.item_factors.shape[1],
-            teacher_dim=taught[0].shape[1] if taught else 0,
-            set_names=validation.set_names,
-        ),
+    module = _make_module(
+        settings,
+        init,
+        embedding_dim=factors.item_factors.shape[1],
+        teacher_dim=taught[0].shape[1] if taught else 0,
+        set_names=validation.set_names,
+    )
+    validation_loader = _validation_loader(prepared, validation, audio, settings)
+    best = fit(
+        module,
         _training_loader(prepared, training, taught, weights, audio, settings),
-        _validation_loader(prepared, validation, audio, settings),
+        validation_loader,
         out,
         settings,
         extra_identity=_identify(split, teacher, init),
@@ -119,6 +124,8 @@ def train(
         records={SPACE: f"{factors.space}\n", ACCOUNTS: accounts_text(accounts)},
         resume=resume,
     )
+    draw_run(module, validation_loader, out, validation.tracks, validation.factors)
+    return best
 
 
 def _make_module(

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from training.audio.shards import Windows
-from training.fitting.sampling import EpochSampler
+from training.fitting.sampling import DividedSampler, EpochSampler
 from training.fitting.settings import FitSettings
 
 Loader = DataLoader[tuple[Tensor, ...]]
@@ -133,11 +133,16 @@ def make_loader(
     labelled = make(windows, rows, *targets)
     pooled = [make(*clips) for clips in pool] if training else []
     n_clips = len(rows) if sampler is None else len(sampler)
+    divided: DividedSampler | None = None
+    if not training:
+        divided = DividedSampler(range(n_clips))
+    elif sampler is not None:
+        divided = DividedSampler(sampler, is_equal=True)
     return DataLoader(
         PooledDataset(labelled, pooled) if pooled else labelled,
         batch_size=settings.batch_size,
         shuffle=training and sampler is None,
-        sampler=sampler,
+        sampler=divided,
         drop_last=training and n_clips > settings.batch_size,
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
-from torch.utils.data import Sampler, WeightedRandomSampler
+from torch.utils.data import DistributedSampler, Sampler, WeightedRandomSampler
 
 
 class EpochSampler(WeightedRandomSampler):
@@ -32,6 +34,43 @@ class EpochSampler(WeightedRandomSampler):
         # Hashed, so that epoch 1 of seed 0 is not epoch 0 of seed 1.
         mixed = np.random.SeedSequence([self.seed, epoch]).generate_state(1)
         self.generator.manual_seed(int(mixed[0]))
+
+
+class DividedSampler(DistributedSampler[int]):
+    """The indices of an order, divided among the processes of DDP: each step has what one would.
+
+    Lightning's own shuffles what a sampler has drawn, does not tell the sampler the epoch, and
+    repeats clips where they cannot be divided, so that these would count twice in a mean.
+
+    Parameters
+    ----------
+    order : a sampler, or a range
+    is_equal : leave out the last indices, so that every process has as many: they train in step
+    """
+
+    def __init__(self, order: Sampler[int] | range, *, is_equal: bool = False) -> None:
+        # Not the base class's, which asks for the processes before they are known to each other.
+        self.order, self.is_equal = order, is_equal
+
+    def _share(self) -> range:
+        """Places in the order that this process has."""
+        n_indices = len(self.order)  # type: ignore[arg-type]
+        if not dist.is_initialized():
+            return range(n_indices)
+        n_processes = dist.get_world_size()
+        stop = n_indices - n_indices % n_processes if self.is_equal else n_indices
+        return range(dist.get_rank(), stop, n_processes)
+
+    def __len__(self) -> int:
+        return len(self._share())
+
+    def __iter__(self) -> Iterator[int]:
+        share = self._share()
+        return islice(iter(self.order), share.start, share.stop, share.step)
+
+    def set_epoch(self, epoch: int) -> None:
+        if isinstance(self.order, EpochSampler):
+            self.order.set_epoch(epoch)
 
 
 class NumberedSampler(Sampler[int]):

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge
 from typing_extensions import Doc
 
+# File of a run folder with the values of its settings.
+SETTINGS = "settings.json"
 # File of a run folder that names the command that made the run; runs of `estimator` have none.
 KIND = "kind.txt"
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]

@@ -18,15 +18,17 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 
 from models.malloc import keep_freed_memory
-from training.audio.windows import FULL_SCALE
+from training.audio.decoding import FULL_SCALE
 from training.errors import NoScheduleLength, OtherRun
 from training.fitting.dataset import AudioDataset, Loader
+from training.fitting.environment import write_environment
+from training.fitting.finite_loss import FiniteLoss
 from training.fitting.sampling import NumberedSampler
-from training.fitting.settings import FitSettings
+from training.fitting.settings import SETTINGS, FitSettings
 from training.networks.base import Encoder
 from training.networks.task_model import TaskModel, encoder_of, forward_patches
 
-IDENTITY, SETTINGS = "identity.json", "settings.json"
+IDENTITY = "identity.json"
 BEST, LAST = "best.ckpt", "last.ckpt"
 # Settings that may differ when a run is resumed; a cosine schedule fixes its length too.
 LENGTH = {"max_epochs", "max_steps"}
@@ -125,8 +127,8 @@ def fit(
 ) -> Path:
     """Fit, keeping the checkpoint with the lowest `val_loss`; returns its path.
 
-    `out` receives the settings, `last.ckpt`, `best.ckpt`, CSV and TensorBoard logs. A run that was
-    interrupted is resumed from `last.ckpt`, which is of the last validation.
+    `out` receives the settings, the environment, `last.ckpt`, `best.ckpt`, CSV and TensorBoard
+    logs. A run that was interrupted is resumed from `last.ckpt`, which is of the last validation.
 
     Parameters
     ----------
@@ -139,6 +141,7 @@ def fit(
         If `out` holds a run with other settings or data.
     NoScheduleLength
         If a cosine schedule has neither a maximum of steps nor of epochs.
+    LossNotFinite
     """
     if settings.cosine_schedule and not (settings.max_steps or settings.max_epochs):
         raise NoScheduleLength
@@ -146,6 +149,7 @@ def fit(
     _check_run_identity(out, settings, [training, validation], extra_identity or {}, resume)
     for name, text in (records or {}).items():
         (out / name).write_text(text)
+    write_environment(out)
     if resume:
         _set_epoch(training, out / LAST, settings.devices)
     trainer = _make_trainer(out, settings, len(training), show_progress)
@@ -222,6 +226,7 @@ def _make_trainer(
         strategy="ddp" if settings.devices > 1 else "auto",
         precision=settings.precision,
         callbacks=[
+            FiniteLoss(out),  # before the checkpoints
             best,
             last,
             EarlyStopping("val_loss", patience=settings.patience),

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from models.bundle import Bundle
 from models.card import AudioInput
+from training.audio.decoding import FULL_SCALE
 from training.audio.patch_cutting import cut_patches
 from training.audio.prepared_sets import SET, ClipFolder
 from training.audio.shards import JoinedWindows
-from training.audio.windows import FULL_SCALE, SOURCE, Prepared, prepare, read_middle_windows
+from training.audio.windows import SOURCE, Prepared, prepare, read_middle_windows
 from training.errors import NothingPrepared, TooLittleRoom
 from training.estimator.mel_baseline import mel_statistics
 from training.mine.stages import read_json, write_json

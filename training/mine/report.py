@@ -9,6 +9,7 @@ from typing import Any
 
 from models.catalogue import Catalogue, Filters
 from training.evaluation.report import redraw
+from training.fitting.space_figures import COSINES, MAP, NEIGHBOURS
 from training.mine.hearing import Heard
 from training.mine.inputs import Inputs
 from training.mine.judging import CHOICE
@@ -59,6 +60,9 @@ def write_report(folder: Path, facts: Facts) -> Path:
     parts += ["## Choices", _describe_choices(facts)]
     search = facts.factors["search"]
     parts += ["Held-out plays, nDCG@10, by weight of an entry and penalty:", _search_table(search)]
+    if (folder / MAP).exists():
+        parts += ["## Vectors", f"![Map of the songs by artist]({MAP}) ![Cosines]({COSINES})"]
+        parts += [f"Nearest songs of some: [{NEIGHBOURS}]({NEIGHBOURS})"]
     if facts.catalogue is not None:
         parts += ["## Neighbours", _neighbours(facts.catalogue)]
     path = folder / REPORT

@@ -15,6 +15,9 @@ from models.catalogue import Catalogue, load
 from training.cf.als import Factorization
 from training.datasets.folds import N_FOLDS
 from training.errors import NotBetter
+from training.fitting.environment import write_environment
+from training.fitting.settings import KIND, SETTINGS
+from training.fitting.space_figures import draw_space
 from training.mine.bundle import CATALOGUE, FACTORS, Export, Model, export
 from training.mine.candidates import (
     Candidate,
@@ -36,7 +39,7 @@ from training.mine.judging import (
 )
 from training.mine.report import Facts, write_report
 from training.mine.settings import MIN_NETWORK_SONGS, MineSettings, Places
-from training.mine.stages import digest_of, finish, is_done
+from training.mine.stages import digest_of, finish, is_done, write_json
 from training.mine.verdict import Verdict, pool
 from training.mine.versions import (
     compare,
@@ -47,7 +50,7 @@ from training.mine.versions import (
     read_card,
 )
 
-BUNDLE, SONGS = "bundle", "songs"
+BUNDLE, SONGS, SPLIT = "bundle", "songs", "split.csv"
 # CPU time of a factorisation, for the estimate: of its own (of 9,147 entries, 0.4 s), and of an
 # entry in a sweep with 40 factors (92,834 entries take 0.085 s).
 FIT_S, ENTRY_S = 0.4, 9e-7
@@ -125,6 +128,7 @@ def mine(
     heard = _hear(inputs, places, candidates, wishes, progress)
     world = _make_world(inputs, heard, candidates, progress)
     folds = deal_folds(world, settings.seed)
+    _record(world, folds, settings, places)
     verdict = _judge(inputs, world, folds, settings, places, progress)
     with progress.stage("fit on all songs", count_fits(settings)) as step:
         factors = factorize_best(inputs.logs, settings, places.work / FACTORS, step)
@@ -213,6 +217,15 @@ def _make_world(
         digest_of(inputs.digest, names, heard.tracks["track_id"].tolist()),
     )
     return world[heard.tracks["item_id"].isin(inputs.logs.items).to_numpy()]
+
+
+def _record(world: World, folds: NDArray[np.int64], settings: MineSettings, places: Places) -> None:
+    """What `runs` lists: settings, environment, and the fold that each song is judged in."""
+    write_json(places.work / SETTINGS, vars(settings))
+    (places.work / KIND).write_text("mine\n")
+    write_environment(places.work)
+    songs = world.tracks[["track_id", "item_id", "artist"]].assign(fold=folds)
+    songs.to_csv(places.work / SPLIT, index=False)
 
 
 def _judge(
@@ -316,6 +329,9 @@ def _report(
     summary: Sequence[str],
     catalogue: Catalogue | None,
 ) -> Path:
+    tracks = heard.tracks
+    artists = tracks["artist_name"].to_numpy(str)
+    draw_space(places.work, tracks["item_id"].to_numpy(str), model.predicted, {"artist": artists})
     facts = Facts(
         title,
         summary,

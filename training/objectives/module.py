@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import MissingInput
-from training.fitting.trainer import BEST, SETTINGS, AudioModule
+from training.fitting.settings import SETTINGS
+from training.fitting.trainer import BEST, AudioModule
 from training.networks.base import Encoded, Encoder
 from training.networks.registry import encoder_class
 from training.objectives.settings import GroupSettings

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from training.audio.decoding import FULL_SCALE
 from training.audio.manifest import read_ids
 from training.audio.patch_cutting import can_cut
-from training.audio.windows import FULL_SCALE, Prepared
+from training.audio.windows import Prepared
 from training.errors import BadCrop, MissingInput, OtherAudio
 from training.fitting.curves import draw_curves
 from training.fitting.dataset import Loader

@@ -74,7 +74,14 @@ class TransferModule(AudioModule):
                 "distillation", distilled, on_step=False, on_epoch=True, batch_size=len(target)
             )
             loss = loss + distilled
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
+        self.log(
+            "train_loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(target),
+            sync_dist=True,
+        )
         return loss
 
     def validation_step(self, batch: list[Tensor], index: int) -> None:

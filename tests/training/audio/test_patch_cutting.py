@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import soundfile
 
+from training.audio.decoding import FULL_SCALE
 from training.audio.manifest import read_manifest
 from training.audio.patch_cutting import can_cut, cut_patches
-from training.audio.windows import FULL_SCALE, Prepared, prepare
+from training.audio.windows import Prepared, prepare
 from training.networks.cf_estimator import CFEstimator
 from training.networks.musicnn import MusiCNN
 

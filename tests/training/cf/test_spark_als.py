@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.spark import SparkOptions, open_session
 from tests.running import ROOT
 from tests.training.cf.planted import N_GROUPS, plant
 from training.cf import spark_als
@@ -20,8 +21,8 @@ from training.cf.engines import fit_factors
 from training.cf.logs import Logs, read_logs
 from training.cf.models import Factors, model_of
 from training.cf.ranking import hold_out, rank_held_out
-from training.cf.settings import AlsSettings, Engine, SparkOptions
-from training.errors import BadEngine, MissingTool
+from training.cf.settings import AlsSettings, Engine
+from training.errors import BadEngine
 
 SETTINGS = AlsSettings(
     factors=6, iterations=6, regularization=0.1, weighted_regularization=True, alpha=8.0
@@ -35,7 +36,7 @@ needs_spark = pytest.mark.skipif(not is_installed, reason="needs pyspark and Jav
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkOptions]:
     """One session for all tests, as a JVM takes seconds to start."""
-    with spark_als.open_session(OPTIONS):
+    with open_session("tests", OPTIONS):
         yield OPTIONS
 
 
@@ -108,27 +109,6 @@ def test_a_constant_penalty_and_a_low_confidence_are_refused_before_spark_starts
         spark_als.fit_on_spark(entries, replace(SETTINGS, weighted_regularization=False), OPTIONS)
     with pytest.raises(BadEngine, match=r"above 1, and the lowest is 0\.5; raise --alpha"):
         spark_als.fit_on_spark(entries, replace(SETTINGS, alpha=0.5), OPTIONS)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="needs pyspark")
-def test_missing_java_is_said_with_the_package(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        MissingTool, match=r"Java is not installed; .*no `java` on the PATH: sudo apt"
-    ):
-        spark_als.check_spark("local[*]")
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(MissingTool, match="JAVA_HOME is"):
-        spark_als.check_spark("local[*]")
-
-
-def test_missing_pyspark_is_said_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingTool, match=r"pyspark is not installed; pip install 'tasteprint\["):
-        spark_als.check_spark("local[*]")
 
 
 def test_entries_of_any_number_of_parts_are_all_written(

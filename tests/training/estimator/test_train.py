@@ -24,6 +24,7 @@ from training.estimator.settings import EstimatorSettings
 from training.estimator.train import load_network, train
 from training.evaluation.judged import load_run
 from training.evaluation.sets import EvaluationSets
+from training.fitting.space_figures import COSINES, MAP, NEIGHBOURS, SPACE_DATA
 from training.networks.losses import embedding_loss
 
 pytestmark = pytest.mark.usefixtures("tiny_encoders")
@@ -105,6 +106,20 @@ def test_the_validation_loss_is_the_mean_over_the_sets(
         assert chosen.any()
         loss = embedding_loss(predicted[chosen], torch.from_numpy(clips.factors)[chosen])
         assert best[f"val_loss/{name}"] == pytest.approx(float(loss), abs=1e-5)
+
+
+def test_a_run_has_pictures_of_what_its_best_network_makes_of_the_validation_clips(
+    trained: Path, folders: list[Path], prepared: Prepared, split: pd.DataFrame
+) -> None:
+    clips = choose_clips(prepared.tracks, split, "validation", FACTORS, "unit")
+    drawn = np.load(trained / SPACE_DATA)
+    assert drawn["names"].tolist() == clips.tracks["track_id"].tolist()
+    expected = embed(trained, folders, clips.tracks["track_id"])
+    np.testing.assert_allclose(drawn["predicted"], expected, atol=1e-5)
+    np.testing.assert_array_equal(drawn["targets"], clips.factors)
+    assert drawn["group/artist"].tolist() == clips.tracks["artist"].tolist()
+    for name in ("curves.svg", MAP, COSINES, NEIGHBOURS, "environment.json"):
+        assert (trained / name).stat().st_size
 
 
 def test_the_network_of_a_run_hears_its_patches(

@@ -13,7 +13,8 @@ from scipy import sparse
 
 from models.card import AudioInput
 from tests.bundles import AUDIO, DIM
-from training.audio.windows import FULL_SCALE, Prepared
+from training.audio.decoding import FULL_SCALE
+from training.audio.windows import Prepared
 from training.cf.als import Factorization, factorize
 from training.cf.logs import Logs
 from training.cf.settings import AlsSettings

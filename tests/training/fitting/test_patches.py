@@ -11,7 +11,7 @@ import torch
 
 from models.card import AudioInput
 from tests.training.networks.tiny_encoder import TinyEncoder
-from training.audio.windows import FULL_SCALE
+from training.audio.decoding import FULL_SCALE
 from training.cli.checks import check_crop
 from training.errors import BadCrop
 from training.fitting.dataset import WindowDataset, make_loader

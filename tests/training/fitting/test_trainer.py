@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,9 @@ import torch
 from torch import Tensor
 
 from tests.training.networks.tiny_encoder import TinyEncoder
-from training.errors import NoScheduleLength, OtherRun
+from training.errors import LossNotFinite, NoScheduleLength, OtherRun
 from training.fitting.dataset import Loader, make_loader
+from training.fitting.environment import ENVIRONMENT
 from training.fitting.settings import FitSettings
 from training.fitting.trainer import BEST, LAST, AudioModule, fit, load_best, seed_and_silence
 
@@ -154,3 +158,40 @@ def test_a_cosine_schedule_ends_with_the_steps(tmp_path: Path) -> None:
     assert module.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
     with pytest.raises(NoScheduleLength, match="--max-steps"):
         run(tmp_path / "endless", replace(BY_STEPS, cosine_schedule=True, max_steps=0))
+
+
+class Diverging(Loudness):
+    """The loss of the training step `nan_at` is NaN."""
+
+    nan_at = 0
+
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        loss = super().training_step(batch, index)
+        return loss * torch.nan if self.n_steps == self.nan_at else loss
+
+
+def test_a_loss_of_nan_ends_the_run_and_keeps_the_checkpoints_of_before(tmp_path: Path) -> None:
+    module = Diverging(BY_STEPS)
+    module.nan_at = 15
+    with pytest.raises(LossNotFinite, match=r"training loss is nan at step 15; .*--learning-rate"):
+        fit(module, *loaders(BY_STEPS), tmp_path, BY_STEPS, show_progress=False)
+    for name in (BEST, LAST):
+        state = torch.load(tmp_path / name, map_location="cpu", weights_only=False)
+        assert state["global_step"] == 12  # of the last validation before
+        assert all(torch.isfinite(weights).all() for weights in state["state_dict"].values())
+
+
+def test_a_validation_loss_of_nan_ends_the_run_before_it_is_kept(tmp_path: Path) -> None:
+    module = Loudness(BY_STEPS, losses=(1.0, float("nan")))
+    with pytest.raises(LossNotFinite, match="validation loss is nan at step 12"):
+        fit(module, *loaders(BY_STEPS), tmp_path, BY_STEPS, show_progress=False)
+    assert torch.load(tmp_path / LAST, weights_only=False)["global_step"] == 6
+
+
+def test_a_run_states_its_environment(tmp_path: Path) -> None:
+    settings = replace(BY_STEPS, max_steps=1)
+    fit(Loudness(settings), *loaders(settings), tmp_path, settings, show_progress=False)
+    stated = json.loads((tmp_path / ENVIRONMENT).read_text())
+    assert stated["packages"]["torch"] == version("torch")
+    assert stated["cores"] == os.cpu_count()
+    assert "pytest" in stated["command"]

@@ -15,6 +15,7 @@ from tests.training.mine.world import Collection, make_collection
 from training.cf.als import Factorization
 from training.cli.main import app
 from training.mine import run as stages
+from training.runs.folders import read_run
 
 MODELS = Path(__file__).parents[3] / "models"
 # One encoder, the one that hears least, and no search: the test is of the stages.
@@ -56,6 +57,22 @@ def test_the_first_line_counts_and_the_last_lines_say_what_the_model_is_worth(
     assert "On artists it never heard it ranks listeners at" in report
     assert "| left out: rows of the catalogue: no file of that name | 10 |" in report
     assert (made.folder / "work" / "evaluation.svg").exists()
+
+
+def test_the_work_folder_is_a_run_with_settings_folds_and_pictures(
+    made: Collection, output: str
+) -> None:
+    found = read_run(made.folder / "work")
+    assert found.kind == "mine"
+    assert found.settings["regularization"] == 10
+    assert found.environment["packages"]["torch"]
+    assert any(name.endswith("user_auc") for name in found.measures)
+    assert {path.name for path in found.pictures} >= {"map.svg", "cosines.svg"}
+    folds = pd.read_csv(made.folder / "work" / "split.csv")
+    assert (folds.groupby("artist")["fold"].nunique() == 1).all()
+    assert folds["fold"].nunique() == 5
+    near = pd.read_csv(made.folder / "work" / "neighbours.csv")
+    assert set(near["track_id"]) <= set(folds["item_id"])
 
 
 def test_the_bundle_states_its_space_and_carries_it(made: Collection, output: str) -> None:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from tests.bundles import write_bundle
 from tests.training.evaluation.world import make_windows, write_prepared
+from training.audio.decoding import FULL_SCALE
 from training.audio.prepared_sets import ClipFolder
 from training.audio.shards import WINDOWS
-from training.audio.windows import FULL_SCALE, Prepared
+from training.audio.windows import Prepared
 from training.networks.bundle_outputs import bundle_outputs
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.networks.test_musicnn import randomise
-from training.audio.windows import FULL_SCALE
+from training.audio.decoding import FULL_SCALE
 from training.fitting.trainer import AudioModule
 from training.networks.base import mean_over_patches
 from training.networks.gated_linear import GatedLinear

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from models.card import AudioInput
-from training.audio.windows import FULL_SCALE, Prepared
+from training.audio.decoding import FULL_SCALE
+from training.audio.windows import Prepared
 from training.networks.siamese import SiameseCNN
 
 WHOLE = SiameseCNN.audio.model_copy(update={"patches": None})

@@ -19,7 +19,7 @@ from tests.training.objectives.loudness import (
     TellLoud,
     make_windows,
 )
-from training.audio.windows import FULL_SCALE
+from training.audio.decoding import FULL_SCALE
 from training.errors import BadPlateau, MissingInput, OtherRun
 from training.fitting.dataset import Loader
 from training.fitting.trainer import fit, load_best, seed_and_silence

@@ -13,8 +13,9 @@ from scipy import sparse
 
 from tests.training.estimator.sets import is_quiet, make_factors, make_set
 from tests.training.networks.tiny_encoder import NAME
+from training.audio.decoding import FULL_SCALE
 from training.audio.manifest import load_manifest
-from training.audio.windows import FULL_SCALE, Prepared
+from training.audio.windows import Prepared
 from training.cf.logs import Logs
 from training.datasets.artist_key import artist_key
 from training.errors import HeldOutItems, MissingInput, OtherRun

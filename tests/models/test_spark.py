@@ -1,0 +1,31 @@
+"""What Spark needs is named with the command that installs it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from models.spark import MissingSpark, check_spark
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="needs pyspark")
+def test_missing_java_is_said_with_the_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        MissingSpark, match=r"Java is not installed; .*no `java` on the PATH: sudo apt"
+    ):
+        check_spark()
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(MissingSpark, match="JAVA_HOME is"):
+        check_spark()
+
+
+def test_missing_pyspark_is_said_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingSpark, match=r"pyspark is not installed; pip install 'tasteprint\["):
+        check_spark()
