@@ -134,10 +134,21 @@ def embed(
             if url or workers:
                 raise typer.BadParameter("--url and --workers are not for --engine spark")
             conf = dict(text.partition("=")[::2] for text in spark_conf)
+            from service.cli.spark.run import SparkRun
             from service.cli.spark.view import embed_on_spark
 
-            asked = (files, out, model, window, features, precision, retry_failed)
-            _finish(embed_on_spark(*asked, spark_master, conf), out, as_json=as_json)
+            run = SparkRun(
+                files=files,
+                out=out,
+                model=model,
+                window=window,
+                features=features,
+                precision=precision,
+                retry_failed=retry_failed,
+                master=spark_master,
+                conf=conf,
+            )
+            _finish(embed_on_spark(run), out, as_json=as_json)
         table = EmbeddingTable(Path(out))
         known = table.find_source()
         songs = list_songs(files, sys.stdin)

@@ -64,8 +64,8 @@ class SparkRun:
     retry_failed: bool
     master: str
     conf: Mapping[str, str]
-    on_plan: Callable[[Source, int, Summary], None]
-    on_row: Callable[[str, str, str], None]
+    on_plan: Callable[[Source, int, Summary], None] = field(default=lambda *_: None)
+    on_row: Callable[[str, str, str], None] = field(default=lambda *_: None)
     summary: Summary = field(default_factory=Summary)
 
     def embed(self) -> Summary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from service.cli.output import make_progress, say, show_failure
 from service.cli.scan import Summary
@@ -10,12 +10,8 @@ from service.cli.spark.run import SparkRun
 from service.cli.table import OK, Source
 
 
-def embed_on_spark(*asked: Any) -> Summary:
+def embed_on_spark(run: SparkRun) -> Summary:
     """Embed what is missing, with a progress bar.
-
-    Parameters
-    ----------
-    asked : attributes of `SparkRun` in their order, up to the session's properties
 
     Raises
     ------
@@ -33,4 +29,4 @@ def embed_on_spark(*asked: Any) -> Summary:
             if status != OK:
                 show_failure(bar, path, detail)
 
-        return SparkRun(*asked, plan, show).embed()
+        return replace(run, on_plan=plan, on_row=show).embed()

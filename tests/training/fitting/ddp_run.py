@@ -44,7 +44,7 @@ def main(out: Path, devices: int) -> None:
     seed_and_silence(settings)
     sampler = EpochSampler(np.linspace(1, 3, N_CLIPS), N_DRAWS, seed=0)
 
-    def make(part: np.ndarray, *, training: bool):  # type: ignore[no-untyped-def,type-arg]
+    def make(part: np.ndarray, *, training: bool):  # type: ignore[no-untyped-def]
         return make_loader(
             windows,
             part,
