@@ -49,6 +49,19 @@ def test_table_of_transfer_is_what_was_measured(task: str) -> None:
     assert cells == [*(f"{value:.3f}" for value in (content["largest_class"], *of_fold)), pooled]
 
 
+@pytest.mark.parametrize("task", ["emotify-genre", "mood-quadrant", "gtzan-mini"])
+def test_table_of_preference_is_what_was_measured(task: str) -> None:
+    accuracy = read_measures("preference.json")["tasks"][task]
+    cells = [cell.strip() for cell in row_of("MusiCNN with and without", task).split("|")[3:5]]
+    spread = [f" ± {pstdev(accuracy[name]):.3f}" for name in ("without", "with")]
+    means = [f"{mean(accuracy[name]):.3f}" for name in ("without", "with")]
+    is_pooled = len(accuracy["with"]) > 1
+    assert cells == [
+        value + (deviation if is_pooled else "")
+        for value, deviation in zip(means, spread, strict=True)
+    ]
+
+
 @pytest.mark.parametrize(
     ("method", "title"),
     [("popularity", "popularity"), ("als", "ALS"), ("youtube-dnn", "YoutubeDNN")],
