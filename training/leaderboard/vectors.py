@@ -23,6 +23,9 @@ from training.networks.registry import class_of_card
 from training.networks.waveform import encode_patches
 from training.transfer.encoder_outputs import gather_statistics, statistics_crops
 
+# Length of the crops that batch norms get their statistics from.
+STATISTICS_S = 3.0
+
 
 @dataclass(frozen=True)
 class Input:
@@ -98,7 +101,8 @@ def untrained_outputs(source: Bundle, data: Decoded, seed: int, track: Track) ->
     if not is_current(path, data):
         torch.manual_seed(seed)
         network = class_of_card(source.card).from_card(source.card)
-        gather_statistics(network, statistics_crops(data, network.crop_multiple))
+        crop_samples = network.crop_samples(min(STATISTICS_S, network.audio.window_s))
+        gather_statistics(network, statistics_crops(data, crop_samples))
         network.eval()
         front_end = network.make_front_end()
 

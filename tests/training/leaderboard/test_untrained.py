@@ -18,6 +18,7 @@ from training.export.bundle import make_provenance
 from training.export.estimator import export_encoder
 from training.leaderboard.vectors import untrained_outputs
 from training.networks.bundle_outputs import bundle_outputs
+from training.networks.siamese import SiameseCNN
 
 pytestmark = pytest.mark.usefixtures("tiny_encoders")
 
@@ -74,3 +75,26 @@ def test_outputs_are_kept_and_made_again_in_the_same_way(data: ClipFolder, bundl
     again = untrained_outputs(read(bundle.folder), data, 1, track)
     for name, values in first.items():
         np.testing.assert_array_equal(values, again[name])
+
+
+def test_a_network_whose_crops_are_multiples_of_a_frame_gets_statistics_of_seconds(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    network = SiameseCNN(4, 8).eval()
+    rng = np.random.default_rng(0)
+    windows = rng.integers(-9_000, 9_000, (3, network.audio.input_samples)).astype(np.int16)
+    names = ["a", "b", "c"]
+    tracks = pd.DataFrame({"track_id": names, "item_id": names, "artist": names})
+    data = ClipFolder(
+        folder := write_prepared(tmp_path / "set", tracks, windows, network.audio),
+        Prepared.load(folder),
+    )
+    facts = make_provenance(
+        method="untrained", data=(), seed=0, hyperparameters={"width": 4}, metrics={}, split="none"
+    )
+    made, _ = export_encoder(network, tmp_path / "siamese", data.prepared.waveforms([0]), facts)
+    features = untrained_outputs(made, data, 0, track)["features"]
+    assert features.shape == (3, 8)
+    assert np.isfinite(features).all()
+    assert (features > 0).any(0).all()  # every channel lets something through
