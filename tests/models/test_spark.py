@@ -17,7 +17,7 @@ def test_missing_java_is_said_with_the_package(
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
-        MissingSpark, match=r"Java is not installed; .*no `java` on the PATH: sudo apt"
+        MissingSpark, match=r"Java is not installed; .*no `java` on the PATH; sudo apt"
     ):
         check_spark()
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))

@@ -100,7 +100,8 @@ def test_what_the_readme_promises_is_shipped(models: dict[str, Model]) -> None:
     done = {(card.kind, card.task) for card in cards}
     assert {("encoder", "cf-embedding"), ("classifier", "genre"), ("classifier", "sounds")} <= done
     assert ("regressor", "emotion") in done
-    assert "kd" in {card.provenance.method for card in cards if card.task == "genre"}
+    methods = {card.provenance.method for card in cards if card.task == "genre"}
+    assert any(method.startswith("kd") for method in methods)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

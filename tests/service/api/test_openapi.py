@@ -17,6 +17,7 @@ import pytest
 from models.audio.window_choice import WindowChoice
 from models.catalogue import BadCatalogue
 from models.errors import TasteprintError
+from models.spark import MissingSpark
 from service.api.openapi import leaves
 from service.cli.errors import BadArgument
 from service.errors import type_of
@@ -118,7 +119,7 @@ def test_no_error_is_left_out_of_the_document(document: dict[str, Any]) -> None:
     starting = {"bundle-error", "cannot-start"}
     offline = {
         type_of(kind.__name__).removeprefix("urn:tasteprint:")
-        for kind in (BadArgument, BadCatalogue)
+        for kind in (BadArgument, BadCatalogue, MissingSpark)
     }
     tree = {
         type_of(kind.__name__).removeprefix("urn:tasteprint:") for kind in leaves(TasteprintError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -188,10 +189,11 @@ def test_a_validation_loss_of_nan_ends_the_run_before_it_is_kept(tmp_path: Path)
     assert torch.load(tmp_path / LAST, weights_only=False)["global_step"] == 6
 
 
-def test_a_run_states_its_environment(tmp_path: Path) -> None:
+def test_a_run_states_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/tasteprint-train", "estimator", "--seed", "3"])
     settings = replace(BY_STEPS, max_steps=1)
     fit(Loudness(settings), *loaders(settings), tmp_path, settings, show_progress=False)
     stated = json.loads((tmp_path / ENVIRONMENT).read_text())
     assert stated["packages"]["torch"] == version("torch")
     assert stated["cores"] == os.cpu_count()
-    assert "pytest" in stated["command"]
+    assert stated["command"] == "tasteprint-train estimator --seed 3"
