@@ -83,7 +83,7 @@ def test_a_network_whose_crops_are_multiples_of_a_frame_gets_statistics_of_secon
     torch.manual_seed(0)
     network = SiameseCNN(4, 8).eval()
     rng = np.random.default_rng(0)
-    windows = rng.integers(-9_000, 9_000, (3, network.audio.input_samples)).astype(np.int16)
+    windows = rng.uniform(-0.3, 0.3, (3, network.audio.input_samples)).astype(np.float32)
     names = ["a", "b", "c"]
     tracks = pd.DataFrame({"track_id": names, "item_id": names, "artist": names})
     data = ClipFolder(
@@ -93,7 +93,9 @@ def test_a_network_whose_crops_are_multiples_of_a_frame_gets_statistics_of_secon
     facts = make_provenance(
         method="untrained", data=(), seed=0, hyperparameters={"width": 4}, metrics={}, split="none"
     )
-    made, _ = export_encoder(network, tmp_path / "siamese", data.prepared.waveforms([0]), facts)
+    made, _ = export_encoder(
+        network, tmp_path / "siamese", data.prepared.waveforms(data.rows), facts
+    )
     features = untrained_outputs(made, data, 0, track)["features"]
     assert features.shape == (3, 8)
     assert np.isfinite(features).all()
