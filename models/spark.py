@@ -90,7 +90,9 @@ def check_spark() -> None:
     MissingSpark
     """
     if importlib.util.find_spec("pyspark") is None:
-        raise MissingSpark("pyspark is not installed", remedy="pip install 'tasteprint[spark]'")
+        raise MissingSpark(
+            "pyspark is not installed", remedy="pip install '.[spark]' in a copy of the repository"
+        )
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
     if java is None:

@@ -27,5 +27,7 @@ def test_missing_java_is_said_with_the_package(
 
 def test_missing_pyspark_is_said_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingSpark, match=r"pyspark is not installed; pip install 'tasteprint\["):
+    with pytest.raises(
+        MissingSpark, match=r"pyspark is not installed; pip install '\.\[spark\]' in a copy"
+    ):
         check_spark()

@@ -8,9 +8,10 @@ from typing import Any
 
 from training.errors import OtherEvaluation
 from training.evaluation.pairs import PairScores, summarize_pairs
-from training.evaluation.report import read_measures, write_measures
+from training.evaluation.report import read_measures
 from training.evaluation.scores import Scores
 from training.evaluation.summary import summarize
+from training.tables.measures import write_measures
 
 # What evaluations that are pooled have in common.
 OPTIONS = ("min_listeners", "encoders")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from training.errors import MissingInput
+from training.tables import measures as measures_file
 
-MEASURES = "measures.json"
 HEADINGS = {
     "user_auc": "user AUC",
     "cosine": "cosine",
@@ -36,12 +34,6 @@ OTHER = "#57534e"
 Row = dict[str, list[float]]
 
 
-def write_measures(folder: Path, measures: dict[str, object]) -> None:
-    """Write `measures.json`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MEASURES).write_text(json.dumps(measures, indent=2) + "\n")
-
-
 def read_measures(folder: Path) -> Any:
     """Read `measures.json`.
 
@@ -50,13 +42,7 @@ def read_measures(folder: Path) -> Any:
     MissingInput
         Where there is none, or one of a version that did not measure sets apart.
     """
-    try:
-        measures = json.loads((folder / MEASURES).read_text())
-    except (OSError, ValueError) as error:
-        raise MissingInput(folder, "tasteprint-train evaluate") from error
-    if "groups" not in measures:
-        raise MissingInput(folder, "tasteprint-train evaluate")
-    return measures
+    return measures_file.read_measures(folder, "evaluate", "groups")
 
 
 def redraw(folder: Path) -> str:

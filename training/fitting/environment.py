@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-ENVIRONMENT = "environment.json"
+from training.fitting.settings import ENVIRONMENT
+
 PACKAGES = ("tasteprint", "torch", "torchaudio", "lightning", "numpy", "implicit", "scikit-learn")
 
 

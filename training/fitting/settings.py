@@ -14,6 +14,8 @@ from typing_extensions import Doc
 
 # File of a run folder with the values of its settings.
 SETTINGS = "settings.json"
+# File of a run folder with versions, machine and command line.
+ENVIRONMENT = "environment.json"
 # File of a run folder that names the command that made the run; runs of `estimator` have none.
 KIND = "kind.txt"
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.errors import NothingToEvaluate
 from training.evaluation.names import CEILING, MEAN, MEL, NETWORK, SHUFFLED, ridge_on
 from training.evaluation.ranking_metrics import bootstrap_over_groups
-from training.evaluation.report import write_measures
+from training.tables.measures import write_measures
 
 GROUP = "songs"
 METHODS = (SHUFFLED, MEAN, ridge_on(MEL), NETWORK, CEILING)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from models.atomic_write import write_atomically
 from training.datasets.artist_key import artist_key
 from training.datasets.prepared import TaskData, check_same_tracks
 from training.errors import BadColumns, BadDataset, MissingInput
@@ -19,9 +17,10 @@ from training.networks.inference import Track
 from training.papers.classifiers import CLASSIFIERS, Clips
 from training.papers.columns import Column, Source, patch_vectors
 from training.papers.settings import TABLES, PaperTable
+from training.tables.measures import read_measures, write_measures
 from training.transfer.results import read_results
 
-MEASURES, TABLE = "measures.json", "report.md"
+TABLE = "report.md"
 DIRECT = "base"
 Tell = Callable[[str], None]
 
@@ -66,9 +65,7 @@ def run(
         "outputs": {column.name: [asdict(part) for part in column.outputs] for column in columns},
         "tasks": found,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    with write_atomically(out / MEASURES) as part:
-        part.write_text(json.dumps(content, indent=2) + "\n")
+    write_measures(out, content)
     return redraw(out)
 
 
@@ -172,10 +169,7 @@ def redraw(folder: Path) -> str:
     ------
     MissingInput
     """
-    try:
-        table = draw_table(json.loads((folder / MEASURES).read_text()))
-    except (OSError, ValueError, KeyError) as error:
-        raise MissingInput(folder, "tasteprint-train paper-table") from error
+    table = draw_table(read_measures(folder, "paper-table", "table", "columns", "tasks"))
     (folder / TABLE).write_text(table)
     return table
 

@@ -11,7 +11,6 @@ factors dealt to other artists, and recordings whose artist has none in the trai
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,14 +21,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from models.atomic_write import write_atomically
 from training.cf.als import Factorization
 from training.datasets.published.gtzan_identities import Taggrams
-from training.errors import MissingInput
 from training.evaluation.ranking_metrics import bootstrap_over_groups
 from training.papers.votes import make_svm, vote
+from training.tables.measures import read_measures, write_measures
 
-MEASURES, TABLE = "measures.json", "report.md"
+TABLE = "report.md"
 WITHOUT, WITH, DEALT = "50 tags", "with the artist's factor", "with another artist's factor"
 MIN_LISTENERS = 3
 Matrix = NDArray[np.float32]
@@ -127,9 +125,7 @@ def run(taggrams: Taggrams, factors: Factorization, out: Path, *, n_deals: int, 
         hits[DEALT] = np.mean(deals, axis=0)
     content = summarize(taggrams.tracks, has, hits)
     content |= {"n_deals": n_deals, "space": factors.space, "min_listeners": MIN_LISTENERS}
-    out.mkdir(parents=True, exist_ok=True)
-    with write_atomically(out / MEASURES) as part:
-        part.write_text(json.dumps(content, indent=2) + "\n")
+    write_measures(out, content)
     return redraw(out)
 
 
@@ -195,24 +191,9 @@ def redraw(folder: Path) -> str:
     ------
     MissingInput
     """
-    table = draw_table(read_measures(folder))
+    table = draw_table(read_measures(folder, "taggrams", "groups", "measures"))
     (folder / TABLE).write_text(table)
     return table
-
-
-def read_measures(folder: Path) -> dict[str, Any]:
-    """What `run` has written.
-
-    Raises
-    ------
-    MissingInput
-    """
-    try:
-        content: dict[str, Any] = json.loads((folder / MEASURES).read_text())
-        content["groups"], content["measures"]
-    except (OSError, ValueError, KeyError) as error:
-        raise MissingInput(folder, "tasteprint-train taggrams") from error
-    return content
 
 
 def draw_table(content: Mapping[str, Any]) -> str:

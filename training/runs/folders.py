@@ -15,9 +15,9 @@ from typing import Any
 
 from training.errors import MissingInput
 from training.fitting.curves import best_measures
-from training.fitting.settings import KIND, SETTINGS
+from training.fitting.settings import ENVIRONMENT, KIND, SETTINGS
+from training.tables.measures import MEASURES
 
-MEASURES, ENVIRONMENT = "measures.json", "environment.json"
 # Of a run that has no `kind.txt`.
 FIT, EVALUATION, MINE = "estimator", "evaluate", "mine"
 # The stages of `mine` are below it.

@@ -11,7 +11,7 @@ from training.errors import BadExport
 from training.export.groups import GroupRun, describe_parts
 from training.objectives.division import Division
 from training.objectives.run import load_clips
-from training.similarity.report import read_measures
+from training.similarity.report import read_measured
 from training.similarity.settings import SimilaritySettings
 from training.similarity.train import load_network
 
@@ -58,7 +58,7 @@ def describe_split(division: Division, clips: pd.DataFrame) -> str:
 
 
 def _read_metrics(evaluation: Path, name: str) -> dict[str, Scalar]:
-    content = read_measures(evaluation)
+    content = read_measured(evaluation)
     if name not in content["measures"]:
         known = ", ".join(content["measures"])
         raise BadExport(str(evaluation), f"tests {known}, and not the run {name}")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from training.errors import MissingInput
 from training.evaluation.sets import EvaluationSets
 from training.networks.inference import Track
 from training.objectives.clips import TEST
 from training.similarity import holdout
 from training.similarity.concepts import ConceptDraws, positive_part
+from training.tables.measures import read_measures, write_measures
 
-MEASURES, TABLE = "measures.json", "report.md"
+TABLE = "report.md"
 # Learnt concept → tested concept → accuracy (paper, table 1): 5,000 artists, 10,000 albums.
 PAPER = {
     "artist": {"artist": 0.680, "album": 0.732, "track": 0.922},
@@ -58,8 +57,7 @@ def run(
         "concepts": {learner.name: learner.concept for learner in learners},
         "measures": measures,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MEASURES).write_text(json.dumps(content, indent=2) + "\n")
+    write_measures(out, content)
     return redraw(out)
 
 
@@ -85,24 +83,19 @@ def redraw(folder: Path) -> str:
     ------
     MissingInput
     """
-    table = draw_table(read_measures(folder))
+    table = draw_table(read_measured(folder))
     (folder / TABLE).write_text(table)
     return table
 
 
-def read_measures(folder: Path) -> dict[str, Any]:
+def read_measured(folder: Path) -> dict[str, Any]:
     """What `run` has written.
 
     Raises
     ------
     MissingInput
     """
-    try:
-        content: dict[str, Any] = json.loads((folder / MEASURES).read_text())
-        content["measures"], content["concepts"], content["tested"]
-    except (OSError, ValueError, KeyError) as error:
-        raise MissingInput(folder, "tasteprint-train similarity-report") from error
-    return content
+    return read_measures(folder, "similarity-report", "measures", "concepts", "tested")
 
 
 def draw_table(content: Mapping[str, Any]) -> str:

@@ -18,8 +18,7 @@ from torch import Tensor
 from tests.training.networks.tiny_encoder import TinyEncoder
 from training.errors import LossNotFinite, NoScheduleLength, OtherRun
 from training.fitting.dataset import Loader, make_loader
-from training.fitting.environment import ENVIRONMENT
-from training.fitting.settings import FitSettings
+from training.fitting.settings import ENVIRONMENT, FitSettings
 from training.fitting.trainer import BEST, LAST, AudioModule, fit, load_best, seed_and_silence
 
 N_WINDOWS, BATCH, CROP = 20, 4, 800  # five steps an epoch

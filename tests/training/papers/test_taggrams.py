@@ -22,8 +22,8 @@ from training.papers.taggrams import (
     deal_factors,
     draw_table,
     factors_of_tracks,
-    read_measures,
 )
+from training.tables.measures import read_measures
 
 N_TAGS, N_PATCHES, DIM = 50, 4, 6
 GENRES = ("blues", "rock")
@@ -130,7 +130,7 @@ def test_factors_help_where_they_tell_the_genre_and_dealt_ones_do_not(
     arguments = ["taggrams", *map(str, words), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
     assert done.exit_code == 0, done.output
-    measures = read_measures(tmp_path / "out")
+    measures = read_measures(tmp_path / "out", "taggrams")
     on_new = measures["measures"]["with a factor, artist not in training"]
     assert on_new[WITH][0] > 0.9
     assert max(on_new[WITHOUT][0], on_new[DEALT][0]) < 0.75
