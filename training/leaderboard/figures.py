@@ -5,7 +5,7 @@ They hold scores of folds and costs, and nothing of a track, so that they can be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,26 @@ class EntryFigures(BaseModel):
     note: str = ""
     cost: Cost | None = None
 
+    def folds_of(self, task: TaskFigures) -> Sequence[int]:
+        """Folds that the scores of a task are of, in their order."""
+        return self.folds.get(task.name, range(task.n_folds))
+
+    def on_folds(self, folds: Mapping[TaskFigures, set[int]]) -> EntryFigures:
+        """The entry with the scores of some folds of some tasks."""
+        scores = {
+            task.name: {
+                metric: [
+                    value
+                    for fold, value in zip(self.folds_of(task), values, strict=True)
+                    if fold in kept
+                ]
+                for metric, values in self.scores[task.name].items()
+            }
+            for task, kept in folds.items()
+            if task.name in self.scores
+        }
+        return self.model_copy(update={"scores": scores, "folds": {}})
+
 
 class Figures(BaseModel):
     """Schema of the file of figures.
@@ -86,6 +106,21 @@ class Figures(BaseModel):
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise MissingInput(path, "tasteprint-train leaderboard") from error
+
+    def on_same_folds(self) -> Figures:
+        """Scores of the folds that every entry has been judged on, where entries can be compared.
+
+        Tasks of which there is no such fold are left out.
+        """
+        same = {}
+        for task in self.tasks:
+            judged = [entry for entry in self.entries if task.name in entry.scores]
+            folds = set(range(task.n_folds))
+            same[task] = folds.intersection(*(entry.folds_of(task) for entry in judged))
+        same = {task: folds for task, folds in same.items() if folds}
+        tasks = [task.model_copy(update={"n_folds": len(folds)}) for task, folds in same.items()]
+        entries = [entry.on_folds(same) for entry in self.entries]
+        return self.model_copy(update={"tasks": tuple(tasks), "entries": tuple(entries)})
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -74,31 +74,39 @@ def redraw(page: Path, figures: Figures) -> str:
 
 
 def table(figures: Figures) -> str:
-    """One row per entry, by mean rank, and the notes."""
+    """A row for each entry, by mean rank; all entries on the same folds; and the notes."""
+    parts = [_rows(figures, has_cost=True)]
+    if any(entry.folds for entry in figures.entries):
+        same = figures.on_same_folds()
+        folds = ", ".join(f"{task.name} {task.n_folds}" for task in same.tasks)
+        parts += [
+            f"Some entries were judged on some folds only, and have no rank there. All entries on "
+            f"the folds that every entry was judged on ({folds}):",
+            _rows(same, has_cost=False),
+        ]
+    return "\n\n".join([*parts, *_notes(figures)])
+
+
+def _rows(figures: Figures, *, has_cost: bool) -> str:
     ranks = mean_ranks(figures)
     order = sorted(figures.entries, key=lambda entry: _place(ranks.get(entry.name)))
     columns = [(task, metric) for task in figures.tasks for metric in _drawn(task)]
     titles = [
         *("entry", "dim", "mean rank", "gain"),
         *(f"{task.name}, {METRICS.get(metric, metric)}" for task, metric in columns),
-        *("parameters", "MFLOP", "ms"),
+        *(("parameters", "MFLOP", "ms") if has_cost else ()),
     ]
     best = {task.name: _best(figures, task) for task in figures.tasks}
-    scores = {
-        entry.name: [_score(entry, task, metric, best[task.name]) for task, metric in columns]
-        for entry in order
-    }
     rows = [
         [
             *(entry.name, str(entry.dim)),
             *(_over_tasks(ranks.get(entry.name), figures, "{:.1f}"), _gain(figures, entry)),
-            *(*scores[entry.name], *_cost(entry.cost)),
+            *(_score(entry, task, metric, best[task.name]) for task, metric in columns),
+            *(_cost(entry.cost) if has_cost else ()),
         ]
         for entry in order
     ]
-    lines = [titles, ["---"] * len(titles), *rows]
-    text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return "\n\n".join([text, *_notes(figures)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [titles, ["---"] * len(titles), *rows])
 
 
 def _place(rank: MeanOverTasks | None) -> float:
@@ -120,11 +128,14 @@ def _score(entry: EntryFigures, task: TaskFigures, metric: str, best: set[str]) 
     scores = entry.scores.get(task.name, {}).get(metric)
     if not scores:
         return "–"
-    text = f"{np.mean(scores):.3f} ± {np.std(scores):.3f}"
+    text = f"{np.mean(scores):.3f}"
+    if len(scores) > 1:
+        text += f" ± {np.std(scores):.3f}"
+    text = text.replace("-", "−")
     if len(scores) < task.n_folds:
         return f"{text} ({len(scores)} of {task.n_folds} folds)"
     is_best = metric == task.metrics[0] and entry.name in best
-    return (f"**{text}**" if is_best else text).replace("-", "−")
+    return f"**{text}**" if is_best else text
 
 
 def _over_tasks(found: MeanOverTasks | None, figures: Figures, form: str) -> str:

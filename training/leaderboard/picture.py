@@ -67,7 +67,8 @@ def draw(figures: Figures) -> str:
 
 
 def find_points(figures: Figures) -> list[Point]:
-    """Cost and gain of every entry that has both, by cost."""
+    """Cost of every entry, and its gain on the folds that all were judged on; by cost."""
+    figures = figures.on_same_folds()
     baseline = find_entry(figures, figures.baseline)
     points = []
     for entry in figures.entries:

@@ -26,9 +26,10 @@ def with_cost(found: EntryFigures, ms: float) -> EntryFigures:
     return found.model_copy(update={"cost": cost(ms)})
 
 
-def rows_of(figures: Figures) -> dict[str, list[str]]:
-    """Cells of each row by its first cell."""
-    lines = [line for line in table(figures).splitlines() if line.startswith("|")]
+def rows_of(figures: Figures, number: int = 0) -> dict[str, list[str]]:
+    """Cells of each row by its first cell, of the first table or another one."""
+    tables = [part for part in table(figures).split("\n\n") if part.startswith("|")]
+    lines = tables[number].splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     return {row[0]: row[1:] for row in rows}
 
@@ -41,8 +42,32 @@ def test_rows_are_in_the_order_of_the_mean_rank_with_the_best_in_bold() -> None:
     assert rows["tagger"] == [*tagger, "–", "–", "–"]
     assert rows["mel"][1:4] == ["3.0", "–", "0.500 ± 0.100"]
     assert rows["heard"][1:5] == ["1.0 (1)", "+30.0 (1)", "–", "**0.400 ± 0.000**"]
-    assert rows["stopped"][3] == "0.900 ± 0.000 (1 of 2 folds)"
+    assert rows["stopped"][3] == "0.900 (1 of 2 folds)"
     assert rows["twin"][2] == "+5.0"
+
+
+def test_entries_of_some_folds_are_compared_on_the_folds_of_all() -> None:
+    rows = rows_of(FIGURES, 1)  # genre: the second fold; gems: both
+    assert list(rows) == ["entry", "---", "heard", "tagger", "stopped", "mel", "twin"]
+    assert rows["entry"][-2:] == ["genre, accuracy", "gems, r²"]
+    assert rows["stopped"][1:] == ["2.5", "+12.5", "**0.900**", "0.050 ± 0.000"]
+    assert rows["tagger"][3:] == ["0.700", "0.200 ± 0.100"]
+    assert "(genre 1, gems 2):" in table(FIGURES)
+
+
+def test_a_task_that_no_fold_of_is_of_all_is_left_out_of_the_comparison() -> None:
+    first = EntryFigures(
+        name="first", dim=4, scores={"genre": {"accuracy": [0.5]}}, folds={"genre": (0,)}
+    )
+    figures = make_figures(*FIGURES.entries, first)
+    assert rows_of(figures, 1)["entry"][-1] == "gems, r²"
+    assert rows_of(figures, 1)["first"][1:] == ["–", "–", "–"]
+
+
+def test_entries_of_all_folds_have_one_table() -> None:
+    figures = make_figures(*FIGURES.entries[:3])
+    assert table(figures).count("| entry |") == 1
+    assert figures.on_same_folds() == figures
 
 
 def test_a_task_that_was_heard_says_so_and_costs_are_those_of_all_precisions() -> None:
