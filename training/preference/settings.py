@@ -2,6 +2,10 @@
 
 Source of the defaults: Chen and Liang 2020 (margin, one pair), the code of Lee et al.'s
 deep-content-user (optimiser, batch).
+
+That code's learning rate is 0.2, without a penalty. The loss knows directions alone, and without
+batch norm nothing holds the lengths of vectors: at that rate they grew to 10⁶, and half of the
+features died. Rate and penalty were chosen by the validation loss: see docs/leaderboard.md.
 """
 
 from __future__ import annotations
@@ -20,8 +24,11 @@ class PreferenceSettings(SegmentSettings):
     """`SegmentSettings`, and the margin. The loss is a sum over the pairs of a batch."""
 
     batch_size: Annotated[int, Doc("Pairs per step and device."), Ge(1)] = 10
-    learning_rate: Annotated[float, Doc("Initial learning rate."), Ge(0)] = 0.2
+    learning_rate: Annotated[float, Doc("Initial learning rate."), Ge(0)] = 0.02
     max_epochs: Annotated[int, Doc("Maximum number of epochs; 0: no limit."), Ge(0)] = 500
+    kernel_l2: Annotated[
+        float, Doc("Penalty on kernels, added to the loss: this times their sum of squares."), Ge(0)
+    ] = 1e-4
     encoder: Annotated[str, Doc("Network architecture, a name in the registry of encoders.")] = (
         "preference-tower"
     )
