@@ -137,6 +137,14 @@ def test_uris_are_read_by_hadoop_and_paths_by_the_tasks(
 
 
 @pytest.mark.parametrize(
+    ("n_songs", "n_cores", "n_tasks"),
+    [(1, 2, 1), (5, 2, 2), (128, 2, 2), (129, 2, 4), (64, 100, 64)],
+)
+def test_every_core_has_as_many_tasks(n_songs: int, n_cores: int, n_tasks: int) -> None:
+    assert stage.count_tasks(n_songs, n_cores) == n_tasks
+
+
+@pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
         (["a.wav", "file:///songs"], 1, "give paths or URIs"),
