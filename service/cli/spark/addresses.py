@@ -27,6 +27,26 @@ def is_uri(text: str) -> bool:
     return URI.match(text) is not None
 
 
+def local_path(text: str) -> Path:
+    """A path of this machine; also as a URI, since `--out` of Spark's folder is one.
+
+    Raises
+    ------
+    BadArgument
+    """
+    match = URI.match(text)
+    if match is None:
+        return Path(text)
+    if match.group(1).lower() == "file":
+        return Path(_path_of(text))  # Hadoop takes %20 for itself, and no space
+    raise BadArgument(
+        f"{text} is not on this machine",
+        value=text,
+        limit="file",
+        remedy="copy the folder here, as `hdfs dfs -get` and `aws s3 sync` do",
+    )
+
+
 def list_uris(session: SparkSession, given: Sequence[str]) -> list[Song]:
     """Every song in folders and files that Hadoop lists, sorted by track id.
 

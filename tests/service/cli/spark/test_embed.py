@@ -94,6 +94,30 @@ def test_a_folder_of_spark_is_gone_on_with_and_another_model_refused(
     assert "vectors of two models" in result.stderr.replace("\n", "")
 
 
+def test_a_folder_of_spark_is_indexed_as_the_file_is(
+    folder: Path, tmp_path: Path, run: Run
+) -> None:
+    out, file = (tmp_path / "out").as_uri(), tmp_path / "here.parquet"
+    run("embed", folder.as_uri(), "--out", out, *SPARK)
+    (folder / "bad.mp3").unlink()
+    shutil.copy(folder / ODD_NAME, folder / "bad.wav")  # has the track id of a row that failed
+    shutil.copy(folder / "album 1" / "1.wav", folder / "album 0" / "2.wav")  # changed
+    run("embed", folder.as_uri(), "--out", out, *SPARK)
+    run("embed", folder, "--out", file, *HERE)
+    catalogues = []
+    for number, table in enumerate((file, tmp_path / "out", out)):
+        made = run("index", table, "--out", tmp_path / f"{number}.parquet")
+        assert f"{N_SONGS + 1} tracks; 0 failed rows left out" in made.stderr, made.output
+        catalogues.append((tmp_path / f"{number}.parquet").read_bytes())
+    assert catalogues[0] == catalogues[1] == catalogues[2]
+    write_bundle(tmp_path / "models", "other")
+    run("embed", folder.as_uri(), "--out", (tmp_path / "b").as_uri(), *SPARK, "--model", "other")
+    shutil.copy(next((tmp_path / "b").glob("*.parquet")), tmp_path / "out" / "z.parquet")
+    result = run("index", tmp_path / "out", "--out", tmp_path / "c.parquet")
+    assert result.exit_code == 1
+    assert "vectors of two have nothing in common" in " ".join(result.stderr.split())
+
+
 def test_jobs_that_were_done_are_kept_by_a_run_that_is_stopped(
     folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
