@@ -28,19 +28,21 @@ def test_a_catalogue_is_projected_from_core_seconds_after_the_start() -> None:
         "cores": 2,
         spark.COMMAND_LINE: runs_of(2.0, 1 / 40),
         spark.PATHS: runs_of(12.0, 1 / 40),
-        spark.URIS: runs_of(20.0, 1 / 20, java_s=0.01),
+        spark.HADOOP: runs_of(20.0, 1 / 20, java_s=0.01),
     }
     # 2 cores for 1/40 s a song: 0.05 core-seconds, of 10^8 songs 5 · 10^6.
     rows = spark.table(figures, 0.05).splitlines()
     assert rows[2] == "| command line | 2.0 | 40.0 | 0.0500 | 0.0500 | 0.0000 | 1,389 | 69 $ |"
-    assert rows[4].startswith("| Spark, URIs | 20.0 | 20.0 | 0.1000 | 0.1000 | 0.0100 |")
-    paths, paths_cpu, uris, uris_cpu = spark.goals(figures)
+    assert rows[4].startswith("| Spark, read by Hadoop | 20.0 | 20.0 | 0.1000 | 0.1000 | 0.0100 |")
+    paths, paths_cpu, hadoop, hadoop_cpu = spark.goals(figures)
     assert (paths.value, paths.met) == (pytest.approx(1.0), True)
-    assert (uris.value, uris.met) == (pytest.approx(0.5), False)
-    assert (paths_cpu.value, uris_cpu.value) == (pytest.approx(1.0), pytest.approx(0.5))
+    assert (hadoop.value, hadoop.met) == (pytest.approx(0.5), False)
+    assert (paths_cpu.value, hadoop_cpu.value) == (pytest.approx(1.0), pytest.approx(0.5))
     # 12 + n/40 = (2 + n/40) / 0.9
     assert spark.songs_to_goal(figures, spark.PATHS) == pytest.approx(3520)
-    assert spark.songs_to_goal(figures, spark.URIS) == float("inf")
+    assert spark.songs_to_goal(figures, spark.HADOOP) == float("inf")
+    with pytest.raises(ValueError, match="400 songs took no longer than 100"):
+        spark.Line.through(runs_of(2.0, -1e-3), "s")
 
 
 def test_prepare_is_held_to_every_core_at_the_rate_of_one() -> None:

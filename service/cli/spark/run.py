@@ -20,7 +20,7 @@ from service.cli.processes.engine import open_engine
 from service.cli.scan import Summary, check_source, choose_missing
 from service.cli.settings import local_settings
 from service.cli.songs import Song, list_songs
-from service.cli.spark.addresses import is_uri, list_uris, open_files
+from service.cli.spark.addresses import is_on_disk, is_uri, list_uris, open_files
 from service.cli.spark.sinks import FolderSink, Sink, TableSink, row_type
 from service.cli.spark.task import CONTENT, SHARED, EmbedTask, spark_schema
 from service.cli.table import Source
@@ -100,7 +100,7 @@ class SparkRun:
 
     @contextmanager
     def _open_session(self) -> Iterator[SparkSession]:
-        read_by_hadoop = any(map(is_uri, self.files))
+        read_by_hadoop = any(is_uri(file) and not is_on_disk(file) for file in self.files)
         conf = (CONTENT_CONF if read_by_hadoop else {}) | dict(self.conf)
         options = SparkOptions(self.master, conf=conf, is_python=True)
         with open_session("tasteprint embed", options) as session:
@@ -165,13 +165,13 @@ def count_tasks(n_songs: int, n_cores: int) -> int:
 
 
 def _rows_of(session: SparkSession, songs: Sequence[Song], task: EmbedTask) -> DataFrame:
-    """The rows of a job; what Hadoop reads is divided by bytes, and paths of songs by number."""
+    """The rows of a job; what Hadoop reads is divided by bytes, and songs on disk by number."""
     columns = [
         [getattr(song, name) if name != "path" else str(song.path) for song in songs]
         for name in SONG_SCHEMA.names
     ]
     table = session.createDataFrame(pa.table(columns, schema=SONG_SCHEMA))
-    if songs[0].uri:
+    if any(song.uri and not is_on_disk(song.uri) for song in songs):
         content = open_files(session, [song.uri for song in songs])
         content = content.selectExpr("path as uri", CONTENT)
         table = content.join(table.hint("broadcast"), "uri")  # files are not moved

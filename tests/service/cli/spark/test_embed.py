@@ -62,18 +62,30 @@ def test_the_file_is_that_of_the_command_line_to_the_last_byte(
     assert there.read_bytes() == here.read_bytes()
 
 
+@pytest.fixture
+def mounted(folder: Path) -> Iterator[str]:
+    """The folder at an address that Hadoop alone can open, as of a cluster's file system."""
+    name = "fs.viewfs.mounttable.cluster.link./songs"
+    with open_session("tests", SparkOptions("local[2]")) as session:
+        session.conf.set(name, folder.as_uri())
+        yield "viewfs://cluster/songs"
+        session.conf.unset(name)
+
+
+@pytest.mark.parametrize("is_on_disk", [True, False])
 def test_uris_that_hadoop_reads_give_the_same_vectors(
-    folder: Path, tmp_path: Path, run: Run
+    folder: Path, mounted: str, tmp_path: Path, run: Run, *, is_on_disk: bool
 ) -> None:
     here, there = tmp_path / "here.parquet", tmp_path / "there"
     run("embed", folder, "--out", here, *HERE)
-    result = run("embed", folder.as_uri(), "--out", there.as_uri(), *SPARK)
+    address, start = (folder.as_uri(), f"file:{folder}") if is_on_disk else (mounted, mounted)
+    result = run("embed", address, "--out", there.as_uri(), *SPARK)
     assert result.exit_code == 3, result.output
     expected, found = rows_of(here), rows_of(there)
     assert sorted(found) == sorted(expected)
     for name, row in found.items():
         path, mtime_ns = row.pop("path"), row.pop("mtime_ns")
-        assert path == f"file:{expected[name].pop('path')}"
+        assert path == start + expected[name].pop("path").removeprefix(str(folder))
         assert mtime_ns // 1_000_000 == expected[name].pop("mtime_ns") // 1_000_000
         assert row == expected[name]
 
@@ -143,8 +155,8 @@ def test_jobs_that_were_done_are_kept_by_a_run_that_is_stopped(
     assert there.read_bytes() == here.read_bytes()
 
 
-def test_uris_are_read_by_hadoop_and_paths_by_the_tasks(
-    folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+def test_a_clusters_files_are_read_by_hadoop_and_those_on_disk_by_the_tasks(
+    folder: Path, mounted: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[list[str]] = []
     rows_of_job = stage._rows_of
@@ -155,9 +167,9 @@ def test_uris_are_read_by_hadoop_and_paths_by_the_tasks(
         return rows
 
     monkeypatch.setattr(stage, "_rows_of", note)
-    run("embed", folder.as_uri(), "--out", tmp_path / "uris.parquet", *SPARK)
-    run("embed", folder, "--out", tmp_path / "paths.parquet", *SPARK)
-    assert [CONTENT in plan for plan in made] == [True, False]
+    for number, address in enumerate((mounted, folder.as_uri(), folder)):
+        run("embed", address, "--out", tmp_path / f"{number}.parquet", *SPARK)
+    assert [CONTENT in plan for plan in made] == [True, False, False]
 
 
 @pytest.mark.parametrize(
