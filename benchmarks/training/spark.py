@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.machine import describe, machine
@@ -81,7 +82,7 @@ def measure(songs: Path, n_cores: int) -> Figures:
                 some.mkdir()
                 for number, file in enumerate(files[:n_songs]):
                     (some / f"{number:06}{file.suffix}").symlink_to(file)
-                vectors = []
+                vectors: list[pa.Table] = []
                 for way, arguments in ways_of(some, n_cores).items():
                     out = Path(folder) / f"{len(vectors)}.parquet"
                     found[way].append(embed(arguments, out))
