@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 QUIET = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
+# Of a session whose tasks are Python, where the JVM does little: its optimising compiler and its
+# collector's threads would take the tasks' cores for some ten seconds.
+SMALL_JVM = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 # Where tasks run Python: this interpreter, on this machine alone.
 INTERPRETER = "PYSPARK_PYTHON"
 
@@ -33,11 +36,23 @@ class SparkOptions:
     folder : that every executor reaches, for entries and checkpoints; None: a temporary one, which
         does for `local`
     conf : properties of the session
+    is_python : whether tasks run Python and little else, so that a driver with its tasks on this
+        machine does with a small JVM
     """
 
     master: str = "local[*]"
     folder: Path | None = None
     conf: Mapping[str, str] = field(default_factory=dict)
+    is_python: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        return self.master.startswith("local")
+
+    def properties(self) -> dict[str, str]:
+        """Of the session: `conf` comes last."""
+        small = SMALL_JVM if self.is_local and self.is_python else {}
+        return QUIET | small | dict(self.conf)
 
 
 class MissingSpark(TasteprintError):
@@ -68,11 +83,11 @@ def open_session(name: str, options: SparkOptions) -> Iterator[SparkSession]:
     builder: Any = SparkSession.builder.appName(name)
     if options.master:
         builder = builder.master(options.master)
-    if options.master.startswith("local"):
+    if options.is_local:
         os.environ.setdefault(INTERPRETER, sys.executable)
     # pyspark warns of a pandas newer than it knows; nothing here uses pandas through Spark.
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
-    for key, value in (QUIET | dict(options.conf)).items():
+    for key, value in options.properties().items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")

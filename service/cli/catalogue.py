@@ -22,6 +22,7 @@ from service.cli.errors import BadArgument
 from service.cli.processes.engine import open_engine
 from service.cli.settings import local_settings
 from service.cli.songs import Song
+from service.cli.spark.folder import is_table, read_folder
 from service.cli.table import OK, Source, source_of
 from service.cores import cores
 
@@ -57,9 +58,12 @@ class Rows:
 
     @classmethod
     def of_table(cls, path: Path) -> Rows:
-        """Those of a table of `tasteprint embed`."""
-        source = source_of(path)
-        table = pq.read_table(path, columns=["track_id", "sha256", "embedding", "status"])
+        """Those of a table of `tasteprint embed`: its file, or the folder that Spark writes."""
+        names = ["track_id", "sha256", "embedding", "status"]
+        if path.is_dir():
+            source, table = read_folder(path, names)
+        else:
+            source, table = source_of(path), pq.read_table(path, columns=names)
         good = table.filter(pc.equal(table["status"], OK))
         vectors = good["embedding"].combine_chunks().flatten().to_numpy()
         return cls(
@@ -90,7 +94,8 @@ class FactorFolder:
             return cls(path, json.loads((path / "report.json").read_text())["space"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadArgument(
-                f"{path} is no folder of `tasteprint-train factorize` ({type(error).__name__})",
+                f"{path} is no folder of `tasteprint-train factorize` ({type(error).__name__}), "
+                "and has no Parquet files of `tasteprint embed --engine spark`",
                 value=str(path),
             ) from error
 
@@ -157,7 +162,7 @@ def index(
     """
     named = _read_names(metadata) if metadata else {}
     query_mean = None
-    if embeddings.is_dir():
+    if embeddings.is_dir() and not is_table(embeddings):
         rows, query_mean = _rows_of_factors(embeddings, queries, prefix, named)
     elif queries or prefix:
         raise BadArgument(
@@ -183,6 +188,7 @@ def _rows_of_factors(
     folder: Path, queries: Path | None, prefix: str, named: dict[str, Any]
 ) -> tuple[Rows, Vectors]:
     """The item factors with a row of metadata, and the mean of the predictions."""
+    factors = FactorFolder.of(folder)
     if queries is None or not named:
         raise BadArgument(
             "a catalogue of item factors needs --queries and --metadata",
@@ -190,7 +196,7 @@ def _rows_of_factors(
             remedy="embed some songs: the mean of predictions is another one than that of factors, "
             "and with it a few items would be near to every song",
         )
-    predictions, factors = Rows.of_table(queries), FactorFolder.of(folder)
+    predictions = Rows.of_table(queries)
     factors.require(predictions.source, str(queries))
     ids, vectors = factors.read("item")
     track_ids = [f"{prefix}{item}" for item in ids]

@@ -306,9 +306,10 @@ async def _print_answers(songs: list[Song], names: list[str], window: str, *, as
 @app.command()
 def index(
     embeddings: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="Parquet file of `tasteprint embed`, or a folder of `tasteprint-train factorize`."
+            help="Parquet file of `tasteprint embed`, folder of `embed --engine spark` on this "
+            "machine, or folder of `tasteprint-train factorize`."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Catalogue to write; an old one is replaced at once.")],
@@ -321,7 +322,7 @@ def index(
         typer.Option(help="Folder of `factorize` with the users' factors, for `listeners`."),
     ] = None,
     queries: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Of item factors: embedded songs, by whose mean queries are centred."),
     ] = None,
     prefix: Annotated[str, typer.Option(help="Of item factors: begins each track id.")] = "",
@@ -330,20 +331,23 @@ def index(
     """Make a catalogue of embedded songs, for `similar`, or of the items of listening logs."""
     from models.catalogue.journal import journal_of
     from service.cli.catalogue import index as make
+    from service.cli.spark.addresses import local_path
+    from service.cli.spark.folder import is_table
 
     try:
+        table = local_path(embeddings)
         made = make(
-            embeddings,
+            table,
             metadata,
             out,
             users=users,
-            queries=queries,
+            queries=local_path(queries) if queries else None,
             prefix=prefix,
             about=about,
         )
     except (TasteprintError, OSError) as error:
         fail(error)
-    left_out = "items without metadata" if embeddings.is_dir() else "failed rows"
+    left_out = "failed rows" if is_table(table) else "items without metadata"
     say(f"{out}: {made.tracks} tracks; {made.failed} {left_out} left out")
     if users:
         say(f"{out}: {made.users} users")

@@ -207,7 +207,7 @@ def _texts(values: Sequence[str | None]) -> pa.Array:
 
 def _numbers(values: NDArray[Any], is_known: Sequence[bool] | None = None) -> pa.Array:
     """A column of a NumPy array, (n,); null where a value is not known."""
-    buffers = [_bits(is_known), pa.py_buffer(values)]
+    buffers = [bitmap(is_known), pa.py_buffer(values)]
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
 
 
@@ -220,12 +220,12 @@ def _vectors(vectors: Sequence[Sequence[float] | NDArray[np.float32] | None], di
     return pa.Array.from_buffers(
         pa.list_(pa.float32(), dim),
         len(vectors),
-        [_bits([vector is not None for vector in vectors])],
+        [bitmap([vector is not None for vector in vectors])],
         children=[_numbers(values.reshape(-1))],
     )
 
 
-def _bits(is_known: Sequence[bool] | None) -> pa.Buffer | None:
+def bitmap(is_known: Sequence[bool] | NDArray[np.bool_] | None) -> pa.Buffer | None:
     """Validity bitmap of a column."""
     return None if is_known is None else pa.py_buffer(np.packbits(is_known, bitorder="little"))
 

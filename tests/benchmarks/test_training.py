@@ -9,22 +9,40 @@ import pytest
 from benchmarks.training import prepare, spark, steps
 
 
-def test_a_catalogue_is_projected_from_core_seconds() -> None:
-    fast = {"songs": 400, "s": 10.0, "cpu_s": 18.0, "java_cpu_s": 0.0}
-    slow = {"songs": 400, "s": 20.0, "cpu_s": 40.0, "java_cpu_s": 9.0}
+def runs_of(start_s: float, song_s: float, *, java_s: float = 0.0) -> list[dict[str, float]]:
+    """Two runs of each size, the second of them disturbed."""
+    return [
+        {
+            "songs": songs,
+            "s": (start_s + songs * song_s) * slower,
+            "cpu_s": 2 * songs * song_s * slower,
+            "java_cpu_s": songs * java_s,
+        }
+        for slower in (1.0, 1.5)
+        for songs in (100, 400)
+    ]
+
+
+def test_a_catalogue_is_projected_from_core_seconds_after_the_start() -> None:
     figures = {
         "cores": 2,
-        spark.COMMAND_LINE: [fast, slow],
-        spark.PATHS: [fast],
-        spark.URIS: [slow],
+        spark.COMMAND_LINE: runs_of(2.0, 1 / 40),
+        spark.PATHS: runs_of(12.0, 1 / 40),
+        spark.HADOOP: runs_of(20.0, 1 / 20, java_s=0.01),
     }
     # 2 cores for 1/40 s a song: 0.05 core-seconds, of 10^8 songs 5 · 10^6.
-    assert "| command line | 40.0 | 0.050 | 1,389 | 69 $ |" in spark.table(figures, 0.05)
-    paths, paths_cpu, uris, uris_cpu = spark.goals(figures)
-    assert (paths.value, paths.met) == (1.0, True)
-    assert (uris.value, uris.met) == (0.5, False)
-    assert paths_cpu.value == 1.0
-    assert uris_cpu.value == pytest.approx(0.45)
+    rows = spark.table(figures, 0.05).splitlines()
+    assert rows[2] == "| command line | 2.0 | 40.0 | 0.0500 | 0.0500 | 0.0000 | 1,389 | 69 $ |"
+    assert rows[4].startswith("| Spark, read by Hadoop | 20.0 | 20.0 | 0.1000 | 0.1000 | 0.0100 |")
+    paths, paths_cpu, hadoop, hadoop_cpu = spark.goals(figures)
+    found = [goal.value for goal in (paths, paths_cpu, hadoop, hadoop_cpu)]
+    assert found == pytest.approx([1.0, 1.0, 0.5, 0.5])
+    assert (paths.met, hadoop.met) == (True, False)
+    # 12 + n/40 = (2 + n/40) / 0.9
+    assert spark.songs_to_goal(figures, spark.PATHS) == pytest.approx(3520)
+    assert spark.songs_to_goal(figures, spark.HADOOP) == float("inf")
+    with pytest.raises(ValueError, match="400 songs took no longer than 100"):
+        spark.Line.through(runs_of(2.0, -1e-3), "s")
 
 
 def test_prepare_is_held_to_every_core_at_the_rate_of_one() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.spark import MissingSpark, check_spark
+from models.spark import SMALL_JVM, MissingSpark, SparkOptions, check_spark
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="needs pyspark")
@@ -31,3 +31,12 @@ def test_missing_pyspark_is_said_with_the_extra(monkeypatch: pytest.MonkeyPatch)
         MissingSpark, match=r"pyspark is not installed; pip install '\.\[spark\]' in a copy"
     ):
         check_spark()
+
+
+def test_a_small_jvm_is_for_python_tasks_of_this_machine() -> None:
+    (name,) = SMALL_JVM
+    assert SMALL_JVM.items() <= SparkOptions("local[2]", is_python=True).properties().items()
+    own = SparkOptions("local[2]", conf={name: "-Xss8m"}, is_python=True)
+    assert own.properties()[name] == "-Xss8m"
+    for options in (SparkOptions("local[2]"), SparkOptions("spark://host:7077", is_python=True)):
+        assert name not in options.properties()

@@ -19,8 +19,8 @@ from training.audio.processes import map_in_processes
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# A task takes seconds, so that at the end of a job few cores wait; and a job minutes.
-SONGS_OF_TASK, TASKS_OF_CORE = 32, 64
+# A task takes seconds, as its start takes a tenth of one; a job minutes, as cores wait at its end.
+SONGS_OF_TASK, TASKS_OF_CORE = 64, 32
 SCHEMA = pa.schema([("row", pa.int64()), ("track_id", pa.string()), ("path", pa.string())])
 RECORD, ERROR = "record", "os_error"
 # Decodes tracks, and gives their records.

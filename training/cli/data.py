@@ -170,7 +170,8 @@ def prepare(
     )
     reasons: dict[str, str] = {}
     noted = 0
-    spark = SparkOptions(spark_master, conf=_properties(spark_conf)) if engine == "spark" else None
+    options = SparkOptions(spark_master, conf=_properties(spark_conf), is_python=True)
+    spark = options if engine == "spark" else None
     with progress() as bar:
         records = stage.prepare(table, out, heard, workers=workers, verify=verify, spark=spark)
         for record in bar.track(records, total=len(table), description="prepare"):

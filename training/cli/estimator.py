@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,6 +41,9 @@ from training.cli.output import (
 )
 from training.estimator.settings import EstimatorSettings
 from training.quantization.settings import QuantizeSettings
+
+if TYPE_CHECKING:
+    from models.bundle import Bundle
 
 app = typer.Typer()
 # Kind of a run, see `training.fitting.settings.KIND` → module that describes it for the card.
@@ -260,8 +264,19 @@ def export(
         written, errors = stage.export_run(
             run, prepared, out, data, factors, evaluation, **stated, warn=print_warning
         )
+    _keep_card(written, run)
     print_parity(errors, "torch")
     print_bundle(written)
+
+
+def _keep_card(bundle: Bundle, run: Path) -> None:
+    """Copy the card into the run's folder, which has all else of the run."""
+    from models.bundle import CARD
+
+    try:
+        shutil.copy(bundle.folder / CARD, run / CARD)
+    except OSError as error:  # the bundle is written all the same
+        print_warning(f"{run} keeps no {CARD}: {error.strerror}")
 
 
 @app.command()

@@ -192,6 +192,14 @@ def compare(
     crop_s: CropS = None,
     encoder: StudentEncoder = None,
     workers: Annotated[int, typer.Option(help="Number of runs in parallel.")] = 1,
+    keep_runs: Annotated[
+        bool,
+        typer.Option(
+            "--keep-runs",
+            help="Keep the folder of each run beside its results file, as `transfer` does: "
+            "checkpoints, logs and pictures.",
+        ),
+    ] = False,
 ) -> None:
     """Run a grid of methods, widths, folds and seeds; runs that have a results file are skipped.
 
@@ -223,7 +231,7 @@ def compare(
         for account in accounts:
             print_account(account)
         with progress() as bar:
-            results = stage.compare(sources, out, cells, settings, workers=workers)
+            results = stage.compare(sources, out, cells, settings, workers=workers, keep=keep_runs)
             for _ in bar.track(results, total=len(cells), description=folder.name):
                 pass
     report(out, out)

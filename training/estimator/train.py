@@ -112,11 +112,10 @@ def train(
         teacher_dim=taught[0].shape[1] if taught else 0,
         set_names=validation.set_names,
     )
-    validation_loader = _validation_loader(prepared, validation, audio, settings)
     best = fit(
         module,
         _training_loader(prepared, training, taught, weights, audio, settings),
-        validation_loader,
+        _validation_loader(prepared, validation, audio, settings),
         out,
         settings,
         extra_identity=_identify(split, teacher, init),
@@ -124,7 +123,14 @@ def train(
         records={SPACE: f"{factors.space}\n", ACCOUNTS: accounts_text(accounts)},
         resume=resume,
     )
-    draw_run(module, validation_loader, out, validation.tracks, validation.factors)
+    draw_run(
+        module,
+        prepared,
+        validation.tracks,
+        out,
+        batch_size=settings.batch_size,
+        targets=validation.factors,
+    )
     return best
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,54 +10,61 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from training.audio.patch_cutting import cut_patches
+from training.audio.windows import Prepared
 from training.fitting.curves import draw_curves
-from training.fitting.dataset import Loader
 from training.fitting.space_figures import MAX_CLIPS, draw_space
 from training.fitting.trainer import AudioModule, load_best
 
-# Columns of a manifest whose groups are coloured.
-GROUPS = ("artist", "genre")
+# Columns of tracks whose groups are coloured, where any is known.
+GROUPS = ("artist", "genre", "label")
 
 
 def draw_run(
     module: AudioModule,
-    validation: Loader,
+    prepared: Prepared,
+    clips: pd.DataFrame,
     out: Path,
-    tracks: pd.DataFrame,
+    *,
+    batch_size: int,
     targets: NDArray[np.float32] | None = None,
 ) -> None:
     """Draw losses, map, neighbours and cosines into the run's folder, in one process of DDP.
 
+    The module has the weights of the best checkpoint afterwards, and is in evaluation mode.
+
     Parameters
     ----------
-    validation : its data set's items begin with the window
-    tracks : of the items, `track_id` and any of `GROUPS`
+    module : fitted; its outputs have an `embedding`
+    prepared : windows from which the network's patches can be cut, or these patches
+    clips : of the validation part: `track_id`, `row` and any of `GROUPS`
     targets : what the embeddings are to be, shape (n_clips, dim)
     """
     if not module.trainer.is_global_zero:
         return
     draw_curves(out)
     load_best(module, out)
-    n_clips = len(tracks)
-    clips = np.unique(np.linspace(0, n_clips - 1, min(n_clips, MAX_CLIPS)).astype(np.int64))
-    shown = tracks.iloc[clips]
+    shown = np.unique(np.linspace(0, len(clips) - 1, min(len(clips), MAX_CLIPS)).astype(np.int64))
+    clips = clips.iloc[shown]
+    groups = {name: clips[name].fillna("").to_numpy(str) for name in GROUPS if name in clips}
     draw_space(
         out,
-        shown["track_id"].to_numpy(str),
-        _embed(module, validation, clips),
-        {name: shown[name].fillna("").to_numpy(str) for name in GROUPS if name in shown},
-        None if targets is None else targets[clips],
+        clips["track_id"].to_numpy(str),
+        _embed(module, prepared, clips["row"].tolist(), batch_size),
+        {name: group for name, group in groups.items() if (group != "").any()},
+        None if targets is None else targets[shown],
     )
 
 
-def _embed(module: AudioModule, loader: Loader, clips: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Embeddings of some items of the loader's data set, shape (n, dim)."""
-    module = module.eval()
-    size = loader.batch_size or 1
+def _embed(
+    module: AudioModule, prepared: Prepared, rows: Sequence[int], batch_size: int
+) -> NDArray[np.float32]:
+    """Embeddings of whole windows, shape (n, dim)."""
+    module, windows = module.eval(), cut_patches(prepared, module.audio).windows
     batches = []
     with torch.inference_mode():
-        for start in range(0, len(clips), size):
-            windows = [loader.dataset[int(clip)][0] for clip in clips[start : start + size]]
-            embedded = module(torch.stack(windows).to(module.device)).embedding
+        for start in range(0, len(rows), batch_size):
+            batch = np.stack([windows[row] for row in rows[start : start + batch_size]])
+            embedded = module(torch.from_numpy(batch).to(module.device)).embedding
             batches.append(embedded.cpu().numpy())
     return np.concatenate(batches)

@@ -14,12 +14,13 @@ from training.audio.manifest import read_ids
 from training.audio.patch_cutting import can_cut
 from training.audio.windows import Prepared
 from training.errors import BadCrop, MissingInput, OtherAudio
-from training.fitting.curves import draw_curves
 from training.fitting.dataset import Loader
+from training.fitting.run_pictures import draw_run
 from training.fitting.settings import KIND
 from training.fitting.trainer import fit, seed_and_silence
 from training.networks.base import Encoder
 from training.networks.registry import encoder_class
+from training.objectives.clips import VALIDATION
 from training.objectives.groups import GroupDataset, GroupDraws, make_group_loader
 from training.objectives.module import GroupModule, Objective, make_network
 from training.objectives.settings import GroupSettings
@@ -47,7 +48,7 @@ def fit_groups(
     """Train, keeping the checkpoint with the lowest validation loss; returns its path.
 
     `out` receives the clips, what `training.fitting.trainer.fit` writes, the name of the command,
-    and a figure of the losses.
+    and pictures of the losses and of the validation clips.
 
     Parameters
     ----------
@@ -69,8 +70,9 @@ def fit_groups(
     network = make_network(settings)
     loader = _make_loader(prepared, training, settings, training=True)
     network.standardize(_hear_some(network, loader))
+    module = GroupModule(network, make_objective(network), settings)
     best = fit(
-        GroupModule(network, make_objective(network), settings),
+        module,
         loader,
         _make_loader(prepared, validation, settings, training=False),
         out,
@@ -80,7 +82,9 @@ def fit_groups(
         resume=resume,
         show_progress=show_progress,
     )
-    draw_curves(out)
+    is_shown = clips["part"] == VALIDATION
+    shown = prepared.tracks.set_index("row").loc[clips.loc[is_shown, "row"]].reset_index()
+    draw_run(module, prepared, shown, out, batch_size=settings.batch_size)
     return best
 
 

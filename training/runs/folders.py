@@ -51,7 +51,7 @@ class Run:
 
     @property
     def pictures(self) -> list[Path]:
-        return sorted(self.path.glob("*.svg")) if self.path.is_dir() else []
+        return sorted(_folder_of(self.path).glob("*.svg"))
 
 
 def find_runs(top: Path) -> list[Run]:
@@ -94,6 +94,14 @@ def _walk(top: Path) -> Iterator[Run]:
             result = _read_result(folder / name) if name.endswith(".json") else None
             if result is not None:
                 yield result
+                kept = _folder_of(result.path).name
+                if kept in folders:  # the same run
+                    folders.remove(kept)
+
+
+def _folder_of(path: Path) -> Path:
+    """The folder of a run; that of a results file is kept beside it, if at all."""
+    return path if path.is_dir() else path.with_suffix("")
 
 
 def _read_folder(folder: Path) -> Run | None:

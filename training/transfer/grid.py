@@ -76,8 +76,13 @@ def compare(
     settings: TransferSettings,
     *,
     workers: int = 1,
+    keep: bool = False,
 ) -> Iterator[Result]:
     """Run the cells that have no results file yet, in parallel, each on its share of the cores.
+
+    Parameters
+    ----------
+    keep : see `run_cell`
 
     Yields
     ------
@@ -104,7 +109,7 @@ def compare(
             _ = inputs.pool_clips
         pending += todo
     pending.sort(key=cells.index)  # seeds outermost
-    run = partial(run_cell, sources, folder, settings=settings)
+    run = partial(run_cell, sources, folder, settings=settings, keep=keep)
     yield from map_in_processes(run, pending, workers)
 
 
@@ -210,7 +215,7 @@ def run_cell(
 
     Parameters
     ----------
-    keep : keep the checkpoint and the logs beside the results file
+    keep : keep the folder of the run beside the results file: checkpoints, logs and pictures
     """
     _check_task(TaskData.load(sources.task), cell.fold)
     inputs = sources.load(cell.fold)
@@ -220,7 +225,9 @@ def run_cell(
 
     def fit_and_predict() -> Prediction:
         if cell.method in METHODS:
-            return _fit_transfer(inputs, cell, run, settings, resume, show_progress)
+            return _fit_transfer(
+                inputs, cell, run, settings, resume=resume, keep=keep, show_progress=show_progress
+            )
         return fit_baseline(cell, data, inputs.teacher, inputs.teacher_data, settings.encoder)
 
     result = evaluate_fold(
@@ -241,7 +248,9 @@ def _fit_transfer(
     cell: Cell,
     run: Path,
     settings: TransferSettings,
+    *,
     resume: bool,
+    keep: bool,
     show_progress: bool,
 ) -> Prediction:
     data, recipe = inputs.data, RECIPES[cell.method]
@@ -255,6 +264,7 @@ def _fit_transfer(
         pool=inputs.pool_clips if recipe.uses_pool else (),
         digests=inputs.digests,
         resume=resume,
+        pictures=keep,
         show_progress=show_progress,
     )
     if recipe.start == "teacher":  # its encoder is the teacher, whose embeddings are known

@@ -23,6 +23,8 @@ from torch.nn import functional
 from training.datasets.prepared import TaskData
 from training.errors import BadTransfer, OtherEmbedding, OtherEncoder
 from training.fitting.dataset import Clips, make_loader
+from training.fitting.run_pictures import draw_run
+from training.fitting.settings import KIND
 from training.fitting.trainer import AudioModule, fit, load_best, seed_and_silence
 from training.networks.base import Encoder
 from training.networks.registry import encoder_class, name_of
@@ -35,6 +37,9 @@ from training.transfer.settings import (
     RECIPES,
     TransferSettings,
 )
+
+# File of a run folder: the part of each track.
+SPLIT = "split.csv"
 
 
 def task_loss(model: TaskModel, outputs: Tensor, target: Tensor) -> Tensor:
@@ -165,9 +170,14 @@ def train(
     parts: NDArray[np.str_] | None = None,
     digests: str = "",
     resume: bool = True,
+    pictures: bool = False,
     show_progress: bool = True,
 ) -> TaskModel:
     """Train a task model and return it in evaluation mode, with the best weights of the run.
+
+    `out` receives the parts of the tracks, what `training.fitting.trainer.fit` writes, and, if
+    asked, pictures of the losses and of the validation clips; nothing where the output layer alone
+    is fitted.
 
     Parameters
     ----------
@@ -225,10 +235,24 @@ def train(
         out,
         settings,
         extra_identity={"teacher.txt": digests},
+        records={
+            KIND: "transfer\n",
+            SPLIT: data.prepared.tracks[["track_id"]].assign(part=parts).to_csv(index=False),
+        },
         resume=resume,
         show_progress=show_progress,
     )
     load_best(module, out)
+    if pictures:
+        is_shown = parts == "validation"
+        draw_run(
+            module,
+            data.prepared,
+            data.prepared.tracks[is_shown],
+            out,
+            batch_size=settings.batch_size,
+            targets=targets[1][is_shown] if recipe.distils else None,
+        )
     return model.eval()
 
 

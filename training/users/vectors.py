@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ class UserVectors:
                 pd.Index(stored["items"].astype(object)),
             )
             recorded = json.loads((folder / REPORT).read_text())["space"]
-        except (OSError, ValueError, KeyError, TypeError) as error:  # missing, or damaged
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:  # damaged
             raise MissingInput(folder, COMMAND) from error
         if recorded != found.space:
             raise MixedFactors(folder, recorded, found.space, COMMAND)

@@ -27,6 +27,31 @@ def is_uri(text: str) -> bool:
     return URI.match(text) is not None
 
 
+def is_on_disk(uri: str) -> bool:
+    """Whether it names a file of the machine that opens it, which then needs no Hadoop."""
+    match = URI.match(uri)
+    return match is not None and match.group(1).lower() == "file"
+
+
+def local_path(text: str) -> Path:
+    """A path of this machine; also as a URI, since `--out` of Spark's folder is one.
+
+    Raises
+    ------
+    BadArgument
+    """
+    if not is_uri(text):
+        return Path(text)
+    if is_on_disk(text):
+        return Path(_path_of(text))  # Hadoop takes %20 for itself, and no space
+    raise BadArgument(
+        f"{text} is not on this machine",
+        value=text,
+        limit="file",
+        remedy="copy the folder here, as `hdfs dfs -get` and `aws s3 sync` do",
+    )
+
+
 def list_uris(session: SparkSession, given: Sequence[str]) -> list[Song]:
     """Every song in folders and files that Hadoop lists, sorted by track id.
 

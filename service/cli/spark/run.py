@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from service.cli.processes.engine import open_engine
 from service.cli.scan import Summary, check_source, choose_missing
 from service.cli.settings import local_settings
 from service.cli.songs import Song, list_songs
-from service.cli.spark.addresses import is_uri, list_uris, open_files
+from service.cli.spark.addresses import is_on_disk, is_uri, list_uris, open_files
 from service.cli.spark.sinks import FolderSink, Sink, TableSink, row_type
 from service.cli.spark.task import CONTENT, SHARED, EmbedTask, spark_schema
 from service.cli.table import Source
@@ -28,8 +29,8 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# A task takes seconds, so that at the end of a job few cores wait; and a job minutes.
-SONGS_OF_TASK, TASKS_OF_CORE = 16, 64
+# A task takes seconds, as its start takes a tenth of one; a job minutes, as cores wait at its end.
+SONGS_OF_TASK, TASKS_OF_CORE = 64, 32
 SONG_SCHEMA = pa.schema(
     [
         ("track_id", pa.string()),
@@ -39,8 +40,15 @@ SONG_SCHEMA = pa.schema(
         ("uri", pa.string()),
     ]
 )
-# Files in a batch that a task gets, as all of their bytes are in memory.
-CONTENT_CONF = {"spark.sql.execution.arrow.maxRecordsPerBatch": "4"}
+# Where Hadoop reads: files in a batch that a task gets, as all of their bytes are in memory, and
+# bytes of a task, to which Spark adds 4 MiB for each file.
+CONTENT_CONF = {
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "4",
+    "spark.sql.files.maxPartitionBytes": "512m",
+}
+# Tasks that look at the files of a job; Spark's own number is one for each file.
+LISTING_TASKS = "spark.sql.sources.parallelPartitionDiscovery.parallelism"
+LISTING_TASKS_OF_CORE = 4
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,7 @@ class SparkRun:
         ------
         TasteprintError
         """
-        options = SparkOptions(self.master, conf=CONTENT_CONF | dict(self.conf))
-        with open_session("tasteprint embed", options) as session:
+        with self._open_session() as session:
             sink = FolderSink(session, self.out) if is_uri(self.out) else TableSink(Path(self.out))
             songs = self._list(session)
             task, source = self._make_task(session, sink)
@@ -90,6 +97,17 @@ class SparkRun:
                     self._count(sink.write(_rows_of(session, part, task), source))
                 sink.finish()
         return self.summary
+
+    @contextmanager
+    def _open_session(self) -> Iterator[SparkSession]:
+        read_by_hadoop = any(is_uri(file) and not is_on_disk(file) for file in self.files)
+        conf = (CONTENT_CONF if read_by_hadoop else {}) | dict(self.conf)
+        options = SparkOptions(self.master, conf=conf, is_python=True)
+        with open_session("tasteprint embed", options) as session:
+            if LISTING_TASKS not in conf:
+                n_tasks = LISTING_TASKS_OF_CORE * session.sparkContext.defaultParallelism
+                session.conf.set(LISTING_TASKS, n_tasks)
+            yield session
 
     def _list(self, session: SparkSession) -> list[Song]:
         if any(map(is_uri, self.files)):
@@ -141,21 +159,26 @@ def _jobs(songs: Sequence[Song], n_cores: int) -> Iterator[Sequence[Song]]:
         yield songs[start : start + size]
 
 
+def count_tasks(n_songs: int, n_cores: int) -> int:
+    """Of a job: as many for each core, of at most `SONGS_OF_TASK` songs."""
+    return min(n_songs, n_cores * math.ceil(n_songs / (n_cores * SONGS_OF_TASK)))
+
+
 def _rows_of(session: SparkSession, songs: Sequence[Song], task: EmbedTask) -> DataFrame:
-    """The rows of a job; what Hadoop reads is divided by bytes, and paths of songs by number."""
+    """The rows of a job; what Hadoop reads is divided by bytes, and songs on disk by number."""
     columns = [
         [getattr(song, name) if name != "path" else str(song.path) for song in songs]
         for name in SONG_SCHEMA.names
     ]
     table = session.createDataFrame(pa.table(columns, schema=SONG_SCHEMA))
-    if songs[0].uri:
+    if any(song.uri and not is_on_disk(song.uri) for song in songs):
         content = open_files(session, [song.uri for song in songs])
         content = content.selectExpr("path as uri", CONTENT)
         table = content.join(table.hint("broadcast"), "uri")  # files are not moved
         table = table.select(*SONG_SCHEMA.names, CONTENT)
     else:
-        n_tasks = max(session.sparkContext.defaultParallelism, -(-len(songs) // SONGS_OF_TASK))
-        table = table.repartition(min(n_tasks, len(songs)))
+        n_tasks = count_tasks(len(songs), session.sparkContext.defaultParallelism)
+        table = table.repartition(n_tasks)
     source = task.source
     embed = task.embed
     return table.mapInArrow(lambda batches: embed(batches), row_type(source, spark_schema(source)))

@@ -9,8 +9,9 @@ import pyarrow as pa
 
 from service.cli.errors import BadArgument
 from service.cli.scan import Rows
+from service.cli.spark.folder import STATED_IN, order_of_row, stated_source
 from service.cli.spark.task import from_spark
-from service.cli.table import METADATA, OK, EmbeddingTable, Source, describe_source
+from service.cli.table import METADATA, EmbeddingTable, Source, describe_source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 # Path, size, mtime_ns and status of a row, by track id.
 Known = dict[str, tuple[str, int, int, str]]
 STATE = ["track_id", "path", "size", "mtime_ns", "status"]
-# Of the column that states the source, as Spark keeps no metadata of a file.
-STATED_IN = "embedding"
 
 
 class Sink(Rows, Protocol):
@@ -71,9 +70,7 @@ class FolderSink:
         if found is None:
             return None
         try:
-            stated = dict(found.schema[STATED_IN].metadata[METADATA.decode()])
-            stated.pop("schema")
-            return Source(**stated)
+            return stated_source(found.schema[STATED_IN].metadata[METADATA.decode()])
         except (KeyError, TypeError) as error:
             raise BadArgument(
                 f"{self.path} has Parquet files that are no embeddings",
@@ -85,9 +82,8 @@ class FolderSink:
         found = self._read()
         if found is None:
             return {}
-        # A song that was tried again has several rows; what is done counts.
-        rows = found.select(*STATE).toArrow().to_pylist()
-        rows.sort(key=lambda row: row["status"] == OK)
+        # A song that changed or was tried again has several rows.
+        rows = sorted(found.select(*STATE).toArrow().to_pylist(), key=order_of_row)
         return {
             row["track_id"]: (row["path"], row["size"], row["mtime_ns"], row["status"])
             for row in rows

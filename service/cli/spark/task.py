@@ -17,7 +17,7 @@ from service.cli.errors import BadArgument
 from service.cli.processes.engine import open_engine
 from service.cli.settings import local_settings
 from service.cli.songs import Song
-from service.cli.table import Row, Source, schema_of, table_of
+from service.cli.table import Row, Source, bitmap, schema_of, table_of
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,8 +123,9 @@ def _with_lists(table: pa.Table, schema: pa.Schema, source: Source, convert: Con
 def _to_variable(vectors: pa.Array, size: int) -> pa.Array:
     known = vectors.is_valid().to_numpy(zero_copy_only=False)
     ends = size * np.cumsum([0, *known], dtype=np.int32)
-    values = pa.array(vectors.flatten(), pa.float32())
-    return pa.ListArray.from_arrays(pa.array(ends), values, mask=pa.array(~known))
+    buffers = [bitmap(known), pa.py_buffer(ends)]
+    kind = pa.list_(pa.float32())
+    return pa.Array.from_buffers(kind, len(known), buffers, children=[vectors.flatten()])
 
 
 def _to_fixed(vectors: pa.Array, size: int) -> pa.Array:

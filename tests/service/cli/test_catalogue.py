@@ -86,6 +86,10 @@ def test_mistakes_are_one_line(catalogue: Path, songs: Path, tmp_path: Path, run
     )
     assert result.exit_code == 1
     assert "id;title" in result.stderr
+    for place, said in (("s3a://songs/e", "not on this machine"), (songs, "no Parquet files")):
+        result = run("index", place, "--out", tmp_path / "d.parquet")
+        assert result.exit_code == 1
+        assert said in " ".join(result.stderr.split())
 
 
 def test_a_file_is_not_compared_with_vectors_of_another_model(

@@ -110,6 +110,8 @@ def test_logs_and_audio_become_a_bundle(world: Path) -> None:
     exported = ("--run", estimator, *inputs, "--evaluation", evaluation)
     run("export", *exported, "--data", data, "--out", world / "models" / "tones")
     made = bundle.read(world / "models" / "tones")
+    kept = [folder / "card.json" for folder in (made.folder, estimator)]
+    assert kept[0].read_bytes() == kept[1].read_bytes()
     assert made.card.space == space
     assert made.card.provenance.metrics["n_items"] == len(held_out)
     session = ort.InferenceSession(

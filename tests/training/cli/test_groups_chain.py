@@ -110,6 +110,9 @@ def test_the_encoder_of_preference_lives_in_the_space_of_its_users(world: World)
     assert done.exit_code == 0, done.output
     assert "clips with listeners" in done.output
     done = world.export(run, "by-preference")
+    assert (run / "card.json").read_bytes() == (
+        world.folder / "by-preference" / "card.json"
+    ).read_bytes()
     assert done.exit_code == 0, done.output
     card = read(world.folder / "by-preference").card
     fitted = list_fitted(load_split(world.folder / "split.csv"))

@@ -145,7 +145,7 @@ def test_results_of_other_labels_are_refused(world: Path, tmp_path: Path) -> Non
         list(compare(*arguments, cells, TransferSettings(crop_s=7.5)))
 
 
-def test_transfer_keeps_its_checkpoint(world: Path, tmp_path: Path) -> None:
+def test_transfer_keeps_its_folder(world: Path, tmp_path: Path) -> None:
     shared = ("--task", world / "prepared", "--teacher", world / "models" / "teacher")
     output = run("transfer", *shared, "--method", "kd", "--fold", "1", "--out", tmp_path, *FAST)
     (result,) = read_results(tmp_path)
@@ -153,8 +153,11 @@ def test_transfer_keeps_its_checkpoint(world: Path, tmp_path: Path) -> None:
     assert json.loads(output[output.index("{") :])["accuracy"] == pytest.approx(
         result.metrics["accuracy"]
     )
-    assert (tmp_path / "tones-classification" / "kd-w32-f1-s0" / "best.ckpt").exists()
+    kept = tmp_path / "tones-classification" / "kd-w32-f1-s0"
     parts = TaskData.load(world / "prepared").parts(1)
+    assert pd.read_csv(kept / "split.csv")["part"].tolist() == parts.tolist()
+    for name in ("best.ckpt", "settings.json", "environment.json", "curves.svg"):
+        assert (kept / name).stat().st_size, name
     held_out = TaskData.load(world / "prepared").prepared.tracks["track_id"][parts == "test"]
     assert list(result.tracks) == list(held_out)
     # A distilled network is trained for the task: its embedding leaves the teacher's space.

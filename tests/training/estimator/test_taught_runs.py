@@ -72,7 +72,7 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Loader]:
         return out
 
     monkeypatch.setattr(stage, "fit", fit)
-    monkeypatch.setattr(stage, "draw_run", lambda *_: None)  # there is no network to draw
+    monkeypatch.setattr(stage, "draw_run", lambda *_, **__: None)  # there is no network to draw
     return loaders
 
 

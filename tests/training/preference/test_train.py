@@ -20,6 +20,7 @@ from training.cf.logs import Logs
 from training.datasets.artist_key import artist_key
 from training.errors import HeldOutItems, MissingInput, OtherRun
 from training.estimator.artist_split import items_of, split_by_artist
+from training.fitting.space_figures import SPACE_DATA
 from training.networks.preference_tower import PreferenceTower
 from training.preference.settings import PreferenceSettings
 from training.preference.train import Users, load_network, train
@@ -87,6 +88,8 @@ def test_clips_by_unheard_artists_are_near_the_users_who_like_them(trained: Path
     assert log["val_liked_first"].dropna().iloc[-1] > 0.9
     assert log["val_loss"].min() < 0.1
     clips = pd.read_csv(trained / "clips.csv")
+    drawn = np.load(trained / SPACE_DATA)["names"].tolist()
+    assert drawn == clips.loc[clips["part"] == "validation", "track_id"].tolist()
     assert (clips.groupby("artist")["part"].nunique() == 1).all()
 
 

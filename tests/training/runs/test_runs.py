@@ -52,6 +52,8 @@ def top(tmp_path: Path) -> Path:
     (tmp_path / "compared").mkdir()
     (tmp_path / "compared" / "kd-w32.json").write_text(json.dumps(RESULT))
     (tmp_path / "compared" / "damaged.json").write_text("{")
+    write_fit(tmp_path / "compared" / "kd-w32", 0.2)  # the folder of the result
+    (tmp_path / "compared" / "kd-w32" / "map.svg").write_text("<svg/>")
     return tmp_path
 
 
@@ -68,6 +70,7 @@ def test_runs_of_every_command_are_found_with_their_measures(top: Path) -> None:
     assert found["mine"].measures == {"songs/user_auc": 0.7}
     assert found["compared/kd-w32.json"].settings["method"] == "kd"
     assert [path.name for path in found["second"].pictures] == ["curves.svg"]
+    assert [path.name for path in found["compared/kd-w32.json"].pictures] == ["map.svg"]
     assert list(main_measures(found["compared/kd-w32.json"])) == ["accuracy", "macro_f1"]
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.training.objectives.clips import make_table, make_tones
+from training.audio.patch_cutting import cut_patches
 from training.errors import (
     BadCrop,
     MissingInput,
@@ -22,7 +23,9 @@ from training.errors import (
     OtherRun,
     SharedArtist,
 )
+from training.fitting.space_figures import COSINES, MAP, NEIGHBOURS, SPACE_DATA
 from training.networks.cf_estimator import CFEstimator
+from training.networks.inference import torch_forward
 from training.networks.siamese import SiameseCNN
 from training.objectives.clips import TEST, divide_clips, limit_artists
 from training.objectives.division import Division
@@ -89,6 +92,21 @@ def test_a_run_folder_has_clips_settings_and_curves(run: Path) -> None:
     assert "val_found/artist" in (run / "curves.svg").read_text()
     assert (run / "kind.txt").read_text() == "similarity\n"
     assert json.loads((run / "division.json").read_text())["by_song"] is True
+    for name in (MAP, COSINES, NEIGHBOURS, "environment.json", "best.ckpt"):
+        assert (run / name).stat().st_size, name
+
+
+def test_the_map_is_of_whole_validation_clips_by_the_best_network(run: Path) -> None:
+    clips, tones = load_clips(run), make_tones(8, 5)
+    shown = clips[clips["part"] == "validation"]
+    drawn = np.load(run / SPACE_DATA)
+    assert drawn["names"].tolist() == shown["track_id"].tolist()
+    names = tones.tracks.set_index("track_id")["artist"]
+    assert drawn["group/artist"].tolist() == names[shown["track_id"]].tolist()
+    network, _ = load_network(run)
+    heard = cut_patches(tones, network.audio).waveforms(shown["row"].to_numpy())
+    (expected,) = torch_forward(network, network.make_front_end())(heard)[:1]
+    np.testing.assert_allclose(drawn["predicted"], expected, atol=1e-5)
 
 
 def test_a_run_is_resumed_on_the_same_clips_alone(run: Path) -> None:

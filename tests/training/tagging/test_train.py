@@ -17,6 +17,7 @@ from training.audio.manifest import load_manifest
 from training.audio.windows import Prepared
 from training.errors import BadCrop, MissingInput, NoLabelledClips, OtherRun, TooFewLabels
 from training.estimator.artist_split import split_by_artist
+from training.fitting.space_figures import SPACE_DATA
 from training.networks.sample_level import SampleLevelCNN
 from training.tagging.labels import Labels
 from training.tagging.settings import TaggingSettings
@@ -73,6 +74,8 @@ def test_labels_that_can_be_heard_are_learnt(trained: Path) -> None:
 
 def test_no_artist_is_on_two_sides(trained: Path, split: pd.DataFrame) -> None:
     clips = pd.read_csv(trained / "clips.csv")
+    drawn = np.load(trained / SPACE_DATA)["names"].tolist()
+    assert drawn == clips.loc[clips["part"] == "validation", "track_id"].tolist()
     assert (clips.groupby("artist")["part"].nunique() == 1).all()
     known = split.set_index("track_id")["part"]
     assert clips["part"].tolist() == known[clips["track_id"]].tolist()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tests.training.tasks import make_task, make_teacher
 from training.datasets.prepared import TaskData
 from training.errors import BadTransfer
+from training.fitting.space_figures import COSINES, MAP, NEIGHBOURS, SPACE_DATA
 from training.networks.cf_estimator import CFEstimator
 from training.networks.task_model import TaskModel
 from training.transfer.distillation import distillation_loss
@@ -66,6 +67,31 @@ def test_kd_takes_a_student_of_another_architecture(
     model = train(data, tmp_path, settings, teacher_embeddings=embeddings, show_progress=False)
     assert isinstance(model.encoder, CFEstimator)
     assert model.encoder.width == width
+
+
+def test_a_run_has_pictures_of_its_validation_clips_beside_the_teacher(
+    data: TaskData, teacher_embeddings: NDArray[np.float32], tmp_path: Path
+) -> None:
+    parts = np.where(np.arange(len(data.rows)) % 4 == 0, "validation", "train")
+    model = train(
+        data,
+        tmp_path,
+        SETTINGS,
+        teacher_embeddings=teacher_embeddings,
+        parts=parts,
+        pictures=True,
+        show_progress=False,
+    )
+    for name in ("curves.svg", MAP, COSINES, NEIGHBOURS):
+        assert (tmp_path / name).stat().st_size, name
+    shown = parts == "validation"
+    drawn = np.load(tmp_path / SPACE_DATA)
+    tracks = data.prepared.tracks[shown]
+    assert drawn["names"].tolist() == tracks["track_id"].tolist()
+    assert drawn["group/label"].tolist() == tracks["label"].tolist()
+    assert drawn["targets"].shape == drawn["predicted"].shape
+    predicted = network_outputs(model, data, data.rows[shown])[1]
+    np.testing.assert_allclose(drawn["predicted"], predicted, rtol=1e-3, atol=1e-5)
 
 
 def test_kd_brings_the_student_nearer_to_the_teacher_than_base(

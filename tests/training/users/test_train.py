@@ -21,7 +21,7 @@ from training.errors import MissingInput, MixedFactors, OtherEvaluation, OtherRu
 from training.users.settings import UserSettings
 from training.users.summary import summarize
 from training.users.train import train
-from training.users.vectors import UserVectors
+from training.users.vectors import VECTORS, UserVectors
 
 SETTINGS = UserSettings(
     dim=8, hidden=16, negatives=100, batch_size=64, learning_rate=1e-2, max_epochs=20
@@ -77,6 +77,10 @@ def test_vectors_of_another_run_are_refused(trained: Path, logs: Logs, tmp_path:
         UserVectors.load(tmp_path)
     with pytest.raises(MissingInput, match="tasteprint-train users"):
         UserVectors.load(tmp_path / "nothing")
+    for content in (b"", (tmp_path / VECTORS).read_bytes()[:100]):  # the copy was stopped
+        (tmp_path / VECTORS).write_bytes(content)
+        with pytest.raises(MissingInput):
+            UserVectors.load(tmp_path)
 
 
 def test_a_resumed_run_is_the_run_without_a_break(logs: Logs, tmp_path: Path) -> None:

@@ -62,18 +62,30 @@ def test_the_file_is_that_of_the_command_line_to_the_last_byte(
     assert there.read_bytes() == here.read_bytes()
 
 
+@pytest.fixture
+def mounted(folder: Path) -> Iterator[str]:
+    """The folder at an address that Hadoop alone can open, as of a cluster's file system."""
+    name = "fs.viewfs.mounttable.cluster.link./songs"
+    with open_session("tests", SparkOptions("local[2]")) as session:
+        session.conf.set(name, folder.as_uri())
+        yield "viewfs://cluster/songs"
+        session.conf.unset(name)
+
+
+@pytest.mark.parametrize("is_on_disk", [True, False])
 def test_uris_that_hadoop_reads_give_the_same_vectors(
-    folder: Path, tmp_path: Path, run: Run
+    folder: Path, mounted: str, tmp_path: Path, run: Run, *, is_on_disk: bool
 ) -> None:
     here, there = tmp_path / "here.parquet", tmp_path / "there"
     run("embed", folder, "--out", here, *HERE)
-    result = run("embed", folder.as_uri(), "--out", there.as_uri(), *SPARK)
+    address, start = (folder.as_uri(), f"file:{folder}") if is_on_disk else (mounted, mounted)
+    result = run("embed", address, "--out", there.as_uri(), *SPARK)
     assert result.exit_code == 3, result.output
     expected, found = rows_of(here), rows_of(there)
     assert sorted(found) == sorted(expected)
     for name, row in found.items():
         path, mtime_ns = row.pop("path"), row.pop("mtime_ns")
-        assert path == f"file:{expected[name].pop('path')}"
+        assert path == start + expected[name].pop("path").removeprefix(str(folder))
         assert mtime_ns // 1_000_000 == expected[name].pop("mtime_ns") // 1_000_000
         assert row == expected[name]
 
@@ -92,6 +104,30 @@ def test_a_folder_of_spark_is_gone_on_with_and_another_model_refused(
     result = run("embed", folder.as_uri(), "--out", out, *SPARK, "--model", "other")
     assert result.exit_code == 1
     assert "vectors of two models" in result.stderr.replace("\n", "")
+
+
+def test_a_folder_of_spark_is_indexed_as_the_file_is(
+    folder: Path, tmp_path: Path, run: Run
+) -> None:
+    out, file = (tmp_path / "out").as_uri(), tmp_path / "here.parquet"
+    run("embed", folder.as_uri(), "--out", out, *SPARK)
+    (folder / "bad.mp3").unlink()
+    shutil.copy(folder / ODD_NAME, folder / "bad.wav")  # has the track id of a row that failed
+    shutil.copy(folder / "album 1" / "1.wav", folder / "album 0" / "2.wav")  # changed
+    run("embed", folder.as_uri(), "--out", out, *SPARK)
+    run("embed", folder, "--out", file, *HERE)
+    catalogues = []
+    for number, table in enumerate((file, tmp_path / "out", out)):
+        made = run("index", table, "--out", tmp_path / f"{number}.parquet")
+        assert f"{N_SONGS + 1} tracks; 0 failed rows left out" in made.stderr, made.output
+        catalogues.append((tmp_path / f"{number}.parquet").read_bytes())
+    assert catalogues[0] == catalogues[1] == catalogues[2]
+    write_bundle(tmp_path / "models", "other")
+    run("embed", folder.as_uri(), "--out", (tmp_path / "b").as_uri(), *SPARK, "--model", "other")
+    shutil.copy(next((tmp_path / "b").glob("*.parquet")), tmp_path / "out" / "z.parquet")
+    result = run("index", tmp_path / "out", "--out", tmp_path / "c.parquet")
+    assert result.exit_code == 1
+    assert "vectors of two have nothing in common" in " ".join(result.stderr.split())
 
 
 def test_jobs_that_were_done_are_kept_by_a_run_that_is_stopped(
@@ -119,8 +155,8 @@ def test_jobs_that_were_done_are_kept_by_a_run_that_is_stopped(
     assert there.read_bytes() == here.read_bytes()
 
 
-def test_uris_are_read_by_hadoop_and_paths_by_the_tasks(
-    folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+def test_a_clusters_files_are_read_by_hadoop_and_those_on_disk_by_the_tasks(
+    folder: Path, mounted: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[list[str]] = []
     rows_of_job = stage._rows_of
@@ -131,9 +167,17 @@ def test_uris_are_read_by_hadoop_and_paths_by_the_tasks(
         return rows
 
     monkeypatch.setattr(stage, "_rows_of", note)
-    run("embed", folder.as_uri(), "--out", tmp_path / "uris.parquet", *SPARK)
-    run("embed", folder, "--out", tmp_path / "paths.parquet", *SPARK)
-    assert [CONTENT in plan for plan in made] == [True, False]
+    for number, address in enumerate((mounted, folder.as_uri(), folder)):
+        run("embed", address, "--out", tmp_path / f"{number}.parquet", *SPARK)
+    assert [CONTENT in plan for plan in made] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("n_songs", "n_cores", "n_tasks"),
+    [(1, 2, 1), (5, 2, 2), (128, 2, 2), (129, 2, 4), (64, 100, 64)],
+)
+def test_every_core_has_as_many_tasks(n_songs: int, n_cores: int, n_tasks: int) -> None:
+    assert stage.count_tasks(n_songs, n_cores) == n_tasks
 
 
 @pytest.mark.parametrize(
