@@ -753,6 +753,17 @@ class NothingToUpdate(TrainingError):
         )
 
 
+class MissingEncoder(TrainingError):
+    """Raised if the encoder that an update keeps is none of the bundles that are given."""
+
+    def __init__(self, name: str, encoders: Sequence[Path]) -> None:
+        given = ", ".join(map(str, encoders))
+        super().__init__(
+            f"--update keeps the encoder {name}, and of the bundles {given} none is the version of "
+            "it that the model was fitted on; give that one with --encoder, or run without --update"
+        )
+
+
 class NothingToEvaluate(TrainingError):
     """Raised if no held-out item has enough listeners."""
 

@@ -215,9 +215,9 @@ Resume = Annotated[bool, typer.Option(help="Continue from the last checkpoint.")
 
 
 def with_settings(
-    settings: type[Any], exclude: Collection[str] = ()
+    settings: type[Any], exclude: Collection[str] = (), *, parameter: str = "settings"
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorator: a command's parameter `settings` becomes one option per field of a dataclass.
+    """Decorator: a parameter of a command becomes one option per field of a dataclass.
 
     Name, type, default, help text (`Doc`) and bounds (`Ge`, `Le`) are those of the field, so that a
     hyperparameter is stated once. The command gets the object that is made of the options.
@@ -226,6 +226,7 @@ def with_settings(
     ----------
     settings : a dataclass whose fields are `name: Annotated[type, Doc("help text")] = default`
     exclude : fields that are no options of the command; they keep their defaults
+    parameter : name of the command's parameter
     """
     parameters = [
         _to_parameter(name, annotation, default)
@@ -237,12 +238,12 @@ def with_settings(
         @functools.wraps(command)
         def run(**arguments: Any) -> None:
             chosen = {option.name: arguments.pop(option.name) for option in parameters}
-            command(**arguments, settings=settings(**chosen))
+            command(**arguments, **{parameter: settings(**chosen)})
 
         options: list[inspect.Parameter] = []
-        for parameter in inspect.signature(command, eval_str=True).parameters.values():
-            is_settings = parameter.name == "settings"
-            options += parameters if is_settings else [_as_keyword(parameter)]
+        for option in inspect.signature(command, eval_str=True).parameters.values():
+            is_settings = option.name == parameter
+            options += parameters if is_settings else [_as_keyword(option)]
         # typer reads both; of the two, `__wrapped__` would lead back to the undecorated command.
         del run.__wrapped__
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]

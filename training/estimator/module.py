@@ -44,6 +44,8 @@ class EstimatorModule(AudioModule):
     spec_augment, gain_db, mix : augmentation of training batches; 0 for none
     teacher_dim : size of the teacher's output; 0 without a teacher
     set_names : of the validation clips' sets; one name if there is one set
+    network : what is trained, in place of a new network of these sizes
+    frozen_norms : train in evaluation mode: batch norms keep their statistics, no dropout
 
     Raises
     ------
@@ -68,17 +70,21 @@ class EstimatorModule(AudioModule):
         gain_db: float = 0.0,
         mix: float = 0.0,
         set_names: Sequence[str] = ("",),
+        network: Encoder | None = None,
+        frozen_norms: bool = False,
     ) -> None:
         kind = encoder_class(encoder)
-        audio = kind.patched_audio(patches, patch_s)
-        check_crop_length(crop_s, audio)
-        network = kind.build(width=width, embedding_dim=embedding_dim, crop_s=crop_s)
-        network.audio = audio
+        if network is None:
+            audio = kind.patched_audio(patches, patch_s)
+            check_crop_length(crop_s, audio)
+            network = kind.build(width=width, embedding_dim=embedding_dim, crop_s=crop_s)
+            network.audio = audio
         super().__init__(network, learning_rate, cosine_schedule)
-        self.save_hyperparameters(ignore=["set_names"])
+        self.save_hyperparameters(ignore=["set_names", "network"])
         self.teacher_weight = teacher_weight
         self.teacher_layer = nn.Linear(network.features_dim, teacher_dim) if teacher_dim else None
         self.trainable: Trainable = trainable
+        self.frozen_norms = frozen_norms
         self.init_lr_scale = init_lr_scale
         freeze(network, trainable)
         if spec_augment and kind.spectrogram_axes is None:
@@ -109,6 +115,8 @@ class EstimatorModule(AudioModule):
         # Lightning restores the mode of each part after a validation.
         assert isinstance(self.network, Encoder)
         set_modes(self.network, self.trainable)
+        if self.frozen_norms:
+            self.network.eval()
 
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         window, target, *teacher_targets = self._mix(batch) if self.mix else batch

@@ -76,13 +76,20 @@ class DividedSampler(DistributedSampler[int]):
 class NumberedSampler(Sampler[int]):
     """Every index once an epoch, in a random order, as a number that tells the epoch too.
 
+    With weights, as many indices as there are, drawn with replacement.
+
     The number of index i in epoch e is e · n_items + i: a data set that draws an item by its number
     draws it anew in each epoch, and alike in a resumed run and in any process. A run that is
     resumed within an epoch goes on with the items that the epoch still has.
+
+    Parameters
+    ----------
+    weights : of each index, shape (n_items,); need not sum to 1
     """
 
-    def __init__(self, n_items: int, seed: int) -> None:
+    def __init__(self, n_items: int, seed: int, weights: NDArray[np.float64] | None = None) -> None:
         self.n_items, self.seed, self.epoch = n_items, seed, 0
+        self.shares = None if weights is None else weights / weights.sum()
         self.n_skipped: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -90,7 +97,11 @@ class NumberedSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.n_items
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.n_items)
+        rng = np.random.default_rng((self.seed, self.epoch))
+        if self.shares is None:
+            order = rng.permutation(self.n_items)
+        else:
+            order = rng.choice(self.n_items, self.n_items, p=self.shares)
         yield from (first + order[self.n_skipped.get(self.epoch, 0) :]).tolist()
 
     def set_epoch(self, epoch: int) -> None:

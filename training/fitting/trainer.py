@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class AudioModule(L.LightningModule):
         self.front_end_name, self.audio = encoder.front_end_name, encoder.audio
         self.add_module(self.front_end_name, encoder.make_front_end())
         # Channels last: a third less time on a CPU, and tensor cores on a GPU.
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.memory_format = encoder.memory_format
+        self.network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.learning_rate, self.cosine_schedule = learning_rate, cosine_schedule
 
     def forward(self, window: Tensor) -> Any:
@@ -64,7 +65,7 @@ class AudioModule(L.LightningModule):
             inputs = self.get_submodule(self.front_end_name)(waveform)
             inputs = self.augment_inputs(inputs)
         if inputs.ndim == 4:  # images; waveforms have no such format
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+            inputs = inputs.contiguous(memory_format=self.memory_format)
         outputs = forward_patches(self.network, inputs, n_patches)  # (B · P, …) -> (B, D)
         return type(outputs)(*(output.float() for output in outputs))
 
@@ -124,6 +125,7 @@ def fit(
     records: Mapping[str, str] | None = None,
     resume: bool = True,
     show_progress: bool = True,
+    callbacks: Sequence[L.Callback] = (),
 ) -> Path:
     """Fit, keeping the checkpoint with the lowest `val_loss`; returns its path.
 
@@ -134,6 +136,7 @@ def fit(
     ----------
     extra_identity : file name → text: further inputs that the run depends on, written into `out`
     records : file name → text: written into `out` too, and not compared when a run is resumed
+    callbacks : of Lightning, beside those of every run
 
     Raises
     ------
@@ -152,7 +155,7 @@ def fit(
     write_environment(out)
     if resume:
         _set_epoch(training, out / LAST, settings.devices)
-    trainer = _make_trainer(out, settings, len(training), show_progress)
+    trainer = _make_trainer(out, settings, len(training), show_progress, callbacks)
     trainer.fit(module, training, validation, ckpt_path=out / LAST if resume else None)
     return out / BEST
 
@@ -180,7 +183,11 @@ def _set_epoch(training: Loader, checkpoint: Path, devices: int) -> None:
 
 def load_best(module: L.LightningModule, out: Path) -> None:
     """Load the weights of the best checkpoint into a module of the same shape."""
-    state = torch.load(out / BEST, map_location="cpu", weights_only=True)["state_dict"]
+    load_weights(module, out / BEST)
+
+
+def load_weights(module: L.LightningModule, checkpoint: Path) -> None:
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
 
 
@@ -211,7 +218,11 @@ def _check_run_identity(
 
 
 def _make_trainer(
-    out: Path, settings: FitSettings, epoch_steps: int, show_progress: bool
+    out: Path,
+    settings: FitSettings,
+    epoch_steps: int,
+    show_progress: bool,
+    callbacks: Sequence[L.Callback],
 ) -> L.Trainer:
     best = ModelCheckpoint(out, "best", monitor="val_loss", enable_version_counter=False)
     # Not `save_last`, which is of the last validation with a lower loss.
@@ -231,6 +242,7 @@ def _make_trainer(
             last,
             EarlyStopping("val_loss", patience=settings.patience),
             LearningRateMonitor("epoch"),
+            *callbacks,
         ],
         logger=[CSVLogger(out, "logs"), TensorBoardLogger(out, "tensorboard")],
         enable_model_summary=False,

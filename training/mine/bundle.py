@@ -24,9 +24,12 @@ from training.mine.candidates import Candidate
 from training.mine.hearing import Heard
 from training.mine.inputs import Inputs
 from training.mine.judging import Choice
-from training.mine.settings import MINE_SOURCE, MineSettings
+from training.mine.network.stage import Tuned
+from training.mine.settings import FINE_TUNED, MINE_SOURCE, MineSettings
+from training.networks.musicnn import MusiCNN
 
 LICENCE, FACTORS, CATALOGUE = "LICENSE", "factors", "catalogue.parquet"
+INITIAL = "initial weights"
 # Files above which the catalogue does not know songs by their bytes: each is read once more.
 MAX_HASHED = 10_000
 
@@ -38,12 +41,54 @@ class Model:
     Attributes
     ----------
     predicted : embedding of every song that was heard, (n, dim)
+    tuned : the network that was fine-tuned from the linear map, if it is better
     """
 
     candidate: Candidate
     choice: Choice
     factors: Factorization
     predicted: NDArray[np.float32]
+    tuned: Tuned | None = None
+
+    def make_network(self) -> tuple[MusiCNN, dict[str, Scalar]]:
+        """The network, and the entries of its card that it is built again by."""
+        network, architecture = self.candidate.make_network(self.choice.fitted)
+        return (self.tuned.network if self.tuned else network), architecture
+
+    @property
+    def method(self) -> str:
+        name = self.candidate.name
+        if self.tuned:
+            return f"fine-tuned from a ridge regression on {name}; MSE + cosine proximity"
+        kept = "fine-tuned on earlier plays" if self.candidate.is_own else "frozen"
+        return f"ridge regression on {name}, {kept}"
+
+    @property
+    def encoder_facts(self) -> dict[str, Scalar]:
+        """Which encoder, and whether it is one of the bundle's own."""
+        if self.tuned:
+            return {**self.tuned.facts, MINE_SOURCE: self.tuned.output}
+        card = self.candidate.encoder.card
+        if self.candidate.is_own:
+            stated = card.provenance.hyperparameters
+            kept = {name: stated[name] for name in ("fine_tuned_encoder", FINE_TUNED)}
+            return {**kept, MINE_SOURCE: self.candidate.output}
+        return {"frozen_encoder": card.name, MINE_SOURCE: self.candidate.output}
+
+    @property
+    def teacher(self) -> str | None:
+        """Digest of the bundle that the encoder was taken from."""
+        encoder = self.candidate.encoder
+        return encoder.card.provenance.teacher if self.candidate.is_own else encoder.digest
+
+    @property
+    def encoder_data(self) -> tuple[Data, ...]:
+        """What the encoder was trained on before the operator's own songs."""
+        encoder = self.candidate.encoder
+        if self.candidate.is_own:
+            stated = encoder.card.provenance.data
+            return tuple(data for data in stated if data.use.startswith(INITIAL))
+        return as_teacher(encoder, INITIAL if self.tuned else "frozen encoder")
 
 
 @dataclass(frozen=True)
@@ -84,7 +129,7 @@ def export(
     """
     shutil.rmtree(export.out, ignore_errors=True)
     encoder = model.candidate.encoder
-    network, architecture = model.candidate.make_network(model.choice.fitted)
+    network, architecture = model.make_network()
     metrics: dict[str, Scalar] = {}
     if export.evaluation is not None:
         metrics |= read_metrics(export.evaluation, None, Path())
@@ -94,13 +139,12 @@ def export(
         export.out,
         heard.waveforms(encoder.card.audio, np.unique(spread).tolist()),
         make_provenance(
-            method=f"ridge regression on {model.candidate.name}, frozen",
-            teacher=encoder.digest,
-            data=(*export.data, *as_teacher(encoder, "frozen encoder")),
+            method=model.method,
+            teacher=model.teacher,
+            data=(*export.data, *model.encoder_data),
             seed=settings.seed,
             hyperparameters={
-                "frozen_encoder": encoder.card.name,
-                MINE_SOURCE: model.candidate.output,
+                **model.encoder_facts,
                 **architecture,
                 "alpha": model.choice.fitted.alpha,
                 "weights": "1 / sqrt(songs of the artist)",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +13,45 @@ from torch import nn
 
 from models.bundle import Bundle, read
 from models.card import AudioInput, Scalar
+from training.errors import MissingEncoder
 from training.export.reload import load_network_from_bundle
+from training.fitting.fine_tuning import HEAD
 from training.linear.alpha import FittedMap
 from training.linear.mixture import LinearEstimator
 from training.linear.network import make_network, require_musicnn
 from training.linear.ridge import LinearMap
+from training.mine.settings import OWN
 from training.networks.gated_linear import GatedLinear
 from training.networks.musicnn import MusiCNN
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An output of an encoder: its features, or its embedding in another CF space."""
+    """An output of an encoder: its features, or its embedding in another CF space.
+
+    Attributes
+    ----------
+    is_own : whether the encoder is that of the model that is updated, which was fine-tuned
+    """
 
     encoder: Bundle
     output: str
+    is_own: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.output} of {self.encoder.card.name}"
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the bundle; of a model's own encoder, of the weights that an update keeps."""
+        if not self.is_own:
+            return self.encoder.digest
+        found = hashlib.sha256()
+        for key, weight in load_network_from_bundle(self.encoder).state_dict().items():
+            if not key.startswith(f"{HEAD}."):
+                found.update(weight.numpy().tobytes())
+        return found.hexdigest()
 
     def make_network(self, fitted: FittedMap) -> tuple[MusiCNN, dict[str, Scalar]]:
         """The encoder with the map as its embedding, and the entries of its card.
@@ -93,6 +115,8 @@ def find_candidates(encoders: Sequence[Path], kept: Mapping[str, str] | None) ->
     Raises
     ------
     BundleError, BadTeacher, BadSource
+    MissingEncoder
+        If the kept encoder is none of the bundles.
     """
     found = []
     for folder in encoders:
@@ -103,11 +127,25 @@ def find_candidates(encoders: Sequence[Path], kept: Mapping[str, str] | None) ->
             found.append(Candidate(encoder, "embedding"))
     if kept is None:
         return found
-    return [
+    same = [
         candidate
         for candidate in found
         if (candidate.encoder.digest, candidate.output) == (kept["encoder"], kept["output"])
     ]
+    if not same:
+        raise MissingEncoder(kept["name"], encoders)
+    return same
+
+
+def candidates_of(
+    bundle: Path, encoders: Sequence[Path], kept: Mapping[str, str] | None
+) -> list[Candidate]:
+    """All candidates, or the one that an update of the bundle keeps: see `find_candidates`."""
+    if kept is None or kept["encoder"] != OWN:
+        return find_candidates(encoders, kept)
+    encoder = read(bundle)
+    require_musicnn(encoder, ("features",))
+    return [Candidate(encoder, kept["output"], is_own=True)]
 
 
 def whole_windows(candidates: Sequence[Candidate]) -> AudioInput:

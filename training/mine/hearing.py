@@ -22,7 +22,7 @@ from models.card import AudioInput
 from training.audio.decoding import FULL_SCALE
 from training.audio.patch_cutting import cut_patches
 from training.audio.prepared_sets import SET, ClipFolder
-from training.audio.shards import JoinedWindows
+from training.audio.shards import JoinedWindows, Windows
 from training.audio.windows import SOURCE, Prepared, prepare, read_middle_windows
 from training.errors import NothingPrepared, TooLittleRoom
 from training.estimator.mel_baseline import mel_statistics
@@ -74,9 +74,13 @@ class Heard:
 
     def waveforms(self, audio: AudioInput, positions: Sequence[int]) -> NDArray[np.float32]:
         """Some tracks as an encoder of that input hears them, (n, input_samples)."""
-        windows = JoinedWindows([folder.cut(audio).prepared.windows for folder in self.folders])
         rows = self.tracks["row"].to_numpy(np.int64)[list(positions)]
-        return np.asarray(windows[rows], np.float32) / np.float32(FULL_SCALE)
+        return np.asarray(self.windows(audio)[rows], np.float32) / np.float32(FULL_SCALE)
+
+    def windows(self, audio: AudioInput | None = None) -> Windows:
+        """Windows of all shards, which `row` counts: whole, or as an encoder hears them."""
+        cut = [folder.cut(audio) if audio else folder for folder in self.folders]
+        return JoinedWindows([folder.prepared.windows for folder in cut])
 
 
 def hear(

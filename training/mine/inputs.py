@@ -55,6 +55,11 @@ class Inputs:
         )
 
     @property
+    def has_artists(self) -> bool:
+        """Whether any artist is known, by whom songs are held out."""
+        return bool((self.tracks["artist"] != "").any())
+
+    @property
     def artist_keys(self) -> pd.Series:
         """The key that each song is held out by: its artist's, or its own where unknown."""
         return group_by_artist(self.tracks)

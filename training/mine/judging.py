@@ -32,7 +32,7 @@ from training.mine.settings import MineSettings
 from training.mine.stages import begin, digest_of, finish, is_done, write_json
 
 Vectors = NDArray[np.float32]
-SCORES, CHOICE = "scores.npz", "choice.json"
+SCORES, CHOICE, FOLD_FACTORS = "scores.npz", "choice.json", "factors"
 # Beyond these, a sample is judged: intervals are narrow by then.
 MAX_JUDGED_CLIPS, MAX_JUDGED_USERS = 2000, 5000
 MIN_LISTENERS = (10, 5, 3, 2, 1)
@@ -116,6 +116,47 @@ def choose(world: World, factors: Factorization, logs: Logs, seed: int) -> Choic
     return Choice(best, found[best], user_auc)
 
 
+@dataclass(frozen=True)
+class Fold:
+    """A fold of artists, and what is fitted without it.
+
+    Attributes
+    ----------
+    fitting, test : songs outside the fold, and in it
+    logs : plays without those of the fold's songs
+    """
+
+    fitting: World
+    test: World
+    logs: Logs
+    factors: Factorization
+    choice: Choice
+
+
+def fit_fold(
+    world: World,
+    folds: NDArray[np.int64],
+    fold: int,
+    settings: MineSettings,
+    folder: Path,
+    on_fit: Callable[[], None] = lambda: None,
+) -> Fold:
+    """Factorise and choose without a fold; the factors of a folder are made once.
+
+    The fold's songs are in neither the plays nor the audio that is fitted and chosen on.
+
+    Raises
+    ------
+    NothingToFactorize, NothingToTrain, TooFewArtists, NothingToEvaluate
+    """
+    is_test = folds == fold
+    fitting, test = world[~is_test], world[is_test]
+    logs = leave_out(world.logs, set(test.tracks["item_id"]))
+    factors = factorize_best(logs, settings, folder / FOLD_FACTORS, on_fit)
+    choice = choose(fitting, factors, logs, settings.seed)
+    return Fold(fitting, test, logs, factors, choice)
+
+
 def judge_fold(
     world: World,
     folds: NDArray[np.int64],
@@ -127,8 +168,6 @@ def judge_fold(
 ) -> None:
     """Write the scores of a fold's songs and the choice, where they are not of this world.
 
-    The fold's songs are in neither the plays nor the audio that is fitted and chosen on.
-
     Raises
     ------
     NothingToFactorize, NothingToTrain, TooFewArtists, NothingToEvaluate
@@ -136,42 +175,56 @@ def judge_fold(
     digest = digest_of(world.digest, vars(settings), min_listeners, folds.tolist(), fold)
     if is_done(folder, digest):
         return
-    is_test = folds == fold
-    fitting, test = world[~is_test], world[is_test]
-    logs = leave_out(world.logs, set(test.tracks["item_id"]))
-    factors = factorize_best(logs, settings, folder / "factors", on_fit)
-    choice = choose(fitting, factors, logs, settings.seed)
+    found = fit_fold(world, folds, fold, settings, folder, on_fit)
+    choice = found.choice
     begin(folder / "scores")
     write_json(
         folder / CHOICE,
         {"name": choice.name, "alpha": choice.fitted.alpha, "user_auc": choice.user_auc},
     )
-    few = sample_users(factors, settings.seed)
-    kept = sample_clips(test, settings.seed)
-    data, counted = held_out(kept.tracks["item_id"], world.logs, few, min_listeners)
-    if len(data.items):
-        predicted = predict(fitting, kept, choice, factors)
-        scores = score({name: some[counted] for name, some in predicted.items()}, data, few)
-        scores["artists"] = kept.tracks["artist"].to_numpy(str)[counted]
-        scores["n_items"] = np.array(len(data.items))
-        np.savez(folder / "scores" / SCORES, **scores)  # type: ignore[arg-type]
+
+    def map_linearly(judged: World) -> Vectors:
+        return np.asarray(choice.fitted.map(judged.inputs[choice.name]), np.float32)
+
+    score_fold(found, map_linearly, settings, min_listeners, folder / "scores")
     finish(folder, digest)
 
 
-def predict(
-    fitting: World, judged: World, choice: Choice, factors: Factorization
-) -> dict[str, Vectors]:
-    """Vectors of the judged songs: of the mean of the fitted ones, baseline and chosen map."""
+def score_fold(
+    fold: Fold,
+    embed: Callable[[World], Vectors],
+    settings: MineSettings,
+    min_listeners: int,
+    folder: Path,
+) -> None:
+    """Write the scores of the fold's songs with enough listeners, if there are any.
+
+    Parameters
+    ----------
+    embed : the model that is judged, (n, dim) of some songs
+    """
+    few = sample_users(fold.factors, settings.seed)
+    kept = sample_clips(fold.test, settings.seed)
+    data, counted = held_out(kept.tracks["item_id"], fold.test.logs, few, min_listeners)
+    if not len(data.items):
+        return
+    predicted = predict(fold.fitting, kept, fold.factors) | {NETWORK: embed(kept)}
+    scores = score({name: some[counted] for name, some in predicted.items()}, data, few)
+    scores["artists"] = kept.tracks["artist"].to_numpy(str)[counted]
+    scores["n_items"] = np.array(len(data.items))
+    np.savez(folder / SCORES, **scores)  # type: ignore[arg-type]
+
+
+def predict(fitting: World, judged: World, factors: Factorization) -> dict[str, Vectors]:
+    """Vectors of the judged songs: the mean of the fitted ones, and those of the baseline."""
     targets = align_factors(fitting.tracks, factors, "unit")
     known = ~np.isnan(targets).any(1)
     n_judged = len(judged.tracks)
     one_set = np.full(int(known.sum()), "songs"), np.full(n_judged, "songs")
     ridge = predict_by_ridge(fitting.mel[known], targets[known], judged.mel, *one_set)
-    mapped = choice.fitted.map(judged.inputs[choice.name])
     return {
         MEAN: np.tile(targets[known].mean(0), (n_judged, 1)),
         ridge_on(MEL): ridge,
-        NETWORK: np.asarray(mapped, np.float32),
     }
 
 

@@ -29,6 +29,7 @@ class Facts:
     title : name and version of the model
     summary : lines in words
     catalogue : of the bundle; None where none was written
+    network : parts of the page, where a network was trained
     """
 
     title: str
@@ -40,6 +41,7 @@ class Facts:
     chosen: str
     inner: Mapping[str, float]
     catalogue: Catalogue | None
+    network: Sequence[str] = ()
 
 
 def write_report(folder: Path, facts: Facts) -> Path:
@@ -55,8 +57,8 @@ def write_report(folder: Path, facts: Facts) -> Path:
         reasons = list(facts.heard.refused.items())[:N_REASONS]
         parts += ["Files that cannot be decoded:", _table(("song", "reason"), reasons)]
     parts += ["## On artists that were not heard", redraw(folder).strip()]
-    parts += ["*network* is the model: the map on the encoder that was chosen in each fold."]
-    parts += ["![Evaluation on held-out artists](evaluation.svg)"]
+    parts += ["*network* is the linear model: the map on the encoder chosen in each fold."]
+    parts += ["![Evaluation on held-out artists](evaluation.svg)", *facts.network]
     parts += ["## Choices", _describe_choices(facts)]
     search = facts.factors["search"]
     parts += ["Held-out plays, nDCG@10, by weight of an entry and penalty:", _search_table(search)]

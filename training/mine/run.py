@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +19,8 @@ from training.fitting.space_figures import draw_space
 from training.mine.bundle import CATALOGUE, FACTORS, Export, Model, export
 from training.mine.candidates import (
     Candidate,
+    candidates_of,
     encoders_of,
-    find_candidates,
     whole_windows,
 )
 from training.mine.factors import count_fits, factorize_best
@@ -37,9 +35,20 @@ from training.mine.judging import (
     lower_min_listeners,
     read_scores,
 )
+from training.mine.network.estimate import describe_estimate
+from training.mine.network.report import describe_network, describe_outcome
+from training.mine.network.settings import NetworkSettings
+from training.mine.network.stage import NetworkStage
 from training.mine.report import Facts, write_report
-from training.mine.settings import MIN_NETWORK_SONGS, MineSettings, Places
-from training.mine.stages import digest_of, finish, is_done, write_json
+from training.mine.settings import MineSettings, Places
+from training.mine.stages import (
+    Progress,
+    describe_time,
+    digest_of,
+    finish,
+    is_done,
+    write_json,
+)
 from training.mine.verdict import Verdict, pool
 from training.mine.versions import (
     compare,
@@ -50,22 +59,10 @@ from training.mine.versions import (
     read_card,
 )
 
-BUNDLE, SONGS, SPLIT = "bundle", "songs", "split.csv"
+BUNDLE, SONGS, SPLIT, NETWORK = "bundle", "songs", "split.csv", "network"
 # CPU time of a factorisation, for the estimate: of its own (of 9,147 entries, 0.4 s), and of an
 # entry in a sweep with 40 factors (92,834 entries take 0.085 s).
 FIT_S, ENTRY_S = 0.4, 9e-7
-
-
-class Progress(Protocol):
-    """One view of all stages."""
-
-    def say(self, text: str) -> None: ...
-
-    def stage(self, name: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-        """Context manager: a stage of so many steps; call what it gives after each step."""
-        ...
-
-    def track(self, label: str, items: list[int]) -> Iterable[int]: ...
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,11 @@ class Wishes:
     update: bool = False
     default: bool = True
     workers: int = 2
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+
+    def tries_network(self, n_songs: int) -> bool:
+        """Whether a network is fine-tuned; not where an update keeps the encoder."""
+        return not self.update and self.network.applies(n_songs)
 
 
 @dataclass(frozen=True)
@@ -123,30 +125,40 @@ def mine(
     NothingToEvaluate, ParityFailed, BundleError, BadTeacher
     """
     kept = kept_candidate(places.bundle) if wishes.update else None
-    candidates = find_candidates(places.encoders, kept)
+    candidates = candidates_of(places.bundle, places.encoders, kept)
     _estimate(inputs, places, candidates, settings, wishes, progress)
     heard = _hear(inputs, places, candidates, wishes, progress)
     world = _make_world(inputs, heard, candidates, progress)
     folds = deal_folds(world, settings.seed)
     _record(world, folds, settings, places)
-    verdict = _judge(inputs, world, folds, settings, places, progress)
+    verdict = _judge(inputs, world, folds, settings, places, progress, candidates)
+    network = _make_network_stage(inputs, world, folds, candidates, heard, settings, places, wishes)
+    tried = network.judge(progress) if wishes.tries_network(len(world.tracks)) else None
+    if tried and tried.is_better:
+        verdict = tried.own
     with progress.stage("fit on all songs", count_fits(settings)) as step:
         factors = factorize_best(inputs.logs, settings, places.work / FACTORS, step)
     chosen = choose(world, factors, inputs.logs, settings.seed)
     model = _make_model(candidates, chosen, factors, heard, progress)
+    if tried and tried.is_better:
+        tuned = network.tune(model.candidate, chosen, factors, tried, progress)
+        model = replace(model, tuned=tuned, predicted=tuned.predicted)
+    about = [describe_outcome(tried, len(world.tracks), wishes.network, is_update=wishes.update)]
+    page = describe_network(tried, places.work / NETWORK) if tried else []
     if not verdict.is_better and not wishes.anyway:
-        _report(inputs, heard, model, folds, places, "not exported", [verdict.refuse()], None)
+        summary = [_as_sentence(verdict.refuse()), *about]
+        _report(inputs, heard, model, folds, places, "not exported", summary, None, page)
         raise NotBetter(verdict.refuse())
     written, parity = _export(model, inputs, heard, settings, wishes, places, data)
     moved = _describe_moved(places, factors, wishes)
     is_new = publish(written, places.bundle)
     card = read_card(places.bundle)
     assert card
-    summary = [_as_sentence(verdict.describe()), *moved, _describe_network(world)]
+    summary = [_as_sentence(verdict.describe()), *moved, *about]
     catalogue = load(places.bundle / CATALOGUE)
     title = f"{places.bundle.name} {card['version']}"
-    report = _report(inputs, heard, model, folds, places, title, summary, catalogue)
-    for line in moved:
+    report = _report(inputs, heard, model, folds, places, title, summary, catalogue, page)
+    for line in (*moved, *(about if tried else [])):
         progress.say(line)
     return Outcome(str(card["version"]), is_new, verdict, report, parity)
 
@@ -160,6 +172,9 @@ def _estimate(
     progress: Progress,
 ) -> None:
     """Say how long the run takes, by the time that the first songs take."""
+    n_songs, network = inputs.n_both, wishes.network
+    if wishes.tries_network(n_songs) and not (places.work / NETWORK).exists():
+        progress.say(describe_estimate(n_songs, candidates, network))
     known = len(list((places.work / SONGS).glob("*/source.json")))
     paths = inputs.tracks["path"].tolist()
     if known:
@@ -169,12 +184,6 @@ def _estimate(
     fit_s = ENTRY_S * inputs.logs.user_items.nnz * settings.iterations * settings.factors / 40
     total_s = song_s * len(paths) + n_fits * (FIT_S + fit_s)
     progress.say(f"about {describe_time(total_s)}, as busy as this machine is now")
-
-
-def describe_time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _hear(
@@ -208,7 +217,7 @@ def _make_world(
     for candidate in candidates:
         known = heard.outputs(candidate.encoder, progress.track)
         outputs[candidate.name] = known[candidate.output]
-    names = [(candidate.name, candidate.encoder.digest) for candidate in candidates]
+    names = [(candidate.name, candidate.identity) for candidate in candidates]
     world = World(
         heard.tracks,
         outputs,
@@ -235,6 +244,7 @@ def _judge(
     settings: MineSettings,
     places: Places,
     progress: Progress,
+    candidates: Sequence[Candidate],
 ) -> Verdict:
     min_listeners = lower_min_listeners(world, settings.min_listeners)
     if min_listeners < settings.min_listeners:
@@ -245,9 +255,37 @@ def _judge(
     with progress.stage("judge on held-out artists", len(folders) * count_fits(settings)) as step:
         for fold, folder in enumerate(folders):
             judge_fold(world, folds, fold, settings, min_listeners, folder, step)
-    has_artists = bool((inputs.tracks["artist"] != "").any())
-    scores = read_scores(folders)
-    return pool(scores, places.work, min_listeners=min_listeners, has_artists=has_artists)
+    return pool(
+        read_scores(folders),
+        places.work,
+        min_listeners=min_listeners,
+        has_artists=inputs.has_artists,
+        encoder_knows=any(candidate.is_own for candidate in candidates),
+    )
+
+
+def _make_network_stage(
+    inputs: Inputs,
+    world: World,
+    folds: NDArray[np.int64],
+    candidates: Sequence[Candidate],
+    heard: Heard,
+    settings: MineSettings,
+    places: Places,
+    wishes: Wishes,
+) -> NetworkStage:
+    return NetworkStage(
+        world,
+        folds,
+        fold_folders(places.work, folds),
+        candidates,
+        heard,
+        settings,
+        wishes.network,
+        lower_min_listeners(world, settings.min_listeners),
+        inputs.has_artists,
+        places.work / NETWORK,
+    )
 
 
 def fold_folders(work: Path, folds: NDArray[np.int64]) -> list[Path]:
@@ -282,13 +320,15 @@ def _export(
     fitted = model.choice.fitted.map
     digest = digest_of(
         model.factors.space,
-        (model.candidate.encoder.digest, model.candidate.output, fitted.weight.tolist()),
+        (model.candidate.identity, model.candidate.output, fitted.weight.tolist()),
+        model.tuned.digest if model.tuned else "",
         (vars(settings), vars(stated), wishes.default),
         heard.tracks[["item_id", "artist_name", "title"]].to_numpy().tolist(),
     )
     if is_done(stage, digest):
         return out, {}
-    to = Export(out, next_version(places.bundle), stated.data, places.work, wishes.default)
+    evaluation = places.work / NETWORK if model.tuned else places.work
+    to = Export(out, next_version(places.bundle), stated.data, evaluation, wishes.default)
     _, parity = export(model, inputs, heard, settings, to)
     finish(stage, digest)
     return out, parity
@@ -300,19 +340,6 @@ def _describe_moved(places: Places, factors: Factorization, wishes: Wishes) -> l
     if earlier is None or earlier.space == factors.space:
         return []
     return [_as_sentence(compare(earlier, factors).describe())]
-
-
-def _describe_network(world: World) -> str:
-    n_songs = len(world.tracks)
-    if n_songs < MIN_NETWORK_SONGS:
-        return (
-            f"No network was trained: with {n_songs:,} songs a linear map is better, and "
-            f"{MIN_NETWORK_SONGS:,} are the minimum."
-        )
-    return (
-        f"{n_songs:,} songs may be enough for a network: `tasteprint-train estimator --init`, with "
-        "the windows and factors of this run."
-    )
 
 
 def _as_sentence(text: str) -> str:
@@ -328,6 +355,7 @@ def _report(
     title: str,
     summary: Sequence[str],
     catalogue: Catalogue | None,
+    network: Sequence[str],
 ) -> Path:
     tracks = heard.tracks
     artists = tracks["artist_name"].to_numpy(str)
@@ -342,5 +370,6 @@ def _report(
         model.choice.name,
         model.choice.user_auc,
         catalogue,
+        network,
     )
     return write_report(places.work, facts)

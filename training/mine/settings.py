@@ -11,9 +11,10 @@ from typing_extensions import Doc
 
 # Card entry that tells bundles of `mine` from others; its value is the encoder's output.
 MINE_SOURCE = "mine_source"
-# A network trained on 866 recordings stays 6 points of user AUC below a linear map on MusiCNN, and
-# one trained on 5,660 renderings passes it by 3: see docs/cf-estimator.md.
-MIN_NETWORK_SONGS = 10_000
+# Card entry of a bundle whose encoder was fine-tuned: an update keeps the bundle's own encoder.
+FINE_TUNED = "fine_tuned_steps"
+# Its encoder, where a card of another bundle would be named.
+OWN = "own"
 
 
 @dataclass(frozen=True)

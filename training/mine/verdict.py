@@ -35,6 +35,8 @@ class Verdict:
     gains : over each of `NOTHING`, paired
     n_songs, n_artists : that were judged
     has_artists : whether songs were held out by artist; else each song by itself
+    encoder_knows : whether the encoder was fine-tuned on these songs, and only the linear map is
+        fitted without them
     """
 
     user_auc: dict[str, Interval]
@@ -42,6 +44,7 @@ class Verdict:
     n_songs: int
     n_artists: int
     has_artists: bool
+    encoder_knows: bool = False
 
     @property
     def is_better(self) -> bool:
@@ -53,10 +56,13 @@ class Verdict:
         """The summary in words."""
         mean, low, high = self.user_auc[NETWORK]
         heard = "artists" if self.has_artists else "songs"
+        where = f"on {heard} it never heard"
+        if self.encoder_knows:
+            where = f"on {heard} that its linear map never heard, but its fine-tuned encoder did,"
         return (
-            f"on {heard} it never heard it ranks listeners at {mean:.2f} ({low:.2f} to {high:.2f}; "
-            f"guessing 0.50, the same vector for every song {self.user_auc[MEAN][0]:.2f}, the best "
-            f"possible {self.user_auc[CEILING][0]:.2f}), judged on {self.n_songs} songs"
+            f"{where} it ranks listeners at {mean:.2f} ({low:.2f} to {high:.2f}; guessing 0.50, "
+            f"the same vector for every song {self.user_auc[MEAN][0]:.2f}, the best possible"
+            f" {self.user_auc[CEILING][0]:.2f}), judged on {self.n_songs} songs"
         )
 
     def refuse(self) -> str:
@@ -70,7 +76,12 @@ class Verdict:
 
 
 def pool(
-    folds: Sequence[Mapping[str, Values]], out: Path, *, min_listeners: int, has_artists: bool
+    folds: Sequence[Mapping[str, Values]],
+    out: Path,
+    *,
+    min_listeners: int,
+    has_artists: bool,
+    encoder_knows: bool = False,
 ) -> Verdict:
     """Pool the folds, and write `measures.json` as `evaluate` does.
 
@@ -101,6 +112,7 @@ def pool(
         len(own),
         int(groups["clip"].max()) + 1,
         has_artists,
+        encoder_knows,
     )
     group = {
         "n_clips": verdict.n_songs,

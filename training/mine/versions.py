@@ -22,7 +22,7 @@ from models.bundle import CARD, PRECISIONS
 from models.catalogue import unit
 from training.cf.als import Factorization
 from training.errors import MissingInput, NothingToUpdate
-from training.mine.settings import MINE_SOURCE
+from training.mine.settings import FINE_TUNED, MINE_SOURCE, OWN
 
 VERSIONS = "versions"
 N_NEIGHBOURS, N_NAMED, MAX_ITEMS = 10, 5, 5000
@@ -48,7 +48,9 @@ def next_version(bundle: Path) -> str:
 
 
 def kept_candidate(bundle: Path) -> dict[str, str]:
-    """Digest of the encoder, and its output, of a bundle that `mine` made.
+    """Digest of the encoder, its name and its output, of a bundle that `mine` made.
+
+    The digest is `OWN` where the encoder was fine-tuned: it is that of the bundle itself.
 
     Raises
     ------
@@ -56,10 +58,13 @@ def kept_candidate(bundle: Path) -> dict[str, str]:
     """
     card = read_card(bundle)
     facts: Mapping[str, Any] = (card or {}).get("provenance", {})
-    output = facts.get("hyperparameters", {}).get(MINE_SOURCE)
+    stated = facts.get("hyperparameters", {})
+    output = stated.get(MINE_SOURCE)
     if output is None:
         raise NothingToUpdate(bundle)
-    return {"encoder": str(facts["teacher"]), "output": str(output)}
+    encoder = OWN if FINE_TUNED in stated else str(facts["teacher"])
+    name = str(stated.get("frozen_encoder", bundle.name))
+    return {"encoder": encoder, "name": name, "output": str(output)}
 
 
 def publish(staged: Path, bundle: Path) -> bool:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -47,6 +48,7 @@ class Encoder(nn.Module, ABC):
     spectrogram_axes : axes of frequency and time in the front end's output; None if it has no such
     front_end_name : attribute that holds the front end in exported graphs and in checkpoints; the
         name is part of both
+    memory_format : of the weights and images of a training run
     width : the size that `--width` sets
     embedding_dim, features_dim : of the outputs
     levels : name → dimension of further outputs, in the order of `forward_with_levels`
@@ -59,6 +61,7 @@ class Encoder(nn.Module, ABC):
     spectrogram_axes: ClassVar[tuple[int, int] | None] = None
     last_parts: ClassVar[tuple[str, ...]] = ()
     front_end_name: ClassVar[str] = "front_end"
+    memory_format: ClassVar[torch.memory_format] = torch.channels_last
     width: int
     embedding_dim: int
     features_dim: int

@@ -12,6 +12,7 @@ from training.cli.mine.view import View, can_ask, choose
 from training.cli.options import WORKERS, AllowMissing, OnDemand, Workers, with_settings
 from training.cli.output import console, print_error, print_parity, progress
 from training.errors import NotBetter
+from training.mine.network.settings import NetworkSettings
 from training.mine.settings import Columns, MineSettings, Places, Sources
 
 app = typer.Typer()
@@ -21,6 +22,7 @@ Column = Annotated[str | None, typer.Option(help="Default: guessed by its usual 
 
 
 @app.command()
+@with_settings(NetworkSettings, parameter="network")
 @with_settings(MineSettings)
 def mine(
     songs: Annotated[
@@ -35,6 +37,7 @@ def mine(
         ),
     ],
     settings: MineSettings,
+    network: NetworkSettings,
     catalogue: Annotated[
         Path | None,
         typer.Option(
@@ -86,9 +89,10 @@ def mine(
     """Make a served model of songs and plays, from forty songs on.
 
     Decodes the songs, factorises the plays, fits ridge regressions on several frozen encoders,
-    judges them on held-out artists, fits the best one on all songs, and writes the bundle
-    models/<name> with its CF space and a catalogue. The same command goes on where it was stopped,
-    and raises the version where something has changed.
+    judges them on held-out artists, fine-tunes the best one's network too where there are songs
+    enough, fits what is best on all songs, and writes the bundle models/<name> with its CF space
+    and a catalogue. The same command goes on where it was stopped, and raises the version where
+    something has changed.
 
     Exit codes: 0, a bundle is there; 1, an error with its remedy; 2, a wrong option; 3, the model
     is no better than the mean vector; 130, stopped.
@@ -110,7 +114,7 @@ def mine(
     from training.mine.run import Wishes
     from training.mine.run import mine as run
 
-    wishes = Wishes(anyway, update, default=not on_demand, workers=workers)
+    wishes = Wishes(anyway, update, not on_demand, workers, network)
     try:
         inputs = read_inputs(
             Sources(songs, tuple(plays), catalogue, columns),
