@@ -56,6 +56,7 @@ def test_the_first_line_counts_and_the_last_lines_say_what_the_model_is_worth(
     report = (made.folder / "work" / "report.md").read_text()
     assert "On artists it never heard it ranks listeners at" in report
     assert "| left out: rows of the catalogue: no file of that name | 10 |" in report
+    assert "30 songs are heard and played, and it is tried from 10,000 on" in report
     assert (made.folder / "work" / "evaluation.svg").exists()
 
 

@@ -16,7 +16,7 @@ from models.bundle import read
 from tests.bundles import graph_bytes, write_bundle
 from training.cf.als import Factorization
 from training.cf.logs import Logs
-from training.errors import NothingToUpdate, TooLittleRoom
+from training.errors import MissingEncoder, NothingToUpdate, TooLittleRoom
 from training.linear.alpha import FittedMap
 from training.linear.ridge import LinearMap
 from training.mine import hearing
@@ -24,6 +24,7 @@ from training.mine.candidates import Candidate, find_candidates
 from training.mine.factors import count_fits, factorize_best, leave_out, weigh
 from training.mine.judging import World, deal_folds, lower_min_listeners
 from training.mine.settings import MineSettings
+from training.mine.stages import resume_or_begin
 from training.mine.versions import compare, kept_candidate, next_version, publish
 from training.networks.waveform import WaveformEncoder
 
@@ -130,8 +131,21 @@ def test_features_of_all_and_embeddings_of_those_in_a_space_are_candidates() -> 
         "features of cf-estimator",
         "embedding of cf-estimator",
     ]
-    kept = {"encoder": found[2].encoder.digest, "output": "embedding"}
+    kept = {"encoder": found[2].encoder.digest, "name": "cf-estimator", "output": "embedding"}
     assert [candidate.name for candidate in find_candidates(folders, kept)] == names[2:]
+
+
+def test_an_update_without_the_encoder_that_it_keeps_is_refused() -> None:
+    kept = {"encoder": "gone", "name": "cf-estimator", "output": "features"}
+    with pytest.raises(MissingEncoder, match=r"keeps the encoder cf-estimator.* --encoder, or run"):
+        find_candidates([MODELS / "musicnn-msd"], kept)
+
+
+def test_a_stage_goes_on_within_itself_unless_its_inputs_are_others(tmp_path: Path) -> None:
+    folder = resume_or_begin(tmp_path / "stage", "a")
+    (folder / "part").write_text("half")
+    assert (resume_or_begin(folder, "a") / "part").exists()
+    assert not (resume_or_begin(folder, "b") / "part").exists()
 
 
 def test_songs_that_the_disk_has_no_room_for_are_refused_before(tmp_path: Path) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from models.bundle import read
@@ -19,15 +24,15 @@ from training.export.reload import load_network_from_bundle
 from training.fitting import trainer
 
 # Trained as briefly as shows a difference: the last layers alone, at a rate of a hundred steps.
-LONG = ("--learning-rate", "1e-4", "--network-epochs", "10", "--network-patience", "10")
-# Steps too small to change the order of songs.
-SHORT = ("--learning-rate", "1e-7", "--network-epochs", "2")
+LONG = ("--learning-rate", "1e-4", "--network-epochs", "5", "--network-patience", "5")
+# Steps that destroy what the encoder has learnt.
+HARMFUL = ("--learning-rate", "0.01", "--network-epochs", "1")
 
 
 def start(made: Collection, *options: object) -> Result:
     inputs = ("--songs", made.songs, "--plays", made.plays, "--catalogue", made.catalogue)
     places = ("--models", made.folder / "models", "--work", made.folder / "work")
-    quick = ("--encoder", made.folder / "weak", "--regularization", "10", "--iterations", "5")
+    quick = ("--encoder", made.folder / "weak", "--regularization", "10", "--iterations", "3")
     network = ("--network-from", "60", "--trainable", "last", "--batch-size", "8")
     words = ["mine", *map(str, (*inputs, *places, *quick, *network, *options))]
     return CliRunner().invoke(app, words, env={"COLUMNS": "200"})
@@ -53,10 +58,11 @@ def output(made: Collection) -> str:
 
 
 def copy_of(made: Collection, folder: Path) -> Collection:
-    """The same songs, plays and encoder, decoded already, in a folder of its own."""
+    """The same songs, plays and encoder in a folder of its own, all done but the network."""
     for name in ("songs", "plays.csv", "catalogue.csv", "weak"):
         (folder / name).symlink_to(made.folder / name)
-    (folder / "work").mkdir()
+    ignored = shutil.ignore_patterns("network", "bundle", "songs")
+    shutil.copytree(made.folder / "work", folder / "work", ignore=ignored)
     (folder / "work" / "songs").symlink_to(made.folder / "work" / "songs")
     return Collection(folder, made.tastes)
 
@@ -68,13 +74,13 @@ def card_of(made: Collection) -> Card:
 def test_a_network_that_is_better_on_held_out_artists_is_exported(
     made: Collection, output: str
 ) -> None:
-    assert "a network is fine-tuned too: at most 190 steps of 8 songs" in output
+    assert "a network is fine-tuned too: at most 95 steps of 8 songs" in output
     assert "A fine-tuned network is exported: on the 12 songs of fold 0" in output
     card = card_of(made)
     facts = card.provenance.hyperparameters
     assert "fine-tuned from a ridge regression on features of weak" in card.provenance.method
     assert (facts["fine_tuned_encoder"], facts["mine_source"]) == ("weak", "features")
-    assert 0 < int(facts["fine_tuned_steps"] or 0) <= 60
+    assert 0 < int(facts["fine_tuned_steps"] or 0) <= 25
     assert card.provenance.teacher == read(made.folder / "weak").digest
     assert [data.use.partition(":")[0] for data in card.provenance.data] == [
         "audio and targets",
@@ -143,59 +149,48 @@ def test_an_update_fits_the_map_on_the_networks_own_features(made: Collection, o
     names = ("fine_tuned_encoder", "fine_tuned_steps", "mine_source")
     facts = [found.card.provenance.hyperparameters for found in (old, new)]
     assert [facts[0][name] for name in names] == [facts[1][name] for name in names]
-    assert new.card.provenance.data == old.card.provenance.data
+    assert new.card.provenance.data[1:] == old.card.provenance.data[1:]
 
 
 def test_a_network_that_adds_nothing_is_not_exported_and_by_how_much_is_said(
     made: Collection, output: str, tmp_path: Path
 ) -> None:
     collection = copy_of(made, tmp_path)
-    shown = run(collection, *SHORT)
-    assert "The linear map is exported: a network was fine-tuned too, and" in shown
+    shown = run(collection, *HARMFUL, "--anyway")
+    assert "The linear map is exported: a network was fine-tuned too" in shown
     card = card_of(collection)
     assert "frozen_encoder" in card.provenance.hyperparameters
     assert "fine_tuned_steps" not in card.provenance.hyperparameters
     assert "The linear map is exported" in (tmp_path / "work" / "report.md").read_text()
 
 
+def stop_at(n_forward: int) -> Callable[..., object]:
+    """In place of `AudioModule.forward`: interrupts at that call."""
+    real, calls = trainer.AudioModule.forward, count(1)
+
+    def forward(*arguments: Any) -> object:
+        if next(calls) == n_forward:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    return forward
+
+
 def test_a_training_that_is_stopped_goes_on_to_the_same_network(
     made: Collection, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped in the search for its length, and again in the training on all songs of the fold."""
+    """Stopped twice within its epochs; on the stages before it no time is spent again."""
     collection = copy_of(made, tmp_path)
-    options = (*LONG, "--network-epochs", "3")
-    network, n_batches = tmp_path / "work" / "network", []
-    real = trainer.AudioModule.forward
-
-    def stop(*arguments: object) -> object:
-        n_batches.append(1)
-        if len(n_batches) == stops_at:
-            raise KeyboardInterrupt
-        return real(*arguments)  # type: ignore[arg-type]
-
-    for stops_at in (14, 8):
-        n_batches.clear()
+    network, other = (folder / "work" / "network" for folder in (tmp_path, made.folder))
+    for n_forward in (14, 17):
         with monkeypatch.context() as patch:
-            patch.setattr(trainer.AudioModule, "forward", stop)
-            result = start(collection, *options)
+            patch.setattr(trainer.AudioModule, "forward", stop_at(n_forward))
+            result = start(collection, *LONG)
         assert result.exit_code == 130, result.output
         assert "stopped; the same command goes on where it was" in result.output
-    assert (network / "fold0" / "search" / "done.json").exists()
-    run(collection, *options)
-    other = tmp_path / "other"
-    other.mkdir()
-    run(copy_of(made, other), *options)
+    assert (network / "fold0" / "search" / "begun.json").exists()
+    run(collection, *LONG)
     for name in ("fold0/search/length.json", "measures.json"):
-        assert (network / name).read_text() == (other / "work" / "network" / name).read_text()
-
-
-def test_fewer_songs_than_stated_train_no_network(
-    made: Collection, output: str, tmp_path: Path
-) -> None:
-    collection = copy_of(made, tmp_path)
-    run(collection, "--network-from", "61")
-    report = (tmp_path / "work" / "report.md").read_text()
-    assert (
-        "No network was trained: 60 songs are heard and played, and it is tried from 61" in report
-    )
-    assert not (tmp_path / "work" / "network").exists()
+        assert (network / name).read_text() == (other / name).read_text()
+    own, same = (torch.load(folder / "all" / "weights.pt") for folder in (network, other))
+    assert all(own[key].equal(same[key]) for key in own)
