@@ -121,8 +121,8 @@ def mine(
     ------
     NotBetter
         If the model is no better than the mean vector, and `wishes.anyway` is not set.
-    NothingToUpdate, NothingPrepared, TooLittleRoom, NothingToFactorize, TooFewArtists,
-    NothingToEvaluate, ParityFailed, BundleError, BadTeacher
+    NothingToUpdate, MissingEncoder, NothingPrepared, TooLittleRoom, NothingToFactorize,
+    TooFewArtists, NothingToEvaluate, LossNotFinite, ParityFailed, BundleError, BadTeacher
     """
     kept = kept_candidate(places.bundle) if wishes.update else None
     candidates = candidates_of(places.bundle, places.encoders, kept)
@@ -134,8 +134,11 @@ def mine(
     verdict = _judge(inputs, world, folds, settings, places, progress, candidates)
     network = _make_network_stage(inputs, world, folds, candidates, heard, settings, places, wishes)
     tried = network.judge(progress) if wishes.tries_network(len(world.tracks)) else None
+    # What is better than a map that is worth something is worth something too.
+    is_worth = verdict.is_better
     if tried and tried.is_better:
         verdict = tried.own
+        is_worth |= verdict.is_better
     with progress.stage("fit on all songs", count_fits(settings)) as step:
         factors = factorize_best(inputs.logs, settings, places.work / FACTORS, step)
     chosen = choose(world, factors, inputs.logs, settings.seed)
@@ -145,7 +148,7 @@ def mine(
         model = replace(model, tuned=tuned, predicted=tuned.predicted)
     about = [describe_outcome(tried, len(world.tracks), wishes.network, is_update=wishes.update)]
     page = describe_network(tried, places.work / NETWORK) if tried else []
-    if not verdict.is_better and not wishes.anyway:
+    if not is_worth and not wishes.anyway:
         summary = [_as_sentence(verdict.refuse()), *about]
         _report(inputs, heard, model, folds, places, "not exported", summary, None, page)
         raise NotBetter(verdict.refuse())

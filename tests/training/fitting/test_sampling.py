@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.fitting.dataset import make_loader
-from training.fitting.sampling import EpochSampler
+from training.fitting.sampling import EpochSampler, NumberedSampler
 from training.fitting.settings import FitSettings
 
 
@@ -43,3 +43,25 @@ def test_a_loader_takes_what_is_drawn() -> None:
     batches = [batch for (batch,) in loader]
     assert [len(batch) for batch in batches] == [4, 4]  # of 11 draws; the last 3 are left out
     assert all((batch == 2).all() for batch in batches)
+
+
+def test_numbered_draws_follow_the_weights_and_tell_the_epoch() -> None:
+    weights = np.array([1.0, 0.0, 3.0])
+    sampler = NumberedSampler(3, seed=0, weights=weights)
+    drawn = []
+    for epoch in range(400):
+        sampler.set_epoch(epoch)
+        numbers = np.array(list(sampler))
+        assert (numbers // 3 == epoch).all()
+        drawn += (numbers % 3).tolist()
+    shares = np.bincount(drawn, minlength=3) / len(drawn)
+    np.testing.assert_allclose(shares, [0.25, 0, 0.75], atol=0.05)
+
+
+def test_numbered_draws_of_a_resumed_epoch_are_those_that_are_left() -> None:
+    weights = np.arange(1.0, 9.0)
+    whole, rest = (NumberedSampler(8, seed=1, weights=weights) for _ in range(2))
+    for sampler in (whole, rest):
+        sampler.set_epoch(2)
+    rest.skip(5)
+    assert list(rest) == list(whole)[5:]

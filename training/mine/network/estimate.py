@@ -35,9 +35,10 @@ def describe_estimate(
     n_steps = count_judging_steps(n_songs, settings.network_folds, settings) + last
     slowest = max(candidates, key=lambda candidate: candidate.encoder.card.audio.input_samples)
     seconds = n_steps * time_step(slowest, settings)
+    faster = " (--trainable last takes a third)" if settings.trainable == "all" else ""
     return (
         f"a network is fine-tuned too: at most {n_steps:,} steps of {settings.batch_size} songs, "
-        f"{describe_time(seconds)} more; --network-from 0 goes without"
+        f"{describe_time(seconds)} more{faster}; --network-from 0 goes without"
     )
 
 

@@ -43,7 +43,7 @@ class NetworkVerdict:
         """Of the last training: the mean over the folds, in intervals of the first of them."""
         first = self.lengths[0]
         n_intervals = np.mean([length.steps / length.interval for length in self.lengths])
-        return replace(first, steps=round(float(n_intervals)) * first.interval)
+        return replace(first, steps=max(1, round(float(n_intervals))) * first.interval)
 
     def describe(self) -> str:
         """Which of the two is exported, and why."""
