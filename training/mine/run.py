@@ -39,6 +39,7 @@ from training.mine.network.estimate import describe_estimate
 from training.mine.network.report import describe_network, describe_outcome
 from training.mine.network.settings import NetworkSettings
 from training.mine.network.stage import NetworkStage
+from training.mine.network.verdict import is_worth_serving
 from training.mine.report import Facts, write_report
 from training.mine.settings import MineSettings, Places
 from training.mine.stages import (
@@ -134,11 +135,9 @@ def mine(
     verdict = _judge(inputs, world, folds, settings, places, progress, candidates)
     network = _make_network_stage(inputs, world, folds, candidates, heard, settings, places, wishes)
     tried = network.judge(progress) if wishes.tries_network(len(world.tracks)) else None
-    # What is better than a map that is worth something is worth something too.
-    is_worth = verdict.is_better
+    is_worth = is_worth_serving(verdict, tried)
     if tried and tried.is_better:
         verdict = tried.own
-        is_worth |= verdict.is_better
     with progress.stage("fit on all songs", count_fits(settings)) as step:
         factors = factorize_best(inputs.logs, settings, places.work / FACTORS, step)
     chosen = choose(world, factors, inputs.logs, settings.seed)

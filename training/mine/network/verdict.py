@@ -62,3 +62,14 @@ class NetworkVerdict:
         if self.is_better:
             return f"A fine-tuned network is exported: {added}."
         return f"The linear map is exported: a network was fine-tuned too, and {added}."
+
+
+def is_worth_serving(linear: Verdict, network: NetworkVerdict | None) -> bool:
+    """Whether what is exported is better than what knows nothing of the sound.
+
+    The network's own folds may have too few songs to show it; but what is better than a linear map
+    that is worth something is worth something too.
+    """
+    if network is None or not network.is_better:
+        return linear.is_better
+    return linear.is_better or network.own.is_better

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from training.evaluation.names import NETWORK
 from training.mine.network.report import describe_outcome
 from training.mine.network.settings import NetworkSettings
 from training.mine.network.training import Length
-from training.mine.network.verdict import NetworkVerdict
+from training.mine.network.verdict import NetworkVerdict, is_worth_serving
 from training.mine.verdict import Interval, Verdict
 
 OWN = Verdict({}, {}, 40, 20, has_artists=True)
@@ -46,6 +49,28 @@ def test_which_of_the_two_is_exported_is_said_with_the_figures() -> None:
     assert left.startswith("The linear map is exported: a network was fine-tuned too, and on the")
     assert "of fold 0, 1" in left
     assert "no step of it lowered the loss" in judge((0.0, 0.0, 0.0), 0).describe()
+
+
+def own(low: float) -> Verdict:
+    return Verdict({NETWORK: (0.7, 0.6, 0.8)}, {"mean": (0.1, low, 0.2)}, 40, 20, has_artists=True)
+
+
+@pytest.mark.parametrize(
+    ("linear", "gain", "network", "is_worth"),
+    [
+        (0.05, 0.01, -0.05, True),  # better than a map that is better than nothing
+        (-0.05, 0.01, 0.05, True),
+        (-0.05, 0.01, -0.05, False),
+        (-0.05, -0.01, 0.05, False),  # the linear map is exported, which is no better
+        (0.05, -0.01, -0.05, True),
+    ],
+)
+def test_what_is_exported_is_better_than_nothing_or_than_what_is(
+    linear: float, gain: float, network: float, is_worth: bool
+) -> None:
+    tried = replace(judge((0.02, gain, 0.03), 10), own=own(network))
+    assert is_worth_serving(own(linear), tried) is is_worth
+    assert is_worth_serving(own(linear), None) is (linear > 0)
 
 
 @pytest.mark.parametrize(
