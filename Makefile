@@ -109,13 +109,15 @@ linear: $(VENV)/all.done
 		$(QUANTIZE) --bundle models/$(NAME) --precision $$precision; done
 	$(if $(LARGE),,$(TRAIN) spectrogram --bundle models/$(NAME))
 
-# A model of your songs and plays, models/MODEL; by default of the shared recordings.
+# A model of your songs and plays, models/MODEL; by default of the shared recordings, whose artists
+# cf-estimator has heard, so that it is left out.
 SONGS ?= $(DATA)/mood-recordings/audio
 PLAYS ?= $(LOGS)
 CATALOGUE ?= $(if $(filter $(DATA)/%,$(SONGS)),$(DATA)/mood-recordings/tracks.csv)
 MODEL ?= mine
 model: $(VENV)/all.done
-	$(TRAIN) mine --songs $(SONGS) --plays $(PLAYS) $(if $(CATALOGUE),--catalogue $(CATALOGUE)) --name $(MODEL) $(MINE)
+	$(TRAIN) mine --songs $(SONGS) --plays $(PLAYS) $(if $(CATALOGUE),--catalogue $(CATALOGUE)) --name $(MODEL) \
+		$(if $(filter $(DATA)/%,$(SONGS)),--encoder models/musicnn-msd) $(MINE)
 
 # The paper's network on the same clips, its features also on MusiCNN's; `make linear` first, which prepares them.
 NETWORK ?= models/cf-estimator-paper

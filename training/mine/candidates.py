@@ -155,3 +155,20 @@ def whole_windows(candidates: Sequence[Candidate]) -> AudioInput:
 
 def encoders_of(candidates: Sequence[Candidate]) -> list[Bundle]:
     return list({candidate.encoder.digest: candidate.encoder for candidate in candidates}.values())
+
+
+def describe_heard(candidate: Candidate) -> list[str]:
+    """What the figures leave open: an encoder of a CF space was itself trained on listeners.
+
+    Of a catalogue with artists that it was trained on, its figures on held-out artists are of
+    artists that it has heard. Cards name data sets, and no artists, so this cannot be counted.
+    """
+    card = candidate.encoder.card
+    if card.space is None:
+        return []
+    names = [found.name for found in card.provenance.data]
+    return [
+        f"{card.name} was trained on audio and listeners of {'; '.join(names)}. Where your artists "
+        "are among those, it has heard them and the figure is too high: give --encoder with "
+        "bundles that learnt no listeners, such as models/musicnn-msd."
+    ]

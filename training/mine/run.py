@@ -20,6 +20,7 @@ from training.mine.bundle import CATALOGUE, FACTORS, Export, Model, export
 from training.mine.candidates import (
     Candidate,
     candidates_of,
+    describe_heard,
     encoders_of,
     whole_windows,
 )
@@ -145,7 +146,9 @@ def mine(
     if tried and tried.is_better:
         tuned = network.tune(model.candidate, chosen, factors, tried, progress)
         model = replace(model, tuned=tuned, predicted=tuned.predicted)
+    caution = describe_heard(model.candidate)
     about = [describe_outcome(tried, len(world.tracks), wishes.network, is_update=wishes.update)]
+    about += caution
     page = describe_network(tried, places.work / NETWORK) if tried else []
     if not is_worth and not wishes.anyway:
         summary = [_as_sentence(verdict.refuse()), *about]
@@ -160,7 +163,7 @@ def mine(
     catalogue = load(places.bundle / CATALOGUE)
     title = f"{places.bundle.name} {card['version']}"
     report = _report(inputs, heard, model, folds, places, title, summary, catalogue, page)
-    for line in (*moved, *(about if tried else [])):
+    for line in (*moved, *(about if tried else caution)):
         progress.say(line)
     return Outcome(str(card["version"]), is_new, verdict, report, parity)
 

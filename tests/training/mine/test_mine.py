@@ -15,6 +15,7 @@ from tests.training.mine.world import Collection, make_collection
 from training.cf.als import Factorization
 from training.cli.main import app
 from training.mine import run as stages
+from training.mine.candidates import Candidate, describe_heard
 from training.runs.folders import read_run
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -58,6 +59,15 @@ def test_the_first_line_counts_and_the_last_lines_say_what_the_model_is_worth(
     assert "| left out: rows of the catalogue: no file of that name | 10 |" in report
     assert "30 songs are heard and played, and it is tried from 10,000 on" in report
     assert (made.folder / "work" / "evaluation.svg").exists()
+
+
+def test_an_encoder_that_learnt_listeners_may_have_heard_the_artists_and_says_so(
+    made: Collection, output: str
+) -> None:
+    caution = "Where your artists are among those, it has heard them and the figure is too high"
+    assert caution in output.replace("\n", " ")
+    assert caution in (made.folder / "work" / "report.md").read_text()
+    assert describe_heard(Candidate(read(MODELS / "musicnn-msd"), "features")) == []
 
 
 def test_the_work_folder_is_a_run_with_settings_folds_and_pictures(
