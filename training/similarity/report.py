@@ -13,6 +13,7 @@ from training.networks.inference import Track
 from training.objectives.clips import TEST
 from training.similarity import holdout
 from training.similarity.concepts import ConceptDraws, positive_part
+from training.similarity.settings import CONCEPTS
 from training.tables.measures import read_measures, write_measures
 
 TABLE = "report.md"
@@ -39,8 +40,8 @@ def run(
 
     Raises
     ------
-    MissingInput, OtherClips, OtherSets, OtherAudio, MissingAudioInput, NoAnchors, TooFewNegatives,
-    NoSegments, BundleError, BadEncoder
+    MissingInput, OtherClips, OtherSets, OtherAudio, MissingAudioInput, TooFewNegatives, NoSegments,
+    BundleError, BadEncoder
     """
     clips, by_song = holdout.load_same_clips(runs)
     learners = holdout.load_learners(runs, bundles)
@@ -111,6 +112,7 @@ def draw_table(content: Mapping[str, Any]) -> str:
         "",
         describe_clips(content.get("positives")),
         "",
+        *describe_untested(content["tested"]),
         *describe_albums(content["tested"]),
         "| tested on | anchors | artists | " + " | ".join(names) + " |",
         "|---" * (3 + len(names)) + "|",
@@ -138,6 +140,14 @@ def describe_clips(positives: str | None) -> str:
         f"Anchors and negatives are of the test part, positives of the {positives} part alone; for "
         "track both segments are of one test clip. No clip of either part was trained on."
     )
+
+
+def describe_untested(tested: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Concepts that no test clip shares with another one: lines of Markdown."""
+    missing = [name for name in CONCEPTS if name not in tested]
+    if not missing:
+        return []
+    return [f"Not tested: {', '.join(missing)}, which no test clip shares with another clip.", ""]
 
 
 def describe_albums(tested: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -136,6 +136,7 @@ def test_a_run_of_an_estimator_needs_its_factors(world: Path) -> None:
 
 def test_the_table_has_a_row_of_albums_by_one_artist_where_there_are_any() -> None:
     cells = {"artist": (0.5, 0.4, 0.6), "album": (0.7, 0.6, 0.8), WITHIN_ARTIST: (0.55, 0.5, 0.6)}
+    cells["track"] = cells["artist"]
     counts = {"n_anchors": 8, "n_artists": 6, "n_own": 0, "negatives": 4}
     tested = {
         "artist": counts,
@@ -155,3 +156,6 @@ def test_the_table_has_a_row_of_albums_by_one_artist_where_there_are_any() -> No
     assert "2 of the 8 anchors of albums (6 artists) have a possible negative" in table
     assert "(chance 0.500), which 3 anchors of 2 artists have" in table
     assert f"| {WITHIN_ARTIST} | 3 | 2 | 0.550 (0.500–0.600) |" in table
+    no_albums = draw_table(content | {"tested": {"artist": counts}})
+    assert "Not tested: album, track, which no test clip shares with another clip." in no_albums
+    assert "Not tested" not in draw_table(content | {"tested": tested | {"track": counts}})

@@ -15,6 +15,7 @@ from training.datasets.artist_key import artist_key
 from training.errors import NoAnchors, TooFewNegatives
 from training.objectives.clips import TEST, TRAIN, VALIDATION, divide_clips, limit_artists
 from training.similarity.concepts import ConceptDraws, draw_concepts
+from training.similarity.holdout import draw_tests
 from training.similarity.settings import CONCEPTS
 
 PARTS = (TRAIN, VALIDATION, TEST)
@@ -223,6 +224,7 @@ def test_concepts_without_anchors_or_negatives_are_refused() -> None:
     with pytest.raises(TooFewNegatives, match=r"1 clips of another artist .* --negatives is 2"):
         ConceptDraws("artist", clips, TEST, 2, by_song=True)
     assert len(ConceptDraws("artist", clips, TEST, 1, by_song=True)) == 2
+    assert list(draw_tests(clips, 1, by_song=True)) == ["artist", "track"]
 
 
 def test_joint_groups_are_of_each_concept_in_a_row() -> None:
