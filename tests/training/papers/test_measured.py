@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import mean, pstdev
 from typing import Any
 
@@ -41,25 +41,58 @@ def test_table_of_concepts_is_what_was_measured(tested: str) -> None:
 @pytest.mark.parametrize("task", ["emotify-genre", "mood-quadrant", "mood-cluster"])
 def test_table_of_transfer_is_what_was_measured(task: str) -> None:
     content = read_measures("concept-transfer.json")["tasks"][task]
-    cells = [cell.strip() for cell in row_of("Transfer of artist", task).split("|")[3:10]]
+    cells = [cell.strip() for cell in row_of("Transfer of artist", task).split("|")[3:11]]
     accuracy = content["accuracy"]
-    of_fold = [accuracy[name][0] for name in ("artist", "album", "track", "joint", "published")]
+    learners = ("trained directly", "artist", "album", "track", "joint", "published")
+    of_fold = [accuracy[name][0] for name in learners]
     published = accuracy["published"]
     pooled = f"{mean(published):.3f} ± {pstdev(published):.3f}"
     assert cells == [*(f"{value:.3f}" for value in (content["largest_class"], *of_fold)), pooled]
+
+
+@pytest.mark.parametrize("tested", ["artist", "track"])
+def test_table_of_concepts_of_renderings_is_what_was_measured(tested: str) -> None:
+    content = read_measures("concepts-renderings.json")
+    measured = content["measures"].values()
+    learnt = [
+        f"{m:.3f} ({low:.3f}–{high:.3f})" for m, low, high in (one[tested] for one in measured)
+    ]
+    counts = content["tested"][tested]
+    expected = [tested, str(counts["n_anchors"]), str(counts["n_artists"]), *learnt]
+    assert row_of("Concepts of renderings", tested) == f"| {' | '.join(expected)} |"
+
+
+TABLES = {
+    "Number of training artists": ("artists.json", 2, ("50", "100", "200", "452")),
+    "Number of negatives": ("negatives.json", 2, ("1", "4", "16")),
+    "Levels of a sample-level": (
+        "levels.json",
+        3,
+        ("last layer", "three levels", "second", "both"),
+    ),
+}
+
+
+@pytest.mark.parametrize("section", list(TABLES))
+def test_tables_of_accuracy_are_what_was_measured(section: str) -> None:
+    name, first, columns = TABLES[section]
+    tasks = read_measures(name)["tasks"]
+    assert tasks
+    for task, found in tasks.items():
+        cells = [cell.strip() for cell in row_of(section, task).split("|")[first:-1]]
+        assert cells == [show(found["accuracy"][column]) for column in columns]
+
+
+def show(values: Sequence[float]) -> str:
+    spread = f" ± {pstdev(values):.3f}" if len(values) > 1 else ""
+    return f"{mean(values):.3f}{spread}"
 
 
 @pytest.mark.parametrize("task", ["emotify-genre", "mood-quadrant", "gtzan-mini"])
 def test_table_of_preference_is_what_was_measured(task: str) -> None:
     accuracy = read_measures("preference.json")["tasks"][task]
     cells = [cell.strip() for cell in row_of("MusiCNN with and without", task).split("|")[3:5]]
-    spread = [f" ± {pstdev(accuracy[name]):.3f}" for name in ("without", "with")]
-    means = [f"{mean(accuracy[name]):.3f}" for name in ("without", "with")]
-    is_pooled = len(accuracy["with"]) > 1
-    assert cells == [
-        value + (deviation if is_pooled else "")
-        for value, deviation in zip(means, spread, strict=True)
-    ]
+    assert cells == [show(accuracy[name]) for name in ("without", "with")]
 
 
 @pytest.mark.parametrize(
