@@ -62,7 +62,14 @@ def test_table_of_concepts_of_renderings_is_what_was_measured(tested: str) -> No
     assert row_of("Concepts of renderings", tested) == f"| {' | '.join(expected)} |"
 
 
-TABLES = {"Number of training artists": ("artists.json", 2, ("50", "100", "200", "452"))}
+TABLES = {
+    "Number of training artists": ("artists.json", 2, ("50", "100", "200", "452")),
+    "Levels of a sample-level": (
+        "levels.json",
+        3,
+        ("last layer", "three levels", "second", "both"),
+    ),
+}
 
 
 @pytest.mark.parametrize("section", list(TABLES))
