@@ -63,6 +63,7 @@ def test_table_of_concepts_of_renderings_is_what_was_measured(tested: str) -> No
 
 
 TABLES = {
+    "Number of negatives": ("negatives.json", 2, ("1", "4", "16")),
     "Number of training artists": ("artists.json", 2, ("50", "100", "200", "452")),
     "Levels of a sample-level": (
         "levels.json",
