@@ -169,6 +169,6 @@ def describe_heard(candidate: Candidate) -> list[str]:
     names = [found.name for found in card.provenance.data]
     return [
         f"{card.name} was trained on audio and listeners of {'; '.join(names)}. Where your artists "
-        "are among those, it has heard them and the figure is too high: give --encoder with "
-        "bundles that learnt no listeners, such as models/musicnn-msd."
+        "are among those, it has heard them and the figure is too high: run without --update, and "
+        "with --encoder models/musicnn-msd or other bundles that learnt no listeners."
     ]

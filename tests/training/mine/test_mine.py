@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from models.bundle import read
 from models.catalogue import Filters, load
-from tests.training.mine.world import Collection, make_collection
+from tests.training.mine.world import Collection, make_collection, start_mine
 from training.cf.als import Factorization
-from training.cli.main import app
 from training.mine import run as stages
 from training.mine.candidates import Candidate, describe_heard
 from training.runs.folders import read_run
@@ -24,10 +23,7 @@ QUICK = ("--encoder", MODELS / "cf-estimator", "--regularization", "10", "--iter
 
 
 def start(made: Collection, *options: object) -> Result:
-    inputs = ("--songs", made.songs, "--plays", made.plays, "--catalogue", made.catalogue)
-    places = ("--models", made.folder / "models", "--work", made.folder / "work")
-    words = ["mine", *map(str, (*inputs, *places, *QUICK, *options))]
-    return CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    return start_mine(made, *QUICK, *options)
 
 
 def run(made: Collection, *options: object) -> str:

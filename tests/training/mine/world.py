@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 import soundfile
 from numpy.typing import NDArray
+from typer.testing import CliRunner, Result
+
+from training.cli.main import app
 
 RATE = 16_000
 Sound = NDArray[np.float64]
@@ -90,3 +93,11 @@ def make_collection(
     catalogue = pd.DataFrame({"song_id": names, "artist": artists, "title": names})
     catalogue.to_csv(folder / "catalogue.csv", index=False)
     return Collection(folder, tastes)
+
+
+def start_mine(made: Collection, *options: object) -> Result:
+    """`tasteprint-train mine` of a collection, with its bundles and its run beside it."""
+    inputs = ("--songs", made.songs, "--plays", made.plays, "--catalogue", made.catalogue)
+    places = ("--models", made.folder / "models", "--work", made.folder / "work")
+    words = ["mine", *map(str, (*inputs, *places, *options))]
+    return CliRunner().invoke(app, words, env={"COLUMNS": "200"})

@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from models.bundle import read
 from models.card import Card
 from tests.training.mine.network.weak_encoder import write_weak_encoder
-from tests.training.mine.world import Collection, make_collection
-from training.cli.main import app
+from tests.training.mine.world import Collection, make_collection, start_mine
 from training.export.reload import load_network_from_bundle
 from training.fitting import trainer
 
@@ -30,12 +29,9 @@ HARMFUL = ("--learning-rate", "0.01", "--network-epochs", "1")
 
 
 def start(made: Collection, *options: object) -> Result:
-    inputs = ("--songs", made.songs, "--plays", made.plays, "--catalogue", made.catalogue)
-    places = ("--models", made.folder / "models", "--work", made.folder / "work")
     quick = ("--encoder", made.folder / "weak", "--regularization", "10", "--iterations", "3")
     network = ("--network-from", "60", "--trainable", "last", "--batch-size", "8")
-    words = ["mine", *map(str, (*inputs, *places, *quick, *network, *options))]
-    return CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    return start_mine(made, *quick, *network, *options)
 
 
 def run(made: Collection, *options: object) -> str:
