@@ -222,6 +222,16 @@ class MixedResults(TrainingError):
         )
 
 
+class OtherFigures(TrainingError):
+    """Raised if figures of a leaderboard cannot stand beside those of another run."""
+
+    def __init__(self, path: Path, difference: str) -> None:
+        super().__init__(
+            f"{path} has {difference}: its entries cannot stand in one table with those judged "
+            "now; judge them again, or leave out --keep"
+        )
+
+
 class MixedFactors(TrainingError):
     """Raised if a folder of factors holds files of several factorisations."""
 

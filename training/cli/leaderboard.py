@@ -80,6 +80,13 @@ def leaderboard(
         Path | None,
         typer.Option(help="Page whose drawn part is made anew, with its files in a folder beside."),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="Figures of an earlier run, such as a committed figures.json: its entries that "
+            "are not judged here are kept."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Number of probes fitted in parallel.", min=1)] = 1,
 ) -> None:
     """Judge every entry on every task by one probe, on the same folds, and draw the table.
@@ -108,6 +115,10 @@ def leaderboard(
 
         update_costs(present, out)
     figures = collect(out, stated)
+    if keep:
+        from training.leaderboard.earlier import keep as keep_entries
+
+        figures = keep_entries(figures, keep, stated, out)
     pages.write(figures, out, page)
     console.print(pages.table(figures), markup=False, soft_wrap=True)
 

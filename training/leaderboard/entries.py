@@ -106,9 +106,8 @@ class Entry(BaseModel):
         return any(part.lacks_fold(task, fold) for part in self.parts)
 
     def missing(self) -> Path | None:
-        """The first bundle that is not there; of bundles of folds, the first fold's is asked."""
-        stated = [path for part in self.parts for path in (part.bundle, part.bundle_of_fold)]
-        folders = [Path(path.replace(FOLD, "0")) for path in stated if path]
+        """The first bundle that is not there; where it is stated by fold, that of the first."""
+        folders = [Path(part.bundle.replace(FOLD, "0")) for part in self.parts if part.bundle]
         return next((path for path in folders if not (path / "card.json").is_file()), None)
 
 

@@ -21,7 +21,13 @@ Scores = dict[str, list[float]]
 
 
 class TaskFigures(BaseModel):
-    """One task; the first of `metrics` is what entries are ranked by."""
+    """One task; the first of `metrics` is what entries are ranked by.
+
+    Attributes
+    ----------
+    tracks_sha256 : of each fold, see `Identity`, empty where it was not judged: of two runs it
+        tells whether they have judged the same tracks
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +35,7 @@ class TaskFigures(BaseModel):
     metrics: tuple[str, ...]
     n_folds: int
     n_tracks: int
+    tracks_sha256: tuple[str, ...] = ()
 
 
 class EntryFigures(BaseModel):
@@ -161,8 +168,13 @@ def collect(out: Path, entries: Entries) -> Figures:
 def _describe_task(cells: Sequence[CellResult]) -> TaskFigures:
     metrics = dict.fromkeys(name for cell in cells for name in cell.metrics)
     first = cells[0]
+    digests = {cell.fold: cell.identity.tracks_sha256 for cell in cells}
     return TaskFigures(
-        name=first.task, metrics=tuple(metrics), n_folds=first.n_folds, n_tracks=first.n_tracks
+        name=first.task,
+        metrics=tuple(metrics),
+        n_folds=first.n_folds,
+        n_tracks=first.n_tracks,
+        tracks_sha256=tuple(digests.get(fold, "") for fold in range(first.n_folds)),
     )
 
 

@@ -96,7 +96,8 @@ def plan(
                 wanted = [fold for fold in range(task.n_folds) if not folds or fold in folds]
                 chosen = _trained_folds(entry, task, wanted)
                 if len(chosen) < len(wanted) and seed == seeds[0]:
-                    tell(f"{entry.name} on {task.name}: encoders of folds {chosen} only")
+                    left = f"encoders of folds {chosen} only" if chosen else "no encoders of folds"
+                    tell(f"{entry.name} on {task.name}: {left}")
                 found = {fold: find_inputs(entry, task, fold) for fold in chosen}
                 if any(inputs is None for inputs in found.values()):
                     if seed == seeds[0]:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from tests.training.leaderboard.world import write_world
 from training.cli.main import app
+from training.errors import OtherFigures
 from training.leaderboard.figures import Figures
 from training.leaderboard.page import BEGIN, END
 
@@ -67,6 +68,21 @@ def test_the_board_is_judged_drawn_and_redrawn(folder: Path) -> None:
     assert code == 0
     assert "on noise-quarter, fold" not in output
     assert ((folder / "board.md").read_text(), drawn[1]) == drawn
+
+
+def test_entries_of_earlier_figures_stand_beside_those_judged_elsewhere(folder: Path) -> None:
+    tasks = ("--task", "tasks/quarter")
+    assert run(folder, *tasks, "--out", "earlier")[0] == 0
+    fresh = ("--out", "fresh", "--keep", "earlier/figures.json")
+    code, output = run(folder, *tasks, *fresh, "--only", "mel statistics")
+    assert code == 0
+    assert output.count(" on noise-quarter, fold") == 5
+    found, earlier = (Figures.load(folder / name / "figures.json") for name in ("fresh", "earlier"))
+    assert [entry.name for entry in found.entries] == ["mel statistics", "quarters"]
+    assert found.entries[1].scores == earlier.entries[1].scores
+    recipe = ("--out", "other", "--probe", "rbf-svm", "--keep", "earlier/figures.json")
+    with pytest.raises(OtherFigures, match="probe 'logistic' in place of 'rbf-svm'"):
+        run(folder, *tasks, *recipe, "--only", "mel statistics", "--folds", "0")
 
 
 def test_options_that_belong_together_are_asked_for(folder: Path) -> None:
