@@ -83,8 +83,8 @@ def leaderboard(
     keep: Annotated[
         Path | None,
         typer.Option(
-            help="Figures of an earlier run, such as a committed figures.json: its entries that "
-            "are not judged here are kept."
+            help="Figures of an earlier run, such as a committed figures.json: scores of entries "
+            "and tasks that are not judged here are kept."
         ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Number of probes fitted in parallel.", min=1)] = 1,

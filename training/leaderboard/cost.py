@@ -34,7 +34,7 @@ def update_costs(entries: Sequence[Entry], out: Path, n_turns: int = N_TURNS) ->
     ------
     BundleError
     """
-    bundles = {entry.name: _bundles_of(entry) for entry in entries}
+    bundles = {entry.name: bundles_of(entry) for entry in entries}
     bundles = {name: found for name, found in bundles.items() if found}
     known = read_costs(out)
     stated = {name: cost.bundles for name, cost in known.entries.items()} if known else {}
@@ -46,8 +46,13 @@ def update_costs(entries: Sequence[Entry], out: Path, n_turns: int = N_TURNS) ->
     return costs
 
 
-def _bundles_of(entry: Entry) -> list[Bundle]:
-    """The different bundles of an entry; none if it takes mel statistics."""
+def bundles_of(entry: Entry) -> list[Bundle]:
+    """The different bundles of an entry; none if it takes mel statistics.
+
+    Raises
+    ------
+    BundleError
+    """
     paths = [part.bundle for part in entry.parts]
     if None in paths:
         return []

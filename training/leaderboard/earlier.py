@@ -1,21 +1,23 @@
-"""Figures of an earlier run: entries that were judged there stand beside those judged now."""
+"""Figures of an earlier run: what was judged there stands beside what is judged now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from training.errors import OtherFigures
-from training.leaderboard.cells import Cost, read_costs
+from training.leaderboard.cells import Cost, Costs, read_costs
+from training.leaderboard.cost import bundles_of
 from training.leaderboard.entries import Entries
 from training.leaderboard.figures import EntryFigures, Figures, TaskFigures
+from training.leaderboard.ranking import find_entry
 
 
 def keep(figures: Figures, earlier: Path, entries: Entries, out: Path) -> Figures:
-    """The figures, with the entries of earlier ones that have no results now.
+    """The figures, with the scores of earlier ones of entries and tasks that have none now.
 
-    Entries are in the order of their file. A kept entry costs what its bundles cost now, or else
-    what they did, where that was timed on the same processor.
+    Entries are in the order of their file. An entry that has no results now costs what its bundles
+    cost now, or else what they did, where that was timed on the same processor.
 
     Parameters
     ----------
@@ -24,49 +26,42 @@ def keep(figures: Figures, earlier: Path, entries: Entries, out: Path) -> Figure
 
     Raises
     ------
-    MissingInput
+    MissingInput, BundleError
     OtherFigures
-        If the probe is another, or the tracks of a task, or the bundles of an entry that is kept.
+        If the probe is another, or the tracks of a task, or the bundles of an entry.
     """
-    before = Figures.load(earlier)
-    costs = read_costs(out)
-    now = costs.entries if costs else {}
-    judged = {entry.name: entry for entry in figures.entries}
-    kept = {entry.name: entry for entry in before.entries if entry.name not in judged}
-    differences = [*_differences(figures, before), *_changed(kept.values(), now)]
-    if differences:
-        raise OtherFigures(earlier, differences[0])
-    is_same_cpu = costs is None or costs.cpu == before.cpu
-    found = judged | {
-        name: entry.model_copy(update={"cost": now.get(name, entry.cost if is_same_cpu else None)})
-        for name, entry in kept.items()
-    }
-    tasks = {task.name: task for task in (*figures.tasks, *before.tasks)}
+    before, costs = Figures.load(earlier), read_costs(out)
+    for difference in (*_differences(figures, before), *_changed_bundles(before, entries)):
+        raise OtherFigures(earlier, difference)
+    found = []
+    for entry in entries.entries:
+        now, then = find_entry(figures, entry.name), find_entry(before, entry.name)
+        if then is not None:
+            then = then.model_copy(update={"cost": _cost(then, before, costs)})
+        if now is not None or then is not None:
+            found.append(_join(now, then) if now and then else now or then)
+    tasks = {task.name: task for task in before.tasks}
+    tasks |= {task.name: _with_digests(task, tasks.get(task.name)) for task in figures.tasks}
     seeds = (*figures.seeds, *before.seeds)
     return figures.model_copy(
         update={
             "tasks": tuple(tasks[name] for name in sorted(tasks)),
-            "entries": tuple(found[entry.name] for entry in entries.entries if entry.name in found),
+            "entries": tuple(found),
             "seeds": (min(seeds), max(seeds)),
             "cpu": figures.cpu or before.cpu,
         }
     )
 
 
-def _differences(figures: Figures, before: Figures) -> list[str]:
+def _differences(figures: Figures, before: Figures) -> Iterator[str]:
     """What keeps figures of two runs out of one table."""
-    stated = [
-        f"{name} {getattr(before, name)!r} in place of {getattr(figures, name)!r}"
-        for name in ("probe", "min_listeners", "baseline")
-        if getattr(figures, name) != getattr(before, name)
-    ]
+    for name in ("probe", "min_listeners", "baseline"):
+        if getattr(figures, name) != getattr(before, name):
+            yield f"{name} {getattr(before, name)!r} in place of {getattr(figures, name)!r}"
     earlier = {task.name: task for task in before.tasks}
-    tasks = [
-        f"other tracks of the task {task.name}"
-        for task in figures.tasks
-        if task.name in earlier and not _is_same(task, earlier[task.name])
-    ]
-    return stated + tasks
+    for task in figures.tasks:
+        if task.name in earlier and not _is_same(task, earlier[task.name]):
+            yield f"other tracks of the task {task.name}"
 
 
 def _is_same(task: TaskFigures, other: TaskFigures) -> bool:
@@ -79,9 +74,39 @@ def _is_same(task: TaskFigures, other: TaskFigures) -> bool:
     return bool(both) and all(one == two for one, two in both)
 
 
-def _changed(kept: Iterable[EntryFigures], costs: Mapping[str, Cost]) -> list[str]:
-    return [
-        f"scores of {entry.name} by another bundle than the one that is there now"
-        for entry in kept
-        if entry.cost and entry.name in costs and entry.cost.bundles != costs[entry.name].bundles
-    ]
+def _with_digests(task: TaskFigures, earlier: TaskFigures | None) -> TaskFigures:
+    """The task with the digests of the folds that either run has judged."""
+    if earlier is None:
+        return task
+    both = zip(task.tracks_sha256, earlier.tracks_sha256, strict=True)
+    return task.model_copy(update={"tracks_sha256": tuple(one or two for one, two in both)})
+
+
+def _changed_bundles(before: Figures, entries: Entries) -> Iterator[str]:
+    """Entries whose bundles are others than those that were judged; absent ones are not known."""
+    for entry in entries.entries:
+        then = find_entry(before, entry.name)
+        if then is None or then.cost is None or entry.missing():
+            continue
+        if then.cost.bundles != tuple(bundle.digest for bundle in bundles_of(entry)):
+            yield f"scores of {entry.name} by another bundle than the one that is there now"
+
+
+def _cost(entry: EntryFigures, before: Figures, costs: Costs | None) -> Cost | None:
+    if costs is None:
+        return entry.cost
+    return costs.entries.get(entry.name, entry.cost if costs.cpu == before.cpu else None)
+
+
+def _join(now: EntryFigures, then: EntryFigures) -> EntryFigures:
+    """One entry with the scores of both; on a task that both have judged, those of now."""
+    scores = then.scores | now.scores
+    folds = {name: folds for name, folds in then.folds.items() if name not in now.scores}
+    return now.model_copy(
+        update={
+            "scores": scores,
+            "folds": folds | now.folds,
+            "heard": tuple(sorted({*now.heard, *then.heard} - set(scores))),
+            "cost": now.cost or then.cost,
+        }
+    )

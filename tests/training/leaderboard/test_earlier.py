@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.probes.level_encoder import write_level_encoder
 from training.errors import MissingInput, OtherFigures
 from training.leaderboard.cells import Cost, Costs, write_costs
 from training.leaderboard.earlier import keep
@@ -79,9 +80,25 @@ def test_a_kept_entry_costs_what_it_does_now(earlier: Path, tmp_path: Path) -> N
 
 
 def test_scores_by_a_bundle_that_is_another_now_are_refused(earlier: Path, tmp_path: Path) -> None:
-    write_costs(tmp_path, Costs(cpu="a CPU", entries={"old": cost("trained again")}))
+    bundle = write_level_encoder(tmp_path / "models" / "old")
+    old = Entry(name="old", parts=(Part(bundle=str(bundle.folder)),))
+    entries = Entries(baseline="mel", entries=(MEL, old))
     with pytest.raises(OtherFigures, match="scores of old by another bundle"):
-        keep(NOW, earlier, ENTRIES, tmp_path)
+        keep(NOW, earlier, entries, tmp_path)
+
+
+def test_an_entry_has_the_tasks_of_both_runs_and_scores_of_now_where_both_have_some(
+    tmp_path: Path,
+) -> None:
+    genre = MOOD.model_copy(update={"name": "genre"})
+    (mel,) = [entry for entry in NOW.entries if entry.name == "mel"]
+    scores = {"genre": {"accuracy": [0.9]}, "mood": {"accuracy": [0.1]}}
+    then = mel.model_copy(update={"scores": scores, "folds": {"genre": (1,), "mood": (0,)}})
+    path = tmp_path / "figures.json"
+    NOW.model_copy(update={"entries": (then,), "tasks": (genre, MOOD)}).save(path)
+    found = keep(NOW, path, ENTRIES, tmp_path).entries[0]
+    assert found.scores == {"genre": {"accuracy": [0.9]}, "mood": {"accuracy": [0.5, 0.4]}}
+    assert found.folds == {"genre": (1,)}
 
 
 def other_tracks(digests: tuple[str, ...]) -> Figures:
