@@ -378,19 +378,17 @@ def check_trainable(trainable: str, init: Path | None) -> None:
 
 
 def check_listeners(
-    recordings: list[Path], factors: Path | None, split: Path | None, logs: Path | None
+    recordings: list[Path], factors: Path | None, split: Path | None, logs: list[Path]
 ) -> None:
     """The task of listeners takes all four, and factors and split of each fold."""
     given = {"--factors": factors, "--split": split, "--logs": logs}
     for option, value in given.items():
-        if (value is None) == bool(recordings):
+        if bool(value) != bool(recordings):
             raise typer.BadParameter(
                 "recordings, factors, split and logs are given together", param_hint=option
             )
-        if value is not None and option != "--logs" and "{fold}" not in str(value):
+        if isinstance(value, Path) and "{fold}" not in str(value):
             raise typer.BadParameter(f"{value} has no {{fold}}", param_hint=option)
-    if logs is not None:
-        check_logs([logs])
 
 
 def parse_numbers(text: str) -> list[int]:

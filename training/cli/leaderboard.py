@@ -12,6 +12,7 @@ from training.cli.options import (
     AllowMissing,
     CountColumn,
     ItemColumn,
+    LogsFiles,
     Out,
     UserColumn,
     with_settings,
@@ -58,9 +59,7 @@ def leaderboard(
     split: Annotated[
         Path | None, typer.Option(help="File of `split` of each fold, with {fold}.")
     ] = None,
-    logs: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet, one row per user and item.")
-    ] = None,
+    logs: LogsFiles = [],  # noqa: B006
     user_column: UserColumn = "user_id",
     item_column: ItemColumn = "item_id",
     count_column: CountColumn = None,
@@ -174,11 +173,11 @@ def _listener_files(
     recordings: list[Path],
     factors: Path | None,
     split: Path | None,
-    logs: Path | None,
+    logs: list[Path],
     columns: tuple[str, str, str | None],
 ) -> ListenerFiles | None:
-    if factors is None or split is None or logs is None:
+    if factors is None or split is None or not logs:
         return None
     from training.leaderboard.listeners import ListenerFiles
 
-    return ListenerFiles(tuple(recordings), factors, split, logs, columns)
+    return ListenerFiles(tuple(recordings), factors, split, tuple(logs), columns)

@@ -45,13 +45,14 @@ class ListenerFiles:
     ----------
     recordings : folders of `prepare`, of clips by artists of the logs
     factors, split : of each fold, with `{fold}` in the path: folder of `factorize`, file of `split`
+    logs : files, folders or patterns, see `training.cf.logs.read_logs`
     columns : of users, items and counts in the logs
     """
 
     recordings: tuple[Path, ...]
     factors: Path
     split: Path
-    logs: Path
+    logs: tuple[Path, ...]
     columns: tuple[str, str, str | None] = ("user_id", "item_id", None)
 
 

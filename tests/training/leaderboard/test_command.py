@@ -89,7 +89,7 @@ def test_options_that_belong_together_are_asked_for(folder: Path) -> None:
     code, output = run(folder, "--recordings", "tasks/quarter")
     assert code == 2
     assert "recordings, factors, split and logs are given together" in output
-    three = ("--recordings", "tasks/quarter", "--factors", "f", "--split", "s", "--logs", "l")
-    code, output = run(folder, *three)
+    three = ("--recordings", "tasks/quarter", "--factors", "f", "--split", "s")
+    code, output = run(folder, *three, "--logs", "entries.json")
     assert code == 2
     assert "f has no {fold}" in output

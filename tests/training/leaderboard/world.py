@@ -106,5 +106,5 @@ def write_listeners(folder: Path) -> ListenerFiles:
         recordings=(recordings,),
         factors=folder / "fold{fold}" / "factors",
         split=folder / "fold{fold}" / "split.csv",
-        logs=folder / "logs.csv",
+        logs=(folder / "logs.csv",),
     )
