@@ -39,7 +39,7 @@ from training.cli.options import (
     Workers,
     with_settings,
 )
-from training.cli.output import console, print_account, progress
+from training.cli.output import console, print_account, print_warning, progress
 from training.errors import NothingPrepared
 from training.networks.registry import DEFAULT_ENCODER
 
@@ -223,10 +223,18 @@ def split(
     import pandas as pd
 
     from training.audio.manifest import load_manifest
-    from training.estimator.artist_split import split_by_artist
+    from training.estimator.artist_split import shared_items, split_by_artist
 
     tracks = pd.concat([load_manifest(folder) for folder in prepared], ignore_index=True)
     table = split_by_artist(tracks, fold=fold, validation=validation)
+    shared = shared_items(tracks)
+    if shared:
+        item, artists = next(iter(shared.items()))
+        print_warning(
+            f"{len(shared)} items are of several artists, who are in one part each: {item!r} of "
+            f"{', '.join(artists)}. If these are no spellings of one artist, the sets use the same "
+            "ids for different items: prepare one with another --item-column"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out, index=False)
     for part, rows in table.groupby("part"):

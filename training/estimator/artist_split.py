@@ -65,6 +65,21 @@ def group_by_artist(tracks: pd.DataFrame) -> pd.Series:
     return keys.where(~is_known, keys[is_known].groupby(items[is_known]).transform("min"))
 
 
+def shared_items(tracks: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Items of several artists, who are in one part therefore: item → keys of its artists.
+
+    Where sets count their items differently, these are different items of the same id.
+
+    Parameters
+    ----------
+    tracks : as of `split_by_artist`
+    """
+    keys, items = _name_artists(tracks), tracks["item_id"]
+    is_known = items != ""
+    by_item = keys[is_known].groupby(items[is_known]).unique()
+    return {str(item): tuple(sorted(found)) for item, found in by_item.items() if len(found) > 1}
+
+
 def _name_artists(tracks: pd.DataFrame) -> pd.Series:
     """Key of each track's artist; without a name, each item is its own artist."""
     keys = tracks["artist"].map(artist_key)

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from tests.sounds import golden, write
 from training.audio.manifest import load_manifest
-from training.cli.main import main
+from training.cli.main import app, main
 
 Capture = pytest.CaptureFixture[str]
 
@@ -156,6 +157,22 @@ def test_damaged_files_of_earlier_stages_name_the_command_that_makes_them(
     Path("split.csv").write_text("track_id,item_id,artist,part\na,i,x,dev\n")
     line = call(capsys, monkeypatch, *factorize, "split.csv")
     assert "has the part 'dev', which is not one of train, validation, test" in line
+
+
+def test_an_item_id_that_two_sets_use_for_two_artists_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        Path(name).mkdir()
+        rows = [f"{name}{n},{n},{name} artist {n}" for n in range(40)]
+        Path(name, "manifest.csv").write_text("\n".join(["track_id,item_id,artist", *rows]) + "\n")
+    split = ("split", "--prepared", "one", "--out", "s.csv")
+    assert CliRunner().invoke(app, list(split)).output.count("several artists") == 0
+    both = CliRunner().invoke(app, [*split, "--prepared", "two"], env={"COLUMNS": "400"})
+    assert both.exit_code == 0
+    assert "40 items are of several artists, who are in one part each: '0' of " in both.output
+    assert "another --item-column" in both.output
 
 
 def test_items_that_are_spelled_otherwise_in_the_logs_are_refused_before_factorizing(

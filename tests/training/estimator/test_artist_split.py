@@ -10,7 +10,12 @@ import pytest
 from training.datasets.artist_key import artist_key
 from training.datasets.folds import deal_fold
 from training.errors import BadSplit, EmptyPart
-from training.estimator.artist_split import items_of, load_split, split_by_artist
+from training.estimator.artist_split import (
+    items_of,
+    load_split,
+    shared_items,
+    split_by_artist,
+)
 
 TRACKS = pd.DataFrame(
     {
@@ -53,6 +58,14 @@ def test_an_item_of_two_artists_is_in_one_part() -> None:
     assert split.groupby("item_id")["part"].nunique().max() == 1
     first = split.groupby("item_id")["artist"].transform("min")
     assert ((split["part"] == "test") == (first.map(deal_fold) == 0)).all()
+
+
+def test_items_of_several_artists_are_named() -> None:
+    assert shared_items(TRACKS) == shared_items(TRACKS.assign(item_id="")) == {}
+    collided = TRACKS.assign(item_id=[f"i{number % 300}" for number in range(600)])
+    found = shared_items(collided)
+    assert len(found) == 300
+    assert found["i7"] == ("a1", "a51")
 
 
 def test_tracks_without_item_are_dealt_by_their_artists() -> None:

@@ -63,7 +63,7 @@ def test_table_of_concepts_of_renderings_is_what_was_measured(tested: str) -> No
 
 
 TABLES = {
-    "Number of negatives": ("negatives.json", 2, ("1", "4", "16")),
+    "Number of negatives": ("negatives.json", 2, ("1", "2", "4", "8", "16")),
     "Number of training artists": ("artists.json", 2, ("50", "100", "200", "452")),
     "Levels of a sample-level": (
         "levels.json",
@@ -81,6 +81,19 @@ def test_tables_of_accuracy_are_what_was_measured(section: str) -> None:
     for task, found in tasks.items():
         cells = [cell.strip() for cell in row_of(section, task).split("|")[first:-1]]
         assert cells == [show(found["accuracy"][column]) for column in columns]
+
+
+def test_table_of_margins_is_what_was_measured() -> None:
+    concepts = read_measures("margins.json")["concepts"]
+    expected = [
+        f"| {concept} | {margin} | {' | '.join(str(n) for n in one['epochs'])} | "
+        f"{' | '.join(f'{value:.3f}' for value in one['found'])} |"
+        for concept, margins in concepts.items()
+        for margin, one in margins.items()
+    ]
+    section = PAGE.split("### Margins")[1].split("\n#")[0]
+    rows = [line for line in section.splitlines() if line.startswith(("| artist", "| al", "| tr"))]
+    assert [row.replace("**", "") for row in rows] == expected
 
 
 def show(values: Sequence[float]) -> str:
