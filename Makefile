@@ -180,7 +180,8 @@ BOARD := emotify-genre emotify-gems gtzan-mini mood-quadrant mood-cluster esc10
 leaderboard: $(VENV)/all.done
 	$(TRAIN) leaderboard $(foreach task,$(BOARD),--task $(HEADS)/whole/$(task)) --recordings $(LINEAR)/whole/recordings \
 		--factors '$(LINEAR)/fold{fold}/factors' --split '$(LINEAR)/fold{fold}/split.csv' --logs $(LOGS) $(JOIN) \
-		--workers $(shell nproc) --out runs/leaderboard --page docs/leaderboard.md
+		--workers $(shell nproc) --out runs/leaderboard \
+		--keep docs/leaderboard/figures.json --page docs/leaderboard.md
 
 # The documentation as a site in build/docs/html; a warning, a dead link or a file of another host fails it.
 docs: $(VENV)/all.done

@@ -231,9 +231,9 @@ def split(
     if shared:
         item, artists = next(iter(shared.items()))
         print_warning(
-            f"{len(shared)} items are of several artists, who are in one part each: {item!r} of "
-            f"{', '.join(artists)}. If these are no spellings of one artist, the sets use the same "
-            "ids for different items: prepare one with another --item-column"
+            f"{len(shared)} item ids have several artists, who were put into one part: {item!r} is "
+            f"of {', '.join(artists)}. If these are not one artist, the sets use the same id for "
+            "different items: prepare one of them with another --item-column"
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out, index=False)

@@ -64,6 +64,11 @@ class EntryFigures(BaseModel):
         """Folds that the scores of a task are of, in their order."""
         return self.folds.get(task.name, range(task.n_folds))
 
+    def by_fold(self, task: TaskFigures, metric: str) -> dict[int, float]:
+        """Fold → score; empty where the entry has not been judged."""
+        scores = self.scores.get(task.name, {}).get(metric, [])
+        return dict(zip(self.folds_of(task), scores, strict=True)) if scores else {}
+
     def on_folds(self, folds: Mapping[TaskFigures, set[int]]) -> EntryFigures:
         """The entry with the scores of some folds of some tasks."""
         scores = {

@@ -70,18 +70,12 @@ def task_differences(
     """Difference in points on each task that both have been judged on, over the same folds."""
     differences = {}
     for task in figures.tasks:
-        scores, others = _by_fold(entry, task), _by_fold(other, task)
+        metric = task.metrics[0]
+        scores, others = entry.by_fold(task, metric), other.by_fold(task, metric)
         pairs = [(scores[fold], others[fold]) for fold in scores if fold in others]
         if pairs:
             differences[task.name] = 100 * float(np.mean([one - two for one, two in pairs]))
     return differences
-
-
-def _by_fold(entry: EntryFigures, task: TaskFigures) -> dict[int, float]:
-    """Fold → score by the task's first metric."""
-    scores = entry.scores.get(task.name, {}).get(task.metrics[0], [])
-    folds = entry.folds.get(task.name, range(task.n_folds))
-    return dict(zip(folds, scores, strict=bool(scores)))
 
 
 def find_entry(figures: Figures, name: str | None) -> EntryFigures | None:

@@ -171,7 +171,7 @@ def test_an_item_id_that_two_sets_use_for_two_artists_is_named(
     assert CliRunner().invoke(app, list(split)).output.count("several artists") == 0
     both = CliRunner().invoke(app, [*split, "--prepared", "two"], env={"COLUMNS": "400"})
     assert both.exit_code == 0
-    assert "40 items are of several artists, who are in one part each: '0' of " in both.output
+    assert "40 item ids have several artists, who were put into one part: '0' is of " in both.output
     assert "another --item-column" in both.output
 
 

@@ -79,25 +79,49 @@ def test_a_kept_entry_costs_what_it_does_now(earlier: Path, tmp_path: Path) -> N
     assert keep(NOW, earlier, ENTRIES, tmp_path).entries[1].cost is None
 
 
-def test_scores_by_a_bundle_that_is_another_now_are_refused(earlier: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def trained_again(tmp_path: Path) -> Entries:
+    """Entries whose bundle `old` is there, and is another than `BEFORE` was judged by."""
     bundle = write_level_encoder(tmp_path / "models" / "old")
     old = Entry(name="old", parts=(Part(bundle=str(bundle.folder)),))
-    entries = Entries(baseline="mel", entries=(MEL, old))
+    return Entries(baseline="mel", entries=(MEL, old))
+
+
+@pytest.mark.parametrize("folds", [None, (1,)])
+def test_scores_by_a_bundle_that_is_another_now_are_refused(
+    earlier: Path, tmp_path: Path, trained_again: Entries, folds: tuple[int, ...] | None
+) -> None:
+    now = NOW
+    if folds:
+        judged = figures_of({"mel": [0.5, 0.4], "old": [0.9]})
+        old = judged.entries[1].model_copy(update={"folds": {"mood": folds}})
+        now = judged.model_copy(update={"entries": (judged.entries[0], old)})
     with pytest.raises(OtherFigures, match="scores of old by another bundle"):
-        keep(NOW, earlier, entries, tmp_path)
+        keep(now, earlier, trained_again, tmp_path)
 
 
-def test_an_entry_has_the_tasks_of_both_runs_and_scores_of_now_where_both_have_some(
+def test_a_bundle_that_was_trained_again_and_judged_everywhere_takes_its_place(
+    earlier: Path, tmp_path: Path, trained_again: Entries
+) -> None:
+    now = figures_of({"mel": [0.5, 0.4], "old": [0.9, 0.8]})
+    assert keep(now, earlier, trained_again, tmp_path).entries == now.entries
+
+
+def test_an_entry_has_the_folds_of_both_runs_and_scores_of_now_where_both_have_some(
     tmp_path: Path,
 ) -> None:
     genre = MOOD.model_copy(update={"name": "genre"})
     (mel,) = [entry for entry in NOW.entries if entry.name == "mel"]
-    scores = {"genre": {"accuracy": [0.9]}, "mood": {"accuracy": [0.1]}}
-    then = mel.model_copy(update={"scores": scores, "folds": {"genre": (1,), "mood": (0,)}})
+    scores = {"genre": {"accuracy": [0.9]}, "mood": {"accuracy": [0.1, 0.2]}}
+    then = mel.model_copy(update={"scores": scores, "folds": {"genre": (1,)}})
     path = tmp_path / "figures.json"
     NOW.model_copy(update={"entries": (then,), "tasks": (genre, MOOD)}).save(path)
-    found = keep(NOW, path, ENTRIES, tmp_path).entries[0]
-    assert found.scores == {"genre": {"accuracy": [0.9]}, "mood": {"accuracy": [0.5, 0.4]}}
+    first = mel.model_copy(
+        update={"scores": {"mood": {"accuracy": [0.7]}}, "folds": {"mood": (1,)}}
+    )
+    now = NOW.model_copy(update={"entries": (first,)})
+    found = keep(now, path, ENTRIES, tmp_path).entries[0]
+    assert found.scores == {"genre": {"accuracy": [0.9]}, "mood": {"accuracy": [0.1, 0.7]}}
     assert found.folds == {"genre": (1,)}
 
 
